@@ -1,0 +1,167 @@
+"""One training step of the progressive GAN against a plain PyTorch rendering of the same step.
+
+    python benchmarks/step_pggan.py [--quick] [--threads 2]
+
+Ours: `ganatomy.training.loop.run` on both phases of `pggan-mammogram` (discriminator with gradient penalty, generator),
+with Adam. Theirs, written below: the same networks, losses and optimiser as a reader of the paper would write them, with
+`F.interpolate` before the convolutions, `F.conv2d` throughout, and nothing frozen. Both start from the same weights and
+see the same images, noise and mixing shares; that they compute the same step is checked before timing (losses of the
+first steps agree). The two sides alternate in one process; medians; the last line is JSON.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+
+import torch
+from torch.nn import functional as F
+
+from ganatomy import randomness
+from ganatomy.objectives.phase import Draw
+from ganatomy.recipes import RECIPES
+from ganatomy.training.loop import run
+from ganatomy.training.state import State
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The opponent.
+
+
+def pn(x):
+    return x / torch.sqrt(torch.mean(x**2, dim=1, keepdim=True) + 1e-8)
+
+
+def act(x):
+    return F.leaky_relu(x, 0.2)
+
+
+def conv(m, x):
+    return F.conv2d(x, m.weight * m.scale, m.bias, padding=m.weight.shape[-1] // 2)
+
+
+def dense(m, x):
+    return F.linear(x, m.weight * m.scale, m.bias)
+
+
+def generator(g, z, condition, level):
+    base = g.blocks[0]
+    x = dense(base.dense, pn(torch.cat([z, condition], 1))).view(len(z), -1, *base.base)
+    x = pn(act(x + base.bias.view(1, -1, 1, 1)))
+    x = pn(act(conv(base.conv, x)))
+    for block in g.blocks[1 : level + 1]:
+        x = F.interpolate(x, scale_factor=2, mode="nearest")
+        x = pn(act(conv(block.up, x)))
+        x = pn(act(conv(block.conv, x)))
+    return conv(g.to_image[level], x)
+
+
+def discriminator(d, image, level):
+    x = act(conv(d.from_image[level], image))
+    for block in list(d.blocks[1 : level + 1])[::-1]:
+        x = act(conv(block.conv, x))
+        x = F.avg_pool2d(act(conv(block.down, x)), 2)
+    base = d.blocks[0]
+    n, c, h, w = x.shape
+    y = x.reshape(min(4, n), -1, c, h, w)
+    y = torch.sqrt(((y - y.mean(0, keepdim=True)) ** 2).mean(0) + 1e-8).mean([1, 2, 3]).reshape(-1, 1, 1, 1)
+    x = torch.cat([x, y.repeat(min(4, n), 1, h, w)], 1)
+    x = act(dense(base.dense, act(conv(base.conv, x)).flatten(1)))
+    x = dense(base.head, x)
+    return x[:, 0], x[:, 1:]
+
+
+def plain_step(state, image, condition, level, seed, numbers):
+    g, d = state.players["generator"], state.players["discriminator"]
+    latent = state.recipe.latent
+    target = condition.argmax(1)
+    fake = generator(g, randomness.normal(seed, "discriminator", numbers, latent), condition, level).detach()
+    real_score, real_label = discriminator(d, image, level)
+    fake_score, fake_label = discriminator(d, fake, level)
+    eps = randomness.uniform(seed, "gradient-penalty", numbers).view(-1, 1, 1, 1)
+    mixed = (image + eps * (fake - image)).requires_grad_(True)
+    mixed_score, _ = discriminator(d, mixed, level)
+    grad = torch.autograd.grad(mixed_score.sum(), mixed, create_graph=True)[0]
+    penalty = 10 * ((grad.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
+    loss_d = fake_score.mean() - real_score.mean() + penalty + 0.001 * (real_score**2).mean()
+    loss_d = loss_d + F.cross_entropy(real_label, target) + F.cross_entropy(fake_label, target)
+    state.optimizers["discriminator"].zero_grad()
+    loss_d.backward()
+    state.optimizers["discriminator"].step()
+    fake = generator(g, randomness.normal(seed, "generator", numbers, latent), condition, level)
+    score, label = discriminator(d, fake, level)
+    loss_g = -score.mean() + F.cross_entropy(label, target)
+    state.optimizers["generator"].zero_grad()
+    loss_g.backward()
+    state.optimizers["generator"].step()
+    return loss_d.item(), loss_g.item()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Ours, and the race.
+
+
+def our_step(state, phases, image, condition, scope, seed, numbers):
+    draw = Draw(image, condition, state.recipe.groups, scope, seed, numbers)
+    return tuple(float(sum(run(phase, state, draw).values())) for phase in phases)
+
+
+def with_stock_adam(state):
+    """The opponent's optimiser: torch's default Adam, not the fused one."""
+    state.optimizers = {
+        role: torch.optim.Adam(state.players[role].parameters(), lr=0.002, betas=(0.0, 0.99), eps=1e-8)
+        for role in state.players
+    }
+    return state
+
+
+def race(shape, batch, runs):
+    recipe = RECIPES["pggan-mammogram"]()
+    scope = next(m.scope for _, m in recipe.timetable() if m.scope.shape == shape and m.scope.alpha == 1)
+    device = torch.device("cpu")
+    mine, theirs = State(recipe, 0, device), with_stock_adam(State(recipe, 0, device))
+    phases = recipe.phases()
+    mine.set_learning_rates()
+    condition = F.one_hot(torch.arange(batch) % 2, 2).float()
+    times, difference = ([], []), 0.0
+    for i in range(runs + 1):
+        numbers = range(i * batch, (i + 1) * batch)
+        image = randomness.normal(1, "image", numbers, 1, *shape).clamp(-1, 1)
+        start = time.perf_counter()
+        a = our_step(mine, phases, image, condition, scope, 0, numbers)
+        middle = time.perf_counter()
+        b = plain_step(theirs, image, condition, scope.level, 0, numbers)
+        end = time.perf_counter()
+        if i == 0:  # warm-up; the first step starts from equal weights
+            difference = max(abs(x - y) / max(1.0, abs(y)) for x, y in zip(a, b, strict=True))
+            assert difference < 1e-3, f"the two sides do not compute the same step: {a} against {b}"
+            continue
+        times[0].append(middle - start)
+        times[1].append(end - middle)
+    ours, plain = (statistics.median(t) for t in times)
+    return {
+        "shape": "x".join(map(str, shape)), "batch": batch, "ours_s": round(ours, 3), "plain_s": round(plain, 3),
+        "ratio": round(statistics.median(b / a for a, b in zip(*times, strict=True)), 2),
+        "first_step_difference": float(f"{difference:.1e}"), "runs": runs,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = []
+    for shape, batch in (((160, 128), 16), ((320, 256), 8)):
+        rows.append(race(shape, batch // 4 if options.quick else batch, 2 if options.quick else 7))
+        print(json.dumps(rows[-1]), flush=True)
+    print(json.dumps({
+        "name": "step_pggan", "ratio": min(row["ratio"] for row in rows), "opponent": "plain PyTorch, fp32, in this file",
+        "device": f"cpu, {options.threads} threads, {platform.machine()}, torch {torch.__version__}",
+        "runs": rows[0]["runs"], "rows": rows,
+    }))
+
+
+if __name__ == "__main__":
+    main()

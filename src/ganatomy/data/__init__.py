@@ -1,0 +1,1 @@
+"""The store: raw files in, batches out."""

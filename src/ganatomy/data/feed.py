@@ -1,0 +1,93 @@
+"""Store to batches of one level, in an order fixed by the seed and the number of the image."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganatomy import randomness
+from ganatomy.data import conditions as facts
+from ganatomy.data.store import Store, decode
+from ganatomy.pyramid import Shape, written
+from ganatomy.refused import Refused
+
+KEPT = 2**30  # bytes of small levels that stay in memory, so that a step at 10 x 8 need not open a hundred chunks
+
+
+class Feed:
+    """Batches of a split of a store.
+
+    Args:
+        store: complete.
+        split: ``train``, ``validation`` or ``test``.
+        conditions: facts to a condition vector, as in the recipe.
+        seed: decides the order.
+        device: where batches go.
+
+    Raises:
+        Refused: the split is empty, or a case lacks a condition.
+    """
+
+    def __init__(
+        self, store: Store, split: str, conditions: Mapping[str, Sequence[str]], seed: int, device: torch.device
+    ) -> None:
+        cases = store.split(split)
+        if not cases:
+            raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
+        self._store, self._seed, self._device = store, seed, device
+        self._rows = [case["row"] for case in cases]
+        self._vectors = torch.from_numpy(np.stack([facts.vector(conditions, case["facts"]) for case in cases]))
+        self._kept: dict[Shape, NDArray[np.uint16]] = {}
+        self._arrays: dict[Shape, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batch(self, numbers: range, shape: Shape) -> tuple[Tensor, Tensor]:
+        """Images number n of the run (batch, 1, *stored level) in [-1, 1] and their conditions (batch, conditions).
+
+        Image number n is the same whatever the batch size: epoch n // cases visits the cases in an order of its own.
+        """
+        n = len(self._rows)
+        places = [int(randomness.permutation(self._seed, "order", i // n, n)[i % n]) for i in numbers]
+        level = self._store.level_for(shape)
+        pixels = decode(self._read(places, level))[:, None]
+        return torch.from_numpy(pixels).to(self._device), self._vectors[places].to(self._device)
+
+    def _read(self, places: list[int], level: Shape) -> NDArray[np.uint16]:
+        if level not in self._arrays:
+            self._arrays[level] = self._store.array(level)
+            bytes_kept = sum(kept.nbytes for kept in self._kept.values())
+            if 2 * len(self._rows) * int(np.prod(level)) + bytes_kept <= KEPT:
+                self._kept[level] = np.asarray(self._arrays[level].oindex[self._rows])
+        if level in self._kept:
+            return self._kept[level][places]
+        return np.stack([np.asarray(self._arrays[level][self._rows[place]]) for place in places])
+
+
+def check_fit(store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]) -> None:
+    """Whether images of the store can train a model of this shape, channels and conditions.
+
+    Raises:
+        Refused: they cannot; the message says what the store has.
+    """
+    manifest = store.manifest
+    if tuple(shape) not in manifest.levels:
+        levels = ", ".join(written(level) for level in manifest.levels[1:])
+        raise Refused(f"The recipe makes {written(shape)} images and the store has {levels}; choose one with --shape.")
+    if channels != 1:
+        raise Refused(f"The recipe makes images of {channels} channels and the store has 1; set channels=1.")
+    for name, values in conditions.items():
+        present = manifest.facts.get(name)
+        if present is None:
+            raise Refused(f"The recipe is conditioned on {name!r} and the store has {', '.join(manifest.facts)}.")
+        if unknown := sorted(set(present) - set(values)):
+            raise Refused(f"The store has {name} {', '.join(unknown)} and the recipe knows {', '.join(values)}.")
+        if absent := sorted(set(values) - set(present)):
+            raise Refused(
+                f"The recipe is conditioned on {name} {', '.join(values)} and the store has no case of"
+                f" {', '.join(absent)}; add such cases or change the recipe: --set 'conditions.{name}=[...]'."
+            )

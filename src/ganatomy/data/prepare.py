@@ -1,0 +1,268 @@
+"""Raw folder to store, with a reason for every file left out.
+
+The work is cut into parts of a fixed number of files, in a fixed order. A part is one shard of every array and one file
+of rows; a process that does a part owns its shards. The file of rows is written last and atomically, so an interrupted
+run does again only the parts that were not finished.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy import progress
+from ganatomy.data import store as storing
+from ganatomy.data.split import pseudonym, split
+from ganatomy.data.store import Manifest, Store, open_store
+from ganatomy.durable import read_lines, remove_leftovers, write_json, write_lines
+from ganatomy.image import Unusable
+from ganatomy.modalities.modality import Candidate, Modality
+from ganatomy.pyramid import Shape, written
+from ganatomy.refused import Refused
+
+PART = {2: 16, 3: 1}  # images a part, by the number of axes: one shard of each array
+LARGE_PART, LARGE = 64, 4096  # from this many files on, larger shards keep the number of files on disk low
+IN_FLIGHT = 4  # parts queued a worker: bounds memory whatever the number of files
+
+
+def prepare(
+    raw: Path | str, modality: Modality, out: Path | str, workers: int | None = None, shape: Shape | None = None
+) -> Store:
+    """Make or complete a store of all usable images below a folder.
+
+    Args:
+        raw: folder of DICOM or picture files, any depth.
+        modality: how to read and normalise them.
+        out: the store's folder. An interrupted store is completed; a complete one of the same files is left as it is.
+        workers: processes; None = one a core.
+        shape: another final size than the modality's own.
+
+    Returns:
+        The store, complete.
+
+    Raises:
+        Refused: no usable image, or `out` holds something else.
+    """
+    raw, out = Path(raw), Path(out)
+    candidates = modality.candidates(raw)
+    plan = _plan(candidates, modality, shape or modality.shape)
+    if (out / "manifest.json").exists():
+        store = open_store(out)
+        _same_plan(out, plan)
+        return store
+    _begin(out, plan)
+    todo = [part for part in range(_parts(plan)) if not _rows_file(out, part).exists()]
+    with progress.bar("preparing", len(candidates), len(candidates) - len(todo) * plan["part"]) as shown:
+        for done in _done(out, candidates, modality, plan, todo, workers or os.cpu_count() or 1):
+            shown.advance(done)
+    return _finish(out, plan, modality)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The plan: what is to be done, decided once.
+
+
+def _plan(candidates: list[Candidate], modality: Modality, shape: Shape) -> dict[str, Any]:
+    listing = hashlib.sha256()
+    for candidate in candidates:
+        listing.update(f"{candidate.name}\0{candidate.path.stat().st_size}\0{sorted(candidate.facts.items())}\n".encode())
+    return {
+        "format": storing.FORMAT,
+        "modality": modality.name,
+        "options": {"voi": getattr(modality, "voi", True)},
+        "shape": list(shape),
+        "files": len(candidates),
+        "listing": listing.hexdigest(),
+        "part": PART[len(shape)] if len(candidates) < LARGE or len(shape) == 3 else LARGE_PART,
+    }
+
+
+def _parts(plan: dict[str, Any]) -> int:
+    return int(-(-plan["files"] // plan["part"]))
+
+
+def _same_plan(out: Path, plan: dict[str, Any]) -> None:
+    before = json.loads((out / "plan.json").read_text())
+    for name, what in (("modality", "modality"), ("shape", "shape"), ("options", "options")):
+        if before[name] != plan[name]:
+            raise Refused(f"{out} is a store of {what} {before[name]}, not {plan[name]}; give another --out.")
+    if before != plan:
+        raise Refused(
+            f"The raw folder has changed since {out} was begun ({before['files']} files then, {plan['files']} now);"
+            " give another --out for the new set."
+        )
+
+
+def _begin(out: Path, plan: dict[str, Any]) -> None:
+    """An empty store, or one that was begun with the same plan."""
+    if (out / "plan.json").exists():
+        _same_plan(out, plan)
+    elif out.exists() and any(path for path in out.iterdir() if path.name != "arrays"):
+        raise Refused(f"{out} is not empty and not a store; give a new folder.")
+    else:
+        rows = _parts(plan) * plan["part"]
+        for level in storing.stored_levels(tuple(plan["shape"])):
+            storing.create_array(out, level, rows, plan["part"])
+        write_json(out / "plan.json", plan)
+    (out / "parts").mkdir(exist_ok=True)
+    remove_leftovers(out / "parts")
+
+
+def _rows_file(out: Path, part: int) -> Path:
+    return out / "parts" / f"{part:06d}.jsonl"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The work: parts, side by side.
+
+
+def _done(
+    out: Path, candidates: list[Candidate], modality: Modality, plan: dict[str, Any], todo: list[int], workers: int
+) -> Iterator[int]:
+    """Do the parts; yields how many files each had."""
+
+    def files(part: int) -> list[Candidate]:
+        return candidates[part * plan["part"] : (part + 1) * plan["part"]]
+
+    if workers == 1 or len(todo) <= 1:
+        for part in todo:
+            _do(out, part, files(part), modality, plan)
+            yield len(files(part))
+        return
+    context = multiprocessing.get_context("spawn")  # forking a process that has used zarr may hang
+    with ProcessPoolExecutor(min(workers, len(todo)), context, initializer=_worker) as pool:
+        running: dict[Future[None], int] = {}
+        waiting = iter(todo)
+        try:
+            while True:
+                while len(running) < workers * IN_FLIGHT and (part := next(waiting, None)) is not None:
+                    running[pool.submit(_do, out, part, files(part), modality, plan)] = part
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    future.result()
+                    yield len(files(running.pop(future)))
+        except BrokenProcessPool as error:
+            raise Refused(
+                "A worker was ended from outside, most often for lack of memory. The finished parts are kept: give the"
+                " same command again, with fewer --workers if memory is short."
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a part is finished or not begun
+
+
+def _do(out: Path, part: int, files: list[Candidate], modality: Modality, plan: dict[str, Any]) -> None:
+    """One part: read, normalise, write every level, then the rows."""
+    first, size = part * plan["part"], plan["part"]
+    shape = tuple(plan["shape"])
+    pixels = np.zeros((size, *shape), dtype=np.uint16)
+    rows: list[dict[str, Any]] = []
+    for i, candidate in enumerate(files):
+        try:
+            image, patient = modality.read(candidate)
+            image = modality.normalise(image)
+        except Unusable as reason:
+            rows.append({"file": candidate.name, "reason": reason.kind, "detail": reason.detail})
+            continue
+        pixels[i] = storing.encode(image.pixels)
+        rows.append({
+            "row": first + i, "file": candidate.name, "patient": pseudonym(patient), "facts": dict(image.facts),
+            "spacing": image.spacing, "geometry": dict(image.geometry),
+            "pixels": hashlib.blake2b(pixels[i].tobytes(), digest_size=16).hexdigest(),
+            "quantiles": np.quantile(image.pixels[::4, ::4], (0.5, 0.9, 0.99)).round(4).tolist(),
+        })  # fmt: skip
+    levels = storing.stored_levels(shape)
+    for level in reversed(levels):
+        storing.zarr.open_array(out / "arrays" / written(level), mode="r+")[first : first + size] = pixels
+        pixels = _halved(pixels) if level != levels[0] else pixels
+    write_lines(_rows_file(out, part), rows)
+
+
+def _halved(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Mean over cells of two an axis, rounded: the level below."""
+    total = pixels.astype(np.uint32)
+    for axis in range(1, pixels.ndim):
+        even = np.take(total, range(0, total.shape[axis], 2), axis)
+        total = even + np.take(total, range(1, total.shape[axis], 2), axis)
+    cells = 2 ** (pixels.ndim - 1)
+    return ((total + cells // 2) // cells).astype(np.uint16)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The end: rows of all parts to cases, split, fingerprint.
+
+
+def _finish(out: Path, plan: dict[str, Any], modality: Modality) -> Store:
+    rows = [row for part in range(_parts(plan)) for row in read_lines(_rows_file(out, part))]
+    cases, quarantine = [row for row in rows if "row" in row], [row for row in rows if "reason" in row]
+    cases, twins = _without_twins(cases)
+    quarantine += twins
+    write_lines(out / "quarantine.jsonl", quarantine)
+    reasons = dict(Counter(row["reason"] for row in quarantine).most_common())
+    if not cases:
+        told = "; ".join(f"{count} x {reason}" for reason, count in reasons.items())
+        shutil.rmtree(out)  # nothing in it is worth keeping, and the next try may use the same name
+        raise Refused(f"None of the {plan['files']} files can be used: {told}. No store was made.")
+    splits = split([case["patient"] for case in cases])
+    for case in cases:
+        case["split"] = splits[case["patient"]]
+    write_lines(out / "cases.jsonl", cases)
+    manifest = _manifest(plan, modality, cases, reasons)
+    write_json(out / "manifest.json", manifest.model_dump(mode="json"))
+    return open_store(out)
+
+
+def _without_twins(cases: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Each picture once: a copy under another name would stand in two splits."""
+    first: dict[str, str] = {}
+    kept, twins = [], []
+    for case in cases:
+        if case["pixels"] in first:
+            twins.append({"file": case["file"], "reason": "copy", "detail": f"same pixels as {first[case['pixels']]}"})
+        else:
+            first[case["pixels"]] = case["file"]
+            kept.append(case)
+    return kept, twins
+
+
+def _manifest(
+    plan: dict[str, Any], modality: Modality, cases: list[dict[str, Any]], reasons: dict[str, int]
+) -> Manifest:
+    visible = [(case["pixels"], case["patient"], case["split"], case["facts"]) for case in cases]
+    fingerprint = hashlib.sha256(json.dumps([plan["shape"], plan["modality"], visible], sort_keys=True).encode())
+    spacings = [case["spacing"] for case in cases if case["spacing"]]
+    quantiles = np.mean([case["quantiles"] for case in cases], axis=0)
+    shape = tuple(plan["shape"])
+    return Manifest(
+        modality=modality.name,
+        shape=shape,
+        levels=storing.stored_levels(shape),
+        conditions={name: tuple(values) for name, values in modality.conditions.items()},
+        options=plan["options"],
+        files=plan["files"],
+        cases=len(cases),
+        patients=len({case["patient"] for case in cases}),
+        splits=dict(Counter(case["split"] for case in cases)),
+        facts={name: dict(Counter(case["facts"][name] for case in cases)) for name in modality.conditions},
+        quarantined=reasons,
+        spacing=tuple(np.median(spacings, axis=0).round(4).tolist()) if spacings else None,
+        intensity_quantiles={f"{q:g}": round(float(v), 4) for q, v in zip((0.5, 0.9, 0.99), quantiles, strict=True)},
+        fingerprint=fingerprint.hexdigest(),
+        made_with=f"ganatomy {version('ganatomy')}",
+    )

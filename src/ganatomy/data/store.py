@@ -1,0 +1,126 @@
+"""The store on disk: arrays by level, one row per case, a fingerprint.
+
+    manifest.json      modality, shape, levels, conditions, counts, spacing, fingerprint; written last
+    cases.jsonl        one row per case: row in the arrays, pseudonym of the patient, split, facts, spacing, geometry
+    quarantine.jsonl   one row per file that is not in the store, with its reason
+    plan.json, parts/  what `prepare` needs to go on where it was
+    arrays/<level>     zarr v3, uint16 (0 to 65535 for -1 to 1), one array a level: (rows, *level shape)
+
+All of it is readable without this package: JSON and zarr.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from zarr.codecs import BloscCodec
+
+from ganatomy.durable import read_lines
+from ganatomy.pyramid import Shape, pyramid, written
+from ganatomy.refused import Refused
+from ganatomy.value import Value
+
+FORMAT = 1
+STEPS = 65535  # of the stored uint16 between -1 and 1
+
+
+class Manifest(Value):
+    """What a store is; `fingerprint` is a hash of all that training can see of it."""
+
+    format: Literal[1] = FORMAT
+    modality: str
+    shape: tuple[int, ...]
+    levels: tuple[tuple[int, ...], ...]
+    conditions: dict[str, tuple[str, ...]]
+    options: dict[str, Any]
+    files: int
+    cases: int
+    patients: int
+    splits: dict[str, int]
+    facts: dict[str, dict[str, int]]
+    quarantined: dict[str, int]
+    spacing: tuple[float, ...] | None
+    intensity_quantiles: dict[str, float]
+    fingerprint: str
+    made_with: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """A complete store, opened for reading."""
+
+    path: Path
+    manifest: Manifest
+    cases: list[dict[str, Any]]
+
+    def split(self, name: str) -> list[dict[str, Any]]:
+        """The cases of ``train``, ``validation`` or ``test``."""
+        return [case for case in self.cases if case["split"] == name]
+
+    def array(self, shape: Shape) -> "zarr.Array[Any]":
+        return zarr.open_array(self.path / "arrays" / written(shape), mode="r")
+
+    def level_for(self, shape: Shape) -> Shape:
+        """The smallest stored level that is not smaller than `shape`."""
+        return next(level for level in self.manifest.levels if level[0] >= shape[0])
+
+    def read(self, rows: list[int], shape: Shape) -> NDArray[np.uint16]:
+        """Stored values of some rows at a stored level: (rows, *shape), uint16."""
+        return np.stack([np.asarray(self.array(shape)[row]) for row in rows])
+
+
+def stored_levels(shape: Shape) -> tuple[Shape, ...]:
+    """The levels that a store keeps: all but the base, which is one halving away from the lowest."""
+    sizes = pyramid(shape)
+    return sizes[1:] if len(sizes) > 1 else sizes
+
+
+def encode(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """[-1, 1] to stored values."""
+    return np.round((np.clip(pixels, -1, 1) + 1) * (STEPS / 2)).astype(np.uint16)
+
+
+def decode(values: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Stored values to [-1, 1]."""
+    return values.astype(np.float32) * np.float32(2 / STEPS) - np.float32(1)
+
+
+def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
+    """An empty array for one level. A shard holds `shard` images and has one writer; a chunk is about a megabyte."""
+    per_chunk = max(1, min(shard, 2**19 // int(np.prod(level))))
+    while shard % per_chunk:
+        per_chunk -= 1
+    zarr.create_array(
+        store / "arrays" / written(level), shape=(rows, *level), dtype="uint16", fill_value=0, overwrite=True,
+        chunks=(per_chunk, *level), shards=(shard, *level),
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+    )  # fmt: skip
+
+
+def open_store(path: Path) -> Store:
+    """A complete store.
+
+    Raises:
+        Refused: not a store, not finished, made by a newer version, or damaged.
+    """
+    file = path / "manifest.json"
+    if not file.exists():
+        if (path / "plan.json").exists():
+            raise Refused(f"The store {path} is not finished; give the same prepare command again to complete it.")
+        raise Refused(f"{path} is not a store; make one with: ganatomy prepare RAW --modality NAME --out {path}")
+    try:
+        plain = json.loads(file.read_text())
+        if plain.get("format", 0) > FORMAT:
+            raise Refused(
+                f"The store {path} has format {plain['format']} and this version reads up to {FORMAT}; update ganatomy."
+            )
+        return Store(path, Manifest.model_validate(plain), read_lines(path / "cases.jsonl"))
+    except (OSError, ValueError, AttributeError, ValidationError) as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused(f"The store {path} is damaged ({str(error).splitlines()[0]}); prepare it again.") from error

@@ -1,0 +1,207 @@
+"""Digital mammography in: view position, laterality, photometric interpretation, imager pixel spacing.
+
+The order of operations follows the rules that mammography viewers follow; each rejection names its reason. Codes are
+those of PS3.16 CID 4014 (views) and CID 4015 (view modifiers).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from ganatomy.dicom import read
+from ganatomy.image import Image, Unusable
+
+FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
+REJECTED_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.1.2.1": "For Processing",
+    "1.2.840.10008.5.1.4.1.1.13.1.3": "breast tomosynthesis",
+    "1.2.840.10008.5.1.4.1.1.13.1.4": "breast projection image",
+    "1.2.840.10008.5.1.4.1.1.13.1.5": "breast projection image",
+}
+
+VIEWS = {
+    ("399162004", "SCT"): "CC", ("R-10242", "SRT"): "CC", ("R-10242", "SNM3"): "CC",
+    ("399368009", "SCT"): "MLO", ("R-10226", "SRT"): "MLO", ("R-10226", "SNM3"): "MLO",
+    ("399260004", "SCT"): "ML", ("399352003", "SCT"): "LM", ("399099002", "SCT"): "LMO", ("399192008", "SCT"): "XCCL",
+    ("399101009", "SCT"): "XCCM", ("399196006", "SCT"): "FB", ("399188001", "SCT"): "SIO", ("441555000", "SCT"): "ISO",
+}  # fmt: skip
+ACCEPTED_VIEWS = ("CC", "MLO")
+
+REJECTED_MODIFIERS = {
+    "399163009": "magnification", "399055006": "spot compression", "399209000": "implant displaced",
+    "399161006": "cleavage", "399011000": "axillary tail", "399226006": "rolled", "399197002": "rolled",
+    "415670009": "rolled", "414493004": "rolled", "399110001": "tangential", "442593008": "infra-mammary fold",
+    "441752004": "anterior compression",
+}  # fmt: skip
+MAGNIFIED = 1.2  # Estimated Radiographic Magnification Factor above this is a magnification view
+
+
+def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
+    """One For Presentation mammogram as a radiologist sees it, and who it is of: [0, 1], dense bright, padding 0.
+
+    The chest wall is at the left edge and the axilla (MLO) or the lateral side (CC) at the top, whatever the laterality;
+    the laterality is kept as a fact. Who it is of serves the split by patient and is never stored as it is.
+
+    Args:
+        path: a DICOM file.
+        voi: apply the VOI LUT or window; off = linear from the smallest to the largest value.
+
+    Raises:
+        Unusable: the file cannot serve; the message says why.
+    """
+    dataset = read.instance(path)
+    _reject(dataset)
+    view, laterality = view_position(dataset), _laterality(dataset)
+    stored = read.stored_pixels(dataset)
+    empty = read.padding(dataset, stored)
+    shown = read.displayed(dataset, stored, voi)
+    pixels = _scaled(shown, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
+    pixels = _oriented(pixels, dataset, view, laterality)
+    facts = {"view_position": view, "laterality": laterality}
+    return Image(np.ascontiguousarray(pixels), _spacing(dataset), facts), _patient(dataset, path)
+
+
+def _patient(dataset: Dataset, path: Path) -> str:
+    """Patient ID with its issuer, else the study, else the folder."""
+    given = str(dataset.get("PatientID", "") or "").strip()
+    return f"{dataset.get('IssuerOfPatientID', '')}/{given}" if given else str(dataset.get("StudyInstanceUID", path.parent))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What is not a screening mammogram.
+
+
+def _reject(dataset: Dataset) -> None:
+    sop_class = str(dataset.get("SOPClassUID", ""))
+    if sop_class in REJECTED_CLASSES:
+        raise Unusable(REJECTED_CLASSES[sop_class], "only For Presentation mammograms are used")
+    if str(dataset.get("Modality", "")) != "MG":
+        raise Unusable("wrong modality", f"Modality is {dataset.get('Modality', 'absent')!s}, MG is needed")
+    if dataset.get("PresentationIntentType") == "FOR PROCESSING":
+        raise Unusable("For Processing", "only For Presentation mammograms are used")
+    for reason, present in _reasons(dataset):
+        if present:
+            raise Unusable(reason)
+
+
+def _reasons(dataset: Dataset) -> Iterable[tuple[str, bool]]:
+    image_type = [str(value).upper() for value in _several(dataset.get("ImageType"))]
+    paddle = str(dataset.get("PaddleDescription", "")).upper()
+    magnification = float(dataset.get("EstimatedRadiographicMagnificationFactor", 1) or 1)
+    yes = {name for name in _FLAGS if dataset.get(name) == "YES"}
+    return (
+        ("computed from tomosynthesis", any("TOMO" in v or "GENERATED_2D" in v for v in image_type[2:])),
+        ("magnification view", magnification > MAGNIFIED or "MAG" in paddle),
+        ("spot compression view", "SPOT" in paddle),
+        *((reason, name in yes) for name, reason in _FLAGS.items()),
+    )
+
+
+_FLAGS = {
+    "BreastImplantPresent": "breast implant",
+    "PartialView": "partial view",
+    "BurnedInAnnotation": "burned-in annotation",
+    "QualityControlImage": "quality control image",
+    "QualityControlSubject": "quality control subject",
+}
+
+
+def view_position(dataset: Dataset) -> str:
+    """CC or MLO, from the View Code Sequence if it is known there, else from View Position.
+
+    Raises:
+        Unusable: another view, a modified view, or none.
+    """
+    codes = dataset.get("ViewCodeSequence") or []
+    view = VIEWS.get(_code(codes[0]), "") if codes else ""
+    modifiers = [m for item in codes for m in item.get("ViewModifierCodeSequence") or []]
+    for modifier in modifiers:
+        if (reason := REJECTED_MODIFIERS.get(_code(modifier)[0])) is not None:
+            raise Unusable("modified view", reason)
+    written = str(dataset.get("ViewPosition", "") or "").strip().upper()
+    if view and written in VIEWS.values() and written != view:
+        raise Unusable("contradictory view", f"the view code says {view}, View Position says {written}")
+    view = view or written
+    if view not in ACCEPTED_VIEWS:
+        raise Unusable("view is not CC or MLO", view or "no view given")
+    return view
+
+
+def _laterality(dataset: Dataset) -> str:
+    for name in ("ImageLaterality", "FrameLaterality", "Laterality"):
+        if (value := str(dataset.get(name, "") or "").strip().upper()) in ("L", "R"):
+            return value
+    raise Unusable("no laterality")
+
+
+def _code(item: Dataset) -> tuple[str, str]:
+    return str(item.get("CodeValue", "")), str(item.get("CodingSchemeDesignator", ""))
+
+
+def _several(value: object) -> list[object]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+
+
+def _spacing(dataset: Dataset) -> tuple[float, float] | None:
+    """Imager Pixel Spacing: at the detector, the one that mammography must give (PS3.3 C.8.11.7)."""
+    value = dataset.get("ImagerPixelSpacing") or dataset.get("PixelSpacing")
+    spacing = tuple(float(v) for v in _several(value))
+    return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Grey values and orientation.
+
+
+def _scaled(shown: NDArray[np.float32], empty: NDArray[np.bool_], inverted: bool) -> NDArray[np.float32]:
+    """[0, 1] over the range of the pixels that are not padding; dense tissue bright; padding 0 after the inversion."""
+    if not np.isfinite(shown).all():
+        raise Unusable("values are not finite")
+    inside = shown[~empty]
+    low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
+    if high <= low:
+        raise Unusable("no image", "every pixel has the same value")
+    scaled = (shown - low) / (high - low)
+    scaled = 1 - scaled if inverted else scaled
+    scaled[empty] = 0
+    return np.clip(scaled, 0, 1)
+
+
+def _oriented(pixels: NDArray[np.float32], dataset: Dataset, view: str, laterality: str) -> NDArray[np.float32]:
+    """Chest wall left, axilla or lateral side on top. Patient Orientation decides; the content must agree.
+
+    Patient Orientation (0020,0020) gives the direction of the rows, then of the columns. Field of View Horizontal Flip
+    says only what was done at the detector and is not used.
+    """
+    directions = [str(v).strip().upper() for v in _several(dataset.get("PatientOrientation"))]
+    wall = chest_wall(pixels)
+    if len(directions) == 2 and directions[0][:1] in ("A", "P"):
+        told = "left" if directions[0].startswith("A") else "right"
+        if wall not in (told, "unclear"):
+            raise Unusable("contradictory orientation", f"the header puts the chest wall {told}, the image {wall}")
+        if _upside_down(directions[1], view, laterality):
+            pixels = pixels[::-1]
+        wall = told
+    elif wall == "unclear":
+        raise Unusable("no orientation", "the header does not say where the chest wall is, and the image does not show it")
+    return pixels[:, ::-1] if wall == "right" else pixels
+
+
+def _upside_down(columns: str, view: str, laterality: str) -> bool:
+    """Whether the columns run the wrong way: MLO must run to the feet, CC from lateral to medial."""
+    if view == "MLO":
+        return columns.startswith("H")
+    medial = "L" if laterality == "R" else "R"  # of a right breast, medial is towards the patient's left
+    return bool(columns) and columns[0] in "LR" and columns[0] != medial
+
+
+def chest_wall(pixels: NDArray[np.float32]) -> str:
+    """At which edge the tissue lies: "left", "right", or "unclear" when neither side has clearly more."""
+    threshold = 0.1 * float(np.quantile(pixels[::8, ::8], 0.99))
+    columns = (pixels[::4, ::4] > threshold).mean(0)
+    edge = max(1, len(columns) // 4)
+    left, right = float(columns[:edge].mean()), float(columns[-edge:].mean())
+    return "unclear" if abs(left - right) < 0.1 else "left" if left > right else "right"

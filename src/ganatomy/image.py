@@ -1,0 +1,48 @@
+"""Image: the only image type in memory; NumPy, no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels or voxels that never travel without their geometry and facts.
+
+    Args:
+        pixels: (height, width) or (depth, height, width), float32. What the numbers mean is said by who made the image:
+            a reader gives [0, 1] as displayed, a normalised image is in [-1, 1].
+        spacing: millimetres between voxel centres, in array order; None when the source does not say.
+        facts: named facts such as ``view_position`` and ``laterality``; identifiers of persons never.
+        geometry: what was done to fit the grid, so that it can be undone (`Modality.denormalise`).
+    """
+
+    pixels: NDArray[np.float32]
+    spacing: tuple[float, ...] | None = None
+    facts: Mapping[str, str] = field(default_factory=_nothing)
+    geometry: Mapping[str, Any] = field(default_factory=_nothing)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.pixels.shape
+
+    def but(self, **changes: Any) -> "Image":
+        """The same image with some fields replaced."""
+        return replace(self, **changes)
+
+
+class Unusable(Exception):
+    """A source file that cannot serve, and why. Never fatal: it is listed with its reason."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind = kind
+        self.detail = detail

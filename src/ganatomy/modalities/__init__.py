@@ -1,0 +1,1 @@
+"""One file per modality: all that is true of it and of nothing else."""

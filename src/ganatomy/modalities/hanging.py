@@ -1,0 +1,32 @@
+"""The standard mammographic hanging: RCC | LCC over RMLO | LMLO, chest walls back to back in the middle."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+VIEWS = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))  # as hung: the right breast on the viewer's left
+LABEL = "SYNTHETIC"
+
+
+def hang(views: Mapping[tuple[str, str], NDArray[np.float32]], synthetic: bool = True) -> NDArray[np.uint8]:
+    """Four views, [0, 1] as hung (laterality, view position) -> one picture, 8 bit.
+
+    Each view is labelled in its outer upper corner, away from the chest wall. Views drawn apart from one another are
+    not one woman's; the caption below the picture has to say so.
+    """
+    rows = [np.hstack([_labelled(views[key], *key, synthetic) for key in VIEWS[i : i + 2]]) for i in (0, 2)]
+    return np.vstack(rows)
+
+
+def _labelled(pixels: NDArray[np.float32], laterality: str, view: str, synthetic: bool) -> NDArray[np.uint8]:
+    picture = Pillow.fromarray(np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+    words = f"{laterality} {view}" + (f"\n{LABEL}" if synthetic else "")
+    size = max(8, pixels.shape[0] // 40)
+    draw = ImageDraw.Draw(picture)
+    left, _, right, _ = draw.multiline_textbbox((0, 0), words, font_size=size)
+    x = size // 2 if laterality == "R" else pixels.shape[1] - (right - left) - size // 2
+    draw.multiline_text((x, size // 2), words, fill=170, font_size=size, align="left" if laterality == "R" else "right")
+    return np.asarray(picture)

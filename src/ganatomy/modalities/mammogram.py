@@ -1,0 +1,163 @@
+"""Full-field digital mammograms: reading, the 1280 x 1024 grid of Korkinof 2018, and back."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from ganatomy.dicom import mammogram as mg
+from ganatomy.dicom.read import is_dicom
+from ganatomy.image import Image, Unusable
+from ganatomy.modalities.facts import Facts
+from ganatomy.modalities.modality import Candidate
+from ganatomy.modalities.pictures import SUFFIXES, grey
+from ganatomy.pyramid import Shape
+from ganatomy.refused import Refused
+
+SHAPE = (1280, 1024)  # rows, columns: Korkinof 2018
+LARGEST_ENLARGEMENT = 2.0  # smaller sources are thumbnails; enlarging them further only adds blur
+
+TURNS = {"left": 0, "top": 1, "right": None, "bottom": 3}  # quarter turns to the left that bring the chest wall left
+
+
+@dataclass(frozen=True)
+class Mammogram:
+    """CC and MLO views, chest wall at the left edge, [-1, 1].
+
+    Args:
+        facts: where PNG, TIFF and JPEG files get view_position, laterality, patient, spacing_mm and chest_wall
+            (left, right, top, bottom) from.
+        voi: apply the VOI LUT or window of DICOM files.
+    """
+
+    facts: Facts = field(default_factory=Facts)
+    voi: bool = True
+
+    name = "mammogram"
+    shape: Shape = SHAPE
+    conditions: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"view_position": ("CC", "MLO"), "laterality": ("L", "R")}
+    )
+
+    def candidates(self, raw: Path) -> list[Candidate]:
+        """Every file below `raw` but hidden ones and tables, sorted by path.
+
+        Raises:
+            Refused: the folder is missing or has no file.
+        """
+        if not raw.is_dir():
+            raise Refused(f"{raw} is not a folder; give the folder that holds the DICOM or picture files.")
+        table = self.facts.by_file(raw)
+        found = []
+        for folder, folders, files in os.walk(raw):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                if name.startswith(".") or name.endswith(".csv"):
+                    continue
+                path = Path(folder) / name
+                below = path.relative_to(raw).as_posix()
+                found.append(Candidate(path, below, {**self.facts.constants, **table.get(below, {})}))
+        if not found:
+            raise Refused(f"{raw} holds no file; give the folder that holds the DICOM or picture files.")
+        return found
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # In.
+
+    def read(self, candidate: Candidate) -> tuple[Image, str]:
+        """The image as displayed, [0, 1], chest wall left, and who it is of.
+
+        Raises:
+            Unusable: the file cannot serve; the message says why.
+        """
+        try:
+            if is_dicom(candidate.path) or candidate.path.suffix.lower() == ".dcm":
+                return mg.mammogram(candidate.path, self.voi)
+        except OSError as error:
+            raise Unusable("not readable", error.strerror or "") from error
+        if candidate.path.suffix.lower() not in SUFFIXES:
+            raise Unusable("not an image file", "neither DICOM nor PNG, TIFF or JPEG")
+        return self._picture(candidate)
+
+    def _picture(self, candidate: Candidate) -> tuple[Image, str]:
+        view = candidate.facts.get("view_position", "").upper()
+        laterality = candidate.facts.get("laterality", "").upper()
+        if view not in mg.ACCEPTED_VIEWS:
+            raise Unusable("view is not CC or MLO", view or "the table of facts gives no view_position")
+        if laterality not in ("L", "R"):
+            raise Unusable("no laterality", "the table of facts gives no laterality L or R")
+        pixels = grey(candidate.path)
+        wall = candidate.facts.get("chest_wall", "").lower() or mg.chest_wall(pixels)
+        wall = {"l": "left", "r": "right"}.get(wall, wall)
+        if wall not in TURNS:
+            raise Unusable("no orientation", "the image does not show the chest wall; give chest_wall in the table")
+        turns = TURNS[wall]
+        pixels = pixels[:, ::-1] if turns is None else np.rot90(pixels, turns)
+        spacing = _number(candidate.facts.get("spacing_mm", ""))
+        facts = {"view_position": view, "laterality": laterality}
+        image = Image(np.ascontiguousarray(pixels), None if spacing is None else (spacing, spacing), facts)
+        return image, candidate.facts.get("patient") or candidate.name
+
+    def normalise(self, image: Image) -> Image:
+        """To the grid and to [-1, 1].
+
+        Shrink by the largest factor that makes one side fit, then pad the other with zero on the anterior (right) or
+        lower side only, so that the chest wall stays flush (Korkinof 2018).
+
+        Raises:
+            Unusable: the source is so small that it would be enlarged more than twice.
+        """
+        factor = max(n / target for n, target in zip(image.shape, self.shape, strict=True))
+        if factor < 1 / LARGEST_ENLARGEMENT:
+            raise Unusable("too small", f"{image.shape[0]} x {image.shape[1]} would be enlarged {1 / factor:.1f} times")
+        placed = tuple(min(round(n / factor), target) for n, target in zip(image.shape, self.shape, strict=True))
+        grid = np.zeros(self.shape, dtype=np.float32)
+        grid[: placed[0], : placed[1]] = resized(image.pixels, placed)
+        return image.but(
+            pixels=grid * 2 - 1,
+            spacing=None if image.spacing is None else tuple(s * factor for s in image.spacing),
+            geometry={"shape": image.shape, "placed": placed, "factor": factor},
+        )
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Out.
+
+    def denormalise(self, image: Image) -> Image:
+        """Back to [0, 1], as hung: chest wall left for a left breast, right for a right one.
+
+        An image that carries its geometry gets its own size and spacing back; a synthetic one keeps the grid.
+        """
+        pixels, spacing = (image.pixels + 1) / 2, image.spacing
+        if image.geometry:
+            height, width = image.geometry["placed"]
+            pixels = resized(pixels[:height, :width], image.geometry["shape"])
+            spacing = None if spacing is None else tuple(s / image.geometry["factor"] for s in spacing)
+        pixels = pixels[:, ::-1] if image.facts["laterality"] == "R" else pixels
+        return image.but(pixels=np.ascontiguousarray(np.clip(pixels, 0, 1)), spacing=spacing, geometry={})
+
+    def canonical(self, image: Image) -> Image:
+        """[0, 1] as hung -> [-1, 1], chest wall left; the inverse of `denormalise` for synthetic images."""
+        pixels = image.pixels[:, ::-1] if image.facts["laterality"] == "R" else image.pixels
+        return image.but(pixels=np.ascontiguousarray(pixels) * 2 - 1)
+
+
+def resized(pixels: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
+    """Anti-aliased resampling (Hamming window down, cubic up), clipped to the range of the source."""
+    if pixels.shape == tuple(shape):
+        return pixels
+    down = pixels.shape[0] >= shape[0]
+    method = Pillow.Resampling.HAMMING if down else Pillow.Resampling.BICUBIC
+    picture = Pillow.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    return np.clip(np.asarray(picture.resize((shape[1], shape[0]), method)), pixels.min(), pixels.max())
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value > 0 else None

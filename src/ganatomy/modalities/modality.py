@@ -1,0 +1,49 @@
+"""What a modality is; the table of modalities is in `modalities.table`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from ganatomy.image import Image
+from ganatomy.pyramid import Shape
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A source that may hold a case: one file, the facts that a table gives for it, and who it is of.
+
+    Args:
+        path: the file.
+        name: its path below the raw folder.
+        facts: from a table of facts beside the files; empty for DICOM, which carries its own.
+    """
+
+    path: Path
+    name: str
+    facts: Mapping[str, str]
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """Reading, the grid, and the way back."""
+
+    name: str
+    shape: Shape  # the grid a store is prepared on
+    conditions: Mapping[str, tuple[str, ...]]  # facts a model can be conditioned on, with their values
+
+    def candidates(self, raw: Path) -> list[Candidate]:
+        """Every file below `raw` that may be an image, in a fixed order."""
+        ...
+
+    def read(self, candidate: Candidate) -> tuple[Image, str]:
+        """The image, [0, 1] and canonically oriented, and who it is of; raises `Unusable`."""
+        ...
+
+    def normalise(self, image: Image) -> Image:
+        """To the grid and to [-1, 1]."""
+        ...
+
+    def denormalise(self, image: Image) -> Image:
+        """Back to [0, 1], undoing the grid if the image carries its geometry, oriented as displayed."""
+        ...

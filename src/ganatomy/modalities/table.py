@@ -1,0 +1,20 @@
+"""The modalities by name."""
+
+from collections.abc import Callable
+
+from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.modalities.modality import Modality
+from ganatomy.refused import Refused
+
+MODALITIES: dict[str, Callable[..., Modality]] = {"mammogram": Mammogram}
+
+
+def named(name: str) -> Callable[..., Modality]:
+    """What makes the modality of that name.
+
+    Raises:
+        Refused: there is none; the message lists those there are.
+    """
+    if name not in MODALITIES:
+        raise Refused(f"There is no modality {name!r}; there are {', '.join(MODALITIES)}.")
+    return MODALITIES[name]

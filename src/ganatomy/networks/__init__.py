@@ -1,0 +1,1 @@
+"""Network families, each a configuration (a value) and the modules that it builds."""

@@ -1,0 +1,181 @@
+"""Progressive GAN (Karras 2018, table 2 and appendix A.1), 2D and 3D.
+
+- Built whole, once; the scope says which levels a pass runs through, so growth is not state.
+- The base of the pyramid may be any size (5 x 4 for mammograms): the aspect ratio comes from it, not from cropping.
+- Labels enter as in the official code: one-hot beside the latent code, and an extra head of the discriminator.
+- Generator and discriminator are mirror images, level by level: blocks[l] belongs to level l of the pyramid.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganatomy.networks.space import Space, Verdict
+from ganatomy.nn.equalised import GAIN, Conv, Dense, UpConv
+from ganatomy.nn.norm import minibatch_deviation, pixel_norm
+from ganatomy.nn.resample import enlarge, shrink
+from ganatomy.pyramid import pyramid
+from ganatomy.scope import Images, Level
+from ganatomy.value import Value
+
+SLOPE = 0.2  # of the leaky rectifiers
+
+
+def rectify(x: Tensor) -> Tensor:
+    """Leaky rectifier with the slope of the paper, in place: x is always a fresh output of a layer."""
+    return F.leaky_relu_(x, SLOPE)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Configurations.
+
+
+class ProgressiveGenerator(Value):
+    """Settings of the generator.
+
+    `width` is the official code's fmap_base, `widest` its fmap_max: level l has min(width / 2^(l + 1), widest)
+    feature maps. `folded` computes enlarge-and-convolve in one pass: the same function, faster on CPU.
+    """
+
+    kind: Literal["progressive-generator"] = "progressive-generator"
+    width: int = Field(8192, ge=4)
+    widest: int = Field(512, ge=1)
+    folded: bool = True
+
+    def build(self, space: Space) -> nn.Module:
+        return Generator(self, space)
+
+
+class ProgressiveDiscriminator(Value):
+    """Settings of the discriminator; `group` is the group size of the minibatch standard deviation."""
+
+    kind: Literal["progressive-discriminator"] = "progressive-discriminator"
+    width: int = Field(8192, ge=4)
+    widest: int = Field(512, ge=1)
+    group: int = Field(4, ge=1)
+
+    def build(self, space: Space) -> nn.Module:
+        return Discriminator(self, space)
+
+
+def features(level: int, width: int, widest: int) -> int:
+    """Feature maps of a level: nf(s) = min(8192 / 2^s, 512) with s = level + 1 in the official code."""
+    return max(1, min(width // 2 ** (level + 1), widest))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Generator: z -> base of the pyramid -> each further block doubles the size.
+
+
+class GeneratorBase(nn.Module):
+    """(batch, latent + conditions) -> (batch, features, *base)."""
+
+    def __init__(self, n_in: int, n_out: int, base: tuple[int, ...]) -> None:
+        super().__init__()
+        self.base = base
+        # Gain sqrt(2) / 4 and one bias a feature map, not a voxel, as in the official code.
+        self.dense = Dense(n_in, n_out * math.prod(base), gain=GAIN / 4, bias=False)
+        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.conv = Conv(len(base), n_out, n_out)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.dense(pixel_norm(z)).view(len(z), -1, *self.base)
+        x = pixel_norm(rectify(x + self.bias.view(-1, *[1] * len(self.base))))
+        return pixel_norm(rectify(self.conv(x)))
+
+
+class GeneratorBlock(nn.Module):
+    """(batch, in, *space) -> (batch, out, *twice the space)."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int, folded: bool) -> None:
+        super().__init__()
+        self.up = UpConv(ndim, n_in, n_out, folded)
+        self.conv = Conv(ndim, n_out, n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pixel_norm(rectify(self.up(x)))
+        return pixel_norm(rectify(self.conv(x)))
+
+
+class Generator(nn.Module):
+    """z (batch, latent), condition (batch, conditions), a level -> (image at that level,)."""
+
+    def __init__(self, config: ProgressiveGenerator, space: Space) -> None:
+        super().__init__()
+        sizes = pyramid(space.shape)
+        ndim = len(space.shape)
+        widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
+        base = GeneratorBase(space.latent + space.conditions, widths[0], sizes[0])
+        pairs = zip(widths, widths[1:], strict=False)
+        self.blocks = nn.ModuleList([base, *(GeneratorBlock(ndim, a, b, config.folded) for a, b in pairs)])
+        self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
+
+    def forward(self, z: Tensor, condition: Tensor, scope: Level) -> Images:
+        x = self.blocks[0](torch.cat((z, condition), 1))
+        before = x
+        for block in self.blocks[1 : scope.level + 1]:
+            before, x = x, block(x)
+        image = self.to_image[scope.level](x)
+        if scope.alpha < 1:
+            image = enlarge(self.to_image[scope.level - 1](before)).lerp(image, scope.alpha)
+        return (image,)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Discriminator: the mirror image.
+
+
+class DiscriminatorBlock(nn.Module):
+    """(batch, in, *space) -> (batch, out, *half the space)."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv = Conv(ndim, n_in, n_in)
+        self.down = Conv(ndim, n_in, n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return shrink(rectify(self.down(rectify(self.conv(x)))))
+
+
+class DiscriminatorBase(nn.Module):
+    """(batch, features, *base) -> score and label logits (batch, 1 + conditions)."""
+
+    def __init__(self, n_in: int, widest: int, base: tuple[int, ...], group: int, conditions: int) -> None:
+        super().__init__()
+        self.group = group
+        self.conv = Conv(len(base), n_in + 1, n_in)
+        self.dense = Dense(n_in * math.prod(base), widest)
+        self.head = Dense(widest, 1 + conditions, gain=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = rectify(self.conv(minibatch_deviation(x, self.group)))
+        answer: Tensor = self.head(rectify(self.dense(x.flatten(1))))
+        return answer
+
+
+class Discriminator(nn.Module):
+    """(image at a level,), condition (batch, conditions), the level -> verdict."""
+
+    def __init__(self, config: ProgressiveDiscriminator, space: Space) -> None:
+        super().__init__()
+        sizes = pyramid(space.shape)
+        ndim = len(space.shape)
+        widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
+        base = DiscriminatorBase(widths[0], widths[0], sizes[0], config.group, space.conditions)
+        pairs = zip(widths, widths[1:], strict=False)
+        self.blocks = nn.ModuleList([base, *(DiscriminatorBlock(ndim, b, a) for a, b in pairs)])
+        self.from_image = nn.ModuleList(Conv(ndim, space.channels, n, kernel=1) for n in widths)
+
+    def forward(self, images: Images, condition: Tensor, scope: Level) -> Verdict:
+        (image,) = images
+        x = rectify(self.from_image[scope.level](image))
+        for level in range(scope.level, 0, -1):
+            x = self.blocks[level](x)
+            if level == scope.level and scope.alpha < 1:
+                x = rectify(self.from_image[level - 1](shrink(image))).lerp(x, scope.alpha)
+        answer = self.blocks[0](x)
+        return Verdict(answer[:, 0], answer[:, 1:])

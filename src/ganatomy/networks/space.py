@@ -1,0 +1,32 @@
+"""What every network is told when it is built, and what every discriminator answers."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ganatomy.pyramid import Shape
+
+
+@dataclass(frozen=True)
+class Space:
+    """The facts that a recipe says once and hands to all its networks.
+
+    Args:
+        shape: voxels per axis of the final image.
+        channels: values per voxel.
+        latent: width of the latent code z.
+        conditions: width of the condition vector, zero when unconditional.
+    """
+
+    shape: Shape
+    channels: int
+    latent: int
+    conditions: int
+
+
+class Verdict(NamedTuple):
+    """A discriminator's answer: scores (batch,), no sigmoid; labels (batch, conditions), logits, width zero without."""
+
+    scores: Tensor
+    labels: Tensor

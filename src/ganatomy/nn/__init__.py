@@ -1,0 +1,1 @@
+"""Layers for any number of dimensions; torch only."""

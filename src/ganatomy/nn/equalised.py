@@ -1,0 +1,69 @@
+"""Layers with an equalised learning rate (Karras 2018, section 4.1).
+
+Weights are drawn from N(0, 1) and multiplied by gain / sqrt(fan_in) at run time, so that Adam moves every layer at
+the same relative speed. Biases start at zero.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganatomy.nn.convolution import F_CONV_TRANSPOSE, convolve
+from ganatomy.nn.fold import fold_up
+from ganatomy.nn.resample import enlarge
+
+GAIN = math.sqrt(2)  # He's gain for (leaky) rectifiers
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Dense layer.
+
+
+class Dense(nn.Module):
+    """x (batch, in) -> (batch, out)."""
+
+    def __init__(self, n_in: int, n_out: int, gain: float = GAIN, bias: bool = True) -> None:
+        super().__init__()
+        self.scale = gain / math.sqrt(n_in)
+        self.weight = nn.Parameter(torch.randn(n_out, n_in))
+        self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.scale, self.bias)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Convolution that keeps the size; kernel 3 or 1.
+
+
+class Conv(nn.Module):
+    """x (batch, in, *space) -> (batch, out, *space), zero padding."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int, kernel: int = 3, gain: float = GAIN) -> None:
+        super().__init__()
+        self.scale = gain / math.sqrt(n_in * kernel**ndim)
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, *[kernel] * ndim))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.weight * self.scale, self.bias, padding=self.weight.shape[-1] // 2)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Nearest x 2 followed by a 3-tap convolution. `folded` computes the same function in one pass (nn/fold.py).
+
+
+class UpConv(Conv):
+    """x (batch, in, *space) -> (batch, out, *twice the space)."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int, folded: bool = True) -> None:
+        super().__init__(ndim, n_in, n_out)
+        self.folded = folded
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.folded:
+            return super().forward(enlarge(x))
+        weight = fold_up(self.weight * self.scale)
+        return F_CONV_TRANSPOSE[x.ndim - 2](x, weight, self.bias, stride=2, padding=1)

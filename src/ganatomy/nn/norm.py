@@ -1,0 +1,26 @@
+"""Pixel norm and minibatch standard deviation (Karras 2018, sections 4.2 and 3)."""
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-8  # both, in the official code
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Each pixel's feature vector to unit mean square: x / sqrt(mean_c(x^2) + eps); any shape (batch, channel, ...)."""
+    return x * (x.square().mean(1, keepdim=True) + EPSILON).rsqrt()
+
+
+def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
+    """x (batch, channel, *space) with one more channel: how much the images of a group differ.
+
+    The standard deviation over a group of images, for each feature and place, averaged to one number a group. The
+    group is the largest divisor of the batch up to `group`; neighbours in the batch do not share one (official code:
+    image i belongs to group i modulo the number of groups).
+    """
+    n = len(x)
+    size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
+    groups = x.reshape(size, n // size, *x.shape[1:])
+    deviation = (groups.var(0, unbiased=False) + EPSILON).sqrt().flatten(1).mean(1)
+    channel = deviation.repeat(size).view(n, 1, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
+    return torch.cat((x, channel), 1)

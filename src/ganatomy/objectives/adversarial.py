@@ -1,0 +1,64 @@
+"""The two phases of every GAN, as a sum of terms."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ganatomy.objectives.judged import Judged
+from ganatomy.objectives.labels import LabelClassification
+from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
+from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes
+from ganatomy.objectives.scores import NonSaturating, Wasserstein
+from ganatomy.schedules import Constant, Schedule
+from ganatomy.value import Value
+
+Term = Annotated[
+    Wasserstein | NonSaturating | GradientPenalty | Drift | WeightClipping | LabelClassification,
+    Field(discriminator="kind"),
+]
+
+
+class Adversarial(Value):
+    """A discriminator and a generator that learn in turn from the same terms.
+
+    `terms` are added up; each may have a part for the discriminator, one for the generator, and a constraint on the
+    discriminator's weights. `discriminator_updates` is how many discriminator updates go before one of the generator.
+    """
+
+    kind: Literal["adversarial"] = "adversarial"
+    terms: tuple[Term, ...]
+    discriminator_updates: Schedule = Constant(value=1)
+
+    def phases(self, latent: int) -> tuple[Phase, ...]:
+        def discriminate(players: Players, draw: Draw) -> Terms:
+            fake = frozen_fakes(players, draw, "discriminator", latent)
+            return self._sum(lambda term, judged: term.discriminator(judged), players, draw, fake, reals=True)
+
+        def generate(players: Players, draw: Draw) -> Terms:
+            fake = fakes(players, draw, "generator", latent)
+            reals = any(term.generator_needs_reals for term in self.terms)
+            return self._sum(lambda term, judged: term.generator(judged), players, draw, fake, reals=reals)
+
+        return (
+            Phase("discriminator", ("discriminator",), discriminate, self.discriminator_updates, self._constrain),
+            Phase("generator", ("generator",), generate),
+        )
+
+    def _sum(
+        self, part: Callable[[Term, Judged], Terms], players: Players, draw: Draw, fake: tuple, reals: bool
+    ) -> Terms:
+        judge = players["discriminator"]
+        verdict_real = judge(draw.real, draw.condition, draw.scope) if reals else None
+        judged = Judged(judge, draw, fake, verdict_real, judge(fake, draw.condition, draw.scope))
+        terms: Terms = {}
+        for term in self.terms:
+            terms |= part(term, judged)
+        return terms
+
+    def _constrain(self, players: Players) -> None:
+        for term in self.terms:
+            term.constrain(players["discriminator"])
+
+
+Objective = Adversarial

@@ -1,0 +1,83 @@
+"""What an objective is made of: players, draws, terms and phases."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ganatomy import randomness
+from ganatomy.schedules import Constant, Schedule
+from ganatomy.scope import Images, Scope
+
+Terms = dict[str, Tensor]  # named scalars; the loop minimises their sum and logs each
+
+
+class Players(nn.ModuleDict):
+    """The networks of a run by role: ``players["generator"]``."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One batch as a loss sees it.
+
+    Args:
+        image: whole real images (batch, channel, *space) in [-1, 1], at the level that the scope reads.
+        condition: (batch, conditions), one-hot groups side by side.
+        groups: the width of each group.
+        scope: the part of the image that this step looks at.
+        seed: of the run.
+        numbers: the global number of each image, which keys every random draw.
+    """
+
+    image: Tensor
+    condition: Tensor
+    groups: tuple[int, ...]
+    scope: Scope
+    seed: int
+    numbers: range
+    real: Images = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "real", self.scope.crop(self.image))
+
+    def noise(self, purpose: str, width: int) -> Tensor:
+        """Standard normal latent codes (batch, width)."""
+        return randomness.normal(self.seed, purpose, self.numbers, width).to(self.image.device)
+
+    def uniform(self, purpose: str) -> Tensor:
+        """One number in [0, 1) an image: (batch,)."""
+        return randomness.uniform(self.seed, purpose, self.numbers).to(self.image.device)
+
+
+def _leave(players: Players) -> None:
+    """Constrain nothing."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Who learns, from which loss, how often.
+
+    Args:
+        trains: roles whose weights move; all others are frozen while the loss is computed.
+        updates: how many times in a step; each update beyond the first gets fresh images.
+        constrain: runs after each update (weight clipping).
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    loss: Callable[[Players, Draw], Terms]
+    updates: Schedule = Constant(value=1)
+    constrain: Callable[[Players], None] = _leave
+
+
+def fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:
+    """Images of the generator for the draw's conditions, at the draw's scope."""
+    images: Images = players["generator"](draw.noise(purpose, latent), draw.condition, draw.scope)
+    return images
+
+
+def frozen_fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:
+    """The same without a graph: for the discriminator's phase."""
+    with torch.no_grad():
+        return fakes(players, draw, purpose, latent)

@@ -1,0 +1,1 @@
+"""Procedural phantoms: labelled studies with known truth, no patient and no licence."""

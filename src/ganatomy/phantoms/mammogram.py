@@ -1,0 +1,260 @@
+"""A digital breast phantom in mammography: outline, composition, x-ray projection, grey values.
+
+In the order of the code: outline of the view, path lengths through skin and breast, gland by a power-law texture with
+strands towards the nipple, bias so that the volumetric density is what it should be, lesions, pectoral muscle,
+Beer-Lambert projection at 20 keV, quantum noise, and the processing that makes a picture for presentation. Everything
+is in the canonical orientation: chest wall left, axilla or lateral side on top. Sources: see docs/phantoms.md.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from ganatomy.phantoms.breast import Breast, Lesion
+from ganatomy.phantoms.fields import Field, power_law, resized, sampled
+from ganatomy.pyramid import Shape
+
+FIELD_MM = (256.0, 204.8)  # the detector: 1280 x 1024 pixels of 0.2 mm
+FAT, GLAND, SKIN, MUSCLE = 0.0456, 0.0802, 0.080, 0.079  # attenuation at 20 keV, 1/mm (Johns and Yaffe 1987)
+SKIN_MM = 1.45  # thickness of the skin (VICTRE uses 0.75 a side of the compressed breast; 1 to 2 mm is measured)
+NIPPLE_MM = (5.0, 4.5)  # height and half width (VICTRE: radius 4, length 4)
+CALCIFICATION = 0.9  # extra attenuation of a calcification, 1/mm
+PHOTONS = 6.0e4  # detected a 0.2 mm pixel behind air-equivalent 0; decides the quantum noise
+EQUALISED = 0.74  # share of the missing path at the periphery that processing gives back
+DENSE = 0.35  # areal gland fraction from which a pixel counts as dense
+
+
+@dataclass(frozen=True)
+class View:
+    """One phantom mammogram with its truth.
+
+    Args:
+        pixels: (rows, columns) in [0, 1] for presentation, chest wall left; background 0.
+        spacing: millimetres.
+        truth: plain values by name.
+    """
+
+    pixels: Field
+    spacing: tuple[float, float]
+    truth: dict[str, Any]
+
+
+def mammogram(breast: Breast, view: str, seed: tuple[int, ...], shape: Shape = (1280, 1024)) -> View:
+    """Project a breast. `seed` keys the fine texture and the noise; the same arguments give the same pixels.
+
+    Args:
+        view: ``CC`` or ``MLO``.
+        shape: rows and columns; the field of view stays the same, so the spacing follows.
+    """
+    rng = np.random.default_rng(seed)
+    mm = FIELD_MM[0] / shape[0]
+    y = ((np.arange(shape[0], dtype=np.float32) + 0.5) * mm)[:, None]
+    x = ((np.arange(shape[1], dtype=np.float32) + 0.5) * mm)[None]
+    level = _nipple_level(view)
+    edge = _edge(breast, view, y[:, 0], level)
+    inside, distance = _inside(edge, x, mm)
+    path = _path(distance, breast.thickness)
+    skin = path - _path(distance - SKIN_MM, breast.thickness)
+    muscle = _muscle(breast, view, x, y, level) * inside if view == "MLO" else np.zeros((1, 1), np.float32)
+    inner = (path - skin) * (1 - muscle)
+    fraction = _gland(breast, view, rng, x, y, level, inner, shape)
+    nodule, calcified = _lesions(breast, view, rng, x, y, level, shape)
+    fraction = np.maximum(fraction, nodule)
+    gland = fraction * inner
+    attenuation = FAT * (inner - gland) + GLAND * gland + SKIN * skin + MUSCLE * muscle * (path - skin)
+    attenuation = attenuation + CALCIFICATION * calcified
+    pixels = _presented(attenuation, path, inside, breast.thickness, rng, mm)
+    truth = _truth(breast, view, inside, muscle, inner, gland, fraction, level, mm)
+    return View(pixels, (mm, mm), truth)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Outline: how far the breast reaches from the chest wall, row by row.
+
+
+def _nipple_level(view: str) -> float:
+    return FIELD_MM[0] * (0.5 if view == "CC" else 0.60)
+
+
+def _edge(breast: Breast, view: str, y: Field, level: float) -> Field:
+    """Reach in mm for each row: half a super-ellipse, the upper branch of MLO running on to the axilla; the nipple."""
+    half, depth = breast.half_height, breast.depth
+    t = (y - level) / half
+    edge = depth * np.clip(1 - np.abs(t) ** breast.fullness, 0, None) ** (1 / breast.roundness)
+    if view == "MLO":
+        up = np.clip((level - y) / level, 0, 1)
+        axilla = 0.42 * depth
+        upper = axilla + (depth - axilla) * np.clip(1 - up**1.5, 0, None) ** 0.9
+        edge = np.where(y < level, upper, edge)
+    height, width = NIPPLE_MM
+    return (edge + height * np.exp(-(((y - level) / width) ** 4))).astype(np.float32)
+
+
+def _inside(edge: Field, x: Field, mm: float) -> tuple[Field, Field]:
+    """Coverage of each pixel by the breast (soft at the edge), and distance in mm to the skin."""
+    slope = np.gradient(edge, mm)
+    near = (edge[:, None] - x) / np.sqrt(1 + np.minimum(slope, 50) ** 2)[:, None]
+    inside = np.clip(near / mm + 0.5, 0, 1).astype(np.float32)
+    step = max(1, len(edge) // 320)
+    mask = np.pad(near[::step, ::step] > 0, ((0, 0), (4, 0)), mode="edge")  # the chest wall is no skin
+    far = ndimage.distance_transform_edt(mask)[:, 4:] * (mm * step)
+    far = resized(far.astype(np.float32), near.shape)
+    trust = np.clip((far - 3) / 4, 0, 1)  # exact near the skin, where the path changes fast; smooth inside
+    return inside, np.clip(near * (1 - trust) + far * trust, 0, None).astype(np.float32)
+
+
+def _path(distance: Field, thickness: float) -> Field:
+    """Path of the x-rays through the compressed breast: h = T sqrt(u (2 - u)), u = distance / (T / 2)."""
+    u = np.clip(distance / (thickness / 2), 0, 1)
+    return (thickness * np.sqrt(u * (2 - u))).astype(np.float32)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Gland: where it lies, its texture, and how much of it.
+
+
+def _gland(
+    breast: Breast, view: str, rng: np.random.Generator, x: Field, y: Field, level: float, inner: Field, shape: Shape
+) -> Field:
+    """Areal gland fraction, 0 to 1, with the volumetric density of the breast."""
+    half = (shape[0] // 2, shape[1] // 2)
+    u, v = x / breast.depth, (y - level) / breast.half_height
+    v = np.where(v < 0, v * (1.0 if view == "CC" else 0.8), v)
+    # A cone behind the nipple, thinning towards the chest wall and the periphery.
+    cone = -2.6 * np.clip(np.hypot((u - 0.56) / 0.52, v / 0.58) - 0.35, 0, None)
+    coarse = breast.projected_gland(view)
+    place = sampled(coarse, (v + 1) * len(coarse) / 3.2 + np.zeros_like(u), u * len(coarse) / 1.6 + np.zeros_like(v))
+    fine = power_law(rng, shape, breast.beta, low=4)
+    strands = resized(_strands(breast, rng, x[:, ::2], y[::2], level)[: half[0], : half[1]], shape)
+    lobules = resized(np.abs(power_law(rng, (half[0] // 2, half[1] // 2), 3.6, low=14)), shape)
+    field = cone + 0.8 * place + 0.75 * fine + 0.45 * breast.strands * strands - 0.3 * lobules
+    ligaments = resized(np.exp(-((power_law(rng, half, 3.0, low=7) / 0.09) ** 2)), shape)
+    soft = np.clip(0.5 + 0.35 * fine + 0.4 * strands, 0, 2)  # stroma between the fat lobules, everywhere
+    web = soft * (0.25 + ligaments.clip(0, 1))
+    web *= min(0.30, 0.45 * breast.density / 100 / float((web * inner).sum() / inner.sum()))
+    bias = _bias(field, web, inner, breast.density / 100)
+    return _squashed(field + bias, web)
+
+
+def _strands(breast: Breast, rng: np.random.Generator, x: Field, y: Field, level: float) -> Field:
+    """Ducts and strands: ridges of a noise in (log r, angle) about the nipple, long in r and thin in the angle."""
+    dx, dy = breast.depth - x + 6, y - level
+    radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
+    noise = power_law(rng, (256, 64), 2.2, low=6)
+    rows = (angle / np.pi + 0.5) * 256 + 3.0 * np.sin(radius / 17 + breast.roundness * 40)
+    ridges = 1 - 2.2 * np.abs(sampled(noise, rows, np.log(radius) * 9))
+    return np.clip(ridges, -1.2, 1).astype(np.float32)
+
+
+def _squashed(field: Field, web: Field) -> Field:
+    # exp is the costliest function here, tanh(x / 2) / 2 + 1 / 2 the same curve
+    return np.clip(0.9 * (np.tanh(0.8 * field) + 1) / 2 + web, 0, 0.97)
+
+
+def _bias(field: Field, web: Field, inner: Field, density: float) -> float:
+    """What to add to the field so that gland volume / breast volume is the density, by bisection on a coarse grid."""
+    step = max(1, field.shape[0] // 160)
+    field, web, inner = field[::step, ::step], web[::step, ::step], inner[::step, ::step]
+    low, high = -12.0, 12.0
+    for _ in range(24):
+        middle = (low + high) / 2
+        if (_squashed(field + middle, web) * inner).sum() < density * inner.sum():
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Muscle and lesions.
+
+
+def _muscle(breast: Breast, view: str, x: Field, y: Field, level: float) -> Field:
+    """Share of the path that is pectoral muscle: a triangle in the upper corner at the chest wall, slightly convex."""
+    reach = breast.pectoral_reach * level
+    width = np.tan(np.deg2rad(breast.pectoral_angle)) * reach
+    down = np.clip(y / reach, 0, 1)
+    border = width * (1 - down) * (1 + 0.35 * down) - np.where(y > reach, y - reach, 0)
+    depth = border - x
+    return (np.clip(depth / 1.2 + 0.5, 0, 1) * (0.35 + 0.30 * np.clip(depth / 30, 0, 1))).astype(np.float32)
+
+
+def _lesions(
+    breast: Breast, view: str, rng: np.random.Generator, x: Field, y: Field, level: float, shape: Shape
+) -> tuple[Field, Field]:
+    """Areal fraction of masses, and path in mm through calcifications."""
+    nodule = np.zeros(shape, np.float32)
+    calcified = np.zeros(shape, np.float32)
+    for lesion in breast.lesions:
+        cy, cx = _millimetres(breast, lesion, view, level)
+        if lesion.kind == "mass":
+            angle = np.arctan2(y - cy, x - cx)
+            phases = rng.uniform(0, 2 * np.pi, 5)
+            rim = sum(np.sin((3 + 2 * k) * angle + phase) / (2 + k) for k, phase in enumerate(phases))
+            radius = lesion.radius_mm * (1 + 0.12 * rim)
+            bump = np.clip(1.25 * (1 - np.hypot(y - cy, x - cx) / radius) + 0.2, 0, 1)
+            nodule = np.maximum(nodule, 0.9 * bump.astype(np.float32))
+        else:
+            for _ in range(lesion.count):
+                py, px = cy + rng.normal(0, lesion.radius_mm / 2), cx + rng.normal(0, lesion.radius_mm / 2)
+                size = rng.uniform(0.1, 0.25)  # radius: 0.2 to 0.5 mm across
+                mm = float(x[0, 1] - x[0, 0])
+                rows = slice(max(0, int(py / mm) - 3), int(py / mm) + 4)
+                columns = slice(max(0, int(px / mm) - 3), int(px / mm) + 4)
+                squared = (y[rows] - py) ** 2 + (x[:, columns] - px) ** 2
+                blurred = max(size, 0.5 * mm)
+                calcified[rows, columns] += 2 * size * (size / blurred) ** 2 * np.exp(-squared / blurred**2)
+    return nodule, calcified
+
+
+def _millimetres(breast: Breast, lesion: Lesion, view: str, level: float) -> tuple[float, float]:
+    vertical, anterior = breast.projected_place(lesion, view)
+    return level + vertical * breast.half_height, anterior * breast.depth
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The picture, and the truth.
+
+
+def _presented(
+    attenuation: Field, path: Field, inside: Field, thickness: float, rng: np.random.Generator, mm: float
+) -> Field:
+    """Quantum noise in the logarithm, thickness equalised at the periphery, contrast, background black."""
+    photons = PHOTONS * (mm / 0.2) ** 2 * np.exp(-attenuation)
+    noisy = attenuation + rng.standard_normal(attenuation.shape, dtype=np.float32) / np.sqrt(photons)
+    evened = noisy + EQUALISED * FAT * (thickness - path)
+    floor, ceiling = FAT * thickness * 0.84, FAT * thickness + (GLAND - FAT) * thickness * 0.98
+    shown = 0.05 + 0.95 * np.clip((evened - floor) / (ceiling - floor), 0, 1) ** 0.85
+    return np.clip(shown * inside, 0, 1).astype(np.float32)
+
+
+def _truth(
+    breast: Breast, view: str, inside: Field, muscle: Field, inner: Field, gland: Field, fraction: Field,
+    level: float, mm: float,
+) -> dict[str, Any]:  # fmt: skip
+    tissue = inside * (np.broadcast_to(muscle, inside.shape) < 0.5)
+    area = float(tissue.sum()) * mm**2
+    volume, gland_volume = float(inner.sum()), float(gland.sum())
+    density = 100 * gland_volume / volume
+    return {
+        "view_position": view,
+        "laterality": breast.laterality,
+        "density_percent": round(density, 3),
+        "dense_area_percent": round(100 * float((tissue * (fraction > DENSE)).sum()) * mm**2 / area, 3),
+        "birads": breast.birads,
+        "breast_area_mm2": round(area, 1),
+        "breast_volume_ml": round(volume * mm**2 / 1000, 2),
+        "gland_volume_ml": round(gland_volume * mm**2 / 1000, 2),
+        "thickness_mm": round(breast.thickness, 2),
+        "nipple_y_mm": round(level, 2),
+        "nipple_x_mm": round(breast.depth + NIPPLE_MM[0], 2),
+        "pectoral_angle_degrees": round(breast.pectoral_angle, 2) if view == "MLO" else None,
+        "lesions": [
+            {"kind": lesion.kind, "radius_mm": round(lesion.radius_mm, 2), "count": lesion.count,
+             "y_mm": round(_millimetres(breast, lesion, view, level)[0], 2),
+             "x_mm": round(_millimetres(breast, lesion, view, level)[1], 2)}
+            for lesion in breast.lesions
+        ],
+    }  # fmt: skip

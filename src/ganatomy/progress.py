@@ -1,0 +1,57 @@
+"""A progress bar on a terminal, plain lines elsewhere, nothing when asked to be quiet."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+PLAIN_SECONDS = 10.0  # between two plain lines
+
+quiet = False
+
+
+def say(text: str) -> None:
+    """A line for the user, on standard output."""
+    if not quiet:
+        print(text, flush=True)
+
+
+class Bar:
+    """What the work tells of itself: how much is done, and a few words beside."""
+
+    def __init__(self, what: str, total: int, progress: Progress | None) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self._progress = progress
+        self._task = progress.add_task(what, total=total, words="") if progress else None
+        self._start = self._last = time.monotonic()
+
+    def advance(self, n: int = 1, words: str = "") -> None:
+        self.done += n
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self.done, words=words)
+        elif not quiet and time.monotonic() - self._last > PLAIN_SECONDS:
+            self._last = time.monotonic()
+            rate = self.done / max(self._last - self._start, 1e-9)
+            left = (self.total - self.done) / max(rate, 1e-9)
+            print(f"{self.what}: {self.done} of {self.total} {words} ({left:.0f} s left)", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def bar(what: str, total: int, done: int = 0) -> Iterator[Bar]:
+    """A bar over `total` pieces of work, of which `done` were done before."""
+    if quiet or not sys.stderr.isatty():
+        shown = Bar(what, total, None)
+        shown.done = done
+        yield shown
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        shown = Bar(what, total, progress)
+        shown.advance(done)
+        yield shown

@@ -1,0 +1,26 @@
+"""The sizes that an image passes through when it is halved again and again."""
+
+Shape = tuple[int, ...]
+
+SMALLEST_AXIS = 4  # PGGAN starts at 4 x 4 (Karras 2018, table 2); 1280 x 1024 halved eight times is 5 x 4
+
+
+def pyramid(shape: Shape) -> tuple[Shape, ...]:
+    """All sizes from the base to `shape`, smallest first; level 0 is the base.
+
+    The base comes from the shape by rule: halve every axis while all are even and none falls below four.
+
+    >>> pyramid((1280, 1024))[0], len(pyramid((1280, 1024)))
+    ((5, 4), 9)
+    >>> pyramid((8, 8, 8))
+    ((4, 4, 4), (8, 8, 8))
+    """
+    sizes = [tuple(shape)]
+    while all(n % 2 == 0 and n // 2 >= SMALLEST_AXIS for n in sizes[0]):
+        sizes.insert(0, tuple(n // 2 for n in sizes[0]))
+    return tuple(sizes)
+
+
+def written(shape: Shape) -> str:
+    """A shape as people write it: ``1280x1024``."""
+    return "x".join(str(n) for n in shape)

@@ -1,0 +1,39 @@
+"""Stateless randomness: every draw is a function of a seed, a purpose and a sample number.
+
+So a resumed run needs no saved generators, the number of processes does not change the data, and image i of a seed
+is the same whatever the batch size.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def key(seed: int, purpose: str, number: int = 0) -> int:
+    """A 63-bit key for one draw."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def normal(seed: int, purpose: str, numbers: Iterable[int], *shape: int) -> Tensor:
+    """Standard normal numbers of the given shape for each sample number: (samples, *shape), float32."""
+    return torch.stack([torch.randn(shape, generator=_generator(seed, purpose, n)) for n in numbers])
+
+
+def uniform(seed: int, purpose: str, numbers: Iterable[int]) -> Tensor:
+    """One uniform number in [0, 1) for each sample number: (samples,), float32."""
+    return torch.stack([torch.rand((), generator=_generator(seed, purpose, n)) for n in numbers])
+
+
+def _generator(seed: int, purpose: str, number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(key(seed, purpose, number))
+
+
+@lru_cache(maxsize=4)
+def permutation(seed: int, purpose: str, epoch: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The order in which epoch `epoch` visits `n` cases."""
+    return np.random.default_rng(key(seed, purpose, epoch)).permutation(n)

@@ -1,0 +1,24 @@
+"""The recipes by name."""
+
+from collections.abc import Callable
+
+from ganatomy.recipe import Recipe
+from ganatomy.recipes import pggan
+from ganatomy.refused import Refused
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "pggan-mammogram": pggan.mammogram,
+    "gan-mammogram": pggan.gan_mammogram,
+    "wgan-mammogram": pggan.wgan_mammogram,
+}
+
+
+def named(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        Refused: there is none; the message lists those there are.
+    """
+    if name not in RECIPES:
+        raise Refused(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
+    return RECIPES[name]()

@@ -1,0 +1,1 @@
+"""Make or continue a run."""

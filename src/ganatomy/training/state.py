@@ -1,0 +1,84 @@
+"""All that changes while training; saved whole, loaded whole. Everything else follows from the recipe and the count."""
+
+import copy
+
+import torch
+from torch import Tensor, nn, optim
+
+from ganatomy import randomness
+from ganatomy.objectives.phase import Players
+from ganatomy.recipe import Recipe
+
+Tensors = dict[str, Tensor]
+LAYOUT = {2: torch.channels_last, 3: torch.contiguous_format}  # measured on CPU: docs/performance.md
+
+
+class State:
+    """Players, moving average of the generator, optimisers, images seen, steps.
+
+    Args:
+        recipe: what to build.
+        seed: of the run; decides the first weights.
+        device: where the networks live.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
+        torch.manual_seed(randomness.key(seed, "weights") % 2**63)
+        self.recipe = recipe
+        self.players: Players = recipe.build().to(device, memory_format=LAYOUT[len(recipe.shape)])
+        self.ema: nn.Module = copy.deepcopy(self.players["generator"]).requires_grad_(False)
+        self.optimizers = {role: self._optimizer(role) for role in self.players}
+        self.images = 0
+        self.steps = 0
+        self.era = recipe.at(0, seed).era
+
+    def _optimizer(self, role: str) -> optim.Adam:
+        adam = self.recipe.optimizers[role]
+        parameters = list(self.players[role].parameters())
+        return optim.Adam(parameters, lr=adam.lr(0), betas=adam.betas, eps=adam.eps, fused=True)
+
+    def set_learning_rates(self) -> None:
+        for role, optimizer in self.optimizers.items():
+            optimizer.param_groups[0]["lr"] = self.recipe.optimizers[role].lr(self.images)
+
+    def enter(self, era: int) -> None:
+        """Start the optimisers anew: Adam's moments of one level must not steer the next (official code)."""
+        self.era = era
+        self.optimizers = {role: self._optimizer(role) for role in self.players}
+
+    def follow(self, images: int) -> None:
+        """Move the average of the generator's weights towards them, after `images` more images."""
+        keep = 0.5 ** (images / (self.recipe.ema_half_life_kimg * 1000))
+        now = list(self.players["generator"].parameters())
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.ema.parameters()), now, 1 - keep)
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # To tensors by file name and back.
+
+    def tensors(self) -> dict[str, Tensors]:
+        files = {role: dict(player.state_dict()) for role, player in self.players.items()}
+        files["ema"] = dict(self.ema.state_dict())
+        for role, optimizer in self.optimizers.items():
+            names = {parameter: name for name, parameter in self.players[role].named_parameters()}
+            files[f"optimizer-{role}"] = {
+                f"{names[parameter]}/{part}": value
+                for parameter, parts in optimizer.state.items()
+                for part, value in parts.items()
+            }
+        return files
+
+    def counts(self) -> dict[str, int]:
+        return {"images": self.images, "steps": self.steps, "era": self.era}
+
+    def load(self, files: dict[str, Tensors], counts: dict[str, int]) -> None:
+        self.images, self.steps = counts["images"], counts["steps"]
+        self.enter(counts["era"])
+        self.ema.load_state_dict(files["ema"])
+        for role, player in self.players.items():
+            player.load_state_dict(files[role])
+            parameters = dict(player.named_parameters())
+            for key, value in files[f"optimizer-{role}"].items():
+                name, part = key.rsplit("/", 1)
+                parameter = parameters[name]
+                self.optimizers[role].state[parameter][part] = value.to(parameter.device).clone()
