@@ -1,0 +1,56 @@
+"""Synthetic mammograms and volumes by published GANs: from a folder of DICOM to DICOM, with numbers you can check.
+
+The verbs, in the order of the line; ``ganatomy --help`` has the same words.
+
+>>> import ganatomy
+>>> ganatomy.RECIPES["pggan-mammogram"]().shape
+(1280, 1024)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganatomy.checkpoint import Snapshot
+    from ganatomy.data.prepare import prepare
+    from ganatomy.data.store import Store
+    from ganatomy.evaluation.evaluate import evaluate
+    from ganatomy.exporting import export
+    from ganatomy.image import Image
+    from ganatomy.recipe import Recipe
+    from ganatomy.recipes import RECIPES
+    from ganatomy.refused import Refused
+    from ganatomy.sampling import sample
+    from ganatomy.selection import select
+    from ganatomy.training.run import Run
+    from ganatomy.training.train import train
+
+_WHERE = {
+    "prepare": "data.prepare", "train": "training.train", "select": "selection", "sample": "sampling",
+    "evaluate": "evaluation.evaluate", "export": "exporting", "Image": "image", "Recipe": "recipe",
+    "RECIPES": "recipes", "Refused": "refused", "Run": "training.run", "Snapshot": "checkpoint", "Store": "data.store",
+}  # fmt: skip
+
+__all__ = [
+    "RECIPES",
+    "Image",
+    "Recipe",
+    "Refused",
+    "Run",
+    "Snapshot",
+    "Store",
+    "evaluate",
+    "export",
+    "prepare",
+    "sample",
+    "select",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a verb when it is asked for, so that ``import ganatomy`` and ``--help`` need no torch."""
+    if name in _WHERE:
+        from importlib import import_module
+
+        return getattr(import_module(f"ganatomy.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'ganatomy' has no attribute {name!r}")

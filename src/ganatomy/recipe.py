@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
-from ganatomy.networks.space import Space
+from ganatomy.space import Space
 from ganatomy.objectives.adversarial import Objective
 from ganatomy.objectives.phase import Phase, Players
 from ganatomy.pyramid import Shape, pyramid

@@ -26,18 +26,25 @@ class Feed:
         conditions: facts to a condition vector, as in the recipe.
         seed: decides the order.
         device: where batches go.
+        layout: memory format of the batches.
 
     Raises:
         Refused: the split is empty, or a case lacks a condition.
     """
 
     def __init__(
-        self, store: Store, split: str, conditions: Mapping[str, Sequence[str]], seed: int, device: torch.device
+        self,
+        store: Store,
+        split: str,
+        conditions: Mapping[str, Sequence[str]],
+        seed: int,
+        device: torch.device,
+        layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         cases = store.split(split)
         if not cases:
             raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
-        self._store, self._seed, self._device = store, seed, device
+        self._store, self._seed, self._device, self._layout = store, seed, device, layout
         self._rows = [case["row"] for case in cases]
         self._vectors = torch.from_numpy(np.stack([facts.vector(conditions, case["facts"]) for case in cases]))
         self._kept: dict[Shape, NDArray[np.uint16]] = {}
@@ -55,7 +62,8 @@ class Feed:
         places = [int(randomness.permutation(self._seed, "order", i // n, n)[i % n]) for i in numbers]
         level = self._store.level_for(shape)
         pixels = decode(self._read(places, level))[:, None]
-        return torch.from_numpy(pixels).to(self._device), self._vectors[places].to(self._device)
+        images = torch.from_numpy(pixels).to(self._device, memory_format=self._layout)
+        return images, self._vectors[places].to(self._device)
 
     def _read(self, places: list[int], level: Shape) -> NDArray[np.uint16]:
         if level not in self._arrays:

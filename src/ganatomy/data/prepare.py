@@ -29,7 +29,8 @@ from ganatomy.data.store import Manifest, Store, open_store
 from ganatomy.durable import read_lines, remove_leftovers, write_json, write_lines
 from ganatomy.image import Unusable
 from ganatomy.modalities.modality import Candidate, Modality
-from ganatomy.pyramid import Shape, written
+from ganatomy.modalities.table import named
+from ganatomy.pyramid import written
 from ganatomy.refused import Refused
 
 PART = {2: 16, 3: 1}  # images a part, by the number of axes: one shard of each array
@@ -37,17 +38,14 @@ LARGE_PART, LARGE = 64, 4096  # from this many files on, larger shards keep the 
 IN_FLIGHT = 4  # parts queued a worker: bounds memory whatever the number of files
 
 
-def prepare(
-    raw: Path | str, modality: Modality, out: Path | str, workers: int | None = None, shape: Shape | None = None
-) -> Store:
+def prepare(raw: Path | str, modality: Modality | str, out: Path | str, workers: int | None = None) -> Store:
     """Make or complete a store of all usable images below a folder.
 
     Args:
         raw: folder of DICOM or picture files, any depth.
-        modality: how to read and normalise them.
+        modality: how to read and normalise them, and to what size; a name means the modality with its defaults.
         out: the store's folder. An interrupted store is completed; a complete one of the same files is left as it is.
         workers: processes; None = one a core.
-        shape: another final size than the modality's own.
 
     Returns:
         The store, complete.
@@ -56,8 +54,9 @@ def prepare(
         Refused: no usable image, or `out` holds something else.
     """
     raw, out = Path(raw), Path(out)
+    modality = named(modality)() if isinstance(modality, str) else modality
     candidates = modality.candidates(raw)
-    plan = _plan(candidates, modality, shape or modality.shape)
+    plan = _plan(candidates, modality)
     if (out / "manifest.json").exists():
         store = open_store(out)
         _same_plan(out, plan)
@@ -74,18 +73,18 @@ def prepare(
 # The plan: what is to be done, decided once.
 
 
-def _plan(candidates: list[Candidate], modality: Modality, shape: Shape) -> dict[str, Any]:
+def _plan(candidates: list[Candidate], modality: Modality) -> dict[str, Any]:
     listing = hashlib.sha256()
     for candidate in candidates:
         listing.update(f"{candidate.name}\0{candidate.path.stat().st_size}\0{sorted(candidate.facts.items())}\n".encode())
     return {
         "format": storing.FORMAT,
         "modality": modality.name,
-        "options": {"voi": getattr(modality, "voi", True)},
-        "shape": list(shape),
+        "options": dict(modality.options),
+        "shape": list(modality.shape),
         "files": len(candidates),
         "listing": listing.hexdigest(),
-        "part": PART[len(shape)] if len(candidates) < LARGE or len(shape) == 3 else LARGE_PART,
+        "part": PART[len(modality.shape)] if len(candidates) < LARGE or len(modality.shape) == 3 else LARGE_PART,
     }
 
 
@@ -265,4 +264,32 @@ def _manifest(
         intensity_quantiles={f"{q:g}": round(float(v), 4) for q, v in zip((0.5, 0.9, 0.99), quantiles, strict=True)},
         fingerprint=fingerprint.hexdigest(),
         made_with=f"ganatomy {version('ganatomy')}",
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What it would be.
+
+LOOKED_AT = 48  # files that a preview reads
+
+
+def preview(raw: Path, modality: Modality) -> str:
+    """What `prepare` would do, from reading a few files spread over the folder."""
+    candidates = modality.candidates(raw)
+    looked = [candidates[i] for i in np.linspace(0, len(candidates) - 1, min(LOOKED_AT, len(candidates))).astype(int)]
+    reasons: Counter[str] = Counter()
+    for candidate in looked:
+        try:
+            modality.normalise(modality.read(candidate)[0])
+            reasons["usable"] += 1
+        except Unusable as reason:
+            reasons[reason.kind] += 1
+    plan = _plan(candidates, modality)
+    raw_bytes = sum(int(np.prod(level)) for level in storing.stored_levels(tuple(plan["shape"]))) * 2
+    told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common())
+    return (
+        f"{len(candidates)} files; of {len(looked)} that were read: {told}.\n"
+        f"Levels {', '.join(written(level) for level in storing.stored_levels(tuple(plan['shape'])))};"
+        f" at most {len(candidates) * raw_bytes / 2**30:.2f} GiB before compression (about a quarter after).\n"
+        f"listing {plan['listing'][:16]}"
     )

@@ -57,8 +57,8 @@ def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
     view, laterality = view_position(dataset), _laterality(dataset)
     stored = read.stored_pixels(dataset)
     empty = read.padding(dataset, stored)
-    shown = read.displayed(dataset, stored, voi)
-    pixels = _scaled(shown, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
+    shown, limits = read.displayed(dataset, stored, voi)
+    pixels = _scaled(shown, limits, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
     pixels = _oriented(pixels, dataset, view, laterality)
     facts = {"view_position": view, "laterality": laterality}
     return Image(np.ascontiguousarray(pixels), _spacing(dataset), facts), _patient(dataset, path)
@@ -156,18 +156,27 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 # Grey values and orientation.
 
 
-def _scaled(shown: NDArray[np.float32], empty: NDArray[np.bool_], inverted: bool) -> NDArray[np.float32]:
-    """[0, 1] over the range of the pixels that are not padding; dense tissue bright; padding 0 after the inversion."""
+def _scaled(
+    shown: NDArray[np.float32], limits: read.Range | None, empty: NDArray[np.bool_], inverted: bool
+) -> NDArray[np.float32]:
+    """[0, 1] from what is shown black to what is shown white; dense tissue bright; padding 0 after the inversion.
+
+    Without a VOI transformation black and white are the smallest and largest value that is not padding; Bits Stored
+    says nothing of the range that is used.
+    """
     if not np.isfinite(shown).all():
         raise Unusable("values are not finite")
     inside = shown[~empty]
     low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
     if high <= low:
         raise Unusable("no image", "every pixel has the same value")
-    scaled = (shown - low) / (high - low)
+    low, high = limits or (low, high)
+    scaled = np.clip((shown - low) / (high - low), 0, 1)
     scaled = 1 - scaled if inverted else scaled
     scaled[empty] = 0
-    return np.clip(scaled, 0, 1)
+    if scaled.max() <= scaled.min():
+        raise Unusable("no image", "the window leaves every pixel the same")
+    return scaled
 
 
 def _oriented(pixels: NDArray[np.float32], dataset: Dataset, view: str, laterality: str) -> NDArray[np.float32]:

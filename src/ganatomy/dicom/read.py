@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 
 from ganatomy.image import Unusable
+
+Range = tuple[float, float]
 
 PREAMBLE = 128
 LARGEST_FRAME = 2**28  # pixels; a header that claims more is broken
@@ -61,21 +63,30 @@ def stored_pixels(dataset: Dataset) -> NDArray[np.integer]:
     return pixels
 
 
-def displayed(dataset: Dataset, stored: NDArray[np.integer], voi: bool) -> NDArray[np.float32]:
+def displayed(dataset: Dataset, stored: NDArray[np.integer], voi: bool) -> tuple[NDArray[np.float32], Range | None]:
     """Stored values through the Modality LUT and, if asked, the first VOI transformation (PS3.3 C.11.1, C.11.2).
 
     The first item of a VOI LUT Sequence is used if there is one, else the first window with its function (absent =
     LINEAR). Photometric interpretation and padding are left to the caller.
+
+    Returns:
+        The values, and what is shown as black and as white; None when no VOI transformation was applied.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             values = apply_modality_lut(stored, dataset)
-            if voi:
+            limits = None
+            if voi and dataset.get("VOILUTSequence"):
                 values = apply_voi_lut(values, dataset, index=0, prefer_lut=True)
+                limits = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+            elif voi and dataset.get("WindowWidth") is not None:
+                values = apply_windowing(values, dataset)
+                ends = apply_windowing(np.array([-1e12, 1e12]), dataset)  # far outside every window
+                limits = float(ends[0]), float(ends[1])
     except Exception as error:  # broken look-up tables of many kinds
         raise Unusable("look-up table or window cannot be applied", _first_line(error)) from error
-    return np.asarray(values, dtype=np.float32)
+    return np.asarray(values, dtype=np.float32), limits
 
 
 def padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bool_]:

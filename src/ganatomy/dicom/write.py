@@ -55,10 +55,13 @@ class Subject:
         return uid("study", self.run, self.kind, self.number)
 
 
-def dataset(sop_class: str, modality: str, subject: Subject, record: dict[str, Any], pixels: NDArray[Any]) -> Dataset:
+def dataset(
+    sop_class: str, modality: str, subject: Subject, series: tuple[str, ...], record: dict[str, Any], pixels: NDArray[Any]
+) -> Dataset:
     """Patient, study, equipment and SOP common modules of a synthetic instance (PS3.3 C.7.1, C.7.2, C.7.5, C.12.1).
 
     Args:
+        series: what tells the series of the study apart.
         record: provenance, plain values: how the pixels were made. At most 1024 characters as JSON.
         pixels: stored values; the SOP Instance UID holds their hash, so that other pixels never get the same UID.
     """
@@ -66,7 +69,8 @@ def dataset(sop_class: str, modality: str, subject: Subject, record: dict[str, A
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID = sop_class
     digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
-    ds.SOPInstanceUID = uid("instance", subject.study, json.dumps(record, sort_keys=True), digest)
+    ds.SeriesInstanceUID = uid("series", subject.study, *series)
+    ds.SOPInstanceUID = uid("instance", ds.SeriesInstanceUID, json.dumps(record, sort_keys=True), digest)
     ds.SyntheticData = "YES"
     for when in ("Study", "Series", "Acquisition", "Content", "InstanceCreation"):
         setattr(ds, f"{when}Date", subject.date)

@@ -38,14 +38,13 @@ def instance(
     if len(spacing) != 2 or min(spacing) <= 0:
         raise ValueError(f"Imager Pixel Spacing needs two positive numbers, got {spacing}")
     stored = np.round(np.clip(pixels, 0, 1) * (2**BITS - 1)).astype(np.uint16)
-    ds = write.dataset(FOR_PRESENTATION, "MG", subject, record, stored)
+    ds = write.dataset(FOR_PRESENTATION, "MG", subject, (laterality, view), record, stored)
     number = ORDER.index((laterality, view)) + 1
     ds.ImageType = ["DERIVED", "PRIMARY", ""]
     ds.PatientSex = "F"
     ds.PresentationIntentType = "FOR PRESENTATION"
     ds.StudyDescription = f"{subject.kind} screening mammography"
     ds.SeriesDescription = f"{subject.kind} {laterality} {view}"
-    ds.SeriesInstanceUID = write.uid("series", subject.study, laterality, view)
     ds.SeriesNumber, ds.InstanceNumber, ds.AcquisitionNumber = number, 1, number
     ds.DerivationDescription = f"Entirely {subject.kind.lower()} full-field digital mammogram; no patient was imaged"
     ds.ImageComments = write.COMMENT + (NOT_ONE_WOMAN if drawn_apart else "")

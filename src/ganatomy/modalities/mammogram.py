@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from ganatomy.image import Image, Unusable
 from ganatomy.modalities.facts import Facts
 from ganatomy.modalities.modality import Candidate
 from ganatomy.modalities.pictures import SUFFIXES, grey
-from ganatomy.pyramid import Shape
+from ganatomy.pyramid import Shape, pyramid
 from ganatomy.refused import Refused
 
 SHAPE = (1280, 1024)  # rows, columns: Korkinof 2018
@@ -32,16 +33,27 @@ class Mammogram:
         facts: where PNG, TIFF and JPEG files get view_position, laterality, patient, spacing_mm and chest_wall
             (left, right, top, bottom) from.
         voi: apply the VOI LUT or window of DICOM files.
+        shape: rows and columns of the grid.
     """
 
     facts: Facts = field(default_factory=Facts)
     voi: bool = True
+    shape: Shape = SHAPE
 
     name = "mammogram"
-    shape: Shape = SHAPE
     conditions: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"view_position": ("CC", "MLO"), "laterality": ("L", "R")}
     )
+    free: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"laterality": ("R", "L")})
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 2 or len(pyramid(self.shape)) < 2:
+            raise Refused(f"--shape {','.join(map(str, self.shape))}: give rows and columns that halve, as 1280,1024 do.")
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What besides the shape decides how an image is normalised."""
+        return {"voi": self.voi}
 
     def candidates(self, raw: Path) -> list[Candidate]:
         """Every file below `raw` but hidden ones and tables, sorted by path.

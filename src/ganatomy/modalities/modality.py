@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ganatomy.image import Image
 from ganatomy.pyramid import Shape
@@ -31,6 +31,12 @@ class Modality(Protocol):
     name: str
     shape: Shape  # the grid a store is prepared on
     conditions: Mapping[str, tuple[str, ...]]  # facts a model can be conditioned on, with their values
+    free: Mapping[str, tuple[str, ...]]  # of these, what a canonical image does not show, so that any sample may have it
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What besides the shape decides how an image is normalised; kept with the store."""
+        ...
 
     def candidates(self, raw: Path) -> list[Candidate]:
         """Every file below `raw` that may be an image, in a fixed order."""
@@ -46,4 +52,8 @@ class Modality(Protocol):
 
     def denormalise(self, image: Image) -> Image:
         """Back to [0, 1], undoing the grid if the image carries its geometry, oriented as displayed."""
+        ...
+
+    def canonical(self, image: Image) -> Image:
+        """[0, 1] as displayed to [-1, 1] as trained on; the inverse of `denormalise` for synthetic images."""
         ...

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.networks.space import Space, Verdict
-from ganatomy.nn.equalised import GAIN, Conv, Dense, UpConv
+from ganatomy.space import Space, Verdict
+from ganatomy.nn.equalised import GAIN, Conv, Dense, DownConv, UpConv
 from ganatomy.nn.norm import minibatch_deviation, pixel_norm
 from ganatomy.nn.resample import enlarge, shrink
 from ganatomy.pyramid import pyramid
@@ -51,12 +51,18 @@ class ProgressiveGenerator(Value):
 
 
 class ProgressiveDiscriminator(Value):
-    """Settings of the discriminator; `group` is the group size of the minibatch standard deviation."""
+    """Settings of the discriminator.
+
+    `group` is the group size of the minibatch standard deviation. `pool_first` shrinks before the rectifier instead of
+    after it: the order of the official code's fused layers, which folds into one strided convolution and is much
+    cheaper. It is another function; the published table has the pooling last.
+    """
 
     kind: Literal["progressive-discriminator"] = "progressive-discriminator"
     width: int = Field(8192, ge=4)
     widest: int = Field(512, ge=1)
     group: int = Field(4, ge=1)
+    pool_first: bool = False
 
     def build(self, space: Space) -> nn.Module:
         return Discriminator(self, space)
@@ -122,7 +128,7 @@ class Generator(nn.Module):
         image = self.to_image[scope.level](x)
         if scope.alpha < 1:
             image = enlarge(self.to_image[scope.level - 1](before)).lerp(image, scope.alpha)
-        return (image,)
+        return (image.float(),)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -132,13 +138,15 @@ class Generator(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """(batch, in, *space) -> (batch, out, *half the space)."""
 
-    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+    def __init__(self, ndim: int, n_in: int, n_out: int, pool_first: bool) -> None:
         super().__init__()
         self.conv = Conv(ndim, n_in, n_in)
-        self.down = Conv(ndim, n_in, n_out)
+        self.down = DownConv(ndim, n_in, n_out) if pool_first else Conv(ndim, n_in, n_out)
+        self.pool_first = pool_first
 
     def forward(self, x: Tensor) -> Tensor:
-        return shrink(rectify(self.down(rectify(self.conv(x)))))
+        x = rectify(self.down(rectify(self.conv(x))))
+        return x if self.pool_first else shrink(x)
 
 
 class DiscriminatorBase(nn.Module):
@@ -167,7 +175,7 @@ class Discriminator(nn.Module):
         widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
         base = DiscriminatorBase(widths[0], widths[0], sizes[0], config.group, space.conditions)
         pairs = zip(widths, widths[1:], strict=False)
-        self.blocks = nn.ModuleList([base, *(DiscriminatorBlock(ndim, b, a) for a, b in pairs)])
+        self.blocks = nn.ModuleList([base, *(DiscriminatorBlock(ndim, b, a, config.pool_first) for a, b in pairs)])
         self.from_image = nn.ModuleList(Conv(ndim, space.channels, n, kernel=1) for n in widths)
 
     def forward(self, images: Images, condition: Tensor, scope: Level) -> Verdict:
@@ -177,5 +185,5 @@ class Discriminator(nn.Module):
             x = self.blocks[level](x)
             if level == scope.level and scope.alpha < 1:
                 x = rectify(self.from_image[level - 1](shrink(image))).lerp(x, scope.alpha)
-        answer = self.blocks[0](x)
+        answer = self.blocks[0](x).float()
         return Verdict(answer[:, 0], answer[:, 1:])

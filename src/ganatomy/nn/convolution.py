@@ -21,10 +21,19 @@ F_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_tran
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
-    """Cross-correlation of x (batch, channel, *space) with weight (out, in, *kernel), any order differentiable."""
+    """Cross-correlation of x (batch, channel, *space) with weight (out, in, *kernel), any order differentiable.
+
+    Under autocast the operands are cast here, so that every derivative works in the same precision.
+    """
+    if x.device.type in AUTOCAST and torch.is_autocast_enabled(x.device.type):
+        precision = torch.get_autocast_dtype(x.device.type)
+        x, weight = x.to(precision), weight.to(precision)
+        bias = None if bias is None else bias.to(precision)
     y: Tensor = _Output.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
     return y
 
+
+AUTOCAST = ("cpu", "cuda")  # meta tensors, which only measure, have none
 
 _only_inputs = False
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganatomy.nn.convolution import F_CONV_TRANSPOSE, convolve
-from ganatomy.nn.fold import fold_up
+from ganatomy.nn.fold import fold_down, fold_up
 from ganatomy.nn.resample import enlarge
 
 GAIN = math.sqrt(2)  # He's gain for (leaky) rectifiers
@@ -67,3 +67,17 @@ class UpConv(Conv):
             return super().forward(enlarge(x))
         weight = fold_up(self.weight * self.scale)
         return F_CONV_TRANSPOSE[x.ndim - 2](x, weight, self.bias, stride=2, padding=1)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# A 3-tap convolution followed by a mean over cells of two, always folded.
+
+
+class DownConv(Conv):
+    """x (batch, in, *space) -> (batch, out, *half the space)."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+        super().__init__(ndim, n_in, n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, fold_down(self.weight * self.scale), self.bias, stride=2, padding=1)

@@ -28,6 +28,8 @@ def fold_down(weight: Tensor) -> Tensor:
 
 def _fold(weight: Tensor, rows: tuple[tuple[float, ...], ...]) -> Tensor:
     matrix = torch.tensor(rows, dtype=weight.dtype, device=weight.device)
-    for axis in range(2, weight.ndim):
-        weight = torch.tensordot(weight, matrix, dims=([axis], [1])).movedim(-1, axis)
+    device = weight.device.type if weight.device.type != "meta" else "cpu"
+    with torch.autocast(device, enabled=False):  # fold in full precision, then cast
+        for axis in range(2, weight.ndim):
+            weight = torch.tensordot(weight, matrix, dims=([axis], [1])).movedim(-1, axis)
     return weight

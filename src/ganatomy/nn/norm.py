@@ -7,8 +7,11 @@ EPSILON = 1e-8  # both, in the official code
 
 
 def pixel_norm(x: Tensor) -> Tensor:
-    """Each pixel's feature vector to unit mean square: x / sqrt(mean_c(x^2) + eps); any shape (batch, channel, ...)."""
-    return x * (x.square().mean(1, keepdim=True) + EPSILON).rsqrt()
+    """Each pixel's feature vector to unit mean square: x / sqrt(mean_c(x^2) + eps); any shape (batch, channel, ...).
+
+    The mean is taken in float32 whatever the precision of x.
+    """
+    return x * (x.float().square().mean(1, keepdim=True) + EPSILON).rsqrt().to(x.dtype)
 
 
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
@@ -20,7 +23,7 @@ def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
     """
     n = len(x)
     size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
-    groups = x.reshape(size, n // size, *x.shape[1:])
+    groups = x.float().reshape(size, n // size, *x.shape[1:])
     deviation = (groups.var(0, unbiased=False) + EPSILON).sqrt().flatten(1).mean(1)
-    channel = deviation.repeat(size).view(n, 1, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
+    channel = deviation.to(x.dtype).repeat(size).view(n, 1, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
     return torch.cat((x, channel), 1)

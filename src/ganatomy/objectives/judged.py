@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ganatomy.networks.space import Verdict
+from ganatomy.space import Verdict
 from ganatomy.objectives.phase import Draw, Terms
 from ganatomy.scope import Images
 from ganatomy.value import Value

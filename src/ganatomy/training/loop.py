@@ -24,7 +24,9 @@ class Diverged(RuntimeError):
     """A loss is no longer a finite number."""
 
 
-def train(state: State, source: Source, seed: int, watch: Callable[[State], bool]) -> Iterator[Terms]:
+def train(
+    state: State, source: Source, seed: int, watch: Callable[[State], bool], precision: torch.dtype = torch.float32
+) -> Iterator[Terms]:
     """Train until the recipe's end or until `watch` says stop; yields the terms of each step, detached.
 
     `watch` runs before every step, so that a resumed run reports the same moments as an unbroken one.
@@ -46,18 +48,22 @@ def train(state: State, source: Source, seed: int, watch: Callable[[State], bool
                 if update == len(draws):  # phases of one step share the first draw; further updates get fresh images
                     first = state.images + update * moment.batch_size
                     draws.append(_draw(state, source, seed, range(first, first + moment.batch_size)))
-                terms |= {f"{phase.name}/{name}": term for name, term in run(phase, state, draws[update]).items()}
+                terms |= {f"{phase.name}/{name}": term for name, term in run(phase, state, draws[update], precision).items()}
         state.images += len(draws) * moment.batch_size
         state.steps += 1
         state.follow(len(draws) * moment.batch_size)
         yield terms
 
 
-def run(phase: Phase, state: State, draw: Draw) -> Terms:
-    """One update: freeze the others, loss, backward, average, step."""
+def run(phase: Phase, state: State, draw: Draw, precision: torch.dtype = torch.float32) -> Terms:
+    """One update: freeze the others, loss, backward, average, step.
+
+    With another precision than float32 the networks run under autocast; weights, optimiser and losses stay in float32.
+    """
     for role, player in state.players.items():
         player.requires_grad_(role in phase.trains)
-    terms = phase.loss(state.players, draw)
+    with torch.autocast(draw.image.device.type, precision, enabled=precision != torch.float32):
+        terms = phase.loss(state.players, draw)
     total = sum(terms.values(), start=torch.zeros((), device=draw.image.device))
     if not torch.isfinite(total):
         raise Diverged(", ".join(f"{phase.name}/{name} = {term.item():.4g}" for name, term in terms.items()))

@@ -71,6 +71,7 @@ class State:
     def counts(self) -> dict[str, int]:
         return {"images": self.images, "steps": self.steps, "era": self.era}
 
+    @torch.no_grad()
     def load(self, files: dict[str, Tensors], counts: dict[str, int]) -> None:
         self.images, self.steps = counts["images"], counts["steps"]
         self.enter(counts["era"])
@@ -81,4 +82,7 @@ class State:
             for key, value in files[f"optimizer-{role}"].items():
                 name, part = key.rsplit("/", 1)
                 parameter = parameters[name]
-                self.optimizers[role].state[parameter][part] = value.to(parameter.device).clone()
+                # The fused Adam walks weights and moments in memory order, so both must have one layout.
+                fits = value.shape == parameter.shape
+                kept = torch.empty_like(parameter).copy_(value) if fits else value.to(parameter.device).clone()
+                self.optimizers[role].state[parameter][part] = kept

@@ -1,0 +1,13 @@
+"""``python -m ganatomy`` and the command ``ganatomy``."""
+
+import sys
+
+from ganatomy.cli import main
+
+
+def run() -> None:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,150 @@
+"""Snapshots (to use) and checkpoints (to go on): folders of safetensors with one JSON that holds their hashes.
+
+Nothing that is loaded can run code. The JSON is written last and the folder is renamed into place, so a folder is whole
+or not there; a changed byte is found by its hash.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ganatomy.durable import new_folder, sha256, write_json
+from ganatomy.recipe import Recipe
+from ganatomy.refused import Refused
+
+FORMAT = 1
+META = "meta.json"
+WEIGHTS = "generator"
+
+
+class Damaged(Exception):
+    """A folder of tensors that is incomplete or has changed since it was written."""
+
+
+def save(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: Mapping[str, Any]) -> None:
+    """Write tensors by file name, and `meta` with the hash of each file, as one folder that is whole or not there."""
+    with new_folder(folder) as temporary:
+        hashes = {}
+        for name, tensors in files.items():
+            file = temporary / f"{name}.safetensors"
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, file)
+            hashes[name] = sha256(file)
+        write_json(temporary / META, {"format": FORMAT, "sha256": hashes, **meta})
+
+
+def load(folder: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Tensors by file name, and the meta; `names` limits what is read.
+
+    Raises:
+        Damaged: a file is missing, or its hash is not the one that was written.
+        Refused: written by a newer version.
+    """
+    try:
+        meta = json.loads((folder / META).read_text())
+        if meta["format"] > FORMAT:
+            raise Refused(f"{folder} has format {meta['format']}, this version reads up to {FORMAT}; update ganatomy.")
+        files = {}
+        for name, written in meta["sha256"].items():
+            if names is None or name in names:
+                file = folder / f"{name}.safetensors"
+                if sha256(file) != written:
+                    raise Damaged(f"{file} is not what was written: its SHA-256 differs")
+                files[name] = load_file(file)
+        return files, meta
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
+        raise Damaged(f"{folder}: {type(error).__name__}: {error}") from error
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# A snapshot: enough to sample without the run.
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A generator to use.
+
+    Args:
+        path: its folder.
+        recipe: what it was made from.
+        images: real images shown to the discriminator when it was taken.
+        seed: of the run; with the count it decides the scope that the weights are good for.
+        modality: what it makes.
+        spacing: millimetres of a sample of the recipe's full shape, the median of the training set; None if unknown.
+        digest: SHA-256 of the weights.
+        trained_on: fingerprint and counts of the store; nothing about persons.
+        constants: facts of which all training images had one and the same value.
+        weights: tensors by name.
+    """
+
+    path: Path
+    recipe: Recipe
+    images: int
+    seed: int
+    modality: str
+    spacing: tuple[float, ...] | None
+    digest: str
+    trained_on: dict[str, Any]
+    constants: dict[str, tuple[str, ...]]
+    weights: dict[str, Tensor]
+
+    def generator(self, device: torch.device) -> nn.Module:
+        network = self.recipe.build_generator()
+        network.load_state_dict(self.weights)
+        return network.to(device).eval().requires_grad_(False)
+
+    @property
+    def final(self) -> bool:
+        """Whether it was taken at the recipe's full size."""
+        return self.recipe.at(self.images, self.seed).scope == self.recipe.final()
+
+
+def save_snapshot(folder: Path, generator: nn.Module, recipe: Recipe, about: Mapping[str, Any]) -> None:
+    """Write a generator with its recipe; `about` holds images, seed, modality, spacing and trained_on."""
+    use = "Research on synthetic images. Not for diagnosis. Samples are synthetic and must be marked so."
+    meta = {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **about}
+    save(folder, {WEIGHTS: dict(generator.state_dict())}, meta)
+
+
+def open_snapshot(folder: Path) -> Snapshot:
+    """Read a snapshot.
+
+    Raises:
+        Refused: not a snapshot, damaged, or written by a newer version.
+    """
+    if not (folder / META).exists():
+        raise Refused(f"{folder} is not a snapshot; snapshots lie in RUN/snapshots/.")
+    try:
+        files, meta = load(folder, (WEIGHTS,))
+        spacing = meta["spacing"]
+        return Snapshot(
+            folder, Recipe.model_validate(meta["recipe"]), meta["images"], meta["seed"], meta["modality"],
+            None if spacing is None else tuple(spacing), meta["sha256"][WEIGHTS], meta["trained_on"],
+            {name: tuple(counts) for name, counts in meta["trained_on"]["facts"].items() if len(counts) == 1},
+            files[WEIGHTS],
+        )  # fmt: skip
+    except (Damaged, KeyError, ValidationError) as error:
+        raise Refused(f"The snapshot {folder} is damaged ({error}); take another one of the run.") from error
+
+
+def find_snapshot(path: Path) -> Path:
+    """The snapshot that a path means: itself, or of a run the selected one, or its newest.
+
+    Raises:
+        Refused: neither a snapshot nor a run with snapshots.
+    """
+    if (path / META).exists():
+        return path
+    if (path / "selection.json").exists():
+        return path / "snapshots" / str(json.loads((path / "selection.json").read_text())["best"])
+    found = sorted(p for p in (path / "snapshots").glob("[0-9]*") if (p / META).exists())
+    if not found:
+        raise Refused(f"{path} is neither a snapshot nor a run with snapshots.")
+    return found[-1]

@@ -1,0 +1,295 @@
+"""ganatomy <verb>: one sub-command per verb, the same names as the functions."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+import yaml
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.extras import SubcommandApp
+
+from ganatomy import progress
+from ganatomy.refused import Refused
+
+app = SubcommandApp()
+
+Quiet = Annotated[bool, arg(help="no progress and no messages", help_behavior_hint="")]
+DryRun = Annotated[bool, arg(help="say what would be done and do nothing", help_behavior_hint="")]
+Pairs = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")]
+Shape = Annotated[str | None, arg(metavar="H,W", help="voxels per axis instead of the recipe's or the modality's own")]
+
+
+@app.command
+def phantom(
+    kind: Positional[str], out: Path, patients: int = 16, seed: int = 0, shape: Shape = None,
+    workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Make a cohort of phantom patients as DICOM with a table of truth.
+
+    Args:
+        kind: what to make: mammogram
+        out: a new folder
+        patients: how many; each mammogram patient has four views
+        seed: the same seed gives the same files
+        workers: processes; one a core by default
+    """
+    from ganatomy.phantoms.cohort import mammograms
+
+    if kind != "mammogram":
+        raise Refused(f"There is no phantom {kind!r}; there is mammogram.")
+    if dry_run:
+        return progress.say(f"{4 * patients} DICOM files of {patients} patients and truth.csv would be written to {out}.")
+    made = mammograms(out, patients, seed, _shape(shape) or (1280, 1024), workers)
+    progress.say(f"{made} images of {patients} phantom patients in {out}, truth in {out / 'truth.csv'}")
+
+
+@app.command
+def prepare(
+    raw: Positional[Path], modality: str, out: Path, facts: Path | None = None, column: Pairs = (), fact: Pairs = (),
+    voi: bool = True, shape: Shape = None, workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Turn a folder of raw files into a store; give the same command again to go on after an interruption.
+
+    Args:
+        raw: folder of DICOM, PNG, TIFF or JPEG files
+        modality: mammogram
+        out: the store
+        facts: CSV with a column "file" and the facts of picture files: view_position, laterality, patient, spacing_mm, chest_wall
+        column: the table's own column for a fact, such as laterality=side; may be given several times
+        fact: a fact that holds for every file, such as view_position=CC; may be given several times
+        voi: apply the VOI LUT or window of DICOM files
+        workers: processes; one a core by default
+    """
+    from ganatomy.data.prepare import prepare as run
+    from ganatomy.data.prepare import preview
+    from ganatomy.modalities import table
+    from ganatomy.modalities.facts import Facts
+
+    given = {"shape": wanted} if (wanted := _shape(shape)) else {}
+    table_of_facts = Facts(facts, _pairs(column, "--column"), _pairs(fact, "--fact"))
+    kind = table.named(modality)(facts=table_of_facts, voi=voi, **given)
+    if dry_run:
+        return progress.say(preview(raw, kind))
+    manifest = run(raw, kind, out, workers).manifest
+    progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}; {manifest.facts}")
+    left_out = sum(manifest.quarantined.values())
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in manifest.quarantined.items())
+    progress.say(f"{left_out} of {manifest.files} files left out" + (f": {reasons}. See quarantine.jsonl." if left_out else "."))
+    progress.say(f"fingerprint {manifest.fingerprint[:16]}")
+
+
+@app.command
+def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
+    """List the recipes, one a line."""
+    from ganatomy.recipes import RECIPES
+
+    for name, make in RECIPES.items():
+        progress.say(f"{name:18s} {(make.__doc__ or '').strip().splitlines()[0]}")
+
+
+@app.command
+def train(
+    recipe: Positional[str | None] = None, store: Positional[Path | None] = None, out: Path = Path("runs"), seed: int = 0,
+    set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
+    recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
+    shape: Shape = None, tiny: bool = False, device: str | None = None, threads: int | None = None,
+    tick_kimg: float = 4, grid_kimg: float = 40, snapshot_kimg: float = 100, checkpoint_kimg: float = 100,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Train a recipe on a store; the same command again continues where it was.
+
+    Args:
+        recipe: a name from "ganatomy recipes"; left out when --recipe FILE is given
+        store: made by prepare
+        out: folder of runs
+        seed: first weights, order of images, every draw
+        set_: change the recipe, such as strategy.fade_kimg=300; may be given several times
+        recipe_file: YAML that names a base recipe and what differs
+        tiny: the recipe made small, to try it in seconds
+        device: cpu or cuda; a GPU if there is one by default
+        threads: of the processor
+        tick_kimg: a line in the log every so many thousand images
+        grid_kimg: a picture of samples every so many
+        snapshot_kimg: a snapshot every so many
+        checkpoint_kimg: a checkpoint every so many, besides those when stopped
+    """
+    import torch
+
+    from ganatomy.training.plan import described
+    from ganatomy.training.train import train as run
+    from ganatomy.training.watch import Intervals
+
+    if threads:
+        torch.set_num_threads(threads)
+    if recipe_file is not None and store is None and recipe:
+        recipe, store = None, Path(recipe)  # with --recipe FILE the only word is the store
+    chosen = _recipe(recipe, recipe_file, set_, shape, tiny)
+    if dry_run:
+        progress.say(described(chosen))
+        return progress.say(f"\na run folder would be made or continued in {out}")
+    if store is None:
+        raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
+    intervals = Intervals(
+        tick_kimg=tick_kimg, grid_kimg=grid_kimg, snapshot_kimg=snapshot_kimg, checkpoint_kimg=checkpoint_kimg
+    )
+    done = run(chosen, store, out, seed, device, intervals)
+    progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.snapshots())} snapshots")
+
+
+@app.command
+def select(
+    run: Positional[Path], store: Path | None = None, n: int | None = None, dry_run: DryRun = False, quiet: Quiet = False
+) -> None:
+    """Rank the snapshots of a run by sliced Wasserstein distance to validation patients.
+
+    Args:
+        run: a run folder
+        store: the store it was trained on; where it was by default
+        n: validation images to compare with
+    """
+    from ganatomy import selection
+    from ganatomy.training.run import open_run
+
+    opened = open_run(run)
+    if dry_run:
+        return progress.say(f"{len(opened.snapshots())} snapshots would be ranked and {run / 'selection.json'} written.")
+    best = selection.select(opened, store, n)
+    progress.say(selection.told(opened))
+    progress.say(f"best: {best.path}")
+
+
+@app.command
+def sample(
+    run: Positional[Path], out: Path, n: int = 16, seed: int = 0, condition: Pairs = (),
+    truncation: float | None = None, to: str = "png", spacing: float | None = None, date: str | None = None,
+    batch_size: int = 8, device: str | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Draw images from a snapshot or from the selected snapshot of a run.
+
+    Args:
+        run: a run or a snapshot folder
+        out: a new folder
+        n: how many
+        seed: image i of a seed is always the same
+        condition: a wanted fact, such as view_position=MLO; may be given several times
+        truncation: draw latent numbers within this bound only
+        to: png (16 bit), npy or dicom
+        spacing: millimetres, where the training images had none
+        date: YYYYMMDD of the DICOM study; today by default
+        batch_size: images a pass on a GPU
+        device: cpu or cuda
+    """
+    from ganatomy import exporting, sampling
+    from ganatomy.checkpoint import find_snapshot, open_snapshot
+
+    snapshot = open_snapshot(find_snapshot(run))
+    drawn = sampling.sample(snapshot, n, seed, _pairs(condition, "--condition"), truncation, batch_size, device)
+    if dry_run:
+        return progress.say(f"{n} images of {snapshot.path} as {to} would be written to {out}.")
+    made = exporting.write_samples(drawn, n, snapshot.modality, out, to, date, spacing)
+    progress.say(f"{made} synthetic images of {snapshot.path} in {out}")
+
+
+@app.command
+def evaluate(
+    images: Positional[Path], store: Positional[Path | None] = None, out: Path = Path("report"), n: int | None = None,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Compare samples, or a run, with the test patients of a store; write report.json and report.html.
+
+    Args:
+        images: a folder of samples, a run or a snapshot
+        store: real images; for a run, the store it was trained on by default
+        out: a new folder
+        n: images a side
+    """
+    from ganatomy.evaluation.evaluate import evaluate as run
+
+    if dry_run:
+        return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
+    content = run(images, store, out, n)
+    swd = content["swd"]
+    progress.say(f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})")
+    progress.say(f"report: {out / 'report.html'}")
+
+
+@app.command
+def export(
+    samples: Positional[Path], out: Path, to: str = "dicom", spacing: float | None = None, date: str | None = None,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Write samples in another format.
+
+    Args:
+        samples: a folder made by sample
+        out: a new folder
+        to: dicom, png or npy
+        spacing: millimetres, where the training images had none
+        date: YYYYMMDD of the DICOM study; today by default
+    """
+    from ganatomy import exporting
+
+    if dry_run:
+        rows, _ = exporting.read_samples(samples)
+        return progress.say(f"{len(rows)} images would be written to {out} as {to}.")
+    progress.say(f"{exporting.export(samples, out, to, date, spacing)} images in {out}")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# From words to values.
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(n) for n in text.replace("x", ",").split(","))
+    except ValueError:
+        raise Refused(f"--shape {text}: give whole numbers with commas, such as 160,128.") from None
+
+
+def _pairs(given: tuple[str, ...], flag: str) -> dict[str, str]:
+    wrong = [pair for pair in given if "=" not in pair]
+    if wrong:
+        raise Refused(f"{flag} {wrong[0]}: give NAME=VALUE.")
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def _recipe(name: str | None, file: Path | None, changes: tuple[str, ...], shape: str | None, tiny: bool) -> Any:
+    """Base or file, then size, then tiny, then single changes: the later wins."""
+    from ganatomy.recipe import changed, from_file
+    from ganatomy.recipes import RECIPES, named
+
+    if (name is None) == (file is None):
+        raise Refused("Name a recipe (see: ganatomy recipes) or give --recipe FILE, one of the two.")
+    chosen = from_file(file, {key: make() for key, make in RECIPES.items()}) if file else named(str(name))
+    if shape:
+        chosen = chosen.resized(_shape(shape))
+    if tiny:
+        chosen = chosen.tiny()
+    values = {path: yaml.safe_load(value) for path, value in _pairs(changes, "--set").items()}
+    return changed(chosen, values) if values else chosen
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. 0 done, 1 our fault or a training that diverged, 2 the user's, 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    progress.quiet = "--quiet" in words
+    try:
+        app.cli(args=words, prog="ganatomy", description="From a folder of DICOM to synthetic DICOM.", config=(OmitArgPrefixes,))
+    except Refused as refusal:
+        print(f"ganatomy: {refusal}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ganatomy: interrupted; the same command goes on where that is possible.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except RuntimeError as error:
+        if type(error).__name__ not in ("Diverged", "Interrupted"):
+            raise
+        print(f"ganatomy: {error}", file=sys.stderr)
+        return 130 if type(error).__name__ == "Interrupted" else 1
+    return 0

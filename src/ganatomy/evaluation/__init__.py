@@ -1,0 +1,1 @@
+"""Numbers with the protocol that defines them, on anybody's images."""

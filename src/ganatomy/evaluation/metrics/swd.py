@@ -1,0 +1,143 @@
+"""Sliced Wasserstein distance between the patches of two sets of images (Karras 2018, section 5).
+
+Written from the published definition: Laplacian pyramid with the 5-tap binomial filter and mirrored borders, levels down
+to 16 rows, the coarsest one the low-pass residue; 128 random 7 x 7 patches an image and level; descriptors standardised
+per channel by the statistics of their own set; 4 repeats of 128 random directions; mean absolute difference of the
+sorted projections; times 1000. Pixels count from 0 to 255. A grey image is one channel: the official code's three equal
+channels give the same value to about 0.2 %.
+
+It does not see a change of contrast or brightness of a whole set, since each set is standardised by itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganatomy import randomness
+from ganatomy.pyramid import Shape
+from ganatomy.refused import Refused
+
+SMALLEST_ROWS = 16
+PATCH = 7
+PATCHES = 128
+REPEATS = 4
+DIRECTIONS = 128
+BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What defines a value besides the images; the published one uses 16,384 images a set (`pggan-swd-16384`)."""
+
+    patches: int = PATCHES
+    repeats: int = REPEATS
+    directions: int = DIRECTIONS
+    seed: int = 0
+
+    def words(self, images: int) -> str:
+        return (
+            f"SWD x 1000, {images} images a set, {self.patches} patches of {PATCH}x{PATCH} an image and level,"
+            f" {self.repeats} x {self.directions} directions, seed {self.seed}"
+        )
+
+
+def levels(shape: Shape) -> list[Shape]:
+    """The sizes at which patches are compared: halved while the rows stay at 16 or more and a patch fits."""
+    sizes = [tuple(shape)]
+    while (half := tuple(n // 2 for n in sizes[-1]))[0] >= SMALLEST_ROWS and min(half) >= PATCH:
+        if any(n % 2 for n in sizes[-1]):
+            break
+        sizes.append(half)
+    return sizes
+
+
+def swd(real: "Descriptors", fake: "Descriptors", protocol: Protocol) -> list[float]:
+    """Distance for each level, finest first, times 1000."""
+    return [
+        1000 * _sliced(a, b, protocol, level) for level, (a, b) in enumerate(zip(real.levels, fake.levels, strict=True))
+    ]
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """Standardised patches of a set: one (patches, 49) tensor a level, finest first."""
+
+    levels: list[Tensor]
+    images: int
+
+
+def descriptors(images: Iterable[np.ndarray], protocol: Protocol, purpose: str) -> Descriptors:
+    """Patches of a set of grey images (rows, columns) in [-1, 1], taken one image at a time.
+
+    Args:
+        purpose: keys where the patches are cut; two sets must differ in it, or equal images give equal patches.
+
+    Raises:
+        Refused: no image, images of different shapes, or images too small for a patch.
+    """
+    taken: list[list[Tensor]] = []
+    shape: tuple[int, ...] | None = None
+    for number, image in enumerate(images):
+        if shape is None:
+            shape = image.shape
+            if min(shape) < PATCH or len(shape) != 2:
+                raise Refused(f"The sliced Wasserstein distance needs images of {PATCH} x {PATCH} or more, not {shape}.")
+            taken = [[] for _ in levels(shape)]
+        if image.shape != shape:
+            raise Refused(f"All images must have one shape: image {number} is {image.shape}, the first is {shape}.")
+        grey = torch.from_numpy(np.clip((image + 1) * 127.5, 0, 255).astype(np.float32))
+        for level, band in enumerate(_pyramid(grey, len(taken))):
+            rng = np.random.default_rng(randomness.key(protocol.seed, f"patches {purpose} {level}", number))
+            taken[level].append(_patches(band, protocol.patches, rng))
+    if not taken:
+        raise Refused("There is no image to measure.")
+    return Descriptors([_standardised(torch.cat(level)) for level in taken], len(taken[0]))
+
+
+def _pyramid(image: Tensor, count: int) -> list[Tensor]:
+    """Laplacian pyramid, finest band first; the last band is the low-pass residue."""
+    bands = []
+    for _ in range(count - 1):
+        low = _filtered(image)[::2, ::2]
+        spread = torch.zeros_like(image)
+        spread[::2, ::2] = low
+        bands.append(image - 4 * _filtered(spread))
+        image = low
+    return [*bands, image]
+
+
+def _filtered(image: Tensor) -> Tensor:
+    """Outer product of 1 4 6 4 1, over 256; mirrored border."""
+    taps = torch.tensor(BINOMIAL) / sum(BINOMIAL)
+    padded = F.pad(image[None, None], (2, 2, 2, 2), mode="reflect")
+    rows = F.conv2d(padded, taps.view(1, 1, -1, 1))
+    return F.conv2d(rows, taps.view(1, 1, 1, -1))[0, 0]
+
+
+def _patches(band: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    rows = rng.integers(0, band.shape[0] - PATCH + 1, count)
+    columns = rng.integers(0, band.shape[1] - PATCH + 1, count)
+    windows = band.unfold(0, PATCH, 1).unfold(1, PATCH, 1)
+    return windows[torch.from_numpy(rows), torch.from_numpy(columns)].reshape(count, -1)
+
+
+def _standardised(patches: Tensor) -> Tensor:
+    """By the mean and deviation over all patches and positions: one number each, the image has one channel."""
+    deviation = patches.std(unbiased=False)
+    return (patches - patches.mean()) / deviation.clamp_min(1e-8)
+
+
+def _sliced(real: Tensor, fake: Tensor, protocol: Protocol, level: int) -> float:
+    if len(real) != len(fake):
+        raise Refused(f"Both sets must have as many images; they have {len(real)} and {len(fake)} patches.")
+    distances = []
+    for repeat in range(protocol.repeats):
+        directions = randomness.normal(protocol.seed, f"directions {level}", range(repeat, repeat + 1), 49, protocol.directions)[0]
+        directions = directions / directions.norm(dim=0, keepdim=True)
+        sorted_real, sorted_fake = (torch.sort(set_ @ directions, dim=0).values for set_ in (real, fake))
+        distances.append(float((sorted_real - sorted_fake).abs().mean()))
+    return float(np.mean(distances))

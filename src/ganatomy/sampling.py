@@ -1,0 +1,93 @@
+"""Images from a snapshot: image i of a seed is the same whatever the batch size."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganatomy import randomness
+from ganatomy.checkpoint import Snapshot
+from ganatomy.data import conditions
+from ganatomy.image import Image
+from ganatomy.modalities import table as modalities
+from ganatomy.refused import Refused
+
+
+def sample(
+    snapshot: Snapshot,
+    n: int,
+    seed: int = 0,
+    condition: Mapping[str, str] | Sequence[Mapping[str, str]] | None = None,
+    truncation: float | None = None,
+    batch_size: int = 8,
+    device: str | None = None,
+    first: int = 0,
+) -> Iterator[tuple[Image, dict[str, Any]]]:
+    """Draw images one after another, each with the record of how it was made.
+
+    Args:
+        n: how many.
+        seed: image `first + i` of a seed is always the same.
+        condition: wanted facts, such as ``{"view_position": "MLO"}``; those not named are taken in turn. Facts that a
+            canonical image does not show, such as the laterality of a breast, may be named too. A list gives the
+            wanted facts of each image.
+        truncation: latent numbers beyond +- this are drawn within it; less variety, fewer failures.
+        batch_size: images a pass on a GPU. On a processor every pass has one image, so that rounding cannot depend
+            on the batch.
+        device: where to compute; None = a GPU if there is one.
+
+    Yields:
+        The image in [-1, 1], canonically oriented, and a record: snapshot hash, seed, index, condition.
+
+    Raises:
+        Refused: an unknown fact or value, or numbers that make no sense.
+    """
+    if n < 1 or batch_size < 1 or (truncation is not None and truncation <= 0):
+        raise Refused(f"n={n}, batch_size={batch_size}, truncation={truncation}: all must be above zero.")
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
+    wanted = _facts(snapshot, wishes, range(first, first + n))
+    generator = snapshot.generator(place)
+    scope = snapshot.recipe.at(snapshot.images, snapshot.seed).scope
+    size = batch_size if place.type == "cuda" else 1
+    for start in range(0, n, size):
+        numbers = range(first + start, first + min(start + size, n))
+        z = latents(snapshot, seed, numbers, truncation).to(place)
+        facts = wanted[start : start + size]
+        vectors = torch.stack([torch.from_numpy(conditions.vector(snapshot.recipe.conditions, f)) for f in facts])
+        with torch.inference_mode():
+            (pixels, *_) = generator(z, vectors.to(place), scope)
+        for number, fact, one in zip(numbers, facts, pixels[:, 0].float().cpu().numpy(), strict=True):
+            yield Image(one.clip(-1, 1), _spacing(snapshot, one.shape), fact), {
+                "generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "kimg": snapshot.images / 1000,
+                "seed": seed, "index": number, "truncation": truncation, **fact,
+            }  # fmt: skip
+
+
+def latents(snapshot: Snapshot, seed: int, numbers: range, truncation: float | None) -> Tensor:
+    """Latent codes (batch, latent) of the samples with these numbers.
+
+    Truncation maps the normal numbers monotonously into +- `truncation`, keeping their order: the quantile of each
+    within the whole distribution becomes its quantile within the truncated one.
+    """
+    z = randomness.normal(seed, "sample", numbers, snapshot.recipe.latent)
+    if truncation is None:
+        return z
+    tail = 0.5 * math.erfc(truncation / math.sqrt(2))
+    return torch.special.ndtri(tail + torch.special.ndtr(z.double()) * (1 - 2 * tail)).float()
+
+
+def _facts(snapshot: Snapshot, wishes: list[Mapping[str, str]], numbers: range) -> list[dict[str, str]]:
+    """The facts of each sample: those of the model, those it was trained on one value of, and those left free."""
+    free = {**modalities.named(snapshot.modality)().free, **snapshot.constants}
+    space = {**snapshot.recipe.conditions, **{k: v for k, v in free.items() if k not in snapshot.recipe.conditions}}
+    return [conditions.chosen(space, wish, number) for wish, number in zip(wishes, numbers, strict=True)]
+
+
+def _spacing(snapshot: Snapshot, shape: tuple[int, ...]) -> tuple[float, ...] | None:
+    """A sample of an early snapshot is smaller than the full shape, so its pixels are larger."""
+    if snapshot.spacing is None:
+        return None
+    return tuple(s * full / n for s, full, n in zip(snapshot.spacing, snapshot.recipe.shape, shape, strict=True))

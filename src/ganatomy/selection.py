@@ -1,0 +1,103 @@
+"""Select the best snapshot of a run by the sliced Wasserstein distance to held-out patients (Korkinof 2018)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ganatomy import progress
+from ganatomy.checkpoint import Snapshot, open_snapshot
+from ganatomy.data.store import Store, open_store
+from ganatomy.durable import write_json
+from ganatomy.evaluation.measured import yardstick
+from ganatomy.evaluation.sets import reals
+from ganatomy.pyramid import written
+from ganatomy.refused import Refused
+from ganatomy.training.run import Run, open_run
+
+SEEDS = range(3)  # sets drawn from each snapshot; their spread says what a difference is worth
+MOST = 2048  # validation images compared at most, unless --n says otherwise
+
+
+def select(run: Run | Path | str, store: Store | Path | str | None = None, n: int | None = None) -> Snapshot:
+    """Rank the snapshots of full size by SWD against validation patients and write ``selection.json`` in the run.
+
+    The report of `evaluate` uses the test patients, so that no image serves both.
+
+    Args:
+        run: a run folder.
+        store: the store it was trained on; None = where it was.
+        n: validation images to compare with.
+
+    Raises:
+        Refused: no snapshot of full size yet, or the store is another one.
+    """
+    run = run if isinstance(run, Run) else open_run(Path(run))
+    store = store_of(run, store)
+    found = [open_snapshot(path) for path in run.snapshots()]
+    full = [snapshot for snapshot in found if snapshot.final]
+    if not full:
+        newest = f"the newest is at {found[-1].images / 1000:g} kimg" if found else "there is none at all"
+        raise Refused(
+            f"No snapshot of {run.path} has reached {written(run.recipe.shape)} alone ({newest}); train it further."
+        )
+    measure = yardstick(reals(store, "validation", run.recipe.shape, n or MOST))
+    ranked = []
+    with progress.bar("snapshots", len(full)) as bar:
+        for snapshot in full:
+            ranked.append((measure.of_snapshot(snapshot, SEEDS), snapshot))
+            bar.advance()
+    ranked.sort(key=lambda pair: pair[0].average)
+    best = ranked[0][1]
+    write_json(
+        run.path / "selection.json",
+        {
+            "best": best.path.name,
+            "kimg": best.images / 1000,
+            "protocol": measure.words,
+            "held_out": "validation",
+            "floor": measure.floor.model_dump(),
+            "verdict": _verdict([(distance.average, distance.spread or 0.0) for distance, _ in ranked]),
+            "ranking": [_row(distance.model_dump(), snapshot) for distance, snapshot in ranked],
+        },
+    )
+    return best
+
+
+def store_of(run: Run, store: Store | Path | str | None) -> Store:
+    """The store of a run, checked by its fingerprint.
+
+    Raises:
+        Refused: it is not there any more, or another one.
+    """
+    store = store if isinstance(store, Store) else open_store(Path(store or run.store["path"]))
+    if store.manifest.fingerprint != run.store["fingerprint"]:
+        raise Refused(f"{store.path} is not the store that {run.path} was trained on; give that one with --store.")
+    return store
+
+
+def told(run: Run) -> str:
+    """The selection of a run as a table."""
+    selection = json.loads((run.path / "selection.json").read_text())
+    lines = [selection["protocol"], "kimg         SWD x 1000   spread"]
+    for row in selection["ranking"]:
+        lines.append(f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:g}")
+    lines.append(f"real floor   {selection['floor']['average']:g}")
+    return "\n".join([*lines, selection["verdict"]])
+
+
+def _row(distance: dict[str, Any], snapshot: Snapshot) -> dict[str, Any]:
+    return {"snapshot": snapshot.path.name, "kimg": snapshot.images / 1000, **distance}
+
+
+def _verdict(ranked: list[tuple[float, float]]) -> str:
+    """By how much the winner wins, against the spread over sampling seeds."""
+    if len(ranked) == 1:
+        return "There was one snapshot of full size, so nothing was selected."
+    (first, spread_first), (second, spread_second) = ranked[:2]
+    spread = (spread_first**2 + spread_second**2) ** 0.5
+    share = 100 * (second - first) / second
+    worth = "more" if second - first > 2 * spread else "not more"
+    return (
+        f"The best wins by {second - first:.2f} ({share:.1f} %) over the next; that is {worth} than two standard"
+        f" deviations of the difference between sampling seeds ({spread:.2f})."
+    )

@@ -1,0 +1,173 @@
+"""The run folder: what it holds, and finding the one to go on with.
+
+    00003-pggan-mammogram/
+      recipe.json environment.json store.json      what was asked for, where, on what
+      log.jsonl                                    one line a tick, all loss terms
+      reals.png fakes/<images>.png                 grids, the same latent codes each time
+      snapshots/<images>/                          to use
+      checkpoints/<images>/                        to go on; the last two
+      tensorboard/                                 if TensorBoard is installed
+"""
+
+import json
+import platform
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from ganatomy import checkpoint, progress
+from ganatomy.checkpoint import Damaged
+from ganatomy.data.store import Store
+from ganatomy.durable import remove_leftovers, write_json
+from ganatomy.recipe import Recipe
+from ganatomy.refused import Refused
+
+KEPT_CHECKPOINTS = 2
+
+
+class Run:
+    """A run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def recipe(self) -> Recipe:
+        return _recipe(self.path)
+
+    @property
+    def store(self) -> dict[str, Any]:
+        return dict(json.loads((self.path / "store.json").read_text()))
+
+    @property
+    def seed(self) -> int:
+        return int(json.loads((self.path / "environment.json").read_text())["seed"])
+
+    def snapshots(self) -> list[Path]:
+        """Folders of snapshots, oldest first."""
+        return _numbered(self.path / "snapshots")
+
+    def checkpoints(self) -> list[Path]:
+        """Folders of checkpoints, oldest first."""
+        return _numbered(self.path / "checkpoints")
+
+    def load_newest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Tensors and meta of the newest checkpoint that is whole; None if there is none yet.
+
+        A damaged one is named and the one before it is used.
+
+        Raises:
+            Refused: there are checkpoints and all are damaged.
+        """
+        found = self.checkpoints()
+        for folder in reversed(found):
+            try:
+                return checkpoint.load(folder)
+            except Damaged as damage:
+                progress.say(f"Checkpoint {folder.name} is damaged ({damage}); going back to the one before.")
+        if found:
+            raise Refused(f"All checkpoints of {self.path} are damaged; start anew in another --out folder.")
+        return None
+
+
+def open_run(path: Path) -> Run:
+    """An existing run folder.
+
+    Raises:
+        Refused: it is none; if it holds runs, they are listed.
+    """
+    if (path / "recipe.json").exists():
+        return Run(path)
+    inside = ", ".join(run.name for run in _runs(path)) if path.is_dir() else ""
+    raise Refused(f"{path} is not a run folder" + (f"; it holds the runs {inside}: name one." if inside else "."))
+
+
+def make_or_continue(out: Path, recipe: Recipe, store: Store, seed: int) -> Run:
+    """The run of this recipe, store and seed: the one in `out` that can go on, or a new one.
+
+    `out` is a folder of runs, or a run folder itself, which then must fit. A longer `total_kimg` continues a run.
+
+    Raises:
+        Refused: `out` is a run of another recipe, store or seed.
+    """
+    if (out / "recipe.json").exists():
+        if differences := _differences(out, recipe, store, seed):
+            raise Refused(
+                f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a new"
+                " one, or the recipe, store and seed of this run to continue it."
+            )
+        return _prepared(Run(out), recipe)
+    for path in reversed(_runs(out)):
+        if not _differences(path, recipe, store, seed):
+            return _prepared(Run(path), recipe)
+    number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
+    run = Run(out / f"{number:05d}-{recipe.name}")
+    run.path.mkdir(parents=True)
+    write_json(run.path / "environment.json", environment(seed))
+    write_json(run.path / "store.json", about_store(store) | {"path": str(store.path.resolve())})
+    return _prepared(run, recipe)  # recipe.json last: a folder without it is no run
+
+
+def _prepared(run: Run, recipe: Recipe) -> Run:
+    write_json(run.path / "recipe.json", recipe.model_dump(mode="json"))
+    for name in ("snapshots", "checkpoints", "fakes"):
+        (run.path / name).mkdir(exist_ok=True)
+        remove_leftovers(run.path / name)
+    return run
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """What a reader needs to judge or repeat a run; nothing about the user or the machine's name."""
+    packages = ("ganatomy", "torch", "numpy", "zarr", "pydicom", "safetensors")
+    return {
+        "seed": seed,
+        "arguments": [Path(a).name if Path(a).is_absolute() else a for a in sys.argv[1:]],
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: version(name) for name in packages},
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def about_store(store: Store) -> dict[str, Any]:
+    """What a run and its snapshots say of the store: hash and counts, nothing about persons or folders."""
+    manifest = store.manifest
+    return {
+        "fingerprint": manifest.fingerprint, "modality": manifest.modality, "cases": manifest.cases,
+        "patients": manifest.patients, "splits": manifest.splits, "facts": manifest.facts,
+    }  # fmt: skip
+
+
+def _differences(path: Path, recipe: Recipe, store: Store, seed: int) -> list[str]:
+    run, different = Run(path), []
+    if not recipe.continues(run.recipe):
+        mine, theirs = recipe.model_dump(mode="json"), run.recipe.model_dump(mode="json")
+        fields = [name for name in mine if mine[name] != theirs[name] and name != "total_kimg"]
+        different.append(f"recipe ({theirs['name']}: differs in {', '.join(fields)})")
+    if run.store["fingerprint"] != store.manifest.fingerprint:
+        different.append("store")
+    if run.seed != seed:
+        different.append(f"seed ({run.seed})")
+    return different
+
+
+def _recipe(path: Path) -> Recipe:
+    try:
+        return Recipe.model_validate(json.loads((path / "recipe.json").read_text()))
+    except (OSError, ValueError, ValidationError) as error:
+        raise Refused(f"{path / 'recipe.json'} cannot be read by this version of ganatomy; update it.") from error
+
+
+def _runs(out: Path) -> list[Path]:
+    found = out.iterdir() if out.is_dir() else iter(())
+    return sorted(p for p in found if re.match(r"\d{5}-", p.name) and (p / "recipe.json").exists())
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("[0-9]*") if (p / checkpoint.META).exists())

@@ -1,0 +1,114 @@
+"""The verb: make or continue a run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ganatomy import progress
+from ganatomy.data import conditions
+from ganatomy.data.feed import Feed, check_fit
+from ganatomy.data.store import Store, open_store
+from ganatomy.recipe import Recipe
+from ganatomy.recipes import named
+from ganatomy.training import loop
+from ganatomy.training.loop import Diverged
+from ganatomy.training.run import Run, about_store, make_or_continue
+from ganatomy.training.state import LAYOUT, State
+from ganatomy.training.watch import GRID, Intervals, Watch, reals_picture, stopping
+
+ADVICE = (
+    "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), longer fades (--set"
+    " strategy.fade_kimg=...), or a larger batch at this level (--set strategy.batch_sizes=[...])."
+)
+
+
+class Interrupted(RuntimeError):
+    """Stopped by a signal; a checkpoint was saved."""
+
+
+def train(
+    recipe: Recipe | str,
+    store: Store | Path | str,
+    out: Path | str,
+    seed: int = 0,
+    device: str | None = None,
+    intervals: Intervals | None = None,
+) -> Run:
+    """Train a recipe on a store; the same call again continues where it was.
+
+    Args:
+        recipe: a name or a value.
+        store: where the images are.
+        out: folder of runs; a new one is made in it, or the one of this recipe, store and seed goes on.
+        seed: decides the first weights, the order of images and every draw.
+        device: None = a GPU if there is one.
+        intervals: how often to log, draw, and save.
+
+    Returns:
+        The run, complete.
+
+    Raises:
+        Refused: the recipe does not fit the store, or `out` is another run.
+        Diverged: a loss is no finite number; the last good checkpoint is kept.
+        Interrupted: SIGINT or SIGTERM; a checkpoint was saved.
+    """
+    recipe = named(recipe) if isinstance(recipe, str) else recipe
+    store = store if isinstance(store, Store) else open_store(Path(store))
+    check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    run = make_or_continue(Path(out), recipe, store, seed)
+    state = State(recipe, seed, place)
+    if (found := run.load_newest()) is not None:
+        state.load(found[0], found[1]["counts"])
+        progress.say(f"{run.path}: going on at {state.images / 1000:.1f} of {recipe.total_kimg:g} kimg")
+    feed = Feed(store, "train", recipe.conditions, seed, place, LAYOUT[len(recipe.shape)])
+    if state.images == 0:
+        reals_picture(run.path / "reals.png", feed.batch(range(GRID), recipe.shape)[0])
+    watch = Watch(run, intervals or Intervals(), _about(store, recipe), seed, _grid_conditions(recipe), state)
+    _loop(run, state, feed, seed, watch)
+    return run
+
+
+def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch) -> None:
+    undo = stopping(watch)
+    before = state.images
+    try:
+        with progress.bar(state.recipe.name, state.recipe.total_images, state.images) as bar:
+            for terms in loop.train(state, feed, seed, watch):
+                watch.note(terms)
+                bar.advance(state.images - before, watch.words(state))
+                before = state.images
+    except Diverged as error:
+        kept = run.checkpoints()
+        where = f"The checkpoint {kept[-1].name} is kept" if kept else "No checkpoint had been saved yet"
+        raise Diverged(
+            f"Training diverged at {state.images / 1000:.1f} kimg: {error} is not finite. {where}. {ADVICE}"
+        ) from error
+    finally:
+        undo()
+        watch.close()
+    if watch.stop:
+        raise Interrupted(
+            f"{watch.stop}: stopped at {state.images / 1000:.1f} kimg with a checkpoint; the same command goes on."
+        )
+
+
+def _about(store: Store, recipe: Recipe) -> dict[str, Any]:
+    """What a snapshot says besides the recipe. The spacing is that of the recipe's shape."""
+    spacing = store.manifest.spacing
+    if spacing is not None:
+        sizes = zip(spacing, store.manifest.shape, recipe.shape, strict=True)
+        spacing = tuple(s * full / n for s, full, n in sizes)
+    about = about_store(store)
+    return {"modality": about["modality"], "spacing": spacing, "trained_on": about}
+
+
+def _grid_conditions(recipe: Recipe) -> torch.Tensor:
+    """The first half of a grid has the first value of the first condition, and so on, in equal runs."""
+    vectors = []
+    for i in range(GRID):
+        facts = {name: values[i * len(values) // GRID] for name, values in recipe.conditions.items()}
+        vectors.append(conditions.vector(recipe.conditions, facts))
+    return torch.from_numpy(np.stack(vectors))

@@ -1,0 +1,167 @@
+"""Periodic work, done before a step: tick, grid, snapshot, checkpoint, and whether to stop."""
+
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganatomy import checkpoint, progress
+from ganatomy.pictures import grid, save_png
+from ganatomy.objectives.phase import Terms
+from ganatomy.randomness import normal
+from ganatomy.training.loop import Diverged
+from ganatomy.training.run import KEPT_CHECKPOINTS, Run
+from ganatomy.training.state import State
+from ganatomy.training.ticks import Log
+from ganatomy.value import Value
+
+GRID = 16  # images of a grid, half of each value of the first condition
+
+
+class Intervals(Value):
+    """How often, in thousands of images; machine settings, not part of the recipe."""
+
+    tick_kimg: float = Field(4, gt=0)
+    grid_kimg: float = Field(40, gt=0)
+    snapshot_kimg: float = Field(100, gt=0)
+    checkpoint_kimg: float = Field(100, gt=0)
+
+
+class Watch:
+    """Called before every step with the state; returns False when the run should stop here.
+
+    Args:
+        run: where to write.
+        intervals: how often.
+        about: what a snapshot says besides the recipe and the count.
+        show: image in [-1, 1] canonical -> as displayed, for the grids.
+        conditions: condition vectors of the grid (GRID, conditions).
+    """
+
+    def __init__(
+        self, run: Run, intervals: Intervals, about: dict[str, Any], seed: int, conditions: Tensor, state: State
+    ) -> None:
+        self._run, self._intervals, self._about, self._seed = run, intervals, about, seed
+        self._conditions = conditions
+        self._last = state.images
+        self._fresh = state.images == 0
+        self._log = Log(run.path, state.images)
+        self._clock, self._clock_images = time.monotonic(), state.images
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self.stop: str | None = None
+
+    def __call__(self, state: State) -> bool:
+        ended = state.images >= state.recipe.total_images
+        if self._fresh or state.images > self._last:
+            self._periodic(state, ended)
+        self._fresh, self._last = False, state.images
+        if self.stop and not ended:
+            self._save_checkpoint(state)
+        return self.stop is None
+
+    def note(self, terms: Terms) -> None:
+        """Add the terms of a step to the running means; no number leaves the device until the tick."""
+        for name, term in terms.items():
+            self._sums[name] = self._sums.get(name, torch.zeros((), device=term.device)) + term
+        self._count += 1
+
+    def words(self, state: State) -> str:
+        """What the progress bar says."""
+        seconds = max(time.monotonic() - self._clock, 1e-9)
+        rate = (state.images - self._clock_images) / seconds
+        scope = state.recipe.at(min(state.images, state.recipe.total_images - 1), self._seed).scope
+        return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {'x'.join(map(str, scope.reads))}"
+
+    def _periodic(self, state: State, ended: bool) -> None:
+        if self._due(state, self._intervals.tick_kimg, ended) and self._count:
+            self._tick(state)
+        if self._due(state, self._intervals.grid_kimg, ended):
+            self._draw_grid(state)
+        if self._due(state, self._intervals.snapshot_kimg, ended) and state.images:
+            self._save_snapshot(state)
+        if self._due(state, self._intervals.checkpoint_kimg, ended) and state.images:
+            self._save_checkpoint(state)
+
+    def _due(self, state: State, kimg: float, ended: bool) -> bool:
+        every = kimg * 1000
+        return ended or self._fresh or state.images // every > self._last // every
+
+    def _tick(self, state: State) -> None:
+        values = {name: float(total) / self._count for name, total in self._sums.items()}
+        moment = state.recipe.at(state.images, self._seed)
+        seconds = max(time.monotonic() - self._clock, 1e-9)
+        values |= {
+            "progress/level": float(getattr(moment.scope, "level", 0)),
+            "progress/alpha": float(getattr(moment.scope, "alpha", 1)),
+            "progress/batch_size": float(moment.batch_size),
+            "progress/learning_rate": state.optimizers["generator"].param_groups[0]["lr"],
+            "progress/images_per_second": (state.images - self._clock_images) / seconds,
+        }
+        self._log.scalars(state.images, values)
+        self._sums, self._count = {}, 0
+        self._clock, self._clock_images = time.monotonic(), state.images
+
+    def _draw_grid(self, state: State) -> None:
+        device = next(state.ema.parameters()).device
+        z = normal(self._seed, "grid", range(GRID), state.recipe.latent).to(device)
+        with torch.inference_mode():
+            scope = state.recipe.at(state.images, self._seed).scope
+            (images, *_) = state.ema(z, self._conditions.to(device), scope)
+        picture = grid([(one + 1) / 2 for one in images[:, 0].float().cpu().numpy()], columns=GRID // 2)
+        save_png(picture, self._run.path / "fakes" / f"{state.images:09d}.png")
+        self._log.picture(state.images, "fakes", picture)
+
+    def _save_snapshot(self, state: State) -> None:
+        folder = self._run.path / "snapshots" / f"{state.images:09d}"
+        if not folder.exists():
+            about = {"images": state.images, "seed": self._seed, **self._about}
+            checkpoint.save_snapshot(folder, state.ema, state.recipe, about)
+
+    def _save_checkpoint(self, state: State) -> None:
+        """Save all of the state, keep the last two. A state that is not finite is never saved over a good one."""
+        folder = self._run.path / "checkpoints" / f"{state.images:09d}"
+        if folder.exists():
+            return
+        files = state.tensors()
+        if not all(torch.isfinite(t).all() for tensors in files.values() for t in tensors.values()):
+            raise Diverged("the weights or the optimiser's moments")
+        checkpoint.save(folder, files, {"counts": state.counts(), "seed": self._seed})
+        for old in self._run.checkpoints()[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(old)
+
+    def close(self) -> None:
+        self._log.close()
+
+
+def stopping(watch: Watch) -> Callable[[], None]:
+    """Let SIGINT and SIGTERM end the run after the step in hand, with a checkpoint; returns what undoes that.
+
+    A second signal ends it at once.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if watch.stop:
+            raise KeyboardInterrupt
+        watch.stop = signal.Signals(number).name
+        progress.say(f"{watch.stop}: saving a checkpoint after this step; again to stop at once.")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def undo() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    return undo
+
+
+def reals_picture(path: Path, reals: Tensor) -> None:
+    """A grid of real images of the last level, (batch, 1, *space) in [-1, 1]."""
+    save_png(grid([(one + 1) / 2 for one in reals[:, 0].cpu().numpy()], columns=GRID // 2), path)

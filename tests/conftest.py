@@ -1,0 +1,56 @@
+"""Synthetic fixtures: a small phantom cohort, its store, and a tiny run, made once a session."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganatomy import progress
+from ganatomy.data.prepare import prepare
+from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.phantoms.cohort import mammograms
+from ganatomy.recipes import named
+from ganatomy.training.train import train
+from ganatomy.training.watch import Intervals
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+OFTEN = Intervals(tick_kimg=0.04, grid_kimg=0.2, snapshot_kimg=0.08, checkpoint_kimg=0.16)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_and_two_threads():
+    progress.quiet = True
+    torch.set_num_threads(2)
+    yield
+    progress.quiet = False
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    """Ten phantom patients, four DICOM files each, 320 x 256."""
+    folder = tmp_path_factory.mktemp("raw") / "cohort"
+    progress.quiet = True
+    mammograms(folder, 10, seed=0, shape=(320, 256))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(cohort, tmp_path_factory):
+    """Their store, up to 80 x 64."""
+    return prepare(cohort, Mammogram(shape=(80, 64)), tmp_path_factory.mktemp("store") / "store", workers=1)
+
+
+@pytest.fixture(scope="session")
+def run(store, tmp_path_factory):
+    """A complete run of the tiny `pggan-mammogram`, with several snapshots of full size."""
+    progress.quiet = True
+    return train(named("pggan-mammogram").tiny(), store, tmp_path_factory.mktemp("runs"), intervals=OFTEN)
+
+
+@pytest.fixture
+def shared():
+    """The folder of small real images, which is not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"real images are not here: {SHARED.name} folder beside the project is absent")
+    return SHARED

@@ -1,0 +1,74 @@
+"""Image number n of a run is always the same image."""
+
+import pytest
+import torch
+
+from ganatomy.data import conditions
+from ganatomy.data.feed import Feed, check_fit
+from ganatomy.refused import Refused
+
+CONDITIONS = {"view_position": ("CC", "MLO")}
+
+
+def _feed(store, seed=0):
+    return Feed(store, "train", CONDITIONS, seed, torch.device("cpu"))
+
+
+def test_batches_do_not_depend_on_the_batch_size(store):
+    images, vectors = _feed(store).batch(range(0, 24), (20, 16))
+    parts = [_feed(store).batch(range(i, i + 4), (20, 16)) for i in range(0, 24, 4)]
+    assert torch.equal(images, torch.cat([p[0] for p in parts]))
+    assert torch.equal(vectors, torch.cat([p[1] for p in parts]))
+
+
+def test_every_epoch_visits_every_case_once_in_an_order_of_its_own(store):
+    feed = _feed(store)
+    n = len(feed)
+    orders = [feed.batch(range(e * n, (e + 1) * n), (10, 8))[0].flatten(1).sum(1).tolist() for e in range(3)]
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize(("shape", "level"), [((5, 4), (10, 8)), ((10, 8), (10, 8)), ((80, 64), (80, 64))])
+def test_the_level_that_is_read(store, shape, level):
+    images, vectors = _feed(store).batch(range(3), shape)
+    assert images.shape == (3, 1, *level)
+    assert images.min() >= -1
+    assert images.max() <= 1
+    assert vectors.sum(1).tolist() == [1, 1, 1]
+
+
+def test_reading_from_disk_and_from_memory_agree(store, monkeypatch):
+    kept = _feed(store).batch(range(8), (40, 32))
+    monkeypatch.setattr("ganatomy.data.feed.KEPT", 0)
+    for a, b in zip(kept, _feed(store).batch(range(8), (40, 32)), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_conditions_to_vectors_and_choices():
+    known = {"view_position": ("CC", "MLO"), "laterality": ("R", "L")}
+    assert conditions.vector(known, {"view_position": "MLO", "laterality": "R"}).tolist() == [0, 1, 1, 0]
+    assert conditions.vector({}, {}).shape == (0,)
+    turns = [tuple(conditions.chosen(known, {}, i).values()) for i in range(4)]
+    assert turns == [("CC", "R"), ("MLO", "R"), ("CC", "L"), ("MLO", "L")]
+    assert conditions.chosen(known, {"view_position": "MLO"}, 1) == {"view_position": "MLO", "laterality": "L"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "wanted", "words"),
+    [
+        ((320, 256), 1, CONDITIONS, "the store has"),
+        ((80, 64), 3, CONDITIONS, "3 channels"),
+        ((80, 64), 1, {"gold": ("0", "1")}, "conditioned on 'gold'"),
+        ((80, 64), 1, {"view_position": ("CC",)}, "the recipe knows CC"),
+        ((80, 64), 1, {"view_position": ("CC", "MLO", "ML")}, "no case of ML"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused(store, shape, channels, wanted, words):
+    with pytest.raises(Refused, match=words):
+        check_fit(store, shape, channels, wanted)
+
+
+def test_an_empty_split_is_refused(store):
+    with pytest.raises(Refused, match="no nowhere case"):
+        Feed(store, "nowhere", CONDITIONS, 0, torch.device("cpu"))

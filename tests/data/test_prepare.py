@@ -1,0 +1,207 @@
+"""Raw folder to store: nothing lost, nothing done twice, nothing silent."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import zarr
+from pydicom import dcmread
+
+from ganatomy.data import prepare as preparing
+from ganatomy.data.prepare import prepare
+from ganatomy.data.split import pseudonym, split
+from ganatomy.data.store import decode, encode, open_store
+from ganatomy.durable import read_lines
+from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.refused import Refused
+
+KIND = Mammogram(shape=(80, 64))
+
+
+def _content(path):
+    """All that a store is, but the time at which it was made."""
+    store = open_store(path)
+    arrays = {level: np.asarray(store.array(level)[:]) for level in store.manifest.levels}
+    return store.manifest, store.cases, read_lines(path / "quarantine.jsonl"), arrays
+
+
+def _same(a, b):
+    assert a[:3] == b[:3]
+    for level in a[3]:
+        assert np.array_equal(a[3][level], b[3][level]), level
+
+
+def test_one_row_a_file_and_patients_stay_together(store, cohort):
+    assert store.manifest.cases == 40
+    assert store.manifest.patients == 10
+    assert sum(store.manifest.splits.values()) == 40
+    by_patient = {}
+    for case in store.cases:
+        by_patient.setdefault(case["patient"], set()).add(case["split"])
+    assert all(len(splits) == 1 for splits in by_patient.values())
+    assert {case["split"] for case in store.cases} == {"train", "validation", "test"}
+    text = (store.path / "cases.jsonl").read_text()
+    assert "ganatomy/PHA" not in text
+    assert pseudonym("ganatomy/PHA-000001") in text
+
+
+def test_levels_are_means_of_the_level_above(store):
+    assert store.manifest.levels == ((10, 8), (20, 16), (40, 32), (80, 64))
+    rows = [case["row"] for case in store.cases[:5]]
+    for low, high in zip(store.manifest.levels, store.manifest.levels[1:], strict=False):
+        fine = store.read(rows, high).astype(float)
+        mean = (fine[:, ::2, ::2] + fine[:, 1::2, ::2] + fine[:, ::2, 1::2] + fine[:, 1::2, 1::2]) / 4
+        assert np.abs(mean - store.read(rows, low)).max() <= 0.5
+
+
+def test_the_store_is_readable_without_this_package(store):
+    array = zarr.open_array(store.path / "arrays" / "80x64", mode="r")
+    assert array.dtype == np.uint16
+    assert json.loads((store.path / "manifest.json").read_text())["modality"] == "mammogram"
+
+
+def test_encoding_keeps_sixteen_bits():
+    values = np.linspace(-1, 1, 1001, dtype=np.float32)
+    np.testing.assert_allclose(decode(encode(values)), values, atol=2e-5)
+
+
+def test_workers_do_not_change_the_store(cohort, store, tmp_path):
+    prepare(cohort, KIND, tmp_path / "two", workers=2)
+    _same(_content(store.path), _content(tmp_path / "two"))
+
+
+def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, store, tmp_path, monkeypatch):
+    done, real = [], preparing._do
+
+    def some(out, part, *rest):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(part)
+        real(out, part, *rest)
+
+    monkeypatch.setattr(preparing, "_do", some)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(cohort, KIND, tmp_path / "store", workers=1)
+    with pytest.raises(Refused, match="not finished"):
+        open_store(tmp_path / "store")
+    again = []
+    monkeypatch.setattr(preparing, "_do", lambda out, part, *rest: (again.append(part), real(out, part, *rest)))
+    prepare(cohort, KIND, tmp_path / "store", workers=1)
+    assert not set(done) & set(again)
+    _same(_content(store.path), _content(tmp_path / "store"))
+    again.clear()
+    prepare(cohort, KIND, tmp_path / "store", workers=1)
+    assert not again
+
+
+def test_killed_at_any_moment_the_same_command_completes_it(cohort, store, tmp_path):
+    command = [sys.executable, "-m", "ganatomy", "prepare", str(cohort), "--modality", "mammogram", "--shape", "80,64",
+               "--out", str(tmp_path / "store"), "--workers", "2"]  # fmt: skip
+    for pause in (0.6, 0.9, 1.2):
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+        time.sleep(pause)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    _same(_content(store.path), _content(tmp_path / "store"))
+    assert not multiprocessing.active_children()
+
+
+def test_files_that_cannot_serve_are_listed_with_their_reason(cohort, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(cohort, raw)
+    files = sorted(raw.rglob("*.dcm"))
+    whole = files[0].read_bytes()
+    (raw / "truncated.dcm").write_bytes(whole[: len(whole) // 3])
+    (raw / "notes.txt").write_text("no image")
+    shutil.copy(files[1], raw / "copy.dcm")
+    ds = dcmread(files[2])
+    ds.Modality = "CT"
+    ds.save_as(raw / "ct.dcm")
+    store = prepare(raw, KIND, tmp_path / "store", workers=1)
+    assert store.manifest.cases == 40
+    reasons = {row["file"]: row["reason"] for row in read_lines(store.path / "quarantine.jsonl")}
+    twin = "copy.dcm" if "copy.dcm" in reasons else files[1].relative_to(raw).as_posix()
+    assert reasons == {
+        "truncated.dcm": "pixels cannot be decoded", "notes.txt": "not an image file", "ct.dcm": "wrong modality", twin: "copy",
+    }  # fmt: skip
+    assert sum(store.manifest.quarantined.values()) == 4
+
+
+def test_nothing_usable_leaves_nothing_behind(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.txt").write_text("x")
+    with pytest.raises(Refused, match="1 x not an image file"):
+        prepare(tmp_path / "raw", KIND, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_does_not_go_together_is_refused(cohort, store, tmp_path):
+    with pytest.raises(Refused, match="not a store"):
+        prepare(cohort, KIND, cohort)
+    with pytest.raises(Refused, match="shape"):
+        prepare(cohort, Mammogram(shape=(160, 128)), store.path)
+    shutil.copytree(cohort / "PHA-000001", tmp_path / "fewer")
+    with pytest.raises(Refused, match="has changed"):
+        prepare(tmp_path / "fewer", KIND, store.path)
+
+
+def test_a_newer_store_is_refused(store, tmp_path):
+    shutil.copytree(store.path, tmp_path / "store")
+    manifest = json.loads((tmp_path / "store" / "manifest.json").read_text())
+    (tmp_path / "store" / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(Refused, match="format 99 and this version reads up to 1; update"):
+        open_store(tmp_path / "store")
+    (tmp_path / "store" / "manifest.json").write_text("{")
+    with pytest.raises(Refused, match="damaged"):
+        open_store(tmp_path / "store")
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_file(cohort, tmp_path, monkeypatch):
+    real = preparing.write_lines
+
+    def full(path, rows):
+        if path.name == "000001.jsonl":
+            path.with_name(f".{path.name}.{os.getpid()}.part").write_text("half")
+            raise Refused("The disk is full: ...")
+        real(path, rows)
+
+    monkeypatch.setattr(preparing, "write_lines", full)
+    with pytest.raises(Refused, match="disk is full"):
+        prepare(cohort, KIND, tmp_path / "store", workers=1)
+    monkeypatch.undo()
+    store = prepare(cohort, KIND, tmp_path / "store", workers=1)
+    assert store.manifest.cases == 40
+    assert not list((tmp_path / "store").rglob("*.part"))
+
+
+def test_the_split_is_by_patient_and_stable():
+    patients = [f"p{i}" for i in range(100)]
+    one = split(patients)
+    assert one == split(patients[::-1] * 2)
+    counts = {name: list(one.values()).count(name) for name in ("train", "validation", "test")}
+    assert counts == {"train": 80, "validation": 10, "test": 10}
+    assert set(split(["a", "b", "c"]).values()) == {"train", "validation", "test"}
+    assert set(split(["a"]).values()) == {"train"}
+
+
+def test_the_real_images_can_be_prepared(shared, tmp_path):
+    from ganatomy.modalities.facts import Facts
+
+    store = prepare(shared / "dicom_mg_from_mayo", Mammogram(shape=(160, 128)), tmp_path / "dicom", workers=1)
+    assert store.manifest.cases == 4
+    assert store.manifest.facts == {"view_position": {"CC": 2, "MLO": 2}, "laterality": {"L": 2, "R": 2}}
+    columns = {"laterality": "laterality_marker", "view_position": "view_marker", "chest_wall": "chest_wall_side_in_image"}
+    facts = Facts(shared / "mammo_mayo" / "labels.csv", columns)
+    store = prepare(shared / "mammo_mayo", Mammogram(shape=(160, 128), facts=facts), tmp_path / "png", workers=1)
+    assert store.manifest.cases == 10
+    assert store.manifest.quarantined == {"view is not CC or MLO": 1, "not an image file": 1}
+    pixels = decode(store.read([case["row"] for case in store.cases], (160, 128)))
+    assert (pixels[:, :, :16].mean((1, 2)) > pixels[:, :, -16:].mean((1, 2)) + 0.2).all()  # chest wall left

@@ -1,0 +1,86 @@
+"""Selection and report: different patients, floors beside values, every picture there."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ganatomy.data.prepare import prepare
+from ganatomy.evaluation.evaluate import evaluate
+from ganatomy.evaluation.metrics.nearest import nearest, vectors
+from ganatomy.evaluation.sets import matching, reals
+from ganatomy.exporting import write_samples
+from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.phantoms.cohort import mammograms
+from ganatomy.refused import Refused
+from ganatomy.sampling import sample
+from ganatomy.selection import select
+
+
+@pytest.fixture(scope="module")
+def selected(run):
+    return select(run)
+
+
+def test_the_best_snapshot_is_ranked_with_its_margin(run, selected):
+    selection = json.loads((run.path / "selection.json").read_text())
+    averages = [row["average"] for row in selection["ranking"]]
+    assert averages == sorted(averages)
+    assert len(averages) >= 2
+    assert selection["best"] == selected.path.name == selection["ranking"][0]["snapshot"]
+    assert 0 < selection["floor"]["average"] < averages[0]
+    assert "wins by" in selection["verdict"]
+    assert "images a set" in selection["protocol"]
+
+
+def test_the_report_of_a_run(run, selected, tmp_path):
+    content = evaluate(run.path, out=tmp_path / "report")
+    assert content["compared"]["real_split"] == "test"
+    assert content["swd"]["real_floor"]["average"] < content["swd"]["fake"]["average"]
+    assert content["images"]["snapshot_sha256"] == selected.digest
+    page = (tmp_path / "report" / "report.html").read_text()
+    for name in ("random_CC", "random_MLO", "real_beside_synthetic", "synthetic_nearest_training", "real_nearest_synthetic",
+                 "hanging", "swd", "selection", "training"):  # fmt: skip
+        assert (tmp_path / "report" / f"{name}.png").exists(), name
+    assert page.count("data:image/png;base64,") == 9
+    assert "http://" not in page
+    assert "https://" not in page
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == content
+
+
+def test_the_report_of_a_folder_of_samples(run, store, tmp_path):
+    from ganatomy.checkpoint import open_snapshot
+
+    snapshot = open_snapshot(run.snapshots()[-1])
+    write_samples(sample(snapshot, 12, 5), 12, snapshot.modality, tmp_path / "samples", "png")
+    content = evaluate(tmp_path / "samples", store, tmp_path / "report")
+    assert content["compared"]["images_a_side"] == 4  # one test patient has four views
+    with pytest.raises(Refused, match="not empty"):
+        evaluate(tmp_path / "samples", store, tmp_path / "report")
+
+
+def test_selection_and_report_use_different_patients(store):
+    shape = (20, 16)
+    sides = {name: {case["patient"] for case in reals(store, name, shape).cases} for name in ("train", "validation", "test")}
+    assert not sides["validation"] & sides["test"]
+    floor = matching(store, "train", reals(store, "test", shape))
+    assert floor.facts() == reals(store, "test", shape).facts()
+    assert not {case["patient"] for case in floor.cases} & sides["test"]
+
+
+def test_too_few_patients_are_refused(tmp_path):
+    mammograms(tmp_path / "raw", 2, shape=(80, 64))
+    store = prepare(tmp_path / "raw", Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)
+    with pytest.raises(Refused, match="three patients"):
+        reals(store, "test", (20, 16))
+
+
+def test_a_planted_copy_is_the_nearest():
+    rng = np.random.default_rng(0)
+    images = [rng.random((20, 16)).astype(np.float32) for _ in range(30)]
+    jittered = 0.9 * images[17] + 0.1 * rng.random((20, 16)).astype(np.float32)
+    found, correlation = nearest(vectors([jittered]), vectors(images))
+    assert found[0] == 17
+    assert correlation[0] > 0.95
+    with pytest.raises(Refused, match="one shape"):
+        vectors([np.zeros((3, 3)), np.zeros((3, 4))])

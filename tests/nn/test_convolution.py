@@ -1,0 +1,73 @@
+"""The convolution equals PyTorch's to every order, and the folded one equals the plain one."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ganatomy.nn.convolution import F_CONV, convolve, input_gradients_only
+from ganatomy.nn.fold import fold_down
+from ganatomy.nn.equalised import UpConv
+from ganatomy.nn.resample import shrink
+
+
+def _penalty(conv, x, weight, bias):
+    """The gradient of a gradient penalty: a second derivative through two layers."""
+    y = F.leaky_relu(conv(x, weight, bias), 0.2)
+    score = conv(y, weight, bias).square().mean()
+    (g,) = torch.autograd.grad(score, x, create_graph=True)
+    return torch.autograd.grad(g.square().sum() + score, (x, weight, bias))
+
+
+@pytest.mark.parametrize(("ndim", "size"), [(1, 9), (2, 8), (3, 6)])
+def test_second_derivatives_equal_pytorchs(ndim, size):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *[size] * ndim, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 3, *[3] * ndim, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    ours = _penalty(lambda a, w, b: convolve(a, w, b, padding=1), x, weight, bias)
+    theirs = _penalty(lambda a, w, b: F_CONV[ndim](a, w, b, padding=1), x, weight, bias)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_gradgradcheck_with_stride():
+    torch.manual_seed(0)
+    x = torch.randn(1, 2, 7, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda a, w: convolve(a, w, stride=2, padding=1), (x, weight))
+    assert torch.autograd.gradgradcheck(lambda a, w: convolve(a, w, stride=2, padding=1), (x, weight))
+
+
+def test_input_gradients_only_gives_the_same_input_gradient():
+    x = torch.randn(2, 3, 8, 8, requires_grad=True)
+    weight = torch.randn(4, 3, 3, 3, requires_grad=True)
+    plain = torch.autograd.grad(convolve(x, weight, padding=1).sum(), x)[0]
+    with input_gradients_only():
+        only = torch.autograd.grad(convolve(x, weight, padding=1).sum(), x)[0]
+    assert torch.equal(plain, only)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_folded_up_equals_plain_to_the_second_derivative(ndim):
+    torch.manual_seed(0)
+    folded = UpConv(ndim, 4, 3).double()
+    plain = UpConv(ndim, 4, 3, folded=False).double()
+    plain.load_state_dict(folded.state_dict())
+    x = torch.randn(2, 4, *[5] * ndim, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(folded(x), plain(x))
+    for layer_a, layer_b in [(folded, plain)]:
+        grads = []
+        for layer in (layer_a, layer_b):
+            (g,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+            grads.append(torch.autograd.grad(g.square().sum(), layer.weight)[0])
+        torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_folded_down_equals_convolution_then_mean(ndim):
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, *[6] * ndim, dtype=torch.float64)
+    weight = torch.randn(3, 4, *[3] * ndim, dtype=torch.float64)
+    torch.testing.assert_close(
+        convolve(x, fold_down(weight), stride=2, padding=1), shrink(convolve(x, weight, padding=1))
+    )

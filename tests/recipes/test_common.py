@@ -1,0 +1,116 @@
+"""Every recipe, by name: trains, every parameter learns, resumes bit for bit, JSON, samples."""
+
+import pytest
+import torch
+
+from ganatomy.checkpoint import open_snapshot
+from ganatomy.recipe import Recipe, changed, from_file
+from ganatomy.recipes import RECIPES, named
+from ganatomy.refused import Refused
+from ganatomy.sampling import sample
+from ganatomy.training import loop
+from ganatomy.training.state import State
+from ganatomy.training.train import train
+from ganatomy.training.watch import Intervals
+
+CPU = torch.device("cpu")
+
+
+class Noise:
+    """Batches of random images, for training without a store."""
+
+    def batch(self, numbers, shape):
+        generator = torch.Generator().manual_seed(numbers[0])
+        images = torch.rand(len(numbers), 1, *shape, generator=generator) * 2 - 1
+        return images, torch.eye(2)[torch.tensor(list(numbers)) % 2]
+
+
+def _trained(name):
+    state = State(named(name).tiny(), 0, CPU)
+    before = {role: {k: v.clone() for k, v in p.state_dict().items()} for role, p in state.players.items()}
+    terms = list(loop.train(state, Noise(), 0, lambda state: True))
+    return state, before, terms
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_trains_with_finite_losses_and_every_parameter_learns(name):
+    state, before, terms = _trained(name)
+    assert state.images >= state.recipe.total_images
+    assert all(torch.isfinite(value) for step in terms for value in step.values())
+    still = {
+        f"{role}.{key}"
+        for role, player in state.players.items()
+        for key, value in player.state_dict().items()
+        if torch.equal(value, before[role][key])
+    }
+    assert not still
+    # A Wasserstein loss is a difference of scores, so the bias of the score cancels out of it; only drift moves it.
+    moved = state.players["discriminator"].blocks[0].head.bias[0].item() != 0
+    assert moved == (name != "wgan-mammogram")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_resumes_bit_for_bit(name, store, tmp_path):
+    recipe = named(name).tiny()
+    often = Intervals(tick_kimg=0.05, grid_kimg=0.2, snapshot_kimg=0.2, checkpoint_kimg=0.1)
+    whole = train(recipe, store, tmp_path / "whole", intervals=often)
+    half = recipe.model_copy(update={"total_kimg": recipe.total_kimg / 2})
+    first = train(half, store, tmp_path / "parts", intervals=often)
+    second = train(recipe, store, tmp_path / "parts", intervals=often)
+    assert first.path == second.path
+    a, b = whole.load_newest(), second.load_newest()
+    assert a[1]["counts"] == b[1]["counts"]
+    assert a[0].keys() == b[0].keys()
+    for file in a[0]:
+        assert a[0][file].keys() == b[0][file].keys()
+        for key in a[0][file]:
+            assert torch.equal(a[0][file][key], b[0][file][key]), (file, key)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_goes_to_json_and_back(name):
+    recipe = named(name)
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert recipe.name == name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_samples_the_whole_image(name, store, tmp_path):
+    recipe = named(name).tiny()
+    run = train(recipe, store, tmp_path, intervals=Intervals(snapshot_kimg=0.4))
+    snapshot = open_snapshot(run.snapshots()[-1])
+    assert snapshot.final
+    images = [image for image, _ in sample(snapshot, 3, seed=1)]
+    assert {image.pixels.shape for image in images} == {recipe.shape}
+    assert all(-1 <= image.pixels.min() <= image.pixels.max() <= 1 for image in images)
+
+
+def test_a_partial_override_keeps_the_sibling_defaults():
+    recipe = changed(named("pggan-mammogram"), {"optimizers.generator.betas": [0.5, 0.9]})
+    assert recipe.optimizers["generator"].lr == named("pggan-mammogram").optimizers["generator"].lr
+
+
+def test_a_recipe_file_is_merged_onto_the_complete_base(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: pggan-mammogram\nstrategy: {fade_kimg: 5}\noptimizers: {generator: {lr: 0.001}}\n")
+    recipe = from_file(file, {name: make() for name, make in RECIPES.items()})
+    base = named("pggan-mammogram")
+    assert recipe.strategy.fade_kimg == 5
+    assert recipe.strategy.batch_sizes == base.strategy.batch_sizes
+    assert recipe.optimizers["generator"].lr(0) == 0.001
+    assert recipe.optimizers["generator"].betas == base.optimizers["generator"].betas
+    assert recipe.optimizers["discriminator"] == base.optimizers["discriminator"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"strategy.fade_kmg": 3}, "did you mean fade_kimg"),
+        ({"strategy.fade_kimg": -3}, "greater than 0"),
+        ({"objectives.0.terms.9.weight": 1}, "entries 0 to 3"),
+        ({"nonsense": 1}, "not in the recipe"),
+    ],
+)
+def test_wrong_changes_are_refused_with_a_hint(changes, words):
+    with pytest.raises(Refused, match=words):
+        changed(named("pggan-mammogram"), changes)

@@ -1,0 +1,129 @@
+"""The front door: flags held, help committed, mistakes answered with one sentence and exit code 2."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ganatomy.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "evaluate", "export")
+
+
+def _help(verb, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([verb, "--help"])
+    assert left.value.code == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+
+
+def test_the_committed_help_is_what_is_printed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    printed = "\n".join(_help(verb, capsys) for verb in VERBS)
+    committed = ROOT / "docs" / "reference" / "cli.txt"
+    assert printed == committed.read_text(), "run: python docs/reference/make_cli.py"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_dry_run_and_quiet(verb, capsys):
+    text = _help(verb, capsys)
+    assert "--dry-run" in text
+    assert "--quiet" in text
+
+
+def test_the_whole_line_by_its_commands(tmp_path, capsys):
+    at = {name: str(tmp_path / name) for name in ("raw", "store", "runs", "png", "dicom", "report")}
+    run = at["runs"] + "/00000-gan-mammogram"
+    for line in (
+        f"phantom mammogram --out {at['raw']} --patients 10 --shape 80,64",
+        f"prepare {at['raw']} --modality mammogram --out {at['store']} --shape 80,64 --workers 1",
+        f"train gan-mammogram {at['store']} --out {at['runs']} --tiny --snapshot-kimg 0.1 --tick-kimg 0.1",
+        f"select {run}",
+        f"sample {run} --out {at['png']} --n 8 --seed 2",
+        f"export {at['png']} --to dicom --out {at['dicom']}",
+        f"evaluate {run} --out {at['report']}",
+    ):
+        assert main(line.split()) == 0, line
+        assert capsys.readouterr().out, line
+        dry = line.replace("--out " + at["report"], "--out " + str(tmp_path / "x"))
+        assert main([*dry.split(), "--dry-run"]) == 0
+        assert capsys.readouterr().out
+    assert len(list((tmp_path / "dicom").rglob("*.dcm"))) == 8
+    assert (tmp_path / "report" / "report.html").exists()
+    assert not (tmp_path / "x").exists()
+    assert main(f"train gan-mammogram {at['store']} --out {at['runs']} --tiny --quiet".split()) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_recipes_are_listed_one_a_line(capsys):
+    assert main(["recipes"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "pggan-mammogram", "gan-mammogram", "wgan-mammogram",
+    ]  # fmt: skip
+
+
+def test_a_dry_run_of_train_needs_no_store(capsys):
+    assert main("train pggan-mammogram --dry-run --shape 160,128 --set strategy.fade_kimg=300".split()) == 0
+    text = capsys.readouterr().out
+    assert "total" in text
+    assert "160x128" in text
+    assert "900       20x16" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train nothing {store}", "There is no recipe 'nothing'; there are pggan-mammogram"),
+        ("train pggan-mammogram", "Give the store to train on"),
+        ("train pggan-mammogram {store}", "The recipe makes 1280x1024 images and the store has"),
+        ("train pggan-mammogram {store} --shape 81,64", "can be halved"),
+        ("train pggan-mammogram {store} --shape eighty", "whole numbers with commas"),
+        ("train pggan-mammogram {store} --tiny --set latnt=3", "did you mean latent?"),
+        ("train pggan-mammogram {store} --tiny --set latent", "give NAME=VALUE"),
+        ("train pggan-mammogram {store} --tiny --set conditions.view_position=[CC]", "the recipe knows CC"),
+        ("train pggan-mammogram {store} --tiny --set channels=3", "3 channels"),
+        ("train pggan-mammogram {cohort}", "is not a store"),
+        ("train {store} --recipe {store}/manifest.json", "must say 'base: NAME'"),
+        ("train {store} --recipe {empty}/none.yaml", "cannot be read"),
+        ("train wgan-mammogram {store} --tiny --out {run}", "is a run of another recipe"),
+        ("prepare {empty} --modality mammogram --out {new}", "holds no file"),
+        ("prepare {new} --modality mammogram --out {new}", "is not a folder"),
+        ("prepare {cohort} --modality knee --out {new}", "There is no modality 'knee'"),
+        ("prepare {cohort} --modality mammogram --out {cohort}", "is not empty and not a store"),
+        ("prepare {cohort} --modality mammogram --out {new} --facts {new}.csv", "cannot be read"),
+        ("sample {run} --out {new} --condition view_position=ML", "the model knows CC, MLO"),
+        ("sample {run} --out {new} --to gif", "there are png, npy, dicom"),
+        ("sample {store} --out {new}", "neither a snapshot nor a run"),
+        ("sample {run} --out {cohort}", "is not empty and holds no samples"),
+        ("select {store}", "is not a run folder"),
+        ("evaluate {empty} {store} --out {new}", "neither a snapshot nor a run"),
+        ("evaluate {empty} --out {new}", "Give the store of real images"),
+        ("export {store} --out {new}", "holds no samples.jsonl"),
+        ("phantom liver --out {new}", "There is no phantom 'liver'"),
+        ("phantom mammogram --out {cohort}", "is not empty"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_exit_code_two(line, words, store, cohort, run, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    places = {"store": store.path, "cohort": cohort, "run": run.path, "empty": tmp_path / "empty", "new": tmp_path / "new"}
+    assert main(line.format(**places).split()) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.startswith("ganatomy: ")
+    assert told.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unfinished_run_cannot_be_selected(store, tmp_path, capsys):
+    line = f"train pggan-mammogram {store.path} --tiny --set total_kimg=0.1 --snapshot-kimg 0.05 --out {tmp_path}"
+    assert main(line.split()) == 0
+    assert main(["select", str(tmp_path / "00000-pggan-mammogram")]) == 2
+    assert "No snapshot of" in capsys.readouterr().err
+
+
+def test_a_moved_store_is_named(run, tmp_path, capsys, store):
+    shutil.copytree(run.path, tmp_path / "run")
+    assert main(["select", str(tmp_path / "run"), "--store", str(tmp_path)]) == 2
+    assert "is not a store" in capsys.readouterr().err

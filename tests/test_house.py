@@ -1,0 +1,72 @@
+"""What holds the house up: short files, imports that point down, a README that is complete, frozen names."""
+
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import ganatomy
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "ganatomy"
+MODULES = sorted(p.relative_to(SOURCE).as_posix() for p in SOURCE.rglob("*.py"))
+LONGEST = 400
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_file_is_long(module):
+    assert len((SOURCE / module).read_text().splitlines()) <= LONGEST
+
+
+def test_the_readme_lists_every_module():
+    readme = (ROOT / "README.md").read_text()
+    missing = [m for m in MODULES if not m.endswith("__init__.py") and m.split("/")[-1] not in readme]
+    assert not missing
+
+
+def test_public_names():
+    assert set(ganatomy.__all__) == {
+        "prepare", "train", "select", "sample", "evaluate", "export",
+        "Image", "Recipe", "RECIPES", "Refused", "Run", "Snapshot", "Store",
+    }  # fmt: skip
+    for name in ganatomy.__all__:
+        assert getattr(ganatomy, name).__doc__ or name == "RECIPES"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        ganatomy.nothing  # noqa: B018
+
+
+def test_import_contracts():
+    tool = Path(sysconfig.get_path("scripts")) / "lint-imports"
+    told = subprocess.run([tool, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_help_needs_no_torch():
+    program = "import sys, ganatomy.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_reading_dicom_needs_no_torch():
+    program = "import sys, ganatomy.modalities.mammogram, ganatomy.phantoms.cohort; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_no_path_of_a_machine_and_no_medical_image_is_committed():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    if not listed:
+        pytest.skip("not a git checkout")
+    assert not [f for f in listed if f.endswith((".dcm", ".nii", ".nii.gz", ".npy", ".npz"))]
+    absolute = re.compile(r"/(work|home|root|tmp)/[a-z]")
+    for name in listed:
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".toml", ".txt", ".yaml", ".sh") and path.exists():
+            assert not absolute.search(path.read_text()), name
+
+
+def test_every_module_says_what_it_is():
+    for module in MODULES:
+        text = (SOURCE / module).read_text()
+        assert text.startswith('"""'), module

@@ -1,0 +1,146 @@
+"""Image i of a seed is the same whatever else is asked; every output says how it was made."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from pydicom import dcmread
+from pydicom.sequence import Sequence
+
+from ganatomy.checkpoint import find_snapshot, open_snapshot
+from ganatomy.data.prepare import prepare
+from ganatomy.dicom import write
+from ganatomy.dicom.mammogram import mammogram
+from ganatomy.exporting import export, read_samples, write_samples
+from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.recipes import named
+from ganatomy.refused import Refused
+from ganatomy.sampling import latents, sample
+from ganatomy.training.train import train
+
+
+@pytest.fixture(scope="module")
+def snapshot(run):
+    return open_snapshot(run.snapshots()[-1])
+
+
+def test_image_i_of_a_seed_is_always_the_same(snapshot):
+    whole = [image.pixels for image, _ in sample(snapshot, 6, seed=3, batch_size=6)]
+    single = [next(iter(sample(snapshot, 1, seed=3, first=i, batch_size=1)))[0].pixels for i in range(6)]
+    assert all(np.array_equal(a, b) for a, b in zip(whole, single, strict=True))
+    assert not np.array_equal(whole[0], next(iter(sample(snapshot, 1, seed=4)))[0].pixels)
+
+
+def test_conditions_are_taken_in_turn_or_as_wanted(snapshot):
+    facts = [tuple(image.facts.values()) for image, _ in sample(snapshot, 4)]
+    assert facts == [("CC", "R"), ("MLO", "R"), ("CC", "L"), ("MLO", "L")]
+    wanted = [image.facts for image, _ in sample(snapshot, 3, condition={"view_position": "MLO", "laterality": "L"})]
+    assert wanted == [{"view_position": "MLO", "laterality": "L"}] * 3
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [({"view_position": "ML"}, "the model knows CC, MLO"), ({"age": "50"}, "not conditioned on 'age'")],
+)
+def test_unknown_conditions_are_refused(snapshot, condition, words):
+    with pytest.raises(Refused, match=words):
+        next(iter(sample(snapshot, 1, condition=condition)))
+
+
+def test_truncation_bounds_the_latent_codes_and_keeps_their_order(snapshot):
+    free, bound = (latents(snapshot, 0, range(50), t) for t in (None, 0.7))
+    assert bound.abs().max() <= 0.7
+    assert free.abs().max() > 2
+    order = free.flatten().argsort()
+    assert (bound.flatten()[order].diff() >= 0).all()
+
+
+def test_every_output_carries_its_provenance(snapshot, tmp_path):
+    for to in ("png", "npy", "dicom"):
+        assert write_samples(sample(snapshot, 8, 5), 8, "mammogram", tmp_path / to, to) == 8
+    rows, images = read_samples(tmp_path / "png")
+    record = rows[2]["record"]
+    assert record["snapshot_sha256"] == snapshot.digest
+    assert (record["seed"], record["index"], record["view_position"], record["laterality"]) == (5, 2, "CC", "L")
+    with Pillow.open(tmp_path / "png" / rows[2]["file"]) as picture:
+        assert picture.mode == "I;16"
+        assert json.loads(picture.text["Provenance"]) == record
+        assert "SYNTHETIC" in picture.text["Comment"]
+    drawn = [image.pixels for image, _ in sample(snapshot, 8, 5)]
+    for (image, _), pixels in zip(images, drawn, strict=True):
+        np.testing.assert_allclose(image.pixels, pixels, atol=2e-5)
+    for (image, _), pixels in zip(read_samples(tmp_path / "npy")[1], drawn, strict=True):
+        assert np.array_equal(image.pixels, pixels)
+    files = sorted((tmp_path / "dicom").rglob("*.dcm"))
+    assert [f.relative_to(tmp_path / "dicom").as_posix() for f in files[:4]] == [
+        f"SYN-000001/{name}.dcm" for name in ("LCC", "LMLO", "RCC", "RMLO")
+    ]
+    assert len(files) == 8
+    ds = dcmread(files[0])
+    assert json.loads(ds.ContributingEquipmentSequence[0].ContributionDescription)["index"] == 2
+    image, _ = mammogram(files[0])
+    np.testing.assert_allclose(image.pixels * 2 - 1, drawn[2], atol=1e-3)
+
+
+def test_exporting_again_gives_the_same_instances(snapshot, tmp_path):
+    write_samples(sample(snapshot, 4, 5), 4, "mammogram", tmp_path / "png", "png")
+    for name in ("a", "b"):
+        assert export(tmp_path / "png", tmp_path / name, "dicom", date="20260101") == 4
+    for file in (tmp_path / "a").rglob("*.dcm"):
+        assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda s, out: write_samples(sample(s, 1), 1, "mammogram", out, "gif"), "there are png, npy, dicom"),
+        (lambda s, out: export(out, out / "x"), "holds no samples.jsonl"),
+        (lambda s, out: list(sample(s, 0)), "above zero"),
+        (lambda s, out: find_snapshot(out), "neither a snapshot nor a run"),
+        (lambda s, out: open_snapshot(out), "is not a snapshot"),
+    ],
+)
+def test_impossible_wishes_are_refused(snapshot, tmp_path, make, words):
+    with pytest.raises(Refused, match=words):
+        make(snapshot, tmp_path)
+
+
+def test_a_damaged_snapshot_is_refused(run, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(run.snapshots()[-1], tmp_path / "snapshot")
+    content = bytearray((folder / "generator.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "generator.safetensors").write_bytes(content)
+    with pytest.raises(Refused, match="SHA-256 differs"):
+        open_snapshot(folder)
+
+
+def test_no_header_of_a_training_image_reaches_an_output(cohort, tmp_path):
+    """Every text of every training header holds a marker; no file that we write may hold it."""
+    marker = "MARKER7351"
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    names = ("PatientName", "PatientID", "PatientComments", "StudyDescription", "SeriesDescription", "Manufacturer",
+             "ManufacturerModelName", "ImageComments", "AccessionNumber", "StudyID", "IssuerOfPatientID",
+             "DerivationDescription", "InstitutionName", "OperatorsName", "ReferringPhysicianName")  # fmt: skip
+    for i, file in enumerate(sorted(cohort.rglob("*.dcm"))[:16]):
+        ds = dcmread(file)
+        for name in names:
+            setattr(ds, name, f"{marker}{i // 4}")
+        ds.StudyInstanceUID = f"1.2.7351{i // 4}"
+        ds.RequestAttributesSequence = Sequence([write.code(marker, "99X", marker)])
+        ds.save_as(raw / f"{i}.dcm", enforce_file_format=True)
+    store = prepare(raw, Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)
+    assert store.manifest.patients == 4
+    recipe = named("pggan-mammogram").tiny().model_copy(update={"total_kimg": 0.4})
+    run = train(recipe, store, tmp_path / "runs")
+    snapshot = open_snapshot(run.snapshots()[-1])
+    for to in ("png", "npy", "dicom"):
+        write_samples(sample(snapshot, 4), 4, "mammogram", tmp_path / to, to)
+    written = [p for part in ("store", "runs", "png", "npy", "dicom") for p in (tmp_path / part).rglob("*") if p.is_file()]
+    assert len(written) > 30
+    assert not [p for p in written if marker.encode() in p.read_bytes() or b"1.2.7351" in p.read_bytes()]
+    assert torch.is_tensor(snapshot.weights["to_image.0.weight"])
