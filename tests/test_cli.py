@@ -65,7 +65,7 @@ def test_recipes_are_listed_one_a_line(capsys):
 
 
 def test_a_dry_run_of_train_needs_no_store(capsys):
-    assert main("train pggan-mammogram --dry-run --shape 160,128 --set strategy.fade_kimg=300".split()) == 0
+    assert main(["train", "pggan-mammogram", "--dry-run", "--shape", "160,128", "--set", "strategy.fade_kimg=300"]) == 0
     text = capsys.readouterr().out
     assert "total" in text
     assert "160x128" in text
@@ -107,7 +107,13 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
 )
 def test_mistakes_get_one_sentence_and_exit_code_two(line, words, store, cohort, run, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    places = {"store": store.path, "cohort": cohort, "run": run.path, "empty": tmp_path / "empty", "new": tmp_path / "new"}
+    places = {
+        "store": store.path,
+        "cohort": cohort,
+        "run": run.path,
+        "empty": tmp_path / "empty",
+        "new": tmp_path / "new",
+    }
     assert main(line.format(**places).split()) == 2
     told = capsys.readouterr().err
     assert words in told

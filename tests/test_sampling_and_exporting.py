@@ -140,7 +140,9 @@ def test_no_header_of_a_training_image_reaches_an_output(cohort, tmp_path):
     snapshot = open_snapshot(run.snapshots()[-1])
     for to in ("png", "npy", "dicom"):
         write_samples(sample(snapshot, 4), 4, "mammogram", tmp_path / to, to)
-    written = [p for part in ("store", "runs", "png", "npy", "dicom") for p in (tmp_path / part).rglob("*") if p.is_file()]
+    written = [
+        p for part in ("store", "runs", "png", "npy", "dicom") for p in (tmp_path / part).rglob("*") if p.is_file()
+    ]
     assert len(written) > 30
     assert not [p for p in written if marker.encode() in p.read_bytes() or b"1.2.7351" in p.read_bytes()]
     assert torch.is_tensor(snapshot.weights["to_image.0.weight"])

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
 import yaml
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
@@ -40,7 +39,9 @@ def phantom(
     if kind != "mammogram":
         raise Refused(f"There is no phantom {kind!r}; there is mammogram.")
     if dry_run:
-        return progress.say(f"{4 * patients} DICOM files of {patients} patients and truth.csv would be written to {out}.")
+        return progress.say(
+            f"{4 * patients} DICOM files of {patients} patients and truth.csv would be written to {out}."
+        )
     made = mammograms(out, patients, seed, _shape(shape) or (1280, 1024), workers)
     progress.say(f"{made} images of {patients} phantom patients in {out}, truth in {out / 'truth.csv'}")
 
@@ -56,7 +57,7 @@ def prepare(
         raw: folder of DICOM, PNG, TIFF or JPEG files
         modality: mammogram
         out: the store
-        facts: CSV with a column "file" and the facts of picture files: view_position, laterality, patient, spacing_mm, chest_wall
+        facts: CSV with a column "file" and, for pictures, view_position, laterality, patient, spacing_mm, chest_wall
         column: the table's own column for a fact, such as laterality=side; may be given several times
         fact: a fact that holds for every file, such as view_position=CC; may be given several times
         voi: apply the VOI LUT or window of DICOM files
@@ -76,7 +77,9 @@ def prepare(
     progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}; {manifest.facts}")
     left_out = sum(manifest.quarantined.values())
     reasons = "; ".join(f"{count} x {reason}" for reason, count in manifest.quarantined.items())
-    progress.say(f"{left_out} of {manifest.files} files left out" + (f": {reasons}. See quarantine.jsonl." if left_out else "."))
+    progress.say(
+        f"{left_out} of {manifest.files} files left out" + (f": {reasons}. See quarantine.jsonl." if left_out else ".")
+    )
     progress.say(f"fingerprint {manifest.fingerprint[:16]}")
 
 
@@ -91,7 +94,8 @@ def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
 
 @app.command
 def train(
-    recipe: Positional[str | None] = None, store: Positional[Path | None] = None, out: Path = Path("runs"), seed: int = 0,
+    recipe: Positional[str | None] = None, store: Positional[Path | None] = None,
+    out: Path = Path("runs"), seed: int = 0,
     set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
     shape: Shape = None, tiny: bool = False, device: str | None = None, threads: int | None = None,
@@ -123,8 +127,8 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
-    if recipe_file is not None and store is None and recipe:
-        recipe, store = None, Path(recipe)  # with --recipe FILE the only word is the store
+    if recipe_file is not None and store is None and recipe is not None:
+        store, recipe = Path(recipe), None  # with --recipe FILE the only word is the store
     chosen = _recipe(recipe, recipe_file, set_, shape, tiny)
     if dry_run:
         progress.say(described(chosen))
@@ -140,7 +144,11 @@ def train(
 
 @app.command
 def select(
-    run: Positional[Path], store: Path | None = None, n: int | None = None, dry_run: DryRun = False, quiet: Quiet = False
+    run: Positional[Path],
+    store: Path | None = None,
+    n: int | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Rank the snapshots of a run by sliced Wasserstein distance to validation patients.
 
@@ -154,7 +162,9 @@ def select(
 
     opened = open_run(run)
     if dry_run:
-        return progress.say(f"{len(opened.snapshots())} snapshots would be ranked and {run / 'selection.json'} written.")
+        return progress.say(
+            f"{len(opened.snapshots())} snapshots would be ranked and {run / 'selection.json'} written."
+        )
     best = selection.select(opened, store, n)
     progress.say(selection.told(opened))
     progress.say(f"best: {best.path}")
@@ -211,7 +221,9 @@ def evaluate(
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
     content = run(images, store, out, n)
     swd = content["swd"]
-    progress.say(f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})")
+    progress.say(
+        f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})"
+    )
     progress.say(f"report: {out / 'report.html'}")
 
 
@@ -265,8 +277,8 @@ def _recipe(name: str | None, file: Path | None, changes: tuple[str, ...], shape
     if (name is None) == (file is None):
         raise Refused("Name a recipe (see: ganatomy recipes) or give --recipe FILE, one of the two.")
     chosen = from_file(file, {key: make() for key, make in RECIPES.items()}) if file else named(str(name))
-    if shape:
-        chosen = chosen.resized(_shape(shape))
+    if size := _shape(shape):
+        chosen = chosen.resized(size)
     if tiny:
         chosen = chosen.tiny()
     values = {path: yaml.safe_load(value) for path, value in _pairs(changes, "--set").items()}
@@ -278,7 +290,12 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     progress.quiet = "--quiet" in words
     try:
-        app.cli(args=words, prog="ganatomy", description="From a folder of DICOM to synthetic DICOM.", config=(OmitArgPrefixes,))
+        app.cli(
+            args=words,
+            prog="ganatomy",
+            description="From a folder of DICOM to synthetic DICOM.",
+            config=(OmitArgPrefixes,),
+        )
     except Refused as refusal:
         print(f"ganatomy: {refusal}", file=sys.stderr)
         return 2

@@ -13,9 +13,9 @@ from PIL import Image as Pillow
 from ganatomy import progress
 from ganatomy.dicom import write, write_mammogram
 from ganatomy.durable import new_file, read_lines, write_lines
-from ganatomy.pictures import save_png, sixteen_bit
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
+from ganatomy.pictures import save_png, sixteen_bit
 from ganatomy.refused import Refused
 
 INDEX = "samples.jsonl"
@@ -106,7 +106,7 @@ def _read(folder: Path, row: dict[str, Any]) -> Sample:
         if file.suffix == ".npy":
             return Image(np.load(file, allow_pickle=False), spacing, facts), record
         with Pillow.open(file) as picture:
-            pixels = np.asarray(picture).astype(np.float32) / 65535
+            pixels = np.asarray(picture).astype(np.float32) / np.float32(65535)
         return kind.canonical(Image(pixels, spacing, facts)), record
     except (OSError, ValueError) as error:
         raise Refused(f"{file} cannot be read ({error}); draw the samples again.") from error

@@ -23,7 +23,7 @@ class Bar:
     """What the work tells of itself: how much is done, and a few words beside."""
 
     def __init__(self, what: str, total: int, progress: Progress | None) -> None:
-        self.what, self.total, self.done = what, total, 0
+        self.what, self.total, self.done, self.before = what, total, 0, 0
         self._progress = progress
         self._task = progress.add_task(what, total=total, words="") if progress else None
         self._start = self._last = time.monotonic()
@@ -34,7 +34,7 @@ class Bar:
             self._progress.update(self._task, completed=self.done, words=words)
         elif not quiet and time.monotonic() - self._last > PLAIN_SECONDS:
             self._last = time.monotonic()
-            rate = self.done / max(self._last - self._start, 1e-9)
+            rate = (self.done - self.before) / max(self._last - self._start, 1e-9)
             left = (self.total - self.done) / max(rate, 1e-9)
             print(f"{self.what}: {self.done} of {self.total} {words} ({left:.0f} s left)", file=sys.stderr, flush=True)
 
@@ -44,7 +44,7 @@ def bar(what: str, total: int, done: int = 0) -> Iterator[Bar]:
     """A bar over `total` pieces of work, of which `done` were done before."""
     if quiet or not sys.stderr.isatty():
         shown = Bar(what, total, None)
-        shown.done = done
+        shown.done = shown.before = done
         yield shown
         return
     columns = (

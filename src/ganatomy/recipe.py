@@ -9,13 +9,13 @@ from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
-from ganatomy.space import Space
 from ganatomy.objectives.adversarial import Objective
 from ganatomy.objectives.phase import Phase, Players
 from ganatomy.pyramid import Shape, pyramid
 from ganatomy.refused import Refused
 from ganatomy.schedules import Constant, Schedule
 from ganatomy.scope import Scope
+from ganatomy.space import Space
 from ganatomy.strategies import Moment, Strategy
 from ganatomy.value import Value
 
@@ -49,7 +49,7 @@ class Recipe(Value):
     shape: tuple[Annotated[int, Field(ge=4)], ...] = Field(min_length=2, max_length=3)
     channels: int = Field(1, ge=1)
     latent: int = Field(512, ge=1)
-    conditions: dict[str, tuple[str, ...]] = {}
+    conditions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     networks: dict[str, NetworkConfig]
     objectives: tuple[Objective, ...]
     strategy: Strategy
@@ -202,4 +202,6 @@ def _checked(plain: dict[str, Any], what: str) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
-        raise Refused(f"The recipe does not accept {what}: {place}: {first['msg']} (got {first['input']!r}).") from error
+        raise Refused(
+            f"The recipe does not accept {what}: {place}: {first['msg']} (got {first['input']!r})."
+        ) from error

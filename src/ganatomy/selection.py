@@ -79,8 +79,7 @@ def told(run: Run) -> str:
     """The selection of a run as a table."""
     selection = json.loads((run.path / "selection.json").read_text())
     lines = [selection["protocol"], "kimg         SWD x 1000   spread"]
-    for row in selection["ranking"]:
-        lines.append(f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:g}")
+    lines += [f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:g}" for row in selection["ranking"]]
     lines.append(f"real floor   {selection['floor']['average']:g}")
     return "\n".join([*lines, selection["verdict"]])
 

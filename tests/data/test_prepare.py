@@ -130,7 +130,10 @@ def test_files_that_cannot_serve_are_listed_with_their_reason(cohort, tmp_path):
     reasons = {row["file"]: row["reason"] for row in read_lines(store.path / "quarantine.jsonl")}
     twin = "copy.dcm" if "copy.dcm" in reasons else files[1].relative_to(raw).as_posix()
     assert reasons == {
-        "truncated.dcm": "pixels cannot be decoded", "notes.txt": "not an image file", "ct.dcm": "wrong modality", twin: "copy",
+        "truncated.dcm": "pixels cannot be decoded",
+        "notes.txt": "not an image file",
+        "ct.dcm": "wrong modality",
+        twin: "copy",
     }  # fmt: skip
     assert sum(store.manifest.quarantined.values()) == 4
 
@@ -198,7 +201,11 @@ def test_the_real_images_can_be_prepared(shared, tmp_path):
     store = prepare(shared / "dicom_mg_from_mayo", Mammogram(shape=(160, 128)), tmp_path / "dicom", workers=1)
     assert store.manifest.cases == 4
     assert store.manifest.facts == {"view_position": {"CC": 2, "MLO": 2}, "laterality": {"L": 2, "R": 2}}
-    columns = {"laterality": "laterality_marker", "view_position": "view_marker", "chest_wall": "chest_wall_side_in_image"}
+    columns = {
+        "laterality": "laterality_marker",
+        "view_position": "view_marker",
+        "chest_wall": "chest_wall_side_in_image",
+    }
     facts = Facts(shared / "mammo_mayo" / "labels.csv", columns)
     store = prepare(shared / "mammo_mayo", Mammogram(shape=(160, 128), facts=facts), tmp_path / "png", workers=1)
     assert store.manifest.cases == 10

@@ -79,11 +79,19 @@ def test_uids_follow_the_content():
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"view": "ML"}, "laterality and view"), ({"laterality": "B"}, "laterality and view"), ({"spacing": (0.2,)}, "two positive"),
+    [({"view": "ML"}, "laterality and view"), ({"laterality": "B"}, "laterality and view"),
+     ({"spacing": (0.2,)}, "two positive"),
      ({"record": RECORD | {"note": "x" * 1024}}, "1024 fit")],
 )  # fmt: skip
 def test_a_valid_object_or_an_error(change, words):
-    given = {"pixels": _picture("L"), "spacing": (0.2, 0.2), "view": "CC", "laterality": "L", "subject": SUBJECT, "record": RECORD}
+    given = {
+        "pixels": _picture("L"),
+        "spacing": (0.2, 0.2),
+        "view": "CC",
+        "laterality": "L",
+        "subject": SUBJECT,
+        "record": RECORD,
+    }
     with pytest.raises(ValueError, match=words):
         write_mammogram.instance(**(given | change))
 

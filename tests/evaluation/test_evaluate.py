@@ -39,7 +39,8 @@ def test_the_report_of_a_run(run, selected, tmp_path):
     assert content["swd"]["real_floor"]["average"] < content["swd"]["fake"]["average"]
     assert content["images"]["snapshot_sha256"] == selected.digest
     page = (tmp_path / "report" / "report.html").read_text()
-    for name in ("random_CC", "random_MLO", "real_beside_synthetic", "synthetic_nearest_training", "real_nearest_synthetic",
+    for name in ("random_CC", "random_MLO", "real_beside_synthetic", "synthetic_nearest_training",
+                 "real_nearest_synthetic",
                  "hanging", "swd", "selection", "training"):  # fmt: skip
         assert (tmp_path / "report" / f"{name}.png").exists(), name
     assert page.count("data:image/png;base64,") == 9
@@ -61,7 +62,9 @@ def test_the_report_of_a_folder_of_samples(run, store, tmp_path):
 
 def test_selection_and_report_use_different_patients(store):
     shape = (20, 16)
-    sides = {name: {case["patient"] for case in reals(store, name, shape).cases} for name in ("train", "validation", "test")}
+    sides = {
+        name: {case["patient"] for case in reals(store, name, shape).cases} for name in ("train", "validation", "test")
+    }
     assert not sides["validation"] & sides["test"]
     floor = matching(store, "train", reals(store, "test", shape))
     assert floor.facts() == reals(store, "test", shape).facts()

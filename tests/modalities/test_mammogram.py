@@ -73,9 +73,13 @@ def test_pictures_are_turned_by_the_table(tmp_path, wall, turns):
     assert image.facts == {"view_position": "CC", "laterality": "L"}
 
 
-@pytest.mark.parametrize(("name", "mode"), [("a.png", np.uint16), ("a.tif", np.uint16), ("a.png", np.uint8), ("a.jpg", np.uint8)])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("a.png", np.uint16), ("a.tif", np.uint16), ("a.png", np.uint8), ("a.jpg", np.uint8)]
+)
 def test_picture_formats_and_depths(tmp_path, name, mode):
-    kind = _picture_folder(tmp_path, f"file,view_position,laterality,patient,spacing_mm\n{name},MLO,R,p1,0.1\n", name, mode=mode)
+    kind = _picture_folder(
+        tmp_path, f"file,view_position,laterality,patient,spacing_mm\n{name},MLO,R,p1,0.1\n", name, mode=mode
+    )
     image, patient = kind.read(kind.candidates(tmp_path)[0])
     assert patient == "p1"
     assert image.spacing == (0.1, 0.1)
@@ -84,7 +88,11 @@ def test_picture_formats_and_depths(tmp_path, name, mode):
 
 @pytest.mark.parametrize(
     ("row", "reason"),
-    [("a.png,ML,L,left", "view is not CC or MLO"), ("a.png,,L,left", "view is not CC or MLO"), ("a.png,CC,,left", "no laterality")],
+    [
+        ("a.png,ML,L,left", "view is not CC or MLO"),
+        ("a.png,,L,left", "view is not CC or MLO"),
+        ("a.png,CC,,left", "no laterality"),
+    ],
 )
 def test_pictures_without_their_facts_say_so(tmp_path, row, reason):
     kind = _picture_folder(tmp_path, f"file,view_position,laterality,chest_wall\n{row}\n")

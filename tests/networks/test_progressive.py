@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
-from ganatomy.space import Space
 from ganatomy.nn.resample import enlarge, shrink
 from ganatomy.pyramid import pyramid
-from ganatomy.scope import Level
-from ganatomy.training.plan import parameters
 from ganatomy.recipes import named
+from ganatomy.scope import Level
+from ganatomy.space import Space
+from ganatomy.training.plan import parameters
 
 
 def _build(shape, conditions=2, latent=8):

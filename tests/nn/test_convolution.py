@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from ganatomy.nn.convolution import F_CONV, convolve, input_gradients_only
-from ganatomy.nn.fold import fold_down
 from ganatomy.nn.equalised import UpConv
+from ganatomy.nn.fold import fold_down
 from ganatomy.nn.resample import shrink
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from ganatomy.space import Verdict
 from ganatomy.objectives.judged import Judged
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
 from ganatomy.objectives.phase import Draw
 from ganatomy.objectives.scores import NonSaturating, Wasserstein
 from ganatomy.scope import Level
+from ganatomy.space import Verdict
 
 
 class Plane(nn.Module):

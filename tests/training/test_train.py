@@ -35,7 +35,16 @@ def _equal(a, b):
 
 def test_a_run_folder_holds_what_it_should(run, store):
     names = {path.name for path in run.path.iterdir()}
-    assert {"recipe.json", "environment.json", "store.json", "log.jsonl", "reals.png", "fakes", "snapshots", "checkpoints"} <= names
+    assert {
+        "recipe.json",
+        "environment.json",
+        "store.json",
+        "log.jsonl",
+        "reals.png",
+        "fakes",
+        "snapshots",
+        "checkpoints",
+    } <= names
     assert len(run.checkpoints()) == 2
     rows = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     assert rows[-1]["images"] == TINY.total_images
@@ -70,7 +79,10 @@ def test_stopped_by_a_signal_the_run_goes_on_bit_for_bit(store, tmp_path, number
         train(TINY, store, tmp_path / "parts", intervals=OFTEN)
     monkeypatch.undo()
     assert _equal(whole, train(TINY, store, tmp_path / "parts", intervals=OFTEN))
-    logs = [(tmp_path / part / "00000-pggan-mammogram" / "log.jsonl").read_text().splitlines() for part in ("whole", "parts")]
+    logs = [
+        (tmp_path / part / "00000-pggan-mammogram" / "log.jsonl").read_text().splitlines()
+        for part in ("whole", "parts")
+    ]
     assert [json.loads(line)["images"] for line in logs[0]] == [json.loads(line)["images"] for line in logs[1]]
 
 
@@ -80,7 +92,9 @@ def test_killed_outright_the_run_goes_on_bit_for_bit(run, store, tmp_path):
                "--checkpoint-kimg", "0.08", "--threads", "2"]  # fmt: skip
     folder = tmp_path / "00000-pggan-mammogram" / "checkpoints"
     for wanted in (1, 2):
-        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         while process.poll() is None and len(list(folder.glob("[0-9]*"))) < wanted:
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
@@ -97,7 +111,11 @@ def test_a_damaged_checkpoint_is_found_and_the_one_before_it_used(run, store, tm
     file = copy.checkpoints()[-1] / "generator.safetensors"
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
-    {"flip": lambda: file.write_bytes(content), "truncate": lambda: file.write_bytes(content[:100]), "lose": file.unlink}[damage]()
+    {
+        "flip": lambda: file.write_bytes(content),
+        "truncate": lambda: file.write_bytes(content[:100]),
+        "lose": file.unlink,
+    }[damage]()
     assert copy.load_newest()[1]["counts"]["images"] < TINY.total_images
     shutil.rmtree(copy.checkpoints()[-1])  # what was damaged is made again
     assert _equal(run, train(TINY, store, tmp_path, intervals=OFTEN))
@@ -108,7 +126,7 @@ def test_when_all_checkpoints_are_damaged_it_says_so(run, tmp_path):
     copy = open_run(tmp_path / "run")
     for folder in copy.checkpoints():
         (folder / "ema.safetensors").write_bytes(b"")
-    with pytest.raises(Refused, match="All checkpoints .* are damaged"):
+    with pytest.raises(Refused, match=r"All checkpoints .* are damaged"):
         copy.load_newest()
 
 
@@ -175,6 +193,8 @@ def test_nothing_that_is_loaded_can_run_code():
     source = Path(checkpoint.__file__).parent
     for file in source.rglob("*.py"):
         for word in ("pickle.load", "torch.load", "torch.save", "eval(", "exec("):
-            found = [line for line in file.read_text().splitlines() if word in line and "allow_pickle=False" not in line]
+            found = [
+                line for line in file.read_text().splitlines() if word in line and "allow_pickle=False" not in line
+            ]
             found = [line for line in found if ".eval(" not in line and "import" not in line]
             assert not found, (file, found)

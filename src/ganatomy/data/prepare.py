@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from ganatomy import progress
@@ -54,9 +55,9 @@ def prepare(raw: Path | str, modality: Modality | str, out: Path | str, workers:
         Refused: no usable image, or `out` holds something else.
     """
     raw, out = Path(raw), Path(out)
-    modality = named(modality)() if isinstance(modality, str) else modality
-    candidates = modality.candidates(raw)
-    plan = _plan(candidates, modality)
+    kind: Modality = named(modality)() if isinstance(modality, str) else modality
+    candidates = kind.candidates(raw)
+    plan = _plan(candidates, kind)
     if (out / "manifest.json").exists():
         store = open_store(out)
         _same_plan(out, plan)
@@ -64,9 +65,9 @@ def prepare(raw: Path | str, modality: Modality | str, out: Path | str, workers:
     _begin(out, plan)
     todo = [part for part in range(_parts(plan)) if not _rows_file(out, part).exists()]
     with progress.bar("preparing", len(candidates), len(candidates) - len(todo) * plan["part"]) as shown:
-        for done in _done(out, candidates, modality, plan, todo, workers or os.cpu_count() or 1):
+        for done in _done(out, candidates, kind, plan, todo, workers or os.cpu_count() or 1):
             shown.advance(done)
-    return _finish(out, plan, modality)
+    return _finish(out, plan, kind)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -76,7 +77,9 @@ def prepare(raw: Path | str, modality: Modality | str, out: Path | str, workers:
 def _plan(candidates: list[Candidate], modality: Modality) -> dict[str, Any]:
     listing = hashlib.sha256()
     for candidate in candidates:
-        listing.update(f"{candidate.name}\0{candidate.path.stat().st_size}\0{sorted(candidate.facts.items())}\n".encode())
+        listing.update(
+            f"{candidate.name}\0{candidate.path.stat().st_size}\0{sorted(candidate.facts.items())}\n".encode()
+        )
     return {
         "format": storing.FORMAT,
         "modality": modality.name,
@@ -146,8 +149,8 @@ def _done(
         waiting = iter(todo)
         try:
             while True:
-                while len(running) < workers * IN_FLIGHT and (part := next(waiting, None)) is not None:
-                    running[pool.submit(_do, out, part, files(part), modality, plan)] = part
+                while len(running) < workers * IN_FLIGHT and (following := next(waiting, None)) is not None:
+                    running[pool.submit(_do, out, following, files(following), modality, plan)] = following
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -188,7 +191,7 @@ def _do(out: Path, part: int, files: list[Candidate], modality: Modality, plan: 
         })  # fmt: skip
     levels = storing.stored_levels(shape)
     for level in reversed(levels):
-        storing.zarr.open_array(out / "arrays" / written(level), mode="r+")[first : first + size] = pixels
+        zarr.open_array(out / "arrays" / written(level), mode="r+")[first : first + size] = pixels
         pixels = _halved(pixels) if level != levels[0] else pixels
     write_lines(_rows_file(out, part), rows)
 

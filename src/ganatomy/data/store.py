@@ -32,7 +32,7 @@ STEPS = 65535  # of the stored uint16 between -1 and 1
 class Manifest(Value):
     """What a store is; `fingerprint` is a hash of all that training can see of it."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     modality: str
     shape: tuple[int, ...]
     levels: tuple[tuple[int, ...], ...]

@@ -42,7 +42,7 @@ MAGNIFIED = 1.2  # Estimated Radiographic Magnification Factor above this is a m
 def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
     """One For Presentation mammogram as a radiologist sees it, and who it is of: [0, 1], dense bright, padding 0.
 
-    The chest wall is at the left edge and the axilla (MLO) or the lateral side (CC) at the top, whatever the laterality;
+    The chest wall is at the left edge and the axilla (MLO) or the lateral side (CC) on top, whatever the laterality;
     the laterality is kept as a fact. Who it is of serves the split by patient and is never stored as it is.
 
     Args:
@@ -67,7 +67,11 @@ def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
 def _patient(dataset: Dataset, path: Path) -> str:
     """Patient ID with its issuer, else the study, else the folder."""
     given = str(dataset.get("PatientID", "") or "").strip()
-    return f"{dataset.get('IssuerOfPatientID', '')}/{given}" if given else str(dataset.get("StudyInstanceUID", path.parent))
+    return (
+        f"{dataset.get('IssuerOfPatientID', '')}/{given}"
+        if given
+        else str(dataset.get("StudyInstanceUID", path.parent))
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -148,7 +152,7 @@ def _several(value: object) -> list[object]:
 def _spacing(dataset: Dataset) -> tuple[float, float] | None:
     """Imager Pixel Spacing: at the detector, the one that mammography must give (PS3.3 C.8.11.7)."""
     value = dataset.get("ImagerPixelSpacing") or dataset.get("PixelSpacing")
-    spacing = tuple(float(v) for v in _several(value))
+    spacing = tuple(float(str(v)) for v in _several(value))
     return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None
 
 
@@ -195,7 +199,9 @@ def _oriented(pixels: NDArray[np.float32], dataset: Dataset, view: str, laterali
             pixels = pixels[::-1]
         wall = told
     elif wall == "unclear":
-        raise Unusable("no orientation", "the header does not say where the chest wall is, and the image does not show it")
+        raise Unusable(
+            "no orientation", "the header does not say where the chest wall is, and the image does not show it"
+        )
     return pixels[:, ::-1] if wall == "right" else pixels
 
 

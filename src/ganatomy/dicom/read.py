@@ -45,7 +45,9 @@ def stored_pixels(dataset: Dataset) -> NDArray[np.integer]:
     """
     if "PixelData" not in dataset:
         raise Unusable("no pixel data")
-    if dataset.get("SamplesPerPixel", 1) != 1 or not str(dataset.get("PhotometricInterpretation", "")).startswith("MONO"):
+    if dataset.get("SamplesPerPixel", 1) != 1 or not str(dataset.get("PhotometricInterpretation", "")).startswith(
+        "MONO"
+    ):
         raise Unusable("not monochrome", str(dataset.get("PhotometricInterpretation", "no photometric interpretation")))
     if int(dataset.get("NumberOfFrames", 1) or 1) != 1:
         raise Unusable("several frames", f"{dataset.NumberOfFrames} frames where one was expected")

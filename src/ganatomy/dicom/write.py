@@ -20,7 +20,9 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from ganatomy.durable import new_file
 
-NAMESPACE = uuid.UUID("6f9c1a52-3d0e-5a7b-9a44-0c9b1c2f7e10")  # of this project; UIDs below it are name-based (PS3.5 B.2)
+NAMESPACE = uuid.UUID(
+    "6f9c1a52-3d0e-5a7b-9a44-0c9b1c2f7e10"
+)  # of this project; UIDs below it are name-based (PS3.5 B.2)
 COMMENT = "SYNTHETIC IMAGE - NOT FOR DIAGNOSTIC USE"
 DESCRIPTION_LENGTH = 1024  # characters of an ST value (PS3.5 table 6.2-1)
 
@@ -56,7 +58,12 @@ class Subject:
 
 
 def dataset(
-    sop_class: str, modality: str, subject: Subject, series: tuple[str, ...], record: dict[str, Any], pixels: NDArray[Any]
+    sop_class: str,
+    modality: str,
+    subject: Subject,
+    series: tuple[str, ...],
+    record: dict[str, Any],
+    pixels: NDArray[Any],
 ) -> Dataset:
     """Patient, study, equipment and SOP common modules of a synthetic instance (PS3.3 C.7.1, C.7.2, C.7.5, C.12.1).
 

@@ -112,7 +112,9 @@ def _sides(images: Path, store: Store, n: int | None, seed: int) -> tuple[Any, I
 
 def _paired(held_out: Reals, fakes: list[Sample], n: int | None) -> tuple[Reals, list[Sample]]:
     """Reals and fakes of the same facts, one by one, as many as there are on both sides."""
-    cases, chosen, left = [], [], list(fakes)
+    cases: list[dict[str, Any]] = []
+    chosen: list[Sample] = []
+    left = list(fakes)
     for case in held_out.cases:
         fits = next((i for i, (image, _) in enumerate(left) if image.facts.items() <= case["facts"].items()), None)
         if fits is not None and len(cases) < (n or len(fakes)):

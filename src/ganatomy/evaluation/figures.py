@@ -40,8 +40,8 @@ def draw(
          " same view and laterality.", grid(both, 6))  # fmt: skip
     _neighbours(keep, fakes, reals, train, content["nearest"], most // 2)
     if (views := _four_views(fakes)) is not None:
-        keep("hanging.png", "The standard hanging", "RCC | LCC over RMLO | LMLO, chest walls back to back. The four views"
-             " were drawn apart: they are not one woman's.", hang(views))  # fmt: skip
+        keep("hanging.png", "The standard hanging", "RCC | LCC over RMLO | LMLO, chest walls back to back. The four"
+             " views were drawn apart: they are not one woman's.", hang(views))  # fmt: skip
     _curves(folder, pictures, content, log)
     return pictures
 

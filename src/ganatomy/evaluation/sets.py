@@ -52,8 +52,8 @@ def reals(store: Store, split: str, shape: Shape, n: int | None = None, seed: in
     cases = store.split(split)
     if not cases:
         raise Refused(
-            f"The store {store.path} has no {split} patient (splits: {store.manifest.splits}); three patients are needed"
-            " at least, so that training, selection and report see different ones."
+            f"The store {store.path} has no {split} patient (splits: {store.manifest.splits}); three patients are"
+            " needed at least, so that training, selection and report see different ones."
         )
     if n is not None and n < len(cases):
         chosen = np.random.default_rng(seed).choice(len(cases), n, replace=False)
@@ -73,7 +73,9 @@ def matching(store: Store, split: str, like: Reals, seed: int = 0) -> Reals:
     for facts in like.facts():
         fits = next((i for i, case in enumerate(order) if case["facts"] == facts), None)
         if fits is None:
-            raise Refused(f"The {split} split has too few images of {facts} for {len(like)} comparisons; give a smaller --n.")
+            raise Refused(
+                f"The {split} split has too few images of {facts} for {len(like)} comparisons; give a smaller --n."
+            )
         picked.append(order.pop(fits))
     return Reals(store, picked, like.shape)
 

@@ -48,7 +48,9 @@ class Mammogram:
 
     def __post_init__(self) -> None:
         if len(self.shape) != 2 or len(pyramid(self.shape)) < 2:
-            raise Refused(f"--shape {','.join(map(str, self.shape))}: give rows and columns that halve, as 1280,1024 do.")
+            raise Refused(
+                f"--shape {','.join(map(str, self.shape))}: give rows and columns that halve, as 1280,1024 do."
+            )
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -127,7 +129,7 @@ class Mammogram:
         if factor < 1 / LARGEST_ENLARGEMENT:
             raise Unusable("too small", f"{image.shape[0]} x {image.shape[1]} would be enlarged {1 / factor:.1f} times")
         placed = tuple(min(round(n / factor), target) for n, target in zip(image.shape, self.shape, strict=True))
-        grid = np.zeros(self.shape, dtype=np.float32)
+        grid: NDArray[np.float32] = np.zeros(self.shape, dtype=np.float32)
         grid[: placed[0], : placed[1]] = resized(image.pixels, placed)
         return image.but(
             pixels=grid * 2 - 1,
@@ -143,7 +145,7 @@ class Mammogram:
 
         An image that carries its geometry gets its own size and spacing back; a synthetic one keeps the grid.
         """
-        pixels, spacing = (image.pixels + 1) / 2, image.spacing
+        pixels, spacing = (image.pixels + 1) / np.float32(2), image.spacing
         if image.geometry:
             height, width = image.geometry["placed"]
             pixels = resized(pixels[:height, :width], image.geometry["shape"])

@@ -11,7 +11,7 @@ from ganatomy.pyramid import Shape
 
 @dataclass(frozen=True)
 class Candidate:
-    """A source that may hold a case: one file, the facts that a table gives for it, and who it is of.
+    """A source that may hold a case: one file, and the facts that a table gives for it.
 
     Args:
         path: the file.
@@ -28,10 +28,23 @@ class Candidate:
 class Modality(Protocol):
     """Reading, the grid, and the way back."""
 
-    name: str
-    shape: Shape  # the grid a store is prepared on
-    conditions: Mapping[str, tuple[str, ...]]  # facts a model can be conditioned on, with their values
-    free: Mapping[str, tuple[str, ...]]  # of these, what a canonical image does not show, so that any sample may have it
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> Shape:
+        """The grid that a store is prepared on."""
+        ...
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[str, ...]]:
+        """Facts that a model can be conditioned on, with their values."""
+        ...
+
+    @property
+    def free(self) -> Mapping[str, tuple[str, ...]]:
+        """Of these, what a canonical image does not show, so that any sample may have it."""
+        ...
 
     @property
     def options(self) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ def grey(path: Path) -> NDArray[np.float32]:
     try:
         with Pillow.open(path) as picture:
             if getattr(picture, "n_frames", 1) != 1:
-                raise Unusable("several frames", f"{picture.n_frames} frames where one was expected")
+                raise Unusable("several frames", f"{getattr(picture, 'n_frames', 0)} frames where one was expected")
             values = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA", "CMYK") else picture)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise Unusable("not readable as a picture", str(error).splitlines()[0][:160] if str(error) else "") from error

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.modalities.modality import Modality
 from ganatomy.refused import Refused
 
-MODALITIES: dict[str, Callable[..., Modality]] = {"mammogram": Mammogram}
+MODALITIES: dict[str, Callable[..., Mammogram]] = {"mammogram": Mammogram}
 
 
-def named(name: str) -> Callable[..., Modality]:
+def named(name: str) -> Callable[..., Mammogram]:
     """What makes the modality of that name.
 
     Raises:

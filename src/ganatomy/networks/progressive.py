@@ -6,6 +6,7 @@
 - Generator and discriminator are mirror images, level by level: blocks[l] belongs to level l of the pyramid.
 """
 
+import itertools
 import math
 from typing import Literal
 
@@ -14,12 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.space import Space, Verdict
 from ganatomy.nn.equalised import GAIN, Conv, Dense, DownConv, UpConv
 from ganatomy.nn.norm import minibatch_deviation, pixel_norm
 from ganatomy.nn.resample import enlarge, shrink
 from ganatomy.pyramid import pyramid
 from ganatomy.scope import Images, Level
+from ganatomy.space import Space, Verdict
 from ganatomy.value import Value
 
 SLOPE = 0.2  # of the leaky rectifiers
@@ -116,7 +117,7 @@ class Generator(nn.Module):
         ndim = len(space.shape)
         widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
         base = GeneratorBase(space.latent + space.conditions, widths[0], sizes[0])
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = itertools.pairwise(widths)
         self.blocks = nn.ModuleList([base, *(GeneratorBlock(ndim, a, b, config.folded) for a, b in pairs)])
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
 
@@ -174,7 +175,7 @@ class Discriminator(nn.Module):
         ndim = len(space.shape)
         widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
         base = DiscriminatorBase(widths[0], widths[0], sizes[0], config.group, space.conditions)
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = itertools.pairwise(widths)
         self.blocks = nn.ModuleList([base, *(DiscriminatorBlock(ndim, b, a, config.pool_first) for a, b in pairs)])
         self.from_image = nn.ModuleList(Conv(ndim, space.channels, n, kernel=1) for n in widths)
 

@@ -29,7 +29,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int 
         precision = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(precision), weight.to(precision)
         bias = None if bias is None else bias.to(precision)
-    y: Tensor = _Output.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
+    y: Tensor = _Output.apply(x, weight, bias, stride, padding)
     return y
 
 

@@ -11,6 +11,7 @@ from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes
 from ganatomy.objectives.scores import NonSaturating, Wasserstein
 from ganatomy.schedules import Constant, Schedule
+from ganatomy.scope import Images
 from ganatomy.value import Value
 
 Term = Annotated[
@@ -46,7 +47,7 @@ class Adversarial(Value):
         )
 
     def _sum(
-        self, part: Callable[[Term, Judged], Terms], players: Players, draw: Draw, fake: tuple, reals: bool
+        self, part: Callable[[Term, Judged], Terms], players: Players, draw: Draw, fake: Images, reals: bool
     ) -> Terms:
         judge = players["discriminator"]
         verdict_real = judge(draw.real, draw.condition, draw.scope) if reals else None

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ganatomy.space import Verdict
 from ganatomy.objectives.phase import Draw, Terms
 from ganatomy.scope import Images
+from ganatomy.space import Verdict
 from ganatomy.value import Value
 
 

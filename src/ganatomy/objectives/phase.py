@@ -50,6 +50,9 @@ class Draw:
         return randomness.uniform(self.seed, purpose, self.numbers).to(self.image.device)
 
 
+ONCE = Constant(value=1)
+
+
 def _leave(players: Players) -> None:
     """Constrain nothing."""
 
@@ -67,7 +70,7 @@ class Phase:
     name: str
     trains: tuple[str, ...]
     loss: Callable[[Players, Draw], Terms]
-    updates: Schedule = Constant(value=1)
+    updates: Schedule = ONCE
     constrain: Callable[[Players], None] = _leave
 
 

@@ -111,9 +111,7 @@ def _breast(seed: int, number: int, laterality: str, shared: dict[str, float]) -
 
     own = {name: near(name, 0.03) for name in ("depth", "half_height", "thickness", "pectoral_angle", "pectoral_reach")}
     coarse = power_law(rng, (COARSE, COARSE, COARSE), beta=3.2, low=1.5)
-    return Breast(
-        laterality=laterality, **(shared | own), coarse=coarse, lesions=_lesions(rng)
-    )  # type: ignore[arg-type]
+    return Breast(laterality=laterality, **(shared | own), coarse=coarse, lesions=_lesions(rng))
 
 
 def _lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:

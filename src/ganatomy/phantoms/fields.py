@@ -27,7 +27,7 @@ def power_law(rng: np.random.Generator, shape: tuple[int, ...], beta: float, low
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
-def resized(field: Field, shape: tuple[int, int]) -> Field:
+def resized(field: Field, shape: tuple[int, ...]) -> Field:
     """Cubic resampling of a 2D field to (rows, columns)."""
     picture = Pillow.fromarray(np.ascontiguousarray(field, dtype=np.float32))
     return np.asarray(picture.resize((shape[1], shape[0]), Pillow.Resampling.BICUBIC))

@@ -1,7 +1,7 @@
 """Progressive GANs for full-field digital mammograms (Korkinof 2018) and their variants in loss."""
 
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
-from ganatomy.objectives.adversarial import Adversarial
+from ganatomy.objectives.adversarial import Adversarial, Term
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
 from ganatomy.objectives.scores import NonSaturating, Wasserstein
@@ -32,9 +32,7 @@ def mammogram() -> Recipe:
                 discriminator_updates=Rising(first=1, last=5, each_kimg=3_000),
             ),
         ),
-        strategy=ProgressiveGrowing(
-            fade_kimg=600, stable_kimg=600, batch_sizes=(128, 128, 128, 64, 32, 16, 8, 4, 4)
-        ),
+        strategy=ProgressiveGrowing(fade_kimg=600, stable_kimg=600, batch_sizes=(128, 128, 128, 64, 32, 16, 8, 4, 4)),
         optimizers={"generator": adam, "discriminator": adam},
         total_kimg=15_000,
     )
@@ -50,6 +48,6 @@ def wgan_mammogram() -> Recipe:
     return _with_terms("wgan-mammogram", Wasserstein(), WeightClipping(), LabelClassification(), updates=5)
 
 
-def _with_terms(name: str, *terms: object, updates: int) -> Recipe:
-    objective = Adversarial(terms=terms, discriminator_updates=updates)  # type: ignore[arg-type]
+def _with_terms(name: str, *terms: Term, updates: int) -> Recipe:
+    objective = Adversarial(terms=terms, discriminator_updates=updates)
     return mammogram().model_copy(update={"name": name, "objectives": (objective,)})

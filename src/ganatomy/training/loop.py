@@ -48,7 +48,9 @@ def train(
                 if update == len(draws):  # phases of one step share the first draw; further updates get fresh images
                     first = state.images + update * moment.batch_size
                     draws.append(_draw(state, source, seed, range(first, first + moment.batch_size)))
-                terms |= {f"{phase.name}/{name}": term for name, term in run(phase, state, draws[update], precision).items()}
+                terms |= {
+                    f"{phase.name}/{name}": term for name, term in run(phase, state, draws[update], precision).items()
+                }
         state.images += len(draws) * moment.batch_size
         state.steps += 1
         state.follow(len(draws) * moment.batch_size)
@@ -70,7 +72,7 @@ def run(phase: Phase, state: State, draw: Draw, precision: torch.dtype = torch.f
     learners = [state.optimizers[role] for role in phase.trains]
     for optimizer in learners:
         optimizer.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     distributed.average_gradients(p for role in phase.trains for p in state.players[role].parameters())
     for optimizer in learners:
         optimizer.step()

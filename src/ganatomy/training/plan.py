@@ -64,7 +64,11 @@ def described(recipe: Recipe) -> str:
     counts = parameters(recipe)
     lines = [f"recipe      {recipe.name}: {written(recipe.shape)}, conditions {recipe.conditions or 'none'}"]
     lines += [f"parameters  {role:15s} {count:>12,}" for role, count in counts.items()]
-    lines += [f"parameters  {'total':15s} {sum(counts.values()):>12,}", "", "timetable   kimg      level       batch  what"]
+    lines += [
+        f"parameters  {'total':15s} {sum(counts.values()):>12,}",
+        "",
+        "timetable   kimg      level       batch  what",
+    ]
     for kimg, moment in recipe.timetable():
         what = "fades in" if getattr(moment.scope, "alpha", 1) < 1 else "alone"
         lines.append(f"            {kimg:<9g} {written(moment.scope.reads):11s} {moment.batch_size:<6d} {what}")

@@ -1,12 +1,12 @@
 """The run folder: what it holds, and finding the one to go on with.
 
-    00003-pggan-mammogram/
-      recipe.json environment.json store.json      what was asked for, where, on what
-      log.jsonl                                    one line a tick, all loss terms
-      reals.png fakes/<images>.png                 grids, the same latent codes each time
-      snapshots/<images>/                          to use
-      checkpoints/<images>/                        to go on; the last two
-      tensorboard/                                 if TensorBoard is installed
+00003-pggan-mammogram/
+  recipe.json environment.json store.json      what was asked for, where, on what
+  log.jsonl                                    one line a tick, all loss terms
+  reals.png fakes/<images>.png                 grids, the same latent codes each time
+  snapshots/<images>/                          to use
+  checkpoints/<images>/                        to go on; the last two
+  tensorboard/                                 if TensorBoard is installed
 """
 
 import json
@@ -98,8 +98,8 @@ def make_or_continue(out: Path, recipe: Recipe, store: Store, seed: int) -> Run:
     if (out / "recipe.json").exists():
         if differences := _differences(out, recipe, store, seed):
             raise Refused(
-                f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a new"
-                " one, or the recipe, store and seed of this run to continue it."
+                f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a"
+                " new one, or the recipe, store and seed of this run to continue it."
             )
         return _prepared(Run(out), recipe)
     for path in reversed(_runs(out)):

@@ -25,7 +25,8 @@ class State:
     def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
         torch.manual_seed(randomness.key(seed, "weights") % 2**63)
         self.recipe = recipe
-        self.players: Players = recipe.build().to(device, memory_format=LAYOUT[len(recipe.shape)])
+        self.players: Players = recipe.build().to(device)
+        self.players.to(memory_format=LAYOUT[len(recipe.shape)])  # type: ignore[call-overload]
         self.ema: nn.Module = copy.deepcopy(self.players["generator"]).requires_grad_(False)
         self.optimizers = {role: self._optimizer(role) for role in self.players}
         self.images = 0
@@ -49,9 +50,10 @@ class State:
     def follow(self, images: int) -> None:
         """Move the average of the generator's weights towards them, after `images` more images."""
         keep = 0.5 ** (images / (self.recipe.ema_half_life_kimg * 1000))
-        now = list(self.players["generator"].parameters())
+        now: list[Tensor] = list(self.players["generator"].parameters())
+        average: list[Tensor] = list(self.ema.parameters())
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.parameters()), now, 1 - keep)
+            torch._foreach_lerp_(average, now, 1 - keep)
 
     # ------------------------------------------------------------------------------------------------------------------
     # To tensors by file name and back.
@@ -60,7 +62,7 @@ class State:
         files = {role: dict(player.state_dict()) for role, player in self.players.items()}
         files["ema"] = dict(self.ema.state_dict())
         for role, optimizer in self.optimizers.items():
-            names = {parameter: name for name, parameter in self.players[role].named_parameters()}
+            names: dict[Tensor, str] = {parameter: name for name, parameter in self.players[role].named_parameters()}
             files[f"optimizer-{role}"] = {
                 f"{names[parameter]}/{part}": value
                 for parameter, parts in optimizer.state.items()

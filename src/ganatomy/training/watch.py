@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ganatomy import checkpoint, progress
-from ganatomy.pictures import grid, save_png
 from ganatomy.objectives.phase import Terms
+from ganatomy.pictures import grid, save_png
 from ganatomy.randomness import normal
 from ganatomy.training.loop import Diverged
 from ganatomy.training.run import KEPT_CHECKPOINTS, Run

@@ -32,5 +32,5 @@ def nearest(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> tuple[ND
 def averaged(image: Grey, rows: int = 80) -> Grey:
     """Mean over square cells until the image has at most `rows` rows."""
     while image.shape[0] > rows and all(n % 2 == 0 for n in image.shape):
-        image = (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
+        image = (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / np.float32(4)
     return image

@@ -1,7 +1,7 @@
 """Sliced Wasserstein distance between the patches of two sets of images (Karras 2018, section 5).
 
-Written from the published definition: Laplacian pyramid with the 5-tap binomial filter and mirrored borders, levels down
-to 16 rows, the coarsest one the low-pass residue; 128 random 7 x 7 patches an image and level; descriptors standardised
+Written from the published definition: Laplacian pyramid with the binomial filter 1 4 6 4 1, mirrored borders,
+levels down to 16 rows, the coarsest the low-pass residue; 128 random 7 x 7 patches an image and level; descriptors standardised
 per channel by the statistics of their own set; 4 repeats of 128 random directions; mean absolute difference of the
 sorted projections; times 1000. Pixels count from 0 to 255. A grey image is one channel: the official code's three equal
 channels give the same value to about 0.2 %.
@@ -85,7 +85,9 @@ def descriptors(images: Iterable[np.ndarray], protocol: Protocol, purpose: str) 
         if shape is None:
             shape = image.shape
             if min(shape) < PATCH or len(shape) != 2:
-                raise Refused(f"The sliced Wasserstein distance needs images of {PATCH} x {PATCH} or more, not {shape}.")
+                raise Refused(
+                    f"The sliced Wasserstein distance needs images of {PATCH} x {PATCH} or more, not {shape}."
+                )
             taken = [[] for _ in levels(shape)]
         if image.shape != shape:
             raise Refused(f"All images must have one shape: image {number} is {image.shape}, the first is {shape}.")
@@ -136,7 +138,9 @@ def _sliced(real: Tensor, fake: Tensor, protocol: Protocol, level: int) -> float
         raise Refused(f"Both sets must have as many images; they have {len(real)} and {len(fake)} patches.")
     distances = []
     for repeat in range(protocol.repeats):
-        directions = randomness.normal(protocol.seed, f"directions {level}", range(repeat, repeat + 1), 49, protocol.directions)[0]
+        directions = randomness.normal(
+            protocol.seed, f"directions {level}", range(repeat, repeat + 1), 49, protocol.directions
+        )[0]
         directions = directions / directions.norm(dim=0, keepdim=True)
         sorted_real, sorted_fake = (torch.sort(set_ @ directions, dim=0).values for set_ in (real, fake))
         distances.append(float((sorted_real - sorted_fake).abs().mean()))

@@ -1,0 +1,53 @@
+# make setup | demo | test | lint | bench      all work from a clean clone and do nothing twice
+#
+# TORCH=cpu  (default) pins the version of constraints.txt; where a local wheel folder or a CPU index is configured for
+#            pip, its CPU build is taken. TORCH=auto takes the newest torch of the package index (several GB with CUDA).
+# EXTRA=...  more pip arguments, for example EXTRA="--index-url ..." for a CPU index.
+
+VENV ?= .venv
+TORCH ?= cpu
+PYTHON ?= python3
+BIN = $(VENV)/bin
+CONSTRAINTS = $(if $(filter cpu,$(TORCH)),-c constraints.txt)
+UV := $(shell command -v uv 2>/dev/null)
+LOCAL := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
+export UV_FIND_LINKS ?= $(LOCAL)
+
+.PHONY: setup demo demo-short test test-all lint bench clean
+
+setup: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml constraints.txt
+ifneq ($(UV),)
+	test -x $(BIN)/python || $(UV) venv --python ">=3.11" $(VENV)
+	$(UV) pip install --python $(BIN)/python $(CONSTRAINTS) $(EXTRA) -e . --group dev
+else
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install -q $(CONSTRAINTS) $(EXTRA) -e . --group dev
+endif
+	touch $@
+
+demo: setup
+	PATH="$(abspath $(BIN)):$$PATH" bash demo/mammograms.sh
+
+demo-short: setup
+	PATH="$(abspath $(BIN)):$$PATH" SHORT=1 OUT=demo/out/short bash demo/mammograms.sh
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-all: setup
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: setup
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) demo/out
