@@ -70,3 +70,14 @@ def test_every_module_says_what_it_is():
     for module in MODULES:
         text = (SOURCE / module).read_text()
         assert text.startswith('"""'), module
+
+
+def test_the_examples_in_docstrings_run():
+    import doctest
+
+    import ganatomy.pyramid
+
+    for module in (ganatomy, ganatomy.pyramid):
+        done = doctest.testmod(module)
+        assert done.attempted
+        assert not done.failed

@@ -13,7 +13,8 @@ from typing import Any
 import safetensors
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from ganatomy.durable import new_folder, sha256, write_json
@@ -35,7 +36,8 @@ def save(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: Mapping[
         hashes = {}
         for name, tensors in files.items():
             file = temporary / f"{name}.safetensors"
-            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, file)
+            content = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+            file.write_bytes(serialised(content))  # by us, so that a full disk is an OSError like any other
             hashes[name] = sha256(file)
         write_json(temporary / META, {"format": FORMAT, "sha256": hashes, **meta})
 

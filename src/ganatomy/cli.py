@@ -10,6 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
 from ganatomy import progress
+from ganatomy.durable import FULL
 from ganatomy.refused import Refused
 
 app = SubcommandApp()
@@ -99,6 +100,7 @@ def train(
     set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
     shape: Shape = None, tiny: bool = False, device: str | None = None, threads: int | None = None,
+    precision: str = "float32",
     tick_kimg: float = 4, grid_kimg: float = 40, snapshot_kimg: float = 100, checkpoint_kimg: float = 100,
     dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -114,6 +116,7 @@ def train(
         tiny: the recipe made small, to try it in seconds
         device: cpu or cuda; a GPU if there is one by default
         threads: of the processor
+        precision: float32 or bfloat16
         tick_kimg: a line in the log every so many thousand images
         grid_kimg: a picture of samples every so many
         snapshot_kimg: a snapshot every so many
@@ -138,7 +141,7 @@ def train(
     intervals = Intervals(
         tick_kimg=tick_kimg, grid_kimg=grid_kimg, snapshot_kimg=snapshot_kimg, checkpoint_kimg=checkpoint_kimg
     )
-    done = run(chosen, store, out, seed, device, intervals)
+    done = run(chosen, store, out, seed, device, intervals, precision)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.snapshots())} snapshots")
 
 
@@ -304,6 +307,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"ganatomy: The disk is full{where}. Free some space, then give the same command again.", file=sys.stderr)
+        return 2
     except RuntimeError as error:
         if type(error).__name__ not in ("Diverged", "Interrupted"):
             raise

@@ -12,6 +12,8 @@ from typing import Any
 
 from ganatomy.refused import Refused
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
@@ -81,7 +83,7 @@ def _told_when_full(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in FULL:
             raise
         raise Refused(
             f"The disk is full: {path} could not be written and nothing half-written was left. Free some space or give"

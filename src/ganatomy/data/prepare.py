@@ -7,13 +7,11 @@ run does again only the parts that were not finished.
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +29,7 @@ from ganatomy.durable import read_lines, remove_leftovers, write_json, write_lin
 from ganatomy.image import Unusable
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.table import named
+from ganatomy.processes import pool
 from ganatomy.pyramid import written
 from ganatomy.refused import Refused
 
@@ -143,14 +142,13 @@ def _done(
             _do(out, part, files(part), modality, plan)
             yield len(files(part))
         return
-    context = multiprocessing.get_context("spawn")  # forking a process that has used zarr may hang
-    with ProcessPoolExecutor(min(workers, len(todo)), context, initializer=_worker) as pool:
+    with pool(min(workers, len(todo))) as executor:
         running: dict[Future[None], int] = {}
         waiting = iter(todo)
         try:
             while True:
                 while len(running) < workers * IN_FLIGHT and (following := next(waiting, None)) is not None:
-                    running[pool.submit(_do, out, following, files(following), modality, plan)] = following
+                    running[executor.submit(_do, out, following, files(following), modality, plan)] = following
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -161,12 +159,6 @@ def _done(
                 "A worker was ended from outside, most often for lack of memory. The finished parts are kept: give the"
                 " same command again, with fewer --workers if memory is short."
             ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a part is finished or not begun
 
 
 def _do(out: Path, part: int, files: list[Candidate], modality: Modality, plan: dict[str, Any]) -> None:
@@ -200,8 +192,8 @@ def _halved(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Mean over cells of two an axis, rounded: the level below."""
     total = pixels.astype(np.uint32)
     for axis in range(1, pixels.ndim):
-        even = np.take(total, range(0, total.shape[axis], 2), axis)
-        total = even + np.take(total, range(1, total.shape[axis], 2), axis)
+        first, second = ((slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1))
+        total = total[first] + total[second]
     cells = 2 ** (pixels.ndim - 1)
     return ((total + cells // 2) // cells).astype(np.uint16)
 

@@ -1,5 +1,6 @@
 """The verb: compare images with the test patients of a store and write a report."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from ganatomy.evaluation import figures, report
 from ganatomy.evaluation.measured import yardstick
 from ganatomy.evaluation.metrics.nearest import averaged, nearest, vectors
 from ganatomy.evaluation.metrics.swd import descriptors
-from ganatomy.evaluation.sets import Grey, Reals, reals, wishes
+from ganatomy.evaluation.sets import Reals, reals, wishes
 from ganatomy.exporting import Sample, read_samples
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
@@ -23,6 +24,7 @@ from ganatomy.pyramid import written
 from ganatomy.refused import Refused
 from ganatomy.sampling import sample
 
+MOST = 512  # images a side unless --n says otherwise: they are held in memory
 FEWEST = 4  # images a side below which a distance says nothing
 SHOWN = 24  # images in a grid
 
@@ -37,7 +39,7 @@ def evaluate(
         images: a folder of PNG or NPY samples, or a run or snapshot, which draws its own samples with the facts of the
             test images.
         store: the real images; for a run None = the store it was trained on.
-        n: how many images a side; None = as many as both sides have.
+        n: how many images a side; None = as many as both sides have, at most 512.
         seed: of the samples that are drawn here; away from those of the selection.
 
     Returns:
@@ -66,11 +68,12 @@ def evaluate(
                   "splits": store.manifest.splits, "quarantined": store.manifest.quarantined},
         "compared": {"images_a_side": len(kept), "real_split": "test", "shape": written(held_out.shape)},
         "swd": {"protocol": measure.words, "fake": distance.model_dump(), "real_floor": measure.floor.model_dump()},
-        "nearest": _nearest(kept, list(held_out), list(train)),
+        "nearest": _nearest(kept, held_out, train),
         "selection": _json(images / "selection.json"),
     }  # fmt: skip
     kind = modalities.named(store.manifest.modality)()
-    shown_reals = [kind.denormalise(Image(p, None, f)) for p, f in zip(held_out, held_out.facts(), strict=True)]
+    first = itertools.islice(zip(held_out, held_out.facts(), strict=True), SHOWN)
+    shown_reals = [kind.denormalise(Image(pixels, None, facts)) for pixels, facts in first]
     with new_folder(out) as folder:
         log = read_lines(images / "log.jsonl") if (images / "log.jsonl").exists() else []
         shown = [(kind.denormalise(image), record) for image, record in kept]
@@ -101,7 +104,7 @@ def _sides(images: Path, store: Store, n: int | None, seed: int) -> tuple[Any, I
     else:
         snapshot = open_snapshot(find_snapshot(images))
         shape = tuple(snapshot.recipe.at(snapshot.images, snapshot.seed).scope.reads)
-        held_out = reals(store, "test", shape, n)
+        held_out = reals(store, "test", shape, n or MOST)
         fakes = sample(snapshot, len(held_out), seed, wishes(snapshot, held_out))
         about = {"generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "seed": seed,
                  "kimg": snapshot.images / 1000, "trained_on": snapshot.trained_on["fingerprint"]}  # fmt: skip
@@ -117,15 +120,16 @@ def _paired(held_out: Reals, fakes: list[Sample], n: int | None) -> tuple[Reals,
     left = list(fakes)
     for case in held_out.cases:
         fits = next((i for i, (image, _) in enumerate(left) if image.facts.items() <= case["facts"].items()), None)
-        if fits is not None and len(cases) < (n or len(fakes)):
+        if fits is not None and len(cases) < (n or MOST):
             cases.append(case)
             chosen.append(left.pop(fits))
     return Reals(held_out.store, cases, held_out.shape), chosen
 
 
-def _nearest(fakes: list[Sample], test: list[Grey], train: list[Grey]) -> dict[str, Any]:
+def _nearest(fakes: list[Sample], test: Reals, train: Reals) -> dict[str, Any]:
     """How close fakes come to training images, beside how close test images come to them."""
-    small = [vectors([averaged(p) for p in images]) for images in ([i.pixels for i, _ in fakes], test, train)]
+    drawn = (image.pixels for image, _ in fakes)
+    small = [vectors([averaged(pixels) for pixels in images]) for images in (drawn, test, train)]
     fake_pairs, fake_best = nearest(small[0], small[2])
     _, test_best = nearest(small[1], small[2])
     real_pairs, real_best = nearest(small[1], small[0])

@@ -49,11 +49,10 @@ def draw(
 def _neighbours(
     keep: Callable[..., None], fakes: list[Sample], reals: list[Image], train: Reals, found: dict[str, Any], most: int
 ) -> None:
-    canonical = list(train)
     pairs: list[Grey] = []
     for i in np.argsort(found["fake_to_train"])[::-1][:most]:
         fake = fakes[i][0]
-        near = (canonical[found["fake_to_train_index"][i]] + 1) / 2
+        near = (train[found["fake_to_train_index"][i]] + 1) / np.float32(2)
         pairs += [fake.pixels, near[:, ::-1] if fake.facts.get("laterality") == "R" else near]
     keep("synthetic_nearest_training.png", "Each synthetic beside its nearest training image", "The pairs of highest"
          " correlation first, hung like the synthetic one: look here for copies.", grid(pairs, 6))  # fmt: skip

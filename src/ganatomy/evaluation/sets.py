@@ -32,10 +32,13 @@ class Reals:
     def __len__(self) -> int:
         return len(self.cases)
 
+    def __getitem__(self, i: int) -> Grey:
+        """Image i in [-1, 1], canonically oriented."""
+        return decode(self.store.read([self.cases[i]["row"]], self.shape)[0])
+
     def __iter__(self) -> Iterator[Grey]:
-        """Images in [-1, 1], canonically oriented, one at a time."""
-        for case in self.cases:
-            yield decode(self.store.read([case["row"]], self.shape)[0])
+        """The images one at a time."""
+        return (self[i] for i in range(len(self)))
 
     def facts(self) -> list[dict[str, str]]:
         return [case["facts"] for case in self.cases]

@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from ganatomy.dicom import write, write_mammogram
 from ganatomy.durable import write_text
 from ganatomy.phantoms import breast
 from ganatomy.phantoms.mammogram import mammogram
+from ganatomy.processes import pool
 from ganatomy.pyramid import Shape
 from ganatomy.refused import Refused
 
@@ -45,8 +44,8 @@ def mammograms(out: Path, patients: int, seed: int = 0, shape: Shape = (1280, 10
                 rows += _study(out, seed, number, shape)
                 bar.advance(4)
         else:
-            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-                for done in pool.map(_study, *zip(*((out, seed, n, shape) for n in range(patients)), strict=True)):
+            with pool(workers) as executor:
+                for done in executor.map(_study, *zip(*((out, seed, n, shape) for n in range(patients)), strict=True)):
                     rows += done
                     bar.advance(4)
     text = io.StringIO()

@@ -1,11 +1,13 @@
 """Random fields with a power-law spectrum, and their resampling."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from scipy import fft
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]  # float32 throughout
 
 
 def power_law(rng: np.random.Generator, shape: tuple[int, ...], beta: float, low: float = 1.0) -> Field:

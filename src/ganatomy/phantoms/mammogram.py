@@ -132,10 +132,9 @@ def _gland(
     field: Field = cone + 0.8 * place + 0.75 * fine + 0.45 * breast.strands * strands - 0.3 * lobules
     ligaments = resized(np.exp(-((power_law(rng, half, 3.0, low=7) / 0.09) ** 2)), shape)
     soft = np.clip(0.5 + 0.35 * fine + 0.4 * strands, 0, 2)  # stroma between the fat lobules, everywhere
-    web: Field = soft * (0.25 + ligaments.clip(0, 1))
-    web = web * np.float32(min(0.30, 0.45 * breast.density / 100 * float(inner.sum() / (web * inner).sum())))
-    field, web = field.astype(np.float32), web.astype(np.float32)
-    return _squashed(field + np.float32(_bias(field, web, inner, breast.density / 100)), web)
+    web = soft * (0.25 + ligaments.clip(0, 1))
+    web = web * min(0.30, 0.45 * breast.density / 100 * float(inner.sum() / (web * inner).sum()))
+    return _squashed(field + _bias(field, web, inner, breast.density / 100), web)
 
 
 def _strands(breast: Breast, rng: np.random.Generator, x: Field, y: Field, level: float) -> Field:

@@ -12,12 +12,14 @@ from ganatomy.data.feed import Feed, check_fit
 from ganatomy.data.store import Store, open_store
 from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
+from ganatomy.refused import Refused
 from ganatomy.training import loop
 from ganatomy.training.loop import Diverged
 from ganatomy.training.run import Run, about_store, make_or_continue
 from ganatomy.training.state import LAYOUT, State
 from ganatomy.training.watch import GRID, Intervals, Watch, reals_picture, stopping
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ADVICE = (
     "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), longer fades (--set"
     " strategy.fade_kimg=...), or a larger batch at this level (--set strategy.batch_sizes=[...])."
@@ -35,6 +37,7 @@ def train(
     seed: int = 0,
     device: str | None = None,
     intervals: Intervals | None = None,
+    precision: str = "float32",
 ) -> Run:
     """Train a recipe on a store; the same call again continues where it was.
 
@@ -45,6 +48,8 @@ def train(
         seed: decides the first weights, the order of images and every draw.
         device: None = a GPU if there is one.
         intervals: how often to log, draw, and save.
+        precision: of the networks; ``bfloat16`` is faster where the processor or GPU has it. Weights, optimiser, losses
+            and the norm of the gradient penalty stay in float32.
 
     Returns:
         The run, complete.
@@ -54,6 +59,8 @@ def train(
         Diverged: a loss is no finite number; the last good checkpoint is kept.
         Interrupted: SIGINT or SIGTERM; a checkpoint was saved.
     """
+    if precision not in PRECISIONS:
+        raise Refused(f"--precision {precision}: there are {', '.join(PRECISIONS)}.")
     recipe = named(recipe) if isinstance(recipe, str) else recipe
     store = store if isinstance(store, Store) else open_store(Path(store))
     check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
@@ -67,16 +74,16 @@ def train(
     if state.images == 0:
         reals_picture(run.path / "reals.png", feed.batch(range(GRID), recipe.shape)[0])
     watch = Watch(run, intervals or Intervals(), _about(store, recipe), seed, _grid_conditions(recipe), state)
-    _loop(run, state, feed, seed, watch)
+    _loop(run, state, feed, seed, watch, PRECISIONS[precision])
     return run
 
 
-def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch) -> None:
+def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch, precision: torch.dtype) -> None:
     undo = stopping(watch)
     before = state.images
     try:
         with progress.bar(state.recipe.name, state.recipe.total_images, state.images) as bar:
-            for terms in loop.train(state, feed, seed, watch):
+            for terms in loop.train(state, feed, seed, watch, precision):
                 watch.note(terms)
                 bar.advance(state.images - before, watch.words(state))
                 before = state.images

@@ -1,10 +1,10 @@
 """Sliced Wasserstein distance between the patches of two sets of images (Karras 2018, section 5).
 
-Written from the published definition: Laplacian pyramid with the binomial filter 1 4 6 4 1, mirrored borders,
-levels down to 16 rows, the coarsest the low-pass residue; 128 random 7 x 7 patches an image and level; descriptors standardised
-per channel by the statistics of their own set; 4 repeats of 128 random directions; mean absolute difference of the
-sorted projections; times 1000. Pixels count from 0 to 255. A grey image is one channel: the official code's three equal
-channels give the same value to about 0.2 %.
+Written from the published definition: Laplacian pyramid with the binomial filter 1 4 6 4 1 and mirrored borders; levels
+down to 16 rows, the coarsest the low-pass residue; 128 random 7 x 7 patches an image and level; descriptors
+standardised per channel by the statistics of their own set; 4 repeats of 128 random directions; mean absolute
+difference of the sorted projections; times 1000. Pixels count from 0 to 255. A grey image is one channel: the official
+code's three equal channels give the same value to about 0.2 %.
 
 It does not see a change of contrast or brightness of a whole set, since each set is standardised by itself.
 """

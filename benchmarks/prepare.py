@@ -1,0 +1,81 @@
+"""`ganatomy prepare` on two cores against one, its memory against the number of files, and a million images.
+
+    python benchmarks/prepare.py [--quick]
+
+Makes a folder of phantom mammograms of 1280 x 1024 pixels, 12 bits in 16, and prepares it on the paper's grid, in a new
+process each time that is bound to one core or two and has as many workers: the sides alternate. Memory is the largest resident size of any process of the run. The last line is JSON; `ratio` is the time on
+one core over that on two, starting Python included.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROGRAM = """
+import resource, sys
+from pathlib import Path
+from ganatomy import progress
+from ganatomy.data.prepare import prepare
+if __name__ == "__main__":
+    progress.quiet = True
+    prepare(Path(sys.argv[1]), "mammogram", Path(sys.argv[2]), workers=int(sys.argv[3]))
+    sides = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    print(max(resource.getrusage(side).ru_maxrss for side in sides) / 1024)
+"""
+
+
+def prepared(raw: Path, workers: int, folder: Path) -> tuple[float, float]:
+    """Seconds and the largest process in MiB."""
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    start = time.perf_counter()
+    told = subprocess.run(
+        [sys.executable, program, raw, folder / f"store{time.monotonic_ns()}", str(workers)],
+        check=True, capture_output=True, text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, set(range(workers))),
+    )  # fmt: skip
+    return time.perf_counter() - start, float(told.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    patients, runs = (48, 1) if quick else (240, 3)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for n in (patients, patients // 4):
+            command = ["phantom", "mammogram", "--patients", str(n), "--out", str(folder / f"raw{n}"), "--quiet"]
+            subprocess.run([sys.executable, "-m", "ganatomy", *command], check=True)
+        raw, few = folder / f"raw{patients}", folder / f"raw{patients // 4}"
+        prepared(few, 2, folder)  # warm-up: files in the cache, modules compiled
+        times: dict[int, list[float]] = {1: [], 2: []}
+        memory = {}
+        for _ in range(runs):
+            for workers in (1, 2):
+                seconds, mib = prepared(raw, workers, folder)
+                times[workers].append(seconds)
+                memory[workers] = mib
+        _, mib_few = prepared(few, 2, folder)
+    files = 4 * patients
+    one, two = (statistics.median(times[n]) for n in (1, 2))
+    rate = files / one
+    print(json.dumps({
+        "name": "prepare", "ratio": round(statistics.median(a / b for a, b in zip(times[1], times[2], strict=True)), 2),
+        "opponent": "one core", "device": f"{os.cpu_count()} cores, {platform.machine()}", "runs": runs,
+        "files": files, "one_s": round(one, 2), "two_s": round(two, 2), "images_per_second_and_core": round(rate, 1),
+        "largest_process_mib": {f"{files} files": round(memory[2]), f"{files // 4} files": round(mib_few)},
+        "core_hours_for_a_million": round(1e6 / rate / 3600, 1),
+        "hours_for_a_million_on_2_cores": round(1e6 / (files / two) / 3600, 1),
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The losses of the first steps of every recipe, as committed: a change of numbers must be meant.
+
+To accept new numbers: python tests/recipes/test_golden.py, and say why in the commit.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganatomy.recipes import RECIPES, named
+from ganatomy.training import loop
+from ganatomy.training.state import State
+
+GOLDEN = Path(__file__).with_name("golden.json")
+STEPS = 20
+
+
+class Ramps:
+    """Images that depend on their number alone."""
+
+    def batch(self, numbers, shape):
+        y, x = (torch.linspace(-1, 1, n) for n in shape)
+        images = torch.stack([torch.sin(0.37 * n + 2 * y[:, None]) * torch.cos(0.11 * n + 3 * x) for n in numbers])
+        return images[:, None], torch.eye(2)[torch.tensor(list(numbers)) % 2]
+
+
+def losses(name):
+    torch.set_num_threads(2)
+    state = State(named(name).tiny(), 0, torch.device("cpu"))
+    steps = loop.train(state, Ramps(), 0, lambda state: state.steps < STEPS)
+    return [{key: round(value.item(), 6) for key, value in terms.items()} for terms in steps]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_first_losses_are_those_committed(name):
+    golden = json.loads(GOLDEN.read_text())[name]
+    found = losses(name)
+    assert len(found) == len(golden) <= STEPS
+    for step, (now, then) in enumerate(zip(found, golden, strict=True)):
+        assert now == pytest.approx(then, rel=2e-3, abs=2e-4), f"step {step}"
+
+
+if __name__ == "__main__":
+    rows = {name: losses(name) for name in RECIPES}
+    GOLDEN.write_text("{\n" + ",\n".join(f'"{n}": {json.dumps(r)}' for n, r in rows.items()) + "\n}\n")
