@@ -74,7 +74,7 @@ def main():
             })  # fmt: skip
             print(json.dumps(rows[-1]), flush=True)
     print(json.dumps({
-        "name": "feed", "ratio": round(min(r["step_ms"] / r["disk_ms"] for r in rows), 1), 
+        "name": "feed", "ratio": round(min(r["step_ms"] / r["disk_ms"] for r in rows), 1),
         "opponent": "the training step",
         "share": max(r["share"] for r in rows), "share_disk": max(r["share_disk"] for r in rows),
         "device": f"cpu, 2 threads, {platform.machine()}, torch {torch.__version__}", "runs": 20, "rows": rows,

@@ -3,8 +3,9 @@
     python benchmarks/prepare.py [--quick]
 
 Makes a folder of phantom mammograms of 1280 x 1024 pixels, 12 bits in 16, and prepares it on the paper's grid, in a new
-process each time that is bound to one core or two and has as many workers: the sides alternate. Memory is the largest resident size of any process of the run. The last line is JSON; `ratio` is the time on
-one core over that on two, starting Python included.
+process each time that is bound to one core or two and has as many workers: the sides alternate. Memory is the largest
+resident size of any process of the run. The last line is JSON; `ratio` is the time on one core over that on two,
+starting Python included.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    patients, runs = (48, 1) if quick else (240, 3)
+    patients, runs = (48, 1) if quick else (200, 3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for n in (patients, patients // 4):

@@ -96,7 +96,7 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
         ("sample {run} --out {new} --condition view_position=ML", "the model knows CC, MLO"),
         ("sample {run} --out {new} --to gif", "there are png, npy, dicom"),
         ("sample {store} --out {new}", "neither a snapshot nor a run"),
-        ("sample {run} --out {cohort}", "is not empty and holds no samples"),
+        ("sample {run} --out {cohort}", "is not empty; give a new folder"),
         ("select {store}", "is not a run folder"),
         ("evaluate {empty} {store} --out {new}", "neither a snapshot nor a run"),
         ("evaluate {empty} --out {new}", "Give the store of real images"),

@@ -92,6 +92,23 @@ def test_exporting_again_gives_the_same_instances(snapshot, tmp_path):
         assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
 
 
+def test_an_interrupted_export_is_finished_by_the_same_command(snapshot, tmp_path):
+    def broken():
+        for i, one in enumerate(sample(snapshot, 6, 5)):
+            if i == 3:
+                raise KeyboardInterrupt
+            yield one
+
+    with pytest.raises(KeyboardInterrupt):
+        write_samples(broken(), 6, "mammogram", tmp_path / "out", "dicom", "20260101")
+    assert write_samples(sample(snapshot, 6, 5), 6, "mammogram", tmp_path / "out", "dicom", "20260101") == 6
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["SYN-000001", "SYN-000002", "samples.jsonl"]
+    uids = [dcmread(file).SOPInstanceUID for file in (tmp_path / "out").rglob("*.dcm")]
+    assert len(uids) == len(set(uids)) == 6
+    with pytest.raises(Refused, match="is not empty"):
+        write_samples(sample(snapshot, 6, 5), 6, "mammogram", tmp_path / "out", "dicom")
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -11,7 +11,7 @@ from tyro.extras import SubcommandApp
 
 from ganatomy import progress
 from ganatomy.durable import FULL
-from ganatomy.refused import Refused
+from ganatomy.refused import Ended, Refused
 
 app = SubcommandApp()
 
@@ -299,9 +299,9 @@ def main(arguments: list[str] | None = None) -> int:
             description="From a folder of DICOM to synthetic DICOM.",
             config=(OmitArgPrefixes,),
         )
-    except Refused as refusal:
-        print(f"ganatomy: {refusal}", file=sys.stderr)
-        return 2
+    except Ended as end:
+        print(f"ganatomy: {end}", file=sys.stderr)
+        return end.exit_code
     except KeyboardInterrupt:
         print("ganatomy: interrupted; the same command goes on where that is possible.", file=sys.stderr)
         return 130
@@ -313,9 +313,4 @@ def main(arguments: list[str] | None = None) -> int:
         where = f" ({error.filename})" if error.filename else ""
         print(f"ganatomy: The disk is full{where}. Free some space, then give the same command again.", file=sys.stderr)
         return 2
-    except RuntimeError as error:
-        if type(error).__name__ not in ("Diverged", "Interrupted"):
-            raise
-        print(f"ganatomy: {error}", file=sys.stderr)
-        return 130 if type(error).__name__ == "Interrupted" else 1
     return 0

@@ -12,13 +12,14 @@ from PIL import Image as Pillow
 
 from ganatomy import progress
 from ganatomy.dicom import write, write_mammogram
-from ganatomy.durable import new_file, read_lines, write_lines
+from ganatomy.durable import new_file, read_lines, write_lines, write_text
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
 from ganatomy.pictures import save_png, sixteen_bit
 from ganatomy.refused import Refused
 
 INDEX = "samples.jsonl"
+UNFINISHED = "unfinished.txt"
 FORMATS = ("png", "npy", "dicom")
 
 Sample = tuple[Image, dict[str, Any]]
@@ -28,7 +29,7 @@ def write_samples(
     samples: Iterable[Sample], n: int, modality: str, out: Path, to: str, date: str | None = None,
     spacing: float | None = None,
 ) -> int:  # fmt: skip
-    """Write samples and ``samples.jsonl``; returns how many. Files that are there already are not made again.
+    """Write samples and ``samples.jsonl``, which comes last; returns how many. An interrupted folder is finished.
 
     Args:
         samples: images in [-1, 1], canonically oriented, with their records.
@@ -42,8 +43,9 @@ def write_samples(
     """
     if to not in FORMATS:
         raise Refused(f"--to {to}: there are {', '.join(FORMATS)}.")
-    if out.exists() and any(out.iterdir()) and not (out / INDEX).exists():
-        raise Refused(f"{out} is not empty and holds no samples; give a new folder.")
+    if out.exists() and any(out.iterdir()) and not (out / UNFINISHED).exists():
+        raise Refused(f"{out} is not empty; give a new folder.")
+    write_text(out / UNFINISHED, "This folder is being written; the same command finishes it.\n")
     kind = modalities.named(modality)()
     date = date or datetime.now(UTC).strftime("%Y%m%d")
     studies: Counter[tuple[str, ...]] = Counter()
@@ -62,6 +64,7 @@ def write_samples(
             rows.append({"file": file, "modality": modality, "spacing": image.spacing, "record": record})
             bar.advance()
     write_lines(out / INDEX, rows)
+    (out / UNFINISHED).unlink()
     return len(rows)
 
 

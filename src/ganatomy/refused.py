@@ -1,8 +1,23 @@
-"""The user's mistake, told in one sentence."""
+"""How a command ends early: one sentence for the user, and an exit code."""
 
 
-class Refused(ValueError):
-    """What was given cannot be used. The message says what was given, what is accepted and what to do.
+class Ended(Exception):
+    """Ended early. The command line prints the message without a traceback and leaves with `exit_code`."""
 
-    The command line prints it without a traceback and leaves with exit code 2.
-    """
+    exit_code = 1
+
+
+class Refused(Ended, ValueError):
+    """What was given cannot be used. The message says what was given, what is accepted and what to do."""
+
+    exit_code = 2
+
+
+class Diverged(Ended):
+    """A loss or a weight is no longer a finite number."""
+
+
+class Interrupted(Ended):
+    """Stopped by a signal; what was done is kept, and the same command goes on."""
+
+    exit_code = 130

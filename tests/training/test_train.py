@@ -14,13 +14,12 @@ import torch
 from ganatomy import checkpoint
 from ganatomy.recipe import changed
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
+from ganatomy.refused import Diverged, Interrupted, Refused
 from ganatomy.training import loop
-from ganatomy.training.loop import Diverged
 from ganatomy.training.plan import described, memory
 from ganatomy.training.run import open_run
 from ganatomy.training.state import State
-from ganatomy.training.train import Interrupted, train
+from ganatomy.training.train import train
 from ganatomy.training.watch import Intervals, Watch
 
 OFTEN = Intervals(tick_kimg=0.04, grid_kimg=0.2, snapshot_kimg=0.08, checkpoint_kimg=0.08)

@@ -82,7 +82,10 @@ def stored_levels(shape: Shape) -> tuple[Shape, ...]:
 
 def encode(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
     """[-1, 1] to stored values."""
-    return np.round((np.clip(pixels, -1, 1) + 1) * (STEPS / 2)).astype(np.uint16)
+    values = np.clip(pixels, -1, 1)
+    values += 1
+    values *= STEPS / 2
+    return np.rint(values, out=values).astype(np.uint16)
 
 
 def decode(values: NDArray[np.uint16]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ganatomy.objectives.phase import Draw, Phase, Terms
 from ganatomy.pyramid import Shape
+from ganatomy.refused import Diverged
 from ganatomy.training import distributed
 from ganatomy.training.state import State
 
@@ -18,10 +19,6 @@ class Source(Protocol):
     def batch(self, numbers: range, shape: Shape) -> tuple[Tensor, Tensor]:
         """Images (batch, channel, *space) in [-1, 1] of at least `shape`, and conditions (batch, conditions)."""
         ...
-
-
-class Diverged(RuntimeError):
-    """A loss is no longer a finite number."""
 
 
 def train(

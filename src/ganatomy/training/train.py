@@ -12,9 +12,8 @@ from ganatomy.data.feed import Feed, check_fit
 from ganatomy.data.store import Store, open_store
 from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
+from ganatomy.refused import Diverged, Interrupted, Refused
 from ganatomy.training import loop
-from ganatomy.training.loop import Diverged
 from ganatomy.training.run import Run, about_store, make_or_continue
 from ganatomy.training.state import LAYOUT, State
 from ganatomy.training.watch import GRID, Intervals, Watch, reals_picture, stopping
@@ -24,10 +23,6 @@ ADVICE = (
     "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), longer fades (--set"
     " strategy.fade_kimg=...), or a larger batch at this level (--set strategy.batch_sizes=[...])."
 )
-
-
-class Interrupted(RuntimeError):
-    """Stopped by a signal; a checkpoint was saved."""
 
 
 def train(

@@ -16,7 +16,7 @@ from ganatomy import checkpoint, progress
 from ganatomy.objectives.phase import Terms
 from ganatomy.pictures import grid, save_png
 from ganatomy.randomness import normal
-from ganatomy.training.loop import Diverged
+from ganatomy.refused import Diverged
 from ganatomy.training.run import KEPT_CHECKPOINTS, Run
 from ganatomy.training.state import State
 from ganatomy.training.ticks import Log
