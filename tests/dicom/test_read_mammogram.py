@@ -212,3 +212,15 @@ def test_not_a_dicom_file(tmp_path):
     (tmp_path / "x.dcm").write_bytes(b"not at all")
     with pytest.raises(Unusable, match="not readable as DICOM"):
         mammogram(tmp_path / "x.dcm")
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    ["1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90",
+     "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.5"],
+)  # fmt: skip
+def test_a_decoder_is_installed_for_each_syntax_met_in_mammography(syntax):
+    """JPEG Lossless (57, 70), JPEG-LS, JPEG 2000, RLE: without a GPL decoder."""
+    from pydicom.pixels import get_decoder
+
+    assert get_decoder(syntax).is_available

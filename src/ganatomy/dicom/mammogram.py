@@ -168,18 +168,21 @@ def _scaled(
     Without a VOI transformation black and white are the smallest and largest value that is not padding; Bits Stored
     says nothing of the range that is used.
     """
-    if not np.isfinite(shown).all():
+    if limits is None:
+        inside = shown[~empty]
+        limits = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
+    low, high = limits
+    if not np.isfinite([low, high, shown.min(), shown.max()]).all():
         raise Unusable("values are not finite")
-    inside = shown[~empty]
-    low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
     if high <= low:
         raise Unusable("no image", "every pixel has the same value")
-    low, high = limits or (low, high)
-    scaled = np.clip((shown - low) / (high - low), 0, 1)
-    scaled = 1 - scaled if inverted else scaled
+    sign, zero = (-1, high) if inverted else (1, low)
+    scaled = shown - np.float32(zero)  # in place from here: these are the largest arrays of a reader
+    scaled *= np.float32(sign / (high - low))
+    np.clip(scaled, 0, 1, out=scaled)
     scaled[empty] = 0
     if scaled.max() <= scaled.min():
-        raise Unusable("no image", "the window leaves every pixel the same")
+        raise Unusable("no image", "every pixel has the same value")
     return scaled
 
 

@@ -129,10 +129,12 @@ class Mammogram:
         if factor < 1 / LARGEST_ENLARGEMENT:
             raise Unusable("too small", f"{image.shape[0]} x {image.shape[1]} would be enlarged {1 / factor:.1f} times")
         placed = tuple(min(round(n / factor), target) for n, target in zip(image.shape, self.shape, strict=True))
-        grid: NDArray[np.float32] = np.zeros(self.shape, dtype=np.float32)
-        grid[: placed[0], : placed[1]] = resized(image.pixels, placed)
+        grid: NDArray[np.float32] = np.full(self.shape, -1, dtype=np.float32)
+        inside = grid[: placed[0], : placed[1]]
+        np.multiply(resized(image.pixels, placed), 2, out=inside)
+        inside -= 1
         return image.but(
-            pixels=grid * 2 - 1,
+            pixels=grid,
             spacing=None if image.spacing is None else tuple(s * factor for s in image.spacing),
             geometry={"shape": image.shape, "placed": placed, "factor": factor},
         )

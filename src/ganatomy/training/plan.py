@@ -1,6 +1,7 @@
 """What a training will be, told before it is begun: parameters, timetable, memory."""
 
 import torch
+import yaml
 from torch import Tensor
 
 from ganatomy.objectives.phase import Draw
@@ -62,7 +63,8 @@ def _kept_bytes(recipe: Recipe, images_seen: int) -> int:
 def described(recipe: Recipe) -> str:
     """The recipe, parameter counts, timetable and memory, as text."""
     counts = parameters(recipe)
-    lines = [f"recipe      {recipe.name}: {written(recipe.shape)}, conditions {recipe.conditions or 'none'}"]
+    plain = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110)
+    lines = ["recipe", *(f"  {line}" for line in plain.splitlines()), ""]
     lines += [f"parameters  {role:15s} {count:>12,}" for role, count in counts.items()]
     lines += [
         f"parameters  {'total':15s} {sum(counts.values()):>12,}",
