@@ -17,9 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numcodecs.blosc
 import numpy as np
 import zarr
-from numcodecs import blosc
 from numpy.typing import NDArray
 
 from ganatomy import progress
@@ -183,7 +183,7 @@ def _do(out: Path, part: int, files: list[Candidate], modality: Modality, plan: 
             "quantiles": np.quantile(image.pixels[::4, ::4], (0.5, 0.9, 0.99)).round(4).tolist(),
         })  # fmt: skip
     levels = storing.stored_levels(shape)
-    blosc.set_nthreads(1)  # the cores are busy with other parts
+    numcodecs.blosc.set_nthreads(1)  # the cores are busy with other parts
     for level in reversed(levels):
         zarr.open_array(out / "arrays" / written(level), mode="r+")[first : first + size] = pixels
         pixels = _halved(pixels) if level != levels[0] else pixels
