@@ -25,7 +25,7 @@ def sample(
     device: str | None = None,
     first: int = 0,
 ) -> Iterator[tuple[Image, dict[str, Any]]]:
-    """Draw images one after another, each with the record of how it was made.
+    """Draw images one after another, each with the record of how it was made. Wishes are checked at once.
 
     Args:
         n: how many.
@@ -38,8 +38,8 @@ def sample(
             on the batch.
         device: where to compute; None = a GPU if there is one.
 
-    Yields:
-        The image in [-1, 1], canonically oriented, and a record: snapshot hash, seed, index, condition.
+    Returns:
+        One by one, the image in [-1, 1], canonically oriented, and a record: snapshot hash, seed, index, condition.
 
     Raises:
         Refused: an unknown fact or value, or numbers that make no sense.
@@ -49,6 +49,14 @@ def sample(
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
     wanted = _facts(snapshot, wishes, range(first, first + n))
+    return _drawn(snapshot, wanted, first, seed, truncation, batch_size, place)
+
+
+def _drawn(
+    snapshot: Snapshot, wanted: list[dict[str, str]], first: int, seed: int, truncation: float | None,
+    batch_size: int, place: torch.device,
+) -> Iterator[tuple[Image, dict[str, Any]]]:  # fmt: skip
+    n = len(wanted)
     generator = snapshot.generator(place)
     scope = snapshot.recipe.at(snapshot.images, snapshot.seed).scope
     size = batch_size if place.type == "cuda" else 1
