@@ -125,8 +125,8 @@ def test_columns_of_the_table_may_have_other_names(tmp_path):
 def test_the_hanging_puts_the_chest_walls_back_to_back():
     views = {key: (_half_disc(80, 64)[:, ::-1] if key[0] == "R" else _half_disc(80, 64)) for key in VIEWS}
     sheet = hang(views)
-    assert sheet.shape == (160, 128)
-    middle, edges = sheet[:, 54:74].mean(), (sheet[30:50, :8].mean() + sheet[30:50, -8:].mean()) / 2
+    assert sheet.shape == (1280, 1024)  # small views are enlarged
+    middle, edges = sheet[:, 432:592].mean(), (sheet[240:400, :64].mean() + sheet[240:400, -64:].mean()) / 2
     assert middle > 5 * edges
 
 

@@ -93,7 +93,10 @@ def _curves(folder: Path, pictures: Pictures, content: dict[str, Any], log: list
             pictures["selection.png"] = ("Selection of the snapshot, on validation patients", selection["verdict"])
         if log:
             _save(_training(log), folder / "training.png")
-            pictures["training.png"] = ("Training", "Terms of the losses, the level, and images a second.")
+            pictures["training.png"] = (
+                "Training",
+                "Terms of the losses of discriminator and generator; the level and its share.",
+            )
 
 
 def _selection(selection: dict[str, Any]) -> Figure:
@@ -111,7 +114,7 @@ def _selection(selection: dict[str, Any]) -> Figure:
 
 
 def _training(log: list[dict[str, Any]]) -> Figure:
-    figure = Figure((7, 6), layout="constrained")
+    figure = Figure((8, 6), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True)
     kimg = [row["images"] / 1000 for row in log]
     for name in (key for key in log[-1] if "/" in key and not key.startswith("progress/")):
@@ -119,7 +122,7 @@ def _training(log: list[dict[str, Any]]) -> Figure:
     bottom.step(kimg, [row["progress/level"] for row in log], where="post", label="level")
     bottom.plot(kimg, [row["progress/alpha"] for row in log], label="alpha")
     for axes in (top, middle, bottom):
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     bottom.set_xlabel("kimg")
     return figure
 

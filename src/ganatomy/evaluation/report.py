@@ -17,7 +17,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; } th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; } figure { margin: 1rem 0; }
-img { max-width: 100%; background: #000; } figcaption, small { color: #555; }
+img { width: min(100%, 56rem); background: #000; } figcaption, small { color: #555; }
 .note { background: #fff3d6; padding: .6rem 1rem; }
 """
 

@@ -9,6 +9,7 @@ from PIL import ImageDraw
 
 VIEWS = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))  # as hung: the right breast on the viewer's left
 LABEL = "SYNTHETIC"
+FEWEST_ROWS = 640  # smaller views are enlarged, so that the label stays small beside the anatomy
 
 
 def hang(views: Mapping[tuple[str, str], NDArray[np.float32]], synthetic: bool = True) -> NDArray[np.uint8]:
@@ -23,10 +24,12 @@ def hang(views: Mapping[tuple[str, str], NDArray[np.float32]], synthetic: bool =
 
 def _labelled(pixels: NDArray[np.float32], laterality: str, view: str, synthetic: bool) -> NDArray[np.uint8]:
     picture = Pillow.fromarray(np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+    times = max(1, FEWEST_ROWS // pixels.shape[0])
+    picture = picture.resize((pixels.shape[1] * times, pixels.shape[0] * times), Pillow.Resampling.BICUBIC)
     words = f"{laterality} {view}" + (f"\n{LABEL}" if synthetic else "")
-    size = max(8, pixels.shape[0] // 40)
+    size = max(8, picture.height // 40)
     draw = ImageDraw.Draw(picture)
     left, _, right, _ = draw.multiline_textbbox((0, 0), words, font_size=size)
-    x = size // 2 if laterality == "R" else pixels.shape[1] - (right - left) - size // 2
+    x = size // 2 if laterality == "R" else picture.width - (right - left) - size // 2
     draw.multiline_text((x, size // 2), words, fill=170, font_size=size, align="left" if laterality == "R" else "right")
     return np.asarray(picture)
