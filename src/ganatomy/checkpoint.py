@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ganatomy.durable import new_folder, sha256, write_json
 from ganatomy.recipe import Recipe
-from ganatomy.refused import Refused
+from ganatomy.refused import Diverged, Refused
 
 FORMAT = 1
 META = "meta.json"
@@ -31,7 +31,13 @@ class Damaged(Exception):
 
 
 def save(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: Mapping[str, Any]) -> None:
-    """Write tensors by file name, and `meta` with the hash of each file, as one folder that is whole or not there."""
+    """Write tensors by file name, and `meta` with the hash of each file, as one folder that is whole or not there.
+
+    Raises:
+        Diverged: a number is not finite; nothing is written.
+    """
+    if not all(torch.isfinite(tensor).all() for tensors in files.values() for tensor in tensors.values()):
+        raise Diverged("the weights or the optimiser's moments")
     with new_folder(folder) as temporary:
         hashes = {}
         for name, tensors in files.items():
@@ -63,6 +69,11 @@ def load(folder: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, 
         return files, meta
     except (OSError, KeyError, TypeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
         raise Damaged(f"{folder}: {type(error).__name__}: {error}") from error
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The snapshots or checkpoints in a folder, by images seen."""
+    return sorted(path for path in folder.glob("[0-9]*") if (path / META).exists())
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -146,7 +157,7 @@ def find_snapshot(path: Path) -> Path:
         return path
     if (path / "selection.json").exists():
         return path / "snapshots" / str(json.loads((path / "selection.json").read_text())["best"])
-    found = sorted(p for p in (path / "snapshots").glob("[0-9]*") if (p / META).exists())
+    found = numbered(path / "snapshots")
     if not found:
         raise Refused(f"{path} is neither a snapshot nor a run with snapshots.")
     return found[-1]

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ganatomy import progress
 from ganatomy.checkpoint import Snapshot, open_snapshot
@@ -33,21 +32,23 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     store = store_of(run, store)
-    found = [open_snapshot(path) for path in run.snapshots()]
-    full = [snapshot for snapshot in found if snapshot.final]
-    if not full:
-        newest = f"the newest is at {found[-1].images / 1000:g} kimg" if found else "there is none at all"
+    found = run.snapshots()
+    newest_one = open_snapshot(found[-1]) if found else None
+    if newest_one is None or not newest_one.final:  # the full size, once reached, is kept
+        newest = f"the newest is at {newest_one.images / 1000:g} kimg" if newest_one else "there is none at all"
         raise Refused(
             f"No snapshot of {run.path} has reached {written(run.recipe.shape)} alone ({newest}); train it further."
         )
     measure = yardstick(reals(store, "validation", run.recipe.shape, n or MOST))
     ranked = []
-    with progress.bar("snapshots", len(full)) as bar:
-        for snapshot in full:
-            ranked.append((measure.of_snapshot(snapshot, SEEDS), snapshot))
+    with progress.bar("snapshots", len(found)) as bar:
+        for path in found:
+            snapshot = open_snapshot(path)  # one at a time: a run has gigabytes of them
+            if snapshot.final:
+                ranked.append((measure.of_snapshot(snapshot, SEEDS), path.name, snapshot.images / 1000))
             bar.advance()
-    ranked.sort(key=lambda pair: pair[0].average)
-    best = ranked[0][1]
+    ranked.sort(key=lambda row: row[0].average)
+    best = open_snapshot(run.path / "snapshots" / ranked[0][1])
     write_json(
         run.path / "selection.json",
         {
@@ -56,8 +57,8 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
             "protocol": measure.words,
             "held_out": "validation",
             "floor": measure.floor.model_dump(),
-            "verdict": _verdict([(distance.average, distance.spread or 0.0) for distance, _ in ranked]),
-            "ranking": [_row(distance.model_dump(), snapshot) for distance, snapshot in ranked],
+            "verdict": _verdict([(distance.average, distance.spread or 0.0) for distance, *_ in ranked]),
+            "ranking": [{"snapshot": name, "kimg": kimg, **distance.model_dump()} for distance, name, kimg in ranked],
         },
     )
     return best
@@ -82,10 +83,6 @@ def told(run: Run) -> str:
     lines += [f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:g}" for row in selection["ranking"]]
     lines.append(f"real floor   {selection['floor']['average']:g}")
     return "\n".join([*lines, selection["verdict"]])
-
-
-def _row(distance: dict[str, Any], snapshot: Snapshot) -> dict[str, Any]:
-    return {"snapshot": snapshot.path.name, "kimg": snapshot.images / 1000, **distance}
 
 
 def _verdict(ranked: list[tuple[float, float]]) -> str:

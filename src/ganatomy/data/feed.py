@@ -1,7 +1,6 @@
 """Store to batches of one level, in an order fixed by the seed and the number of the image."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,8 +46,7 @@ class Feed:
         self._store, self._seed, self._device, self._layout = store, seed, device, layout
         self._rows = [case["row"] for case in cases]
         self._vectors = torch.from_numpy(np.stack([facts.vector(conditions, case["facts"]) for case in cases]))
-        self._kept: dict[Shape, NDArray[np.uint16]] = {}
-        self._arrays: dict[Shape, Any] = {}
+        self._kept: dict[Shape, NDArray[np.uint16] | None] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -66,14 +64,14 @@ class Feed:
         return images, self._vectors[places].to(self._device)
 
     def _read(self, places: list[int], level: Shape) -> NDArray[np.uint16]:
-        if level not in self._arrays:
-            self._arrays[level] = self._store.array(level)
-            bytes_kept = sum(kept.nbytes for kept in self._kept.values())
-            if 2 * len(self._rows) * int(np.prod(level)) + bytes_kept <= KEPT:
-                self._kept[level] = np.asarray(self._arrays[level].oindex[self._rows])
-        if level in self._kept:
-            return self._kept[level][places]
-        return np.stack([np.asarray(self._arrays[level][self._rows[place]]) for place in places])
+        if level not in self._kept:
+            held = sum(kept.nbytes for kept in self._kept.values() if kept is not None)
+            fits = held + 2 * len(self._rows) * int(np.prod(level)) <= KEPT
+            self._kept[level] = np.asarray(self._store.array(level).oindex[np.asarray(self._rows)]) if fits else None
+        kept = self._kept[level]
+        if kept is not None:
+            return kept[places]
+        return self._store.read([self._rows[place] for place in places], level)
 
 
 def check_fit(store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]) -> None:

@@ -10,14 +10,13 @@ All of it is readable without this package: JSON and zarr.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from zarr.codecs import BloscCodec
 
 from ganatomy.durable import read_lines
@@ -57,13 +56,17 @@ class Store:
     path: Path
     manifest: Manifest
     cases: list[dict[str, Any]]
+    _opened: dict[Shape, "zarr.Array[Any]"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def split(self, name: str) -> list[dict[str, Any]]:
         """The cases of ``train``, ``validation`` or ``test``."""
         return [case for case in self.cases if case["split"] == name]
 
     def array(self, shape: Shape) -> "zarr.Array[Any]":
-        return zarr.open_array(self.path / "arrays" / written(shape), mode="r")
+        """The array of a stored level: (rows, *shape), uint16; opened once."""
+        if shape not in self._opened:
+            self._opened[shape] = zarr.open_array(self.path / "arrays" / written(shape), mode="r")
+        return self._opened[shape]
 
     def level_for(self, shape: Shape) -> Shape:
         """The smallest stored level that is not smaller than `shape`."""
@@ -123,7 +126,7 @@ def open_store(path: Path) -> Store:
                 f"The store {path} has format {plain['format']} and this version reads up to {FORMAT}; update ganatomy."
             )
         return Store(path, Manifest.model_validate(plain), read_lines(path / "cases.jsonl"))
-    except (OSError, ValueError, AttributeError, ValidationError) as error:
-        if isinstance(error, Refused):
-            raise
+    except Refused:
+        raise
+    except (OSError, ValueError, AttributeError) as error:
         raise Refused(f"The store {path} is damaged ({str(error).splitlines()[0]}); prepare it again.") from error

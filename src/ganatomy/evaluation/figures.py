@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ganatomy.evaluation.sets import Reals
+from ganatomy.exporting import Sample
 from ganatomy.image import Image
 from ganatomy.modalities.hanging import VIEWS, hang
 from ganatomy.pictures import Grey, grid, save_png
 
-Sample = tuple[Image, dict[str, Any]]
 Pictures = dict[str, tuple[str, str]]  # file name -> (title, caption)
 SYNTHETIC_NOTE = "Synthetic images; not for diagnosis."
 

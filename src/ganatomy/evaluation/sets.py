@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store, decode
 from ganatomy.modalities import table as modalities
+from ganatomy.pictures import Grey
 from ganatomy.pyramid import Shape
 from ganatomy.refused import Refused
-
-Grey = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

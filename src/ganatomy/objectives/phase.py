@@ -16,6 +16,11 @@ Terms = dict[str, Tensor]  # named scalars; the loop minimises their sum and log
 class Players(nn.ModuleDict):
     """The networks of a run by role: ``players["generator"]``."""
 
+    def let_learn(self, roles: tuple[str, ...]) -> None:
+        """Gradients for these roles only; all others are frozen."""
+        for role, player in self.items():
+            player.requires_grad_(role in roles)
+
 
 @dataclass(frozen=True)
 class Draw:

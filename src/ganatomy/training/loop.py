@@ -9,6 +9,7 @@ from torch import Tensor
 from ganatomy.objectives.phase import Draw, Phase, Terms
 from ganatomy.pyramid import Shape
 from ganatomy.refused import Diverged
+from ganatomy.scope import Scope
 from ganatomy.training import distributed
 from ganatomy.training.state import State
 
@@ -44,7 +45,8 @@ def train(
             for update in range(int(phase.updates(state.images))):
                 if update == len(draws):  # phases of one step share the first draw; further updates get fresh images
                     first = state.images + update * moment.batch_size
-                    draws.append(_draw(state, source, seed, range(first, first + moment.batch_size)))
+                    numbers = range(first, first + moment.batch_size)
+                    draws.append(_draw(state, source, seed, moment.scope, numbers))
                 terms |= {
                     f"{phase.name}/{name}": term for name, term in run(phase, state, draws[update], precision).items()
                 }
@@ -59,8 +61,7 @@ def run(phase: Phase, state: State, draw: Draw, precision: torch.dtype = torch.f
 
     With another precision than float32 the networks run under autocast; weights, optimiser and losses stay in float32.
     """
-    for role, player in state.players.items():
-        player.requires_grad_(role in phase.trains)
+    state.players.let_learn(phase.trains)
     with torch.autocast(draw.image.device.type, precision, enabled=precision != torch.float32):
         terms = phase.loss(state.players, draw)
     total = sum(terms.values(), start=torch.zeros((), device=draw.image.device))
@@ -77,9 +78,8 @@ def run(phase: Phase, state: State, draw: Draw, precision: torch.dtype = torch.f
     return {name: term.detach() for name, term in terms.items()}
 
 
-def _draw(state: State, source: Source, seed: int, numbers: range) -> Draw:
+def _draw(state: State, source: Source, seed: int, scope: Scope, numbers: range) -> Draw:
     """This process's share of the images with these global numbers."""
     share = numbers[distributed.rank() :: distributed.world_size()]
-    scope = state.recipe.at(state.images, seed).scope
     image, condition = source.batch(share, scope.reads)
     return Draw(image, condition, state.recipe.groups, scope, seed, share)

@@ -23,7 +23,7 @@ def memory(recipe: Recipe, images_seen: int) -> dict[str, float]:
     """Predicted peak of a step in GiB by part, at a count of images seen.
 
     Weights, gradients, Adam's moments and the average are counted; activations are measured on meta tensors: the sizes
-    of all that autograd keeps in the discriminator's phase, the larger of the two because of the gradient penalty.
+    of all that autograd keeps in the phase that keeps most.
     """
     counts = parameters(recipe)
     weights = sum(counts.values()) * BYTES
@@ -45,8 +45,7 @@ def _kept_bytes(recipe: Recipe, images_seen: int) -> int:
     draw = Draw(image, condition, recipe.groups, moment.scope, 0, range(moment.batch_size))
     largest = 0
     for phase in recipe.phases():
-        for role, player in players.items():
-            player.requires_grad_(role in phase.trains)
+        players.let_learn(phase.trains)
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:

@@ -12,13 +12,13 @@
 import json
 import platform
 import re
+import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from ganatomy import checkpoint, progress
 from ganatomy.checkpoint import Damaged
@@ -38,7 +38,10 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        return _recipe(self.path)
+        try:
+            return Recipe.model_validate(json.loads((self.path / "recipe.json").read_text()))
+        except (OSError, ValueError) as error:
+            raise Refused(f"{self.path / 'recipe.json'} cannot be read by this version; update ganatomy.") from error
 
     @property
     def store(self) -> dict[str, Any]:
@@ -50,26 +53,33 @@ class Run:
 
     def snapshots(self) -> list[Path]:
         """Folders of snapshots, oldest first."""
-        return _numbered(self.path / "snapshots")
+        return checkpoint.numbered(self.path / "snapshots")
 
     def checkpoints(self) -> list[Path]:
         """Folders of checkpoints, oldest first."""
-        return _numbered(self.path / "checkpoints")
+        return checkpoint.numbered(self.path / "checkpoints")
 
     def load_newest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Tensors and meta of the newest checkpoint that is whole; None if there is none yet.
 
-        A damaged one is named and the one before it is used.
+        A damaged one is named and set aside, so that it is made again, and the one before it is used.
 
         Raises:
             Refused: there are checkpoints and all are damaged.
         """
         found = self.checkpoints()
+        damaged: list[Path] = []
         for folder in reversed(found):
             try:
-                return checkpoint.load(folder)
+                loaded = checkpoint.load(folder)
             except Damaged as damage:
                 progress.say(f"Checkpoint {folder.name} is damaged ({damage}); going back to the one before.")
+                damaged.append(folder)
+                continue
+            for bad in damaged:
+                shutil.rmtree(bad.with_name(f"damaged-{bad.name}"), ignore_errors=True)
+                bad.rename(bad.with_name(f"damaged-{bad.name}"))
+            return loaded
         if found:
             raise Refused(f"All checkpoints of {self.path} are damaged; start anew in another --out folder.")
         return None
@@ -157,17 +167,6 @@ def _differences(path: Path, recipe: Recipe, store: Store, seed: int) -> list[st
     return different
 
 
-def _recipe(path: Path) -> Recipe:
-    try:
-        return Recipe.model_validate(json.loads((path / "recipe.json").read_text()))
-    except (OSError, ValueError, ValidationError) as error:
-        raise Refused(f"{path / 'recipe.json'} cannot be read by this version of ganatomy; update it.") from error
-
-
 def _runs(out: Path) -> list[Path]:
     found = out.iterdir() if out.is_dir() else iter(())
     return sorted(p for p in found if re.match(r"\d{5}-", p.name) and (p / "recipe.json").exists())
-
-
-def _numbered(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("[0-9]*") if (p / checkpoint.META).exists())

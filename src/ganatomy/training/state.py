@@ -28,10 +28,9 @@ class State:
         self.players: Players = recipe.build().to(device)
         self.players.to(memory_format=LAYOUT[len(recipe.shape)])  # type: ignore[call-overload]
         self.ema: nn.Module = copy.deepcopy(self.players["generator"]).requires_grad_(False)
-        self.optimizers = {role: self._optimizer(role) for role in self.players}
         self.images = 0
         self.steps = 0
-        self.era = recipe.at(0, seed).era
+        self.enter(recipe.at(0, seed).era)
 
     def _optimizer(self, role: str) -> optim.Adam:
         adam = self.recipe.optimizers[role]

@@ -15,8 +15,8 @@ from torch import Tensor
 from ganatomy import checkpoint, progress
 from ganatomy.objectives.phase import Terms
 from ganatomy.pictures import grid, save_png
+from ganatomy.pyramid import written
 from ganatomy.randomness import normal
-from ganatomy.refused import Diverged
 from ganatomy.training.run import KEPT_CHECKPOINTS, Run
 from ganatomy.training.state import State
 from ganatomy.training.ticks import Log
@@ -41,7 +41,7 @@ class Watch:
         run: where to write.
         intervals: how often.
         about: what a snapshot says besides the recipe and the count.
-        show: image in [-1, 1] canonical -> as displayed, for the grids.
+        seed: of the run.
         conditions: condition vectors of the grid (GRID, conditions).
     """
 
@@ -78,7 +78,7 @@ class Watch:
         seconds = max(time.monotonic() - self._clock, 1e-9)
         rate = (state.images - self._clock_images) / seconds
         scope = state.recipe.at(min(state.images, state.recipe.total_images - 1), self._seed).scope
-        return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {'x'.join(map(str, scope.reads))}"
+        return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {written(scope.reads)}"
 
     def _periodic(self, state: State, ended: bool) -> None:
         if self._due(state, self._intervals.tick_kimg, ended) and self._count:
@@ -126,14 +126,11 @@ class Watch:
             checkpoint.save_snapshot(folder, state.ema, state.recipe, about)
 
     def _save_checkpoint(self, state: State) -> None:
-        """Save all of the state, keep the last two. A state that is not finite is never saved over a good one."""
+        """Save all of the state, keep the last two."""
         folder = self._run.path / "checkpoints" / f"{state.images:09d}"
         if folder.exists():
             return
-        files = state.tensors()
-        if not all(torch.isfinite(t).all() for tensors in files.values() for t in tensors.values()):
-            raise Diverged("the weights or the optimiser's moments")
-        checkpoint.save(folder, files, {"counts": state.counts(), "seed": self._seed})
+        checkpoint.save(folder, state.tensors(), {"counts": state.counts(), "seed": self._seed})
         for old in self._run.checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
 

@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ganatomy.pictures import Grey
 from ganatomy.refused import Refused
-
-Grey = NDArray[np.float32]
 
 
 def vectors(images: list[Grey]) -> NDArray[np.float32]:
