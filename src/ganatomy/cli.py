@@ -39,6 +39,9 @@ def phantom(
 
     if kind != "mammogram":
         raise Refused(f"There is no phantom {kind!r}; there is mammogram.")
+    _above_zero(patients=patients, workers=workers)
+    if seed < 0:
+        raise Refused(f"--seed {seed}: give a number of zero or more.")
     if dry_run:
         return progress.say(
             f"{4 * patients} DICOM files of {patients} patients and truth.csv would be written to {out}."
@@ -69,6 +72,7 @@ def prepare(
     from ganatomy.modalities import table
     from ganatomy.modalities.facts import Facts
 
+    _above_zero(workers=workers)
     given = {"shape": wanted} if (wanted := _shape(shape)) else {}
     table_of_facts = Facts(facts, _pairs(column, "--column"), _pairs(fact, "--fact"))
     kind = table.named(modality)(facts=table_of_facts, voi=voi, **given)
@@ -128,6 +132,13 @@ def train(
     from ganatomy.training.train import train as run
     from ganatomy.training.watch import Intervals
 
+    times = {
+        "tick_kimg": tick_kimg,
+        "grid_kimg": grid_kimg,
+        "snapshot_kimg": snapshot_kimg,
+        "checkpoint_kimg": checkpoint_kimg,
+    }
+    _above_zero(threads=threads, **times)
     if threads:
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
@@ -138,10 +149,7 @@ def train(
         return progress.say(f"\na run folder would be made or continued in {out}")
     if store is None:
         raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
-    intervals = Intervals(
-        tick_kimg=tick_kimg, grid_kimg=grid_kimg, snapshot_kimg=snapshot_kimg, checkpoint_kimg=checkpoint_kimg
-    )
-    done = run(chosen, store, out, seed, device, intervals, precision)
+    done = run(chosen, store, out, seed, device, Intervals(**times), precision)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.snapshots())} snapshots")
 
 
@@ -163,6 +171,7 @@ def select(
     from ganatomy import selection
     from ganatomy.training.run import open_run
 
+    _above_zero(n=n)
     opened = open_run(run)
     if dry_run:
         return progress.say(
@@ -197,6 +206,7 @@ def sample(
     from ganatomy import exporting, sampling
     from ganatomy.checkpoint import find_snapshot, open_snapshot
 
+    _above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
     snapshot = open_snapshot(find_snapshot(run))
     drawn = sampling.sample(snapshot, n, seed, _pairs(condition, "--condition"), truncation, batch_size, device)
     if dry_run:
@@ -220,6 +230,7 @@ def evaluate(
     """
     from ganatomy.evaluation.evaluate import evaluate as run
 
+    _above_zero(n=n)
     if dry_run:
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
     content = run(images, store, out, n)
@@ -246,6 +257,7 @@ def export(
     """
     from ganatomy import exporting
 
+    _above_zero(spacing=spacing)
     if dry_run:
         rows, _ = exporting.read_samples(samples)
         return progress.say(f"{len(rows)} images would be written to {out} as {to}.")
@@ -263,6 +275,13 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(n) for n in text.replace("x", ",").split(","))
     except ValueError:
         raise Refused(f"--shape {text}: give whole numbers with commas, such as 160,128.") from None
+
+
+def _above_zero(**given: float | None) -> None:
+    """Refuse numbers that must be above zero; None means that none was given."""
+    for name, value in given.items():
+        if value is not None and not value > 0:
+            raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
 
 
 def _pairs(given: tuple[str, ...], flag: str) -> dict[str, str]:

@@ -43,11 +43,11 @@ def write_samples(
     """
     if to not in FORMATS:
         raise Refused(f"--to {to}: there are {', '.join(FORMATS)}.")
+    date = _date(date)
     if out.exists() and any(out.iterdir()) and not (out / UNFINISHED).exists():
         raise Refused(f"{out} is not empty; give a new folder.")
     write_text(out / UNFINISHED, "This folder is being written; the same command finishes it.\n")
     kind = modalities.named(modality)()
-    date = date or datetime.now(UTC).strftime("%Y%m%d")
     studies: Counter[tuple[str, ...]] = Counter()
     rows = []
     with progress.bar(f"writing {to}", n) as bar:
@@ -117,6 +117,14 @@ def _read(folder: Path, row: dict[str, Any]) -> Sample:
 
 def _name(record: dict[str, Any]) -> str:
     return f"{record['seed']:04d}-{record['index']:06d}"
+
+
+def _date(text: str | None) -> str:
+    """A DICOM date (PS3.5 table 6.2-1); None = today."""
+    try:
+        return (datetime.strptime(text, "%Y%m%d") if text else datetime.now(UTC)).strftime("%Y%m%d")
+    except ValueError:
+        raise Refused(f"--date {text}: give eight digits, YYYYMMDD, such as 20260131.") from None
 
 
 def _picture(shown: Image, record: dict[str, Any], out: Path) -> str:

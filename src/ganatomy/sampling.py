@@ -10,6 +10,7 @@ from torch import Tensor
 from ganatomy import randomness
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
+from ganatomy.device import device as named_device
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
 from ganatomy.refused import Refused
@@ -46,7 +47,7 @@ def sample(
     """
     if n < 1 or batch_size < 1 or (truncation is not None and truncation <= 0):
         raise Refused(f"n={n}, batch_size={batch_size}, truncation={truncation}: all must be above zero.")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = named_device(device)
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
     wanted = _facts(snapshot, wishes, range(first, first + n))
     return _drawn(snapshot, wanted, first, seed, truncation, batch_size, place)

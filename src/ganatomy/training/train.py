@@ -10,6 +10,7 @@ from ganatomy import progress
 from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_fit
 from ganatomy.data.store import Store, open_store
+from ganatomy.device import device as named_device
 from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
 from ganatomy.refused import Diverged, Interrupted, Refused
@@ -59,7 +60,7 @@ def train(
     recipe = named(recipe) if isinstance(recipe, str) else recipe
     store = store if isinstance(store, Store) else open_store(Path(store))
     check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = named_device(device)
     run = make_or_continue(Path(out), recipe, store, seed)
     state = State(recipe, seed, place)
     if (found := run.load_newest()) is not None:
