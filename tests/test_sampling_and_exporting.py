@@ -124,6 +124,13 @@ def test_impossible_wishes_are_refused(snapshot, tmp_path, make, words):
         make(snapshot, tmp_path)
 
 
+def test_dicom_without_a_spacing_is_refused_and_leaves_nothing(snapshot, tmp_path):
+    unknown = ((image.but(spacing=None), record) for image, record in sample(snapshot, 2))
+    with pytest.raises(Refused, match="DICOM needs the pixel spacing"):
+        write_samples(unknown, 2, "mammogram", tmp_path / "out", "dicom")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_snapshot_is_refused(run, tmp_path):
     import shutil
 

@@ -50,19 +50,25 @@ def write_samples(
     kind = modalities.named(modality)()
     studies: Counter[tuple[str, ...]] = Counter()
     rows = []
-    with progress.bar(f"writing {to}", n) as bar:
-        for image, record in samples:
-            if image.spacing is None and spacing is not None:
-                image = image.but(spacing=(spacing,) * image.pixels.ndim)
-            shown = kind.denormalise(image)
-            if to == "dicom":
-                key = tuple(image.facts.values())
-                studies[key] += 1
-                file = _dicom(shown, record, studies[key], date, out)
-            else:
-                file = _picture(shown, record, out) if to == "png" else _array(image, record, out)
-            rows.append({"file": file, "modality": modality, "spacing": image.spacing, "record": record})
-            bar.advance()
+    try:
+        with progress.bar(f"writing {to}", n) as bar:
+            for image, record in samples:
+                if image.spacing is None and spacing is not None:
+                    image = image.but(spacing=(spacing,) * image.pixels.ndim)
+                shown = kind.denormalise(image)
+                if to == "dicom":
+                    key = tuple(image.facts.values())
+                    studies[key] += 1
+                    file = _dicom(shown, record, studies[key], date, out)
+                else:
+                    file = _picture(shown, record, out) if to == "png" else _array(image, record, out)
+                rows.append({"file": file, "modality": modality, "spacing": image.spacing, "record": record})
+                bar.advance()
+    except Refused:
+        if not rows:  # nothing was written, so nothing is left behind
+            (out / UNFINISHED).unlink()
+            out.rmdir()
+        raise
     write_lines(out / INDEX, rows)
     (out / UNFINISHED).unlink()
     return len(rows)
