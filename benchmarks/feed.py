@@ -21,11 +21,12 @@ from ganatomy import progress
 from ganatomy.data import feed as feeding
 from ganatomy.data.feed import Feed
 from ganatomy.data.prepare import prepare
-from ganatomy.phantoms.cohort import mammograms
+from ganatomy.phantoms.cohort import cohort
 from ganatomy.recipe import changed
 from ganatomy.recipes import RECIPES
+from ganatomy.scope import Region
 from ganatomy.training import loop
-from ganatomy.training.state import LAYOUT, State
+from ganatomy.training.state import State
 
 BATCH = 4
 
@@ -48,21 +49,23 @@ def main():
     cpu, rows = torch.device("cpu"), []
     shapes = [(40, 32), (80, 64), (160, 128)] + ([] if quick else [(320, 256), (640, 512)])
     with tempfile.TemporaryDirectory() as name:
-        mammograms(Path(name) / "raw", 24)
+        cohort("mammogram", Path(name) / "raw", 24)
         store = prepare(Path(name) / "raw", "mammogram", Path(name) / "store")
         for shape in shapes:
             recipe = RECIPES["pggan-mammogram"]().resized(shape)
             recipe = changed(recipe, {"strategy.first_level": 99, "strategy.batch_sizes": [BATCH]})
 
             def feed(recipe=recipe):
-                return Feed(store, "train", recipe.conditions, 0, cpu, LAYOUT[2])
+                return Feed(store, "train", recipe.conditions, 0, cpu, torch.channels_last)
 
             kept = feed()
-            memory = seconds(lambda i, kept=kept, shape=shape: kept.batch(range(i * BATCH, (i + 1) * BATCH), shape), 20)
+            memory = seconds(
+                lambda i, kept=kept, shape=shape: kept.batch(range(i * BATCH, (i + 1) * BATCH), (Region(shape),)), 20
+            )
             limit, feeding.KEPT = feeding.KEPT, 0
             files = feed()
             disk = seconds(
-                lambda i, files=files, shape=shape: files.batch(range(i * BATCH, (i + 1) * BATCH), shape), 20
+                lambda i, files=files, shape=shape: files.batch(range(i * BATCH, (i + 1) * BATCH), (Region(shape),)), 20
             )
             feeding.KEPT = limit
             steps = loop.train(State(recipe, 0, cpu), feed(), 0, lambda state: True)

@@ -106,7 +106,7 @@ def plain_step(state, image, condition, level, seed, numbers):
 
 def our_step(state, phases, image, condition, scope, seed, numbers, precision):
     image = image.contiguous(memory_format=torch.channels_last)  # as the feed gives it
-    draw = Draw(image, condition, state.recipe.groups, scope, seed, numbers)
+    draw = Draw((image,), condition, state.recipe.groups, scope, seed, numbers)
     return tuple(float(sum(run(phase, state, draw, precision).values())) for phase in phases)
 
 

@@ -7,8 +7,10 @@ import torch
 
 from ganatomy import progress
 from ganatomy.data.prepare import prepare
+from ganatomy.modalities.chest_ct import ChestCT
+from ganatomy.modalities.facts import Facts
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.phantoms.cohort import mammograms
+from ganatomy.phantoms.cohort import cohort as phantoms
 from ganatomy.recipes import named
 from ganatomy.training.train import train
 from ganatomy.training.watch import Intervals
@@ -31,7 +33,7 @@ def cohort(tmp_path_factory):
     """Ten phantom patients, four DICOM files each, 320 x 256."""
     folder = tmp_path_factory.mktemp("raw") / "cohort"
     progress.quiet = True
-    mammograms(folder, 10, seed=0, shape=(320, 256))
+    phantoms("mammogram", folder, 10, seed=0, shape=(320, 256))
     return folder
 
 
@@ -46,6 +48,29 @@ def run(store, tmp_path_factory):
     """A complete run of the tiny `pggan-mammogram`, with several snapshots of full size."""
     progress.quiet = True
     return train(named("pggan-mammogram").tiny(), store, tmp_path_factory.mktemp("runs"), intervals=OFTEN)
+
+
+@pytest.fixture(scope="session")
+def thoraces(tmp_path_factory):
+    """Sixteen phantom thoraces as DICOM series, 32 cubed."""
+    folder = tmp_path_factory.mktemp("raw") / "thoraces"
+    progress.quiet = True
+    phantoms("chest_ct", folder, 16, seed=0, shape=(32, 32, 32), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def volumes(thoraces, tmp_path_factory):
+    """Their store, labelled with the severity of their emphysema."""
+    facts = Facts(thoraces / "truth.csv", {"emphysema": "emphysema"})
+    return prepare(thoraces, ChestCT(facts, (32, 32, 32)), tmp_path_factory.mktemp("store") / "volumes", workers=1)
+
+
+@pytest.fixture(scope="session")
+def hagan(volumes, tmp_path_factory):
+    """A complete run of the tiny `hagan`."""
+    progress.quiet = True
+    return train(named("hagan").tiny(), volumes, tmp_path_factory.mktemp("runs"), intervals=OFTEN)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from ganatomy.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "evaluate", "export")
+VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export")
 
 
 def _help(verb, capsys):
@@ -60,7 +60,8 @@ def test_the_whole_line_by_its_commands(tmp_path, capsys):
 def test_recipes_are_listed_one_a_line(capsys):
     assert main(["recipes"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "pggan-mammogram", "gan-mammogram", "wgan-mammogram",
+        "pggan-mammogram", "gan-mammogram", "wgan-mammogram", "hagan", "hagan-2022", "hagan-encoder", "hagan-no-low",
+        "hagan-no-encoder", "hagan-deterministic",
     ]  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
         ("train nothing {store}", "There is no recipe 'nothing'; there are pggan-mammogram"),
         ("train pggan-mammogram", "Give the store to train on"),
         ("train pggan-mammogram {store}", "The recipe makes 1280x1024 images and the store has"),
-        ("train pggan-mammogram {store} --shape 81,64", "can be halved"),
+        ("train pggan-mammogram {store} --shape 81,64", "must be even"),
         ("train pggan-mammogram {store} --shape eighty", "whole numbers with commas"),
         ("train pggan-mammogram {store} --tiny --set latnt=3", "did you mean latent?"),
         ("train pggan-mammogram {store} --tiny --set latent", "give NAME=VALUE"),

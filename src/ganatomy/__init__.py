@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ganatomy.checkpoint import Snapshot
     from ganatomy.data.prepare import prepare
     from ganatomy.data.store import Store
+    from ganatomy.encoding import encode
     from ganatomy.evaluation.evaluate import evaluate
     from ganatomy.exporting import export
     from ganatomy.image import Image
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "prepare": "data.prepare", "train": "training.train", "select": "selection", "sample": "sampling",
-    "evaluate": "evaluation.evaluate", "export": "exporting", "Image": "image", "Recipe": "recipe",
-    "RECIPES": "recipes", "Refused": "refused", "Run": "training.run", "Snapshot": "checkpoint", "Store": "data.store",
+    "encode": "encoding", "evaluate": "evaluation.evaluate", "export": "exporting", "Image": "image",
+    "Recipe": "recipe", "RECIPES": "recipes", "Refused": "refused", "Run": "training.run",
+    "Snapshot": "checkpoint", "Store": "data.store",
 }  # fmt: skip
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Run",
     "Snapshot",
     "Store",
+    "encode",
     "evaluate",
     "export",
     "prepare",

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ganatomy.durable import new_folder, sha256, write_json
 from ganatomy.recipe import Recipe
 from ganatomy.refused import Diverged, Refused
+from ganatomy.scope import Scope
 
 FORMAT = 1
 META = "meta.json"
@@ -94,7 +95,7 @@ class Snapshot:
         digest: SHA-256 of the weights.
         trained_on: fingerprint and counts of the store; nothing about persons.
         constants: facts of which all training images had one and the same value.
-        weights: tensors by name.
+        weights: tensors by role and name; the generator, and the encoders where there are any.
     """
 
     path: Path
@@ -106,28 +107,34 @@ class Snapshot:
     digest: str
     trained_on: dict[str, Any]
     constants: dict[str, tuple[str, ...]]
-    weights: dict[str, Tensor]
+    weights: dict[str, dict[str, Tensor]]
 
-    def generator(self, device: torch.device) -> nn.Module:
-        network = self.recipe.build_generator()
-        network.load_state_dict(self.weights)
+    def network(self, role: str, device: torch.device) -> nn.Module:
+        """A network of the snapshot, to use and not to train."""
+        network = self.recipe.networks[role].build(self.recipe.space)
+        network.load_state_dict(self.weights[role])
         return network.to(device).eval().requires_grad_(False)
+
+    @property
+    def scope(self) -> Scope:
+        """What the generator makes of a whole image: an early snapshot of a growing one a smaller level."""
+        return self.recipe.shown(self.images)
 
     @property
     def final(self) -> bool:
         """Whether it was taken at the recipe's full size."""
-        return self.recipe.at(self.images, self.seed).scope == self.recipe.final()
+        return self.scope == self.recipe.final()
 
 
-def save_snapshot(folder: Path, generator: nn.Module, recipe: Recipe, about: Mapping[str, Any]) -> None:
-    """Write a generator with its recipe; `about` holds images, seed, modality, spacing and trained_on."""
+def save_snapshot(folder: Path, networks: Mapping[str, nn.Module], recipe: Recipe, about: Mapping[str, Any]) -> None:
+    """Write networks by role with their recipe; `about` holds images, seed, modality, spacing and trained_on."""
     use = "Research on synthetic images. Not for diagnosis. Samples are synthetic and must be marked so."
     meta = {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **about}
-    save(folder, {WEIGHTS: dict(generator.state_dict())}, meta)
+    save(folder, {role: dict(network.state_dict()) for role, network in networks.items()}, meta)
 
 
-def open_snapshot(folder: Path) -> Snapshot:
-    """Read a snapshot.
+def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (WEIGHTS,)) -> Snapshot:
+    """Read a snapshot; of its networks only those with the given roles, None = all.
 
     Raises:
         Refused: not a snapshot, damaged, or written by a newer version.
@@ -135,13 +142,13 @@ def open_snapshot(folder: Path) -> Snapshot:
     if not (folder / META).exists():
         raise Refused(f"{folder} is not a snapshot; snapshots lie in RUN/snapshots/.")
     try:
-        files, meta = load(folder, (WEIGHTS,))
+        files, meta = load(folder, roles)
         spacing = meta["spacing"]
         return Snapshot(
             folder, Recipe.model_validate(meta["recipe"]), meta["images"], meta["seed"], meta["modality"],
             None if spacing is None else tuple(spacing), meta["sha256"][WEIGHTS], meta["trained_on"],
             {name: tuple(counts) for name, counts in meta["trained_on"]["facts"].items() if len(counts) == 1},
-            files[WEIGHTS],
+            files,
         )  # fmt: skip
     except (Damaged, KeyError, ValidationError) as error:
         raise Refused(f"The snapshot {folder} is damaged ({error}); take another one of the run.") from error

@@ -3,79 +3,81 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
 from ganatomy import progress
 from ganatomy.durable import FULL
 from ganatomy.refused import Ended, Refused
+from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of
 
 app = SubcommandApp()
 
 Quiet = Annotated[bool, arg(help="no progress and no messages", help_behavior_hint="")]
 DryRun = Annotated[bool, arg(help="say what would be done and do nothing", help_behavior_hint="")]
 Pairs = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")]
-Shape = Annotated[str | None, arg(metavar="H,W", help="voxels per axis instead of the recipe's or the modality's own")]
+Shape = Annotated[
+    str | None, arg(metavar="H,W | D,H,W", help="voxels per axis instead of the recipe's or the modality's own")
+]
+Compile = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
 
 
 @app.command
 def phantom(
-    kind: Positional[str], out: Path, patients: int = 16, seed: int = 0, shape: Shape = None,
+    kind: Positional[str], out: Path, patients: int = 16, seed: int = 0, shape: Shape = None, to: str = "dicom",
     workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Make a cohort of phantom patients as DICOM with a table of truth.
+    """Make a cohort of phantom patients as DICOM or NIfTI with a table of truth.
 
     Args:
-        kind: what to make: mammogram
+        kind: what to make: mammogram, chest_ct or brain_mri
         out: a new folder
-        patients: how many; each mammogram patient has four views
+        patients: how many; a mammogram patient has four views, the others one volume
         seed: the same seed gives the same files
+        to: dicom or, for volumes, nifti
         workers: processes; one a core by default
     """
-    from ganatomy.phantoms.cohort import mammograms
+    from ganatomy.phantoms.cohort import KINDS, cohort
 
-    if kind != "mammogram":
-        raise Refused(f"There is no phantom {kind!r}; there is mammogram.")
-    _above_zero(patients=patients, workers=workers)
+    above_zero(patients=patients, workers=workers)
+    if kind not in KINDS:
+        raise Refused(f"There is no phantom {kind!r}; there are {', '.join(KINDS)}.")
     if seed < 0:
         raise Refused(f"--seed {seed}: give a number of zero or more.")
     if dry_run:
-        return progress.say(
-            f"{4 * patients} DICOM files of {patients} patients and truth.csv would be written to {out}."
-        )
-    made = mammograms(out, patients, seed, _shape(shape) or (1280, 1024), workers)
+        return progress.say(f"{patients} phantom patients and truth.csv would be written to {out}.")
+    made = cohort(kind, out, patients, seed, shape_of(shape), to, workers)
     progress.say(f"{made} images of {patients} phantom patients in {out}, truth in {out / 'truth.csv'}")
 
 
 @app.command
 def prepare(
     raw: Positional[Path], modality: str, out: Path, facts: Path | None = None, column: Pairs = (), fact: Pairs = (),
-    voi: bool = True, shape: Shape = None, workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+    voi: bool | None = None, field_of_view_mm: float | None = None, shape: Shape = None,
+    workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Turn a folder of raw files into a store; give the same command again to go on after an interruption.
 
     Args:
-        raw: folder of DICOM, PNG, TIFF or JPEG files
-        modality: mammogram
+        raw: folder of DICOM, NIfTI, PNG, TIFF or JPEG files
+        modality: mammogram, chest_ct or brain_mri
         out: the store
-        facts: CSV with a column "file" and, for pictures, view_position, laterality, patient, spacing_mm, chest_wall
-        column: the table's own column for a fact, such as laterality=side; may be given several times
+        facts: CSV with a column "file" (for a series: its folder) and the facts that the files do not carry themselves
+        column: a fact and its column in the table, such as laterality=side or gold=GOLD; may be given several times
         fact: a fact that holds for every file, such as view_position=CC; may be given several times
-        voi: apply the VOI LUT or window of DICOM files
+        voi: apply the VOI LUT or window of DICOM mammograms; it is applied by default
+        field_of_view_mm: what the grid of a brain covers; 192 by default
         workers: processes; one a core by default
     """
     from ganatomy.data.prepare import prepare as run
     from ganatomy.data.prepare import preview
-    from ganatomy.modalities import table
     from ganatomy.modalities.facts import Facts
 
-    _above_zero(workers=workers)
-    given = {"shape": wanted} if (wanted := _shape(shape)) else {}
-    table_of_facts = Facts(facts, _pairs(column, "--column"), _pairs(fact, "--fact"))
-    kind = table.named(modality)(facts=table_of_facts, voi=voi, **given)
+    above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
+    table = Facts(facts, pairs_of(column, "--column"), pairs_of(fact, "--fact"))
+    kind = modality_of(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=shape_of(shape))
     if dry_run:
         return progress.say(preview(raw, kind))
     manifest = run(raw, kind, out, workers).manifest
@@ -104,7 +106,8 @@ def train(
     set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
     shape: Shape = None, tiny: bool = False, device: str | None = None, threads: int | None = None,
-    precision: str = "float32",
+    condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (), generator: Path | None = None,
+    precision: str | None = None, channels_last: bool | None = None, recompute: bool = False, compile_: Compile = False,
     tick_kimg: float = 4, grid_kimg: float = 40, snapshot_kimg: float = 100, checkpoint_kimg: float = 100,
     dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -120,7 +123,11 @@ def train(
         tiny: the recipe made small, to try it in seconds
         device: cpu or cuda; a GPU if there is one by default
         threads: of the processor
-        precision: float32 or bfloat16
+        condition: a fact of the store to condition on, with the values found there; may be given several times
+        generator: a run or snapshot whose finished generator is learnt from, for hagan-encoder
+        precision: float32 or bfloat16; what is fastest and safe on the device by default, like the next
+        channels_last: keep the channels of a voxel together in memory
+        recompute: forget activations and compute them again: less memory, more time
         tick_kimg: a line in the log every so many thousand images
         grid_kimg: a picture of samples every so many
         snapshot_kimg: a snapshot every so many
@@ -128,6 +135,7 @@ def train(
     """
     import torch
 
+    from ganatomy.training.computing import chosen as computing
     from ganatomy.training.plan import described
     from ganatomy.training.train import train as run
     from ganatomy.training.watch import Intervals
@@ -138,18 +146,19 @@ def train(
         "snapshot_kimg": snapshot_kimg,
         "checkpoint_kimg": checkpoint_kimg,
     }
-    _above_zero(threads=threads, **times)
+    above_zero(threads=threads, **times)
     if threads:
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
         store, recipe = Path(recipe), None  # with --recipe FILE the only word is the store
-    chosen = _recipe(recipe, recipe_file, set_, shape, tiny)
+    chosen = conditioned(recipe_of(recipe, recipe_file, set_, shape, tiny), condition, store)
     if dry_run:
         progress.say(described(chosen))
         return progress.say(f"\na run folder would be made or continued in {out}")
     if store is None:
         raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
-    done = run(chosen, store, out, seed, device, Intervals(**times), precision)
+    how = computing(len(chosen.shape), device, precision, channels_last, recompute, compile_)
+    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.snapshots())} snapshots")
 
 
@@ -171,7 +180,7 @@ def select(
     from ganatomy import selection
     from ganatomy.training.run import open_run
 
-    _above_zero(n=n)
+    above_zero(n=n)
     opened = open_run(run)
     if dry_run:
         return progress.say(
@@ -185,8 +194,9 @@ def select(
 @app.command
 def sample(
     run: Positional[Path], out: Path, n: int = 16, seed: int = 0, condition: Pairs = (),
-    truncation: float | None = None, to: str = "png", spacing: float | None = None, date: str | None = None,
-    batch_size: int = 8, device: str | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+    truncation: float | None = None, to: str | None = None, spacing: float | None = None, date: str | None = None,
+    batch_size: int = 8, planes: int | None = None, device: str | None = None, dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Draw images from a snapshot or from the selected snapshot of a run.
 
@@ -197,22 +207,53 @@ def sample(
         seed: image i of a seed is always the same
         condition: a wanted fact, such as view_position=MLO; may be given several times
         truncation: draw latent numbers within this bound only
-        to: png (16 bit), npy or dicom
+        to: png (16 bit), nifti, npy or dicom; png for mammograms and nifti for volumes by default
         spacing: millimetres, where the training images had none
         date: YYYYMMDD of the DICOM study; today by default
         batch_size: images a pass on a GPU
+        planes: make a volume so many planes at a time, in bounded memory; in one pass by default
         device: cpu or cuda
     """
     from ganatomy import exporting, sampling
     from ganatomy.checkpoint import find_snapshot, open_snapshot
 
-    _above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
+    above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
     snapshot = open_snapshot(find_snapshot(run))
-    drawn = sampling.sample(snapshot, n, seed, _pairs(condition, "--condition"), truncation, batch_size, device)
+    drawn = sampling.sample(snapshot, n, seed, pairs_of(condition, "--condition"), truncation, batch_size, device,
+                           planes=planes)  # fmt: skip
     if dry_run:
-        return progress.say(f"{n} images of {snapshot.path} as {to} would be written to {out}.")
+        return progress.say(f"{n} images of {snapshot.path} as {to or 'usual'} would be written to {out}.")
     made = exporting.write_samples(drawn, n, snapshot.modality, out, to, date, spacing)
     progress.say(f"{made} synthetic images of {snapshot.path} in {out}")
+
+
+@app.command
+def encode(
+    run: Positional[Path], store: Positional[Path], out: Path = Path("features.parquet"), split: str | None = None,
+    n: int | None = None, to: str | None = None, device: str | None = None, dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Turn images of a store into features: a table with one row a case, and a picture of the reconstructions.
+
+    Args:
+        run: a run or a snapshot with encoders: hagan-2022, or hagan-encoder after hagan
+        store: made by prepare
+        out: a file that ends in .parquet or .csv
+        split: train, validation or test; all by default
+        n: at most so many cases
+        to: nifti, to write the reconstructions as well
+        device: cpu or cuda
+    """
+    from ganatomy.checkpoint import find_snapshot, open_snapshot
+    from ganatomy.data.store import open_store
+    from ganatomy.encoding import encode as run_
+
+    above_zero(n=n)
+    snapshot, opened = open_snapshot(find_snapshot(run), roles=None), open_store(store)
+    if dry_run:
+        return progress.say(f"Features of {opened.path} by {snapshot.path} would be written to {out}.")
+    rows = run_(snapshot, opened, out, split, n, device, to)
+    progress.say(f"{rows} cases in {out}, originals beside reconstructions in {out.with_suffix('.png')}")
 
 
 @app.command
@@ -230,7 +271,7 @@ def evaluate(
     """
     from ganatomy.evaluation.evaluate import evaluate as run
 
-    _above_zero(n=n)
+    above_zero(n=n)
     if dry_run:
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
     content = run(images, store, out, n)
@@ -251,60 +292,17 @@ def export(
     Args:
         samples: a folder made by sample
         out: a new folder
-        to: dicom, png or npy
+        to: dicom, png, nifti or npy
         spacing: millimetres, where the training images had none
         date: YYYYMMDD of the DICOM study; today by default
     """
     from ganatomy import exporting
 
-    _above_zero(spacing=spacing)
+    above_zero(spacing=spacing)
     if dry_run:
         rows, _ = exporting.read_samples(samples)
         return progress.say(f"{len(rows)} images would be written to {out} as {to}.")
     progress.say(f"{exporting.export(samples, out, to, date, spacing)} images in {out}")
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# From words to values.
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(n) for n in text.replace("x", ",").split(","))
-    except ValueError:
-        raise Refused(f"--shape {text}: give whole numbers with commas, such as 160,128.") from None
-
-
-def _above_zero(**given: float | None) -> None:
-    """Refuse numbers that must be above zero; None means that none was given."""
-    for name, value in given.items():
-        if value is not None and not value > 0:
-            raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
-
-
-def _pairs(given: tuple[str, ...], flag: str) -> dict[str, str]:
-    wrong = [pair for pair in given if "=" not in pair]
-    if wrong:
-        raise Refused(f"{flag} {wrong[0]}: give NAME=VALUE.")
-    return dict(pair.split("=", 1) for pair in given)
-
-
-def _recipe(name: str | None, file: Path | None, changes: tuple[str, ...], shape: str | None, tiny: bool) -> Any:
-    """Base or file, then size, then tiny, then single changes: the later wins."""
-    from ganatomy.recipe import changed, from_file
-    from ganatomy.recipes import RECIPES, named
-
-    if (name is None) == (file is None):
-        raise Refused("Name a recipe (see: ganatomy recipes) or give --recipe FILE, one of the two.")
-    chosen = from_file(file, {key: make() for key, make in RECIPES.items()}) if file else named(str(name))
-    if size := _shape(shape):
-        chosen = chosen.resized(size)
-    if tiny:
-        chosen = chosen.tiny()
-    values = {path: yaml.safe_load(value) for path, value in _pairs(changes, "--set").items()}
-    return changed(chosen, values) if values else chosen
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,7 +1,5 @@
-"""Samples to files: 16-bit PNG, NPY, DICOM. Each says that it is synthetic and how it was made."""
+"""Samples to a folder of files with their index, and back."""
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,23 +8,21 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from ganatomy import progress
-from ganatomy.dicom import write, write_mammogram
-from ganatomy.durable import new_file, read_lines, write_lines, write_text
-from ganatomy.image import Image
+from ganatomy import nifti, progress
+from ganatomy.durable import read_lines, write_lines, write_text
+from ganatomy.image import Image, Unusable
 from ganatomy.modalities import table as modalities
-from ganatomy.pictures import save_png, sixteen_bit
 from ganatomy.refused import Refused
+from ganatomy.writing import writer
 
 INDEX = "samples.jsonl"
 UNFINISHED = "unfinished.txt"
-FORMATS = ("png", "npy", "dicom")
 
 Sample = tuple[Image, dict[str, Any]]
 
 
 def write_samples(
-    samples: Iterable[Sample], n: int, modality: str, out: Path, to: str, date: str | None = None,
+    samples: Iterable[Sample], n: int, modality: str, out: Path, to: str | None = None, date: str | None = None,
     spacing: float | None = None,
 ) -> int:  # fmt: skip
     """Write samples and ``samples.jsonl``, which comes last; returns how many. An interrupted folder is finished.
@@ -34,35 +30,34 @@ def write_samples(
     Args:
         samples: images in [-1, 1], canonically oriented, with their records.
         n: how many there are, for the progress bar.
-        to: ``png`` (16 bit, as displayed), ``npy`` (float32 in [-1, 1], canonical) or ``dicom``.
+        to: ``png`` (16 bit, as displayed), ``npy`` (float32 in [-1, 1], canonical), ``nifti`` or ``dicom``; None = what
+            is usual for the modality.
         date: YYYYMMDD written into DICOM; None = today.
         spacing: millimetres, for models whose training images had none.
 
     Raises:
         Refused: an unknown format, or `out` holds something else.
     """
-    if to not in FORMATS:
-        raise Refused(f"--to {to}: there are {', '.join(FORMATS)}.")
+    kind = modalities.named(modality)()
+    to = to or kind.formats[0]
+    if to not in kind.formats:
+        raise Refused(f"--to {to}: for {modality} there are {', '.join(kind.formats)}.")
     date = _date(date)
     if out.exists() and any(out.iterdir()) and not (out / UNFINISHED).exists():
         raise Refused(f"{out} is not empty; give a new folder.")
     write_text(out / UNFINISHED, "This folder is being written; the same command finishes it.\n")
-    kind = modalities.named(modality)()
-    studies: Counter[tuple[str, ...]] = Counter()
-    rows = []
+    write_one = writer(to, modality, out, date)
+    rows: list[dict[str, Any]] = []
     try:
         with progress.bar(f"writing {to}", n) as bar:
             for image, record in samples:
                 if image.spacing is None and spacing is not None:
                     image = image.but(spacing=(spacing,) * image.pixels.ndim)
-                shown = kind.denormalise(image)
-                if to == "dicom":
-                    key = tuple(image.facts.values())
-                    studies[key] += 1
-                    file = _dicom(shown, record, studies[key], date, out)
-                else:
-                    file = _picture(shown, record, out) if to == "png" else _array(image, record, out)
-                rows.append({"file": file, "modality": modality, "spacing": image.spacing, "record": record})
+                file = write_one(image, kind.denormalise(image), record)
+                facts = dict(image.facts)
+                rows.append(
+                    {"file": file, "modality": modality, "spacing": image.spacing, "facts": facts, "record": record}
+                )
                 bar.advance()
     except Refused:
         if not rows:  # nothing was written, so nothing is left behind
@@ -80,9 +75,9 @@ def export(
     """Write a folder of samples in another format; returns how many.
 
     Args:
-        samples: made by `sample` as PNG or NPY.
+        samples: made by `sample` as PNG, NPY or NIfTI.
         out: a new folder, or one that an interrupted export left: it is finished.
-        to: ``dicom``, ``png`` or ``npy``.
+        to: ``dicom``, ``png``, ``nifti`` or ``npy``.
 
     Raises:
         Refused: no samples, or something that the format needs is not known.
@@ -92,7 +87,7 @@ def export(
 
 
 def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
-    """The rows of a folder of PNG or NPY samples, and the images in [-1, 1], canonically oriented, one at a time.
+    """The rows of a folder of PNG, NPY or NIfTI samples, and the images in [-1, 1], canonically oriented, one by one.
 
     Raises:
         Refused: no samples there, or a format that samples are not read back from.
@@ -100,29 +95,28 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
     if not (folder / INDEX).exists():
         raise Refused(f"{folder} holds no {INDEX}; make samples with: ganatomy sample RUN --n 64 --out {folder}")
     rows = read_lines(folder / INDEX)
-    if any(not row["file"].endswith((".png", ".npy")) for row in rows):
-        raise Refused(f"{folder} holds DICOM; give the folder of PNG or NPY samples that it was made from.")
+    if any(not row["file"].endswith((".png", ".npy", ".nii.gz")) for row in rows):
+        raise Refused(f"{folder} holds DICOM; give the folder of PNG, NPY or NIfTI samples that it was made from.")
     return rows, (_read(folder, row) for row in rows)
 
 
 def _read(folder: Path, row: dict[str, Any]) -> Sample:
     record = row["record"]
     kind = modalities.named(row["modality"])()
-    facts = {name: record[name] for name in kind.conditions if name in record}
+    facts = row.get("facts") or {name: record[name] for name in kind.conditions if name in record}
     spacing = None if row["spacing"] is None else tuple(row["spacing"])
     file = folder / row["file"]
     try:
         if file.suffix == ".npy":
             return Image(np.load(file, allow_pickle=False), spacing, facts), record
+        if nifti.is_nifti(file):
+            voxels, spacing, _ = nifti.read(file)
+            return kind.canonical(Image(voxels, spacing, facts)), record
         with Pillow.open(file) as picture:
             pixels = np.asarray(picture).astype(np.float32) / np.float32(65535)
         return kind.canonical(Image(pixels, spacing, facts)), record
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Unusable) as error:
         raise Refused(f"{file} cannot be read ({error}); draw the samples again.") from error
-
-
-def _name(record: dict[str, Any]) -> str:
-    return f"{record['seed']:04d}-{record['index']:06d}"
 
 
 def _date(text: str | None) -> str:
@@ -131,35 +125,3 @@ def _date(text: str | None) -> str:
         return (datetime.strptime(text, "%Y%m%d") if text else datetime.now(UTC)).strftime("%Y%m%d")
     except ValueError:
         raise Refused(f"--date {text}: give eight digits, YYYYMMDD, such as 20260131.") from None
-
-
-def _picture(shown: Image, record: dict[str, Any], out: Path) -> str:
-    name = f"{_name(record)}.png"
-    text = {"Comment": write.COMMENT, "Provenance": json.dumps(record)}
-    save_png(sixteen_bit(shown.pixels), out / name, text)
-    return name
-
-
-def _array(image: Image, record: dict[str, Any], out: Path) -> str:
-    name = f"{_name(record)}.npy"
-    with new_file(out / name) as temporary, temporary.open("wb") as file:
-        np.save(file, image.pixels.astype(np.float32))
-    return name
-
-
-def _dicom(shown: Image, record: dict[str, Any], study: int, date: str, out: Path) -> str:
-    """A mammogram of the study with this number: the k-th image of each view and laterality makes study k."""
-    missing = [name for name in ("view_position", "laterality") if name not in shown.facts]
-    if missing:
-        raise Refused(
-            f"DICOM needs {' and '.join(missing)} and the samples do not say; draw them with"
-            f" --condition {missing[0]}=..., or write PNG."
-        )
-    if shown.spacing is None:
-        raise Refused("DICOM needs the pixel spacing and the training images had none; write PNG, or give --spacing.")
-    subject = write.Subject(study, "SYNTHETIC", f"{record['snapshot_sha256']} {record['seed']}", date)
-    view, laterality = shown.facts["view_position"], shown.facts["laterality"]
-    ds = write_mammogram.instance(shown.pixels, shown.spacing, view, laterality, subject, record)
-    name = f"{subject.identifier}/{laterality}{view}.dcm"
-    write.save(ds, out / name)
-    return name

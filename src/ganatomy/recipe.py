@@ -8,10 +8,13 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
+from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator, HighEncoder
+from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
-from ganatomy.objectives.adversarial import Objective
+from ganatomy.objectives.adversarial import Adversarial
+from ganatomy.objectives.hierarchical import HierarchicalReconstruction
 from ganatomy.objectives.phase import Phase, Players
-from ganatomy.pyramid import Shape, pyramid
+from ganatomy.pyramid import Shape
 from ganatomy.refused import Refused
 from ganatomy.schedules import Constant, Schedule
 from ganatomy.scope import Scope
@@ -19,7 +22,13 @@ from ganatomy.space import Space
 from ganatomy.strategies import Moment, Strategy
 from ganatomy.value import Value
 
-NetworkConfig = Annotated[ProgressiveGenerator | ProgressiveDiscriminator, Field(discriminator="kind")]
+NetworkConfig = Annotated[
+    ProgressiveGenerator | ProgressiveDiscriminator | HierarchicalGenerator | HierarchicalDiscriminator | HighEncoder
+    | GroundEncoder,
+    Field(discriminator="kind"),
+]  # fmt: skip
+Objective = Annotated[Adversarial | HierarchicalReconstruction, Field(discriminator="kind")]
+TINY_STEPS = 60
 
 
 class Adam(Value):
@@ -39,8 +48,10 @@ class Recipe(Value):
         latent: width of the latent code z.
         conditions: the facts that images are conditioned on, with their accepted values, in the order of the
             condition vector.
-        networks: a configuration for each role.
-        ema_half_life_kimg: half-life of the generator's moving average, in thousands of images.
+        networks: a configuration for each role. A role without an optimiser does not learn: its weights are given.
+        order: of the training images. ``shuffled`` anew in every epoch; ``stored`` = the same batches in the same order
+            for ever (HA-GAN's authors' code), what is left over by whole batches never seen.
+        ema_half_life_kimg: half-life of the generator's moving average, in thousands of images; 0 = no average.
         total_kimg: when training ends, in thousands of real images shown to the discriminator.
     """
 
@@ -54,14 +65,34 @@ class Recipe(Value):
     objectives: tuple[Objective, ...]
     strategy: Strategy
     optimizers: dict[str, Adam]
-    ema_half_life_kimg: float = Field(10, gt=0)
+    order: Literal["shuffled", "stored"] = "shuffled"
+    ema_half_life_kimg: float = Field(10, ge=0)
     total_kimg: float = Field(15_000, gt=0)
 
     @model_validator(mode="after")
     def _every_network_learns(self) -> "Recipe":
-        if set(self.networks) != set(self.optimizers):
-            raise ValueError(f"networks {sorted(self.networks)} and optimizers {sorted(self.optimizers)} must match")
+        if unknown := set(self.optimizers) - set(self.networks):
+            raise ValueError(f"there are optimizers for {sorted(unknown)} and networks {sorted(self.networks)}")
+        learners = {role for phase in self.phases() for role in phase.trains}
+        if learners != set(self.optimizers):
+            raise ValueError(f"the objectives train {sorted(learners)}, optimizers are for {sorted(self.optimizers)}")
         return self
+
+    @model_validator(mode="after")
+    def _the_shape_can_be_made(self) -> "Recipe":
+        if objection := self.strategy.objection(self.shape):
+            raise ValueError(objection)
+        return self
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Roles whose weights come from a snapshot."""
+        return tuple(role for role in self.networks if role not in self.optimizers)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Roles that a snapshot keeps: all but those that only judge."""
+        return tuple(role for role in self.networks if role != "discriminator")
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -89,6 +120,10 @@ class Recipe(Value):
     def at(self, images_seen: int, seed: int) -> Moment:
         return self.strategy.at(images_seen, self.shape, seed)
 
+    def shown(self, images_seen: int) -> Scope:
+        """What the generator makes when it is asked for whole images."""
+        return self.strategy.shown(images_seen, self.shape)
+
     def final(self) -> Scope:
         return self.strategy.final(self.shape)
 
@@ -99,34 +134,51 @@ class Recipe(Value):
         """The same recipe for images of another size.
 
         Raises:
-            Refused: the size has another number of axes, or has no smaller level to grow from.
+            Refused: the size has another number of axes, or the strategy cannot make it.
         """
-        if len(shape) != len(self.shape) or len(pyramid(shape)) < 2:
-            raise Refused(
-                f"--shape {','.join(map(str, shape))} does not fit {self.name}: give {len(self.shape)} numbers that can"
-                f" be halved at least once and stay at 4 or more, for example {','.join(map(str, self._half()))}."
-            )
+        flag = f"--shape {','.join(map(str, shape))}"
+        if len(shape) != len(self.shape):
+            raise Refused(f"{flag} does not fit {self.name}: it makes images of {len(self.shape)} axes.")
+        if objection := self.strategy.objection(shape):
+            raise Refused(f"{flag} does not fit {self.name}: {objection}.")
         return self.model_copy(update={"shape": shape})
-
-    def _half(self) -> Shape:
-        return pyramid(self.shape)[-2]
 
     def tiny(self) -> "Recipe":
         """The same recipe, small enough to train on a laptop's processor in seconds."""
-        sizes = pyramid(self.shape)
-        small = {"width": 64, "widest": 16}
+        strategy, shape = self.strategy.tiny(self.shape)
         return self.model_copy(
             update={
-                "shape": sizes[min(2, len(sizes) - 1)],
+                "shape": shape,
                 "latent": 16,
-                "networks": {role: config.model_copy(update=small) for role, config in self.networks.items()},
-                "strategy": self.strategy.model_copy(
-                    update={"fade_kimg": 0.064, "stable_kimg": 0.064, "batch_sizes": (8,)}
-                ),
-                "ema_half_life_kimg": 0.064,
-                "total_kimg": 0.48,
+                "networks": {role: config.tiny() for role, config in self.networks.items()},
+                "strategy": strategy,
+                "ema_half_life_kimg": min(0.064, self.ema_half_life_kimg),
+                "total_kimg": TINY_STEPS * strategy.at(0, shape, 0).batch_size / 1000,
             }
         )
+
+    def after(self, generator: "Recipe") -> "Recipe":
+        """This recipe for a generator that another recipe has trained: its networks of one kind get the same widths.
+
+        Raises:
+            Refused: this recipe trains its own generator, or the other one makes another kind of image.
+        """
+        theirs = generator.networks["generator"]
+        mine = self.networks["generator"]
+        if "generator" not in self.given:
+            raise Refused(f"{self.name} trains its own generator; leave --generator out.")
+        if mine.kind != theirs.kind:
+            raise Refused(f"{self.name} needs a {mine.kind}; {generator.name} has a {theirs.kind}.")
+        low = "low" if getattr(theirs, "low", False) else None
+        widths = {"features": theirs.features, "groups": theirs.groups}  # type: ignore[union-attr]
+        networks = {role: config.model_copy(update=widths) for role, config in self.networks.items()}
+        strategy = self.strategy if low else self.strategy.model_copy(update={"low": None})
+        return self.model_copy(
+            update={
+                "shape": generator.shape, "channels": generator.channels, "latent": generator.latent,
+                "conditions": generator.conditions, "networks": {**networks, "generator": theirs}, "strategy": strategy,
+            }
+        )  # fmt: skip
 
     def continues(self, other: "Recipe") -> bool:
         """Whether a run of `other` may be taken further by this recipe: all is equal but the end."""

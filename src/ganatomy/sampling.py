@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ganatomy import randomness
@@ -25,6 +27,7 @@ def sample(
     batch_size: int = 8,
     device: str | None = None,
     first: int = 0,
+    planes: int | None = None,
 ) -> Iterator[tuple[Image, dict[str, Any]]]:
     """Draw images one after another, each with the record of how it was made. Wishes are checked at once.
 
@@ -38,6 +41,7 @@ def sample(
         batch_size: images a pass on a GPU. On a processor every pass has one image, so that rounding cannot depend
             on the batch.
         device: where to compute; None = a GPU if there is one.
+        planes: make a volume this many planes at a time: the same to rounding, in bounded memory. None = in one pass.
 
     Returns:
         One by one, the image in [-1, 1], canonically oriented, and a record: snapshot hash, seed, index, condition.
@@ -47,19 +51,21 @@ def sample(
     """
     if n < 1 or batch_size < 1 or (truncation is not None and truncation <= 0):
         raise Refused(f"n={n}, batch_size={batch_size}, truncation={truncation}: all must be above zero.")
+    if planes is not None and (planes < 4 or not hasattr(snapshot.recipe.networks["generator"], "halo")):
+        raise Refused(f"--planes {planes}: give 4 or more, for a model of volumes by sub-volumes such as hagan.")
     place = named_device(device)
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
     wanted = _facts(snapshot, wishes, range(first, first + n))
-    return _drawn(snapshot, wanted, first, seed, truncation, batch_size, place)
+    return _drawn(snapshot, wanted, first, seed, truncation, batch_size, place, planes)
 
 
 def _drawn(
     snapshot: Snapshot, wanted: list[dict[str, str]], first: int, seed: int, truncation: float | None,
-    batch_size: int, place: torch.device,
+    batch_size: int, place: torch.device, planes: int | None,
 ) -> Iterator[tuple[Image, dict[str, Any]]]:  # fmt: skip
     n = len(wanted)
-    generator = snapshot.generator(place)
-    scope = snapshot.recipe.at(snapshot.images, snapshot.seed).scope
+    generator: Any = snapshot.network("generator", place)
+    scope = snapshot.scope
     size = batch_size if place.type == "cuda" else 1
     for start in range(0, n, size):
         numbers = range(first + start, first + min(start + size, n))
@@ -67,12 +73,25 @@ def _drawn(
         facts = wanted[start : start + size]
         vectors = torch.stack([torch.from_numpy(conditions.vector(snapshot.recipe.conditions, f)) for f in facts])
         with torch.inference_mode():
-            (pixels, *_) = generator(z, vectors.to(place), scope)
-        for number, fact, one in zip(numbers, facts, pixels[:, 0].float().cpu().numpy(), strict=True):
-            yield Image(one.clip(-1, 1), _spacing(snapshot, one.shape), fact), {
+            if planes is None:
+                made = generator(z, vectors.to(place), scope)[0][:, 0].float().cpu().numpy()
+            else:
+                made = _by_planes(generator.slabs(z, vectors.to(place), planes), (len(z), *scope.reads[0].shape))
+        for number, fact, one in zip(numbers, facts, made, strict=True):
+            yield Image(np.clip(one, -1, 1, out=one), _spacing(snapshot, one.shape), fact), {
                 "generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "kimg": snapshot.images / 1000,
                 "seed": seed, "index": number, "truncation": truncation, **fact,
             }  # fmt: skip
+
+
+def _by_planes(pieces: Iterator[Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Pieces (batch, 1, planes, *rest) one after another: (batch, *shape)."""
+    whole, start = np.empty(shape, dtype=np.float32), 0
+    for piece in pieces:
+        stop = start + piece.shape[2]
+        whole[:, start:stop] = piece[:, 0].cpu().numpy()
+        start = stop
+    return whole
 
 
 def latents(snapshot: Snapshot, seed: int, numbers: range, truncation: float | None) -> Tensor:

@@ -26,7 +26,11 @@ class Space:
 
 
 class Verdict(NamedTuple):
-    """A discriminator's answer: scores (batch,), no sigmoid; labels (batch, conditions), logits, width zero without."""
+    """A discriminator's answer, without sigmoid or softmax.
+
+    `scores` is (batch,), or (batch, scores) when several branches judge; `labels` (batch, conditions), width zero
+    without conditions.
+    """
 
     scores: Tensor
     labels: Tensor

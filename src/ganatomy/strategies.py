@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ganatomy import hierarchy
 from ganatomy.pyramid import Shape, pyramid
-from ganatomy.scope import Level, Scope
+from ganatomy.randomness import key
+from ganatomy.scope import Level, Scope, SubVolume, Whole
 from ganatomy.value import Value
 
 
@@ -51,9 +53,25 @@ class ProgressiveGrowing(Value):
         batch_size = self.batch_sizes[min(level, len(self.batch_sizes) - 1)]
         return Moment(Level(level, alpha, sizes[level]), batch_size, era=2 * rank - (alpha < 1))
 
+    def shown(self, images_seen: int, shape: Shape) -> Scope:
+        """What the generator can make of the whole image at that count: the level that it is training."""
+        return self.at(images_seen, shape, 0).scope
+
     def final(self, shape: Shape) -> Scope:
-        """What sampling uses: the last level, alone."""
+        """What sampling uses in the end: the last level, alone."""
         return Level(len(pyramid(shape)) - 1, 1.0, shape)
+
+    def objection(self, shape: Shape) -> str | None:
+        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        if len(pyramid(shape)) > 1:
+            return None
+        return "every axis must be even and stay at 4 or more when halved, for example 160,128"
+
+    def tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
+        """A short timetable and a small shape, to try it in seconds."""
+        sizes = pyramid(shape)
+        short = self.model_copy(update={"fade_kimg": 0.064, "stable_kimg": 0.064, "batch_sizes": (8,)})
+        return short, sizes[min(2, len(sizes) - 1)]
 
     def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
         """Each era with the kimg at which it begins."""
@@ -64,4 +82,52 @@ class ProgressiveGrowing(Value):
             kimg += self.fade_kimg if era % 2 else self.stable_kimg
 
 
-Strategy = ProgressiveGrowing
+class HierarchicalAmortisation(Value):
+    """Each step sees one sub-volume at full resolution and the whole volume at a quarter of it (Sun 2022).
+
+    The sub-volume is one for all images of a step. With `selector` ``cycle`` the sub-volumes of a partition follow one
+    another instead of being drawn (the paper's ablation "deterministic r"; what it cycles through is our reading).
+    `aligned` draws starts that are multiples of 4, so that the sub-volume cut from the features is the one cut from the
+    reals; the authors' code draws any plane, and three of four draws are off by one to three planes. `low` and `whole`
+    are those of `SubVolume`.
+    """
+
+    kind: Literal["hierarchical-amortisation"] = "hierarchical-amortisation"
+    selector: Literal["random", "cycle"] = "random"
+    aligned: bool = True
+    low: Literal["mean", "nearest"] | None = "mean"
+    whole: bool = False
+    batch_size: int = Field(4, ge=1)
+
+    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
+        """The step at a count of images seen; the start is a function of it and the seed."""
+        depth = hierarchy.sub_volume_depth(shape[0])
+        if self.selector == "cycle":
+            start = depth * (images_seen // self.batch_size % (shape[0] // depth))
+        else:
+            step = hierarchy.LOW if self.aligned else 1
+            start = step * (key(seed, "sub-volume", images_seen) % ((shape[0] - depth) // step + 1))
+        return Moment(SubVolume(shape, start, depth, self.low, self.whole), self.batch_size)
+
+    def shown(self, images_seen: int, shape: Shape) -> Scope:
+        """The whole volume, at any time."""
+        return self.final(shape)
+
+    def final(self, shape: Shape) -> Scope:
+        return Whole(shape)
+
+    def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
+        """One era from the beginning to the end."""
+        yield 0.0, self.at(0, shape, 0)
+
+    def objection(self, shape: Shape) -> str | None:
+        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        if hierarchy.fits(shape):
+            return None
+        return f"every axis must be a multiple of {hierarchy.MULTIPLE}, for example 64,64,64"
+
+    def tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
+        return self, (2 * hierarchy.MULTIPLE,) * len(shape)
+
+
+Strategy = Annotated[ProgressiveGrowing | HierarchicalAmortisation, Field(discriminator="kind")]

@@ -11,7 +11,7 @@ from ganatomy.evaluation.metrics.nearest import nearest, vectors
 from ganatomy.evaluation.sets import matching, reals
 from ganatomy.exporting import write_samples
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.phantoms.cohort import mammograms
+from ganatomy.phantoms.cohort import cohort
 from ganatomy.refused import Refused
 from ganatomy.sampling import sample
 from ganatomy.selection import select
@@ -72,7 +72,7 @@ def test_selection_and_report_use_different_patients(store):
 
 
 def test_too_few_patients_are_refused(tmp_path):
-    mammograms(tmp_path / "raw", 2, shape=(80, 64))
+    cohort("mammogram", tmp_path / "raw", 2, shape=(80, 64))
     store = prepare(tmp_path / "raw", Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)
     with pytest.raises(Refused, match="three patients"):
         reals(store, "test", (20, 16))

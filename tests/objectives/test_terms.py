@@ -30,7 +30,7 @@ class Plane(nn.Module):
 def _judged(real_scores, fake_scores, slope=0.5, real_labels=None, fake_labels=None, groups=(2,)):
     n = len(real_scores)
     condition = torch.eye(2)[torch.arange(n) % 2] if groups else torch.zeros(n, 0)
-    draw = Draw(torch.rand(n, 1, 10, 8), condition, groups, Level(0, 1.0, (10, 8)), 0, range(n))
+    draw = Draw((torch.rand(n, 1, 10, 8),), condition, groups, Level(0, 1.0, (10, 8)), 0, range(n))
     none = torch.zeros(n, sum(groups))
     real = Verdict(torch.tensor(real_scores), none if real_labels is None else real_labels)
     fake = Verdict(torch.tensor(fake_scores), none if fake_labels is None else fake_labels)

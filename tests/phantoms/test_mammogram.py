@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganatomy.phantoms.breast import patient
-from ganatomy.phantoms.cohort import mammograms
+from ganatomy.phantoms.cohort import cohort
 from ganatomy.phantoms.fields import power_law
 from ganatomy.phantoms.mammogram import mammogram
 from ganatomy.refused import Refused
@@ -84,7 +84,7 @@ def test_both_views_show_the_same_anatomy():
 
 def test_the_same_seed_gives_the_same_files_for_any_number_of_workers(tmp_path):
     for workers in (1, 2):
-        assert mammograms(tmp_path / str(workers), 2, seed=4, shape=(80, 64), workers=workers) == 8
+        assert cohort("mammogram", tmp_path / str(workers), 2, seed=4, shape=(80, 64), workers=workers) == 8
     one = sorted((tmp_path / "1").rglob("*.*"))
     assert len(one) == 9
     for file in one:
@@ -101,4 +101,4 @@ def test_the_table_of_truth_names_every_file(cohort):
 @pytest.mark.parametrize(("change", "words"), [({"patients": 0}, "--patients"), ({"shape": (64, 64)}, "5 to 4")])
 def test_impossible_cohorts_are_refused(tmp_path, change, words):
     with pytest.raises(Refused, match=words):
-        mammograms(**({"out": tmp_path, "patients": 1, "shape": (80, 64)} | change))
+        cohort(**({"kind": "mammogram", "out": tmp_path, "patients": 1, "shape": (80, 64)} | change))

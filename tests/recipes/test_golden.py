@@ -20,16 +20,28 @@ STEPS = 20
 class Ramps:
     """Images that depend on their number alone."""
 
-    def batch(self, numbers, shape):
-        y, x = (torch.linspace(-1, 1, n) for n in shape)
-        images = torch.stack([torch.sin(0.37 * n + 2 * y[:, None]) * torch.cos(0.11 * n + 3 * x) for n in numbers])
-        return images[:, None], torch.eye(2)[torch.tensor(list(numbers)) % 2]
+    def __init__(self, width):
+        self.width = width
+
+    def batch(self, numbers, regions):
+        images = tuple(self.region(numbers, region) for region in regions)
+        return images, torch.eye(2)[torch.tensor(list(numbers)) % 2][:, : self.width]
+
+    def region(self, numbers, region):
+        *rest, y, x = (torch.linspace(-1, 1, n) for n in region.shape)
+        flat = torch.stack([torch.sin(0.37 * n + 2 * y[:, None]) * torch.cos(0.11 * n + 3 * x) for n in numbers])
+        images = flat if not rest else flat[:, None] * torch.cos(2 * rest[0])[:, None, None]
+        planes = slice(region.start, None if region.depth is None else region.start + region.depth)
+        return images[:, None, planes]
 
 
 def losses(name):
     torch.set_num_threads(2)
-    state = State(named(name).tiny(), 0, torch.device("cpu"))
-    steps = loop.train(state, Ramps(), 0, lambda state: state.steps < STEPS)
+    recipe = named(name).tiny()
+    torch.manual_seed(0)
+    weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.given}
+    state = State(recipe, 0, torch.device("cpu"), weights)
+    steps = loop.train(state, Ramps(sum(recipe.groups)), 0, lambda state: state.steps < STEPS)
     return [{key: round(value.item(), 6) for key, value in terms.items()} for terms in steps]
 
 

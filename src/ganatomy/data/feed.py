@@ -12,6 +12,7 @@ from ganatomy.data import conditions as facts
 from ganatomy.data.store import Store, decode
 from ganatomy.pyramid import Shape, written
 from ganatomy.refused import Refused
+from ganatomy.scope import Images, Region
 
 KEPT = 2**30  # bytes of small levels that stay in memory, so that a step at 10 x 8 need not open a hundred chunks
 
@@ -26,6 +27,8 @@ class Feed:
         seed: decides the order.
         device: where batches go.
         layout: memory format of the batches.
+        whole_batches_of: None = the cases are shuffled anew in every epoch; a number = they come in the stored order
+            for ever, and those left over by whole batches of that size never.
 
     Raises:
         Refused: the split is empty, or a case lacks a condition.
@@ -39,6 +42,7 @@ class Feed:
         seed: int,
         device: torch.device,
         layout: torch.memory_format = torch.contiguous_format,
+        whole_batches_of: int | None = None,
     ) -> None:
         cases = store.split(split)
         if not cases:
@@ -47,31 +51,49 @@ class Feed:
         self._rows = [case["row"] for case in cases]
         self._vectors = torch.from_numpy(np.stack([facts.vector(conditions, case["facts"]) for case in cases]))
         self._kept: dict[Shape, NDArray[np.uint16] | None] = {}
+        if whole_batches_of is not None and len(cases) < whole_batches_of:
+            raise Refused(
+                f"{len(cases)} {split} cases do not fill a batch of {whole_batches_of}; give a smaller batch."
+            )
+        self._fixed = None if whole_batches_of is None else len(cases) - len(cases) % whole_batches_of
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def batch(self, numbers: range, shape: Shape) -> tuple[Tensor, Tensor]:
-        """Images number n of the run (batch, 1, *stored level) in [-1, 1] and their conditions (batch, conditions).
+    def batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[Images, Tensor]:
+        """The regions of images number n of the run, each (batch, 1, *space) in [-1, 1], and (batch, conditions).
 
-        Image number n is the same whatever the batch size: epoch n // cases visits the cases in an order of its own.
+        Image number n is the same whatever the batch size: epoch n // cases visits the cases in an order of its own. A
+        region has the size of the smallest stored level that holds it.
         """
-        n = len(self._rows)
-        places = [int(randomness.permutation(self._seed, "order", i // n, n)[i % n]) for i in numbers]
-        level = self._store.level_for(shape)
-        pixels = decode(self._read(places, level))[:, None]
-        images = torch.from_numpy(pixels).to(self._device, memory_format=self._layout)
+        places = [self._place(n) for n in numbers]
+        images = tuple(self._region(places, region) for region in regions)
         return images, self._vectors[places].to(self._device)
 
-    def _read(self, places: list[int], level: Shape) -> NDArray[np.uint16]:
+    def _place(self, number: int) -> int:
+        if self._fixed is not None:
+            return number % self._fixed
+        n = len(self._rows)
+        return int(randomness.permutation(self._seed, "order", number // n, n)[number % n])
+
+    def _region(self, places: list[int], region: Region) -> Tensor:
+        level = self._store.level_for(region.shape)
+        times = level[0] // region.shape[0]
+        planes = slice(None)
+        if region.depth is not None:
+            planes = slice(times * region.start, times * (region.start + region.depth))
+        pixels = decode(self._read(places, level, planes))[:, None]
+        return torch.from_numpy(pixels).to(self._device, memory_format=self._layout)
+
+    def _read(self, places: list[int], level: Shape, planes: slice) -> NDArray[np.uint16]:
         if level not in self._kept:
             held = sum(kept.nbytes for kept in self._kept.values() if kept is not None)
             fits = held + 2 * len(self._rows) * int(np.prod(level)) <= KEPT
             self._kept[level] = np.asarray(self._store.array(level).oindex[np.asarray(self._rows)]) if fits else None
         kept = self._kept[level]
         if kept is not None:
-            return kept[places]
-        return self._store.read([self._rows[place] for place in places], level)
+            return kept[places, planes]
+        return self._store.read([self._rows[place] for place in places], level, planes)
 
 
 def check_fit(store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]) -> None:

@@ -77,9 +77,8 @@ def prepare(raw: Path | str, modality: Modality | str, out: Path | str, workers:
 def _plan(candidates: list[Candidate], modality: Modality) -> dict[str, Any]:
     listing = hashlib.sha256()
     for candidate in candidates:
-        listing.update(
-            f"{candidate.name}\0{candidate.path.stat().st_size}\0{sorted(candidate.facts.items())}\n".encode()
-        )
+        size = sum(path.stat().st_size for path in candidate.paths)
+        listing.update(f"{candidate.name}\0{size}\0{sorted(candidate.facts.items())}\n".encode())
     return {
         "format": storing.FORMAT,
         "modality": modality.name,
@@ -250,7 +249,10 @@ def _manifest(
         modality=modality.name,
         shape=shape,
         levels=storing.stored_levels(shape),
-        conditions={name: tuple(values) for name, values in modality.conditions.items()},
+        conditions={
+            name: tuple(values) or tuple(sorted({case["facts"][name] for case in cases}))
+            for name, values in modality.conditions.items()
+        },
         options=plan["options"],
         files=plan["files"],
         cases=len(cases),

@@ -25,6 +25,7 @@ from ganatomy.refused import Refused
 from ganatomy.value import Value
 
 FORMAT = 1
+SMALL_VOLUME = 2**15  # voxels; larger volumes are stored in pieces of some planes
 STEPS = 65535  # of the stored uint16 between -1 and 1
 
 
@@ -72,9 +73,9 @@ class Store:
         """The smallest stored level that is not smaller than `shape`."""
         return next(level for level in self.manifest.levels if level[0] >= shape[0])
 
-    def read(self, rows: list[int], shape: Shape) -> NDArray[np.uint16]:
-        """Stored values of some rows at a stored level: (rows, *shape), uint16."""
-        return np.stack([np.asarray(self.array(shape)[row]) for row in rows])
+    def read(self, rows: list[int], shape: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
+        """Stored values of some rows at a stored level, of all or some planes of the first axis: (rows, *shape)."""
+        return np.stack([np.asarray(self.array(shape)[row, planes]) for row in rows])
 
 
 def stored_levels(shape: Shape) -> tuple[Shape, ...]:
@@ -97,13 +98,21 @@ def decode(values: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
-    """An empty array for one level. A shard holds `shard` images and has one writer; a chunk is about a megabyte."""
-    per_chunk = max(1, min(shard, 2**19 // int(np.prod(level))))
+    """An empty array for one level. A shard holds `shard` images and has one writer.
+
+    A chunk is about a megabyte: several small images, or some planes of a large volume, at most the sixteenth part that
+    lets a sub-volume be read without its neighbours.
+    """
+    voxels = int(np.prod(level))
+    per_chunk = max(1, min(shard, 2**19 // voxels))
     while shard % per_chunk:
         per_chunk -= 1
+    planes = level[0]
+    if len(level) == 3 and voxels > SMALL_VOLUME:
+        planes = next(n for n in range(max(1, level[0] // 16), 0, -1) if level[0] % n == 0)
     zarr.create_array(
         store / "arrays" / written(level), shape=(rows, *level), dtype="uint16", fill_value=0, overwrite=True,
-        chunks=(per_chunk, *level), shards=(shard, *level),
+        chunks=(per_chunk, planes, *level[1:]), shards=(shard, *level),
         compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
     )  # fmt: skip
 

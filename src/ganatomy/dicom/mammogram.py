@@ -61,17 +61,7 @@ def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
     pixels = _scaled(shown, limits, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
     pixels = _oriented(pixels, dataset, view, laterality)
     facts = {"view_position": view, "laterality": laterality}
-    return Image(np.ascontiguousarray(pixels), _spacing(dataset), facts), _patient(dataset, path)
-
-
-def _patient(dataset: Dataset, path: Path) -> str:
-    """Patient ID with its issuer, else the study, else the folder."""
-    given = str(dataset.get("PatientID", "") or "").strip()
-    return (
-        f"{dataset.get('IssuerOfPatientID', '')}/{given}"
-        if given
-        else str(dataset.get("StudyInstanceUID", path.parent))
-    )
+    return Image(np.ascontiguousarray(pixels), _spacing(dataset), facts), read.patient(dataset, path)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -37,6 +37,28 @@ def instance(path: Path) -> Dataset:
         raise Unusable("not readable as DICOM", _first_line(error)) from error
 
 
+def header(path: Path, names: tuple[str, ...]) -> Dataset:
+    """Some attributes of a file, without reading its pixels.
+
+    Raises:
+        Unusable: not readable as DICOM.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        raise Unusable("not readable as DICOM", _first_line(error)) from error
+
+
+def patient(dataset: Dataset, path: Path) -> str:
+    """Who an instance is of: Patient ID with its issuer, else the study, else the folder. Never stored as it is."""
+    given = str(dataset.get("PatientID", "") or "").strip()
+    if given:
+        return f"{dataset.get('IssuerOfPatientID', '')}/{given}"
+    return str(dataset.get("StudyInstanceUID", "") or path.parent)
+
+
 def stored_pixels(dataset: Dataset) -> NDArray[np.integer]:
     """The stored values of a single-frame monochrome instance: (rows, columns).
 

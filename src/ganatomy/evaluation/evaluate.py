@@ -14,7 +14,7 @@ from ganatomy.data.store import Store, open_store
 from ganatomy.durable import new_folder, read_lines, write_json
 from ganatomy.evaluation import figures, report
 from ganatomy.evaluation.measured import yardstick
-from ganatomy.evaluation.metrics.nearest import averaged, nearest, vectors
+from ganatomy.evaluation.metrics.nearest import ROWS, averaged, nearest, vectors
 from ganatomy.evaluation.metrics.swd import descriptors
 from ganatomy.evaluation.sets import Reals, reals, wishes
 from ganatomy.exporting import Sample, read_samples
@@ -27,6 +27,7 @@ from ganatomy.sampling import sample
 MOST = 512  # images a side unless --n says otherwise: they are held in memory
 FEWEST = 4  # images a side below which a distance says nothing
 SHOWN = 24  # images in a grid
+MOST_NEIGHBOURS = 4096  # training images looked through for copies
 
 
 def evaluate(
@@ -60,7 +61,7 @@ def evaluate(
             kept.append(one)
             bar.advance()
     distance = measure.distance([descriptors((image.pixels for image, _ in kept), measure.protocol, "fakes")])
-    train = reals(store, "train", held_out.shape, n=4096)
+    train = reals(store, "train", held_out.shape, n=MOST_NEIGHBOURS)
     content: dict[str, Any] = {
         "format": 1,
         "images": about,
@@ -73,11 +74,12 @@ def evaluate(
     }  # fmt: skip
     kind = modalities.named(store.manifest.modality)()
     first = itertools.islice(zip(held_out, held_out.facts(), strict=True), SHOWN)
-    shown_reals = [kind.denormalise(Image(pixels, None, facts)) for pixels, facts in first]
+    spacing = held_out.spacing()
+    shown_reals = [kind.denormalise(Image(pixels, spacing, facts)) for pixels, facts in first]
     with new_folder(out) as folder:
         log = read_lines(images / "log.jsonl") if (images / "log.jsonl").exists() else []
         shown = [(kind.denormalise(image), record) for image, record in kept]
-        pictures = figures.draw(folder, shown, shown_reals, train, content, log, SHOWN)
+        pictures = figures.draw(folder, kind, shown, shown_reals, train, content, log, SHOWN)
         write_json(folder / "report.json", content)
         report.write(folder / "report.html", content, pictures)
     return content
@@ -103,7 +105,7 @@ def _sides(images: Path, store: Store, n: int | None, seed: int) -> tuple[Any, I
         about = {k: record[k] for k in ("generator", "snapshot_sha256", "kimg", "truncation", "seed")}
     else:
         snapshot = open_snapshot(find_snapshot(images))
-        shape = tuple(snapshot.recipe.at(snapshot.images, snapshot.seed).scope.reads)
+        shape = snapshot.scope.reads[0].shape
         held_out = reals(store, "test", shape, n or MOST)
         fakes = sample(snapshot, len(held_out), seed, wishes(snapshot, held_out))
         about = {"generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "seed": seed,
@@ -134,7 +136,8 @@ def _nearest(fakes: list[Sample], test: Reals, train: Reals) -> dict[str, Any]:
     _, test_best = nearest(small[1], small[2])
     real_pairs, real_best = nearest(small[1], small[0])
     return {
-        "measure": f"correlation of images averaged to at most 80 rows, {len(train)} training images",
+        "measure": f"correlation of images averaged to at most {ROWS[len(train.shape)]} rows,"
+                   f" {len(train)} training images",
         "fake_to_train": [round(float(v), 4) for v in fake_best],
         "fake_to_train_index": fake_pairs.tolist(),
         "test_to_train": [round(float(v), 4) for v in test_best],

@@ -11,63 +11,69 @@ from matplotlib.figure import Figure
 from ganatomy.evaluation.sets import Reals
 from ganatomy.exporting import Sample
 from ganatomy.image import Image
-from ganatomy.modalities.hanging import VIEWS, hang
+from ganatomy.modalities.modality import Modality
 from ganatomy.pictures import Grey, grid, save_png
 
 Pictures = dict[str, tuple[str, str]]  # file name -> (title, caption)
+COLUMNS = {2: 6, 3: 2}  # of a grid; pairs stand side by side
+SHOWN_PROGRESS = ("level", "alpha", "batch_size")
 SYNTHETIC_NOTE = "Synthetic images; not for diagnosis."
 
 
 def draw(
-    folder: Path, fakes: list[Sample], reals: list[Image], train: Reals, content: dict[str, Any],
+    folder: Path, kind: Modality, fakes: list[Sample], reals: list[Image], train: Reals, content: dict[str, Any],
     log: list[dict[str, Any]], most: int,
 ) -> Pictures:  # fmt: skip
-    """Draw every picture that there is something for; images are in [0, 1] as displayed."""
+    """Draw every picture that there is something for; images are in their own values, as displayed."""
     pictures: Pictures = {}
+    columns = COLUMNS[len(train.shape)]
+    most = most if len(train.shape) == 2 else most // 2
 
     def keep(name: str, title: str, caption: str, pixels: Any) -> None:
-        save_png(pixels, folder / name)
-        pictures[name] = (title, caption)
+        save_png(pixels, folder / f"{name}.png")
+        pictures[f"{name}.png"] = (title, caption)
 
-    for view in ("CC", "MLO"):
-        chosen = [image.pixels for image, _ in fakes if image.facts.get("view_position") == view][:most]
-        if chosen:
-            title = f"Synthetic {view}, random"
-            keep(f"random_{view}.png", title, f"Not picked: the first {len(chosen)}. {SYNTHETIC_NOTE}", grid(chosen, 6))
-    pairs = list(zip(reals, (image for image, _ in fakes), strict=False))[: most // 2]
-    both = [image.pixels for pair in pairs for image in pair]
-    keep("real_beside_synthetic.png", "Real beside synthetic", "Left of each pair: a test image; right: a sample of the"
-         " same view and laterality.", grid(both, 6))  # fmt: skip
-    _neighbours(keep, fakes, reals, train, content["nearest"], most // 2)
-    if (views := _four_views(fakes)) is not None:
-        keep("hanging.png", "The standard hanging", "RCC | LCC over RMLO | LMLO, chest walls back to back. The four"
-             " views were drawn apart: they are not one woman's.", hang(views))  # fmt: skip
+    images = [image for image, _ in fakes]
+    for facts, chosen in _alike(images):
+        title = f"Synthetic {facts}, random".replace("  ", " ").replace(" ,", ",")
+        flat = [kind.flat(image) for image in chosen[:most]]
+        name = "random" + "".join(f"_{value}" for value in facts.split())
+        keep(name, title, f"Not picked: the first {len(flat)}. {SYNTHETIC_NOTE}", grid(flat, columns))
+    both = [kind.flat(image) for pair in zip(reals[: most // 2], images, strict=False) for image in pair]
+    keep("real_beside_synthetic", "Real beside synthetic", "Left of each pair: a test image; right: a sample with the"
+         " same facts.", grid(both, columns))  # fmt: skip
+    _neighbours(keep, kind, images, reals, train, content["nearest"], most // 2)
+    for plate in kind.plates(images):
+        keep(*plate)
     _curves(folder, pictures, content, log)
     return pictures
 
 
+def _alike(images: list[Image]) -> list[tuple[str, list[Image]]]:
+    """Images by the value of their first fact, such as the view position; all together when they have none."""
+    found: dict[str, list[Image]] = {}
+    for image in images:
+        found.setdefault(next(iter(image.facts.values()), ""), []).append(image)
+    return sorted(found.items())
+
+
 def _neighbours(
-    keep: Callable[..., None], fakes: list[Sample], reals: list[Image], train: Reals, found: dict[str, Any], most: int
-) -> None:
+    keep: Callable[..., None], kind: Modality, fakes: list[Image], reals: list[Image], train: Reals,
+    found: dict[str, Any], most: int,
+) -> None:  # fmt: skip
+    columns = COLUMNS[len(train.shape)]
     pairs: list[Grey] = []
     for i in np.argsort(found["fake_to_train"])[::-1][:most]:
-        fake = fakes[i][0]
-        near = (train[found["fake_to_train_index"][i]] + 1) / np.float32(2)
-        pairs += [fake.pixels, near[:, ::-1] if fake.facts.get("laterality") == "R" else near]
-    keep("synthetic_nearest_training.png", "Each synthetic beside its nearest training image", "The pairs of highest"
-         " correlation first, hung like the synthetic one: look here for copies.", grid(pairs, 6))  # fmt: skip
+        fake = fakes[i]
+        near = kind.denormalise(fake.but(pixels=train[found["fake_to_train_index"][i]]))  # shown like the synthetic one
+        pairs += [kind.flat(fake), kind.flat(near)]
+    keep("synthetic_nearest_training", "Each synthetic beside its nearest training image", "The pairs of highest"
+         " correlation first, shown alike: look here for copies.", grid(pairs, columns))  # fmt: skip
     pairs = []
     for i in range(min(most, len(reals))):
-        pairs += [reals[i].pixels, fakes[found["test_to_fake_index"][i]][0].pixels]
-    keep("real_nearest_synthetic.png", "Each real beside its nearest synthetic", "Left of each pair: a test image. What"
-         " has no good partner is not covered by the model.", grid(pairs, 6))  # fmt: skip
-
-
-def _four_views(fakes: list[Sample]) -> dict[tuple[str, str], Grey] | None:
-    views: dict[tuple[str, str], Grey] = {}
-    for image, _ in fakes:
-        views.setdefault((image.facts.get("laterality", ""), image.facts.get("view_position", "")), image.pixels)
-    return {key: views[key] for key in VIEWS} if all(key in views for key in VIEWS) else None
+        pairs += [kind.flat(reals[i]), kind.flat(fakes[found["test_to_fake_index"][i]])]
+    keep("real_nearest_synthetic", "Each real beside its nearest synthetic", "Left of each pair: a test image. What"
+         " has no good partner is not covered by the model.", grid(pairs, columns))  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -95,7 +101,7 @@ def _curves(folder: Path, pictures: Pictures, content: dict[str, Any], log: list
             _save(_training(log), folder / "training.png")
             pictures["training.png"] = (
                 "Training",
-                "Terms of the losses of discriminator and generator; the level and its share.",
+                "Terms of the losses of discriminator and generator; and what a step saw.",
             )
 
 
@@ -119,8 +125,9 @@ def _training(log: list[dict[str, Any]]) -> Figure:
     kimg = [row["images"] / 1000 for row in log]
     for name in (key for key in log[-1] if "/" in key and not key.startswith("progress/")):
         (top if name.startswith("discriminator") else middle).plot(kimg, [row.get(name) for row in log], label=name)
-    bottom.step(kimg, [row["progress/level"] for row in log], where="post", label="level")
-    bottom.plot(kimg, [row["progress/alpha"] for row in log], label="alpha")
+    for name in SHOWN_PROGRESS:
+        if f"progress/{name}" in log[-1]:
+            bottom.step(kimg, [row.get(f"progress/{name}") for row in log], where="post", label=name)
     for axes in (top, middle, bottom):
         axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     bottom.set_xlabel("kimg")

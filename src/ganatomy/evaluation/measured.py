@@ -31,7 +31,7 @@ class Yardstick:
 
     @property
     def words(self) -> str:
-        return self.protocol.words(len(self.reals))
+        return self.protocol.words(len(self.reals), len(self.reals.shape))
 
     def distance(self, fakes: list[Descriptors]) -> Distance:
         """Of one or more sets of fakes, each as large as the reals."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store, decode
 from ganatomy.modalities import table as modalities
-from ganatomy.pictures import Grey
 from ganatomy.pyramid import Shape
 from ganatomy.refused import Refused
 
@@ -30,13 +30,20 @@ class Reals:
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __getitem__(self, i: int) -> Grey:
+    def __getitem__(self, i: int) -> NDArray[np.float32]:
         """Image i in [-1, 1], canonically oriented."""
         return decode(self.store.read([self.cases[i]["row"]], self.shape)[0])
 
-    def __iter__(self) -> Iterator[Grey]:
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """The images one at a time."""
         return (self[i] for i in range(len(self)))
+
+    def spacing(self) -> tuple[float, ...] | None:
+        """Millimetres of these images, the median of the store; coarser levels have larger voxels."""
+        full = self.store.manifest
+        if full.spacing is None:
+            return None
+        return tuple(s * n / m for s, n, m in zip(full.spacing, full.shape, self.shape, strict=True))
 
     def facts(self) -> list[dict[str, str]]:
         return [case["facts"] for case in self.cases]

@@ -1,7 +1,6 @@
 """Full-field digital mammograms: reading, the 1280 x 1024 grid of Korkinof 2018, and back."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,11 @@ from ganatomy.dicom import mammogram as mg
 from ganatomy.dicom.read import is_dicom
 from ganatomy.image import Image, Unusable
 from ganatomy.modalities.facts import Facts
-from ganatomy.modalities.modality import Candidate
+from ganatomy.modalities.folder import files
+from ganatomy.modalities.hanging import VIEWS, hang
+from ganatomy.modalities.modality import Candidate, Plate
 from ganatomy.modalities.pictures import SUFFIXES, grey
+from ganatomy.pictures import Grey
 from ganatomy.pyramid import Shape, pyramid
 from ganatomy.refused import Refused
 
@@ -41,6 +43,7 @@ class Mammogram:
     shape: Shape = SHAPE
 
     name = "mammogram"
+    formats = ("png", "npy", "dicom")
     conditions: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"view_position": ("CC", "MLO"), "laterality": ("L", "R")}
     )
@@ -63,21 +66,10 @@ class Mammogram:
         Raises:
             Refused: the folder is missing or has no file.
         """
-        if not raw.is_dir():
-            raise Refused(f"{raw} is not a folder; give the folder that holds the DICOM or picture files.")
         table = self.facts.by_file(raw)
-        found = []
-        for folder, folders, files in os.walk(raw):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(files):
-                if name.startswith(".") or name.endswith(".csv"):
-                    continue
-                path = Path(folder) / name
-                below = path.relative_to(raw).as_posix()
-                found.append(Candidate(path, below, {**self.facts.constants, **table.get(below, {})}))
-        if not found:
-            raise Refused(f"{raw} holds no file; give the folder that holds the DICOM or picture files.")
-        return found
+        return [
+            Candidate((path,), below, {**self.facts.constants, **table.get(below, {})}) for path, below in files(raw)
+        ]
 
     # ------------------------------------------------------------------------------------------------------------------
     # In.
@@ -159,6 +151,28 @@ class Mammogram:
         """[0, 1] as hung -> [-1, 1], chest wall left; the inverse of `denormalise` for synthetic images."""
         pixels = image.pixels[:, ::-1] if image.facts["laterality"] == "R" else image.pixels
         return image.but(pixels=np.ascontiguousarray(pixels) * 2 - 1)
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Pictures.
+
+    def flat(self, image: Image) -> Grey:
+        return image.pixels
+
+    def plates(self, images: Sequence[Image]) -> list[Plate]:
+        """The standard hanging, if all four views are there."""
+        views = _views(images)
+        words = (
+            "RCC | LCC over RMLO | LMLO, chest walls back to back. The four views were drawn apart: they are not one"
+        )
+        return [] if views is None else [Plate("hanging", "The standard hanging", f"{words} woman's.", hang(views))]
+
+
+def _views(images: Sequence[Image]) -> dict[tuple[str, str], Grey] | None:
+    """The first image of each of the four views; None if one is missing."""
+    found: dict[tuple[str, str], Grey] = {}
+    for image in images:
+        found.setdefault((image.facts.get("laterality", ""), image.facts.get("view_position", "")), image.pixels)
+    return {key: found[key] for key in VIEWS} if all(key in found for key in VIEWS) else None
 
 
 def resized(pixels: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:

@@ -1,27 +1,45 @@
 """What a modality is; the table of modalities is in `modalities.table`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ganatomy.image import Image
+from ganatomy.pictures import Grey
 from ganatomy.pyramid import Shape
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A source that may hold a case: one file, and the facts that a table gives for it.
+    """A source that may hold a case: one file or the slices of a series, and the facts that a table gives for it.
 
     Args:
-        path: the file.
-        name: its path below the raw folder.
-        facts: from a table of facts beside the files; empty for DICOM, which carries its own.
+        paths: the files.
+        name: path below the raw folder, of the file or of the series' folder.
+        facts: from a table of facts beside the files.
     """
 
-    path: Path
+    paths: tuple[Path, ...]
     name: str
     facts: Mapping[str, str]
+
+    @property
+    def path(self) -> Path:
+        """The file, or the first of them."""
+        return self.paths[0]
+
+
+class Plate(NamedTuple):
+    """A picture of a report: file name without suffix, title, caption, 8-bit pixels, grey or RGB."""
+
+    name: str
+    title: str
+    caption: str
+    pixels: NDArray[np.uint8]
 
 
 @runtime_checkable
@@ -38,12 +56,17 @@ class Modality(Protocol):
 
     @property
     def conditions(self) -> Mapping[str, tuple[str, ...]]:
-        """Facts that a model can be conditioned on, with their values."""
+        """Facts that a model can be conditioned on, with their values; no values = those that are found."""
         ...
 
     @property
     def free(self) -> Mapping[str, tuple[str, ...]]:
         """Of these, what a canonical image does not show, so that any sample may have it."""
+        ...
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The files that samples can be written to; the first is the usual one."""
         ...
 
     @property
@@ -56,7 +79,7 @@ class Modality(Protocol):
         ...
 
     def read(self, candidate: Candidate) -> tuple[Image, str]:
-        """The image, [0, 1] and canonically oriented, and who it is of; raises `Unusable`."""
+        """The image in its own values (grey [0, 1], HU), canonically oriented, and who it is of; raises `Unusable`."""
         ...
 
     def normalise(self, image: Image) -> Image:
@@ -64,9 +87,17 @@ class Modality(Protocol):
         ...
 
     def denormalise(self, image: Image) -> Image:
-        """Back to [0, 1], undoing the grid if the image carries its geometry, oriented as displayed."""
+        """Back to the values that `read` gives, undoing the grid if the image carries its geometry, as displayed."""
         ...
 
     def canonical(self, image: Image) -> Image:
-        """[0, 1] as displayed to [-1, 1] as trained on; the inverse of `denormalise` for synthetic images."""
+        """Values as displayed to [-1, 1] as trained on; the inverse of `denormalise` for synthetic images."""
+        ...
+
+    def flat(self, image: Image) -> Grey:
+        """A picture in [0, 1] of an image in its own values."""
+        ...
+
+    def plates(self, images: Sequence[Image]) -> list[Plate]:
+        """Pictures of synthetic images that belong to this modality alone, such as the standard hanging."""
         ...

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+from ganatomy.modalities.brain_mri import BrainMRI
+from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.modalities.modality import Modality
 from ganatomy.refused import Refused
 
-MODALITIES: dict[str, Callable[..., Mammogram]] = {"mammogram": Mammogram}
+MODALITIES: dict[str, Callable[..., Modality]] = {"mammogram": Mammogram, "chest_ct": ChestCT, "brain_mri": BrainMRI}
 
 
-def named(name: str) -> Callable[..., Mammogram]:
+def named(name: str) -> Callable[..., Modality]:
     """What makes the modality of that name.
 
     Raises:

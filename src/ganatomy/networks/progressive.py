@@ -24,6 +24,7 @@ from ganatomy.space import Space, Verdict
 from ganatomy.value import Value
 
 SLOPE = 0.2  # of the leaky rectifiers
+TINY = {"width": 64, "widest": 16}
 
 
 def rectify(x: Tensor) -> Tensor:
@@ -50,6 +51,9 @@ class ProgressiveGenerator(Value):
     def build(self, space: Space) -> nn.Module:
         return Generator(self, space)
 
+    def tiny(self) -> "ProgressiveGenerator":
+        return self.model_copy(update=TINY)
+
 
 class ProgressiveDiscriminator(Value):
     """Settings of the discriminator.
@@ -67,6 +71,9 @@ class ProgressiveDiscriminator(Value):
 
     def build(self, space: Space) -> nn.Module:
         return Discriminator(self, space)
+
+    def tiny(self) -> "ProgressiveDiscriminator":
+        return self.model_copy(update=TINY)
 
 
 def features(level: int, width: int, widest: int) -> int:

@@ -8,11 +8,16 @@ instead of 27 in 3D), and the enlarged tensor is never stored. NVIDIA's progress
 `upscale2d_conv2d`). Exact only where nothing stands between the convolution and the resampling.
 """
 
+from functools import lru_cache, reduce
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Row k of UP says which of the three taps meet at offset k of the transposed kernel; DOWN likewise, halved.
 UP = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+PHASES = ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # two taps of phase 0, then of phase 1
 DOWN = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
 
 
@@ -26,10 +31,28 @@ def fold_down(weight: Tensor) -> Tensor:
     return _fold(weight, DOWN)
 
 
+def fold_phases(weight: Tensor) -> Tensor:
+    """Weight (out, in, 3, ...) of a convolution after nearest x 2 -> (2^n * out, in, 2, ...): one kernel a phase.
+
+    Output voxel 2i + p of an axis sees two inputs only: i - 1 and i for p = 0, i and i + 1 for p = 1.
+    """
+    ndim = weight.ndim - 2
+    folded = _fold(weight, PHASES).unflatten(2, (2, 2))
+    for axis in range(1, ndim):
+        folded = folded.unflatten(2 + 2 * axis, (2, 2))
+    phases, taps = range(2, 2 + 2 * ndim, 2), range(3, 3 + 2 * ndim, 2)
+    return folded.permute(*phases, 0, 1, *taps).flatten(0, ndim)
+
+
+@lru_cache
+def _matrix(rows: tuple[tuple[float, ...], ...], ndim: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(reduce(np.kron, [np.array(rows, dtype=np.float32)] * ndim).T)
+
+
 def _fold(weight: Tensor, rows: tuple[tuple[float, ...], ...]) -> Tensor:
-    matrix = torch.tensor(rows, dtype=weight.dtype, device=weight.device)
+    """All axes in one product with the Kronecker power of the rows: (out, in, 3, ...) -> (out, in, len(rows), ...)."""
+    ndim = weight.ndim - 2
+    matrix = torch.from_numpy(_matrix(rows, ndim)).to(weight)
     device = weight.device.type if weight.device.type != "meta" else "cpu"
     with torch.autocast(device, enabled=False):  # fold in full precision, then cast
-        for axis in range(2, weight.ndim):
-            weight = torch.tensordot(weight, matrix, dims=([axis], [1])).movedim(-1, axis)
-    return weight
+        return (weight.flatten(2) @ matrix).view(*weight.shape[:2], *[len(rows)] * ndim)

@@ -8,7 +8,7 @@ from pydantic import Field
 from ganatomy.objectives.judged import Judged
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
-from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes
+from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes, shared_fakes
 from ganatomy.objectives.scores import NonSaturating, Wasserstein
 from ganatomy.schedules import Constant, Schedule
 from ganatomy.scope import Images
@@ -25,19 +25,25 @@ class Adversarial(Value):
 
     `terms` are added up; each may have a part for the discriminator, one for the generator, and a constraint on the
     discriminator's weights. `discriminator_updates` is how many discriminator updates go before one of the generator.
+    With `share_fakes` the generator learns from the fakes that its discriminator has just seen instead of from new
+    ones: one pass of the generator less a step.
     """
 
     kind: Literal["adversarial"] = "adversarial"
     terms: tuple[Term, ...]
     discriminator_updates: Schedule = Constant(value=1)
+    share_fakes: bool = False
 
     def phases(self, latent: int) -> tuple[Phase, ...]:
         def discriminate(players: Players, draw: Draw) -> Terms:
-            fake = frozen_fakes(players, draw, "discriminator", latent)
+            if self.share_fakes:
+                fake = tuple(image.detach() for image in shared_fakes(players, draw, "generator", latent))
+            else:
+                fake = frozen_fakes(players, draw, "discriminator", latent)
             return self._sum(lambda term, judged: term.discriminator(judged), players, draw, fake, reals=True)
 
         def generate(players: Players, draw: Draw) -> Terms:
-            fake = fakes(players, draw, "generator", latent)
+            fake = (shared_fakes if self.share_fakes else fakes)(players, draw, "generator", latent)
             reals = any(term.generator_needs_reals for term in self.terms)
             return self._sum(lambda term, judged: term.generator(judged), players, draw, fake, reals=reals)
 
@@ -60,6 +66,3 @@ class Adversarial(Value):
     def _constrain(self, players: Players) -> None:
         for term in self.terms:
             term.constrain(players["discriminator"])
-
-
-Objective = Adversarial

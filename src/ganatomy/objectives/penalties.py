@@ -43,7 +43,7 @@ class Drift(AdversarialTerm):
 
     def discriminator(self, judged: Judged) -> Terms:
         assert judged.real is not None
-        return {"drift": self.weight * judged.real.scores.square().mean()}
+        return {"drift": self.weight * judged.real.scores.square().mean(0).sum()}
 
 
 class WeightClipping(AdversarialTerm):

@@ -27,24 +27,32 @@ class Draw:
     """One batch as a loss sees it.
 
     Args:
-        image: whole real images (batch, channel, *space) in [-1, 1], at the level that the scope reads.
+        read: the regions of real images that the scope reads, each (batch, channel, *space) in [-1, 1].
         condition: (batch, conditions), one-hot groups side by side.
         groups: the width of each group.
         scope: the part of the image that this step looks at.
         seed: of the run.
         numbers: the global number of each image, which keys every random draw.
+
+    `real` is what the scope cuts from `read`; `made` keeps fakes that two phases share.
     """
 
-    image: Tensor
+    read: Images
     condition: Tensor
     groups: tuple[int, ...]
     scope: Scope
     seed: int
     numbers: range
     real: Images = field(init=False)
+    made: dict[str, Images] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "real", self.scope.crop(self.image))
+        object.__setattr__(self, "real", self.scope.crop(*self.read))
+
+    @property
+    def image(self) -> Tensor:
+        """The first region that was read; all of the image when the scope reads all of it."""
+        return self.read[0]
 
     def noise(self, purpose: str, width: int) -> Tensor:
         """Standard normal latent codes (batch, width)."""
@@ -83,6 +91,18 @@ def fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:
     """Images of the generator for the draw's conditions, at the draw's scope."""
     images: Images = players["generator"](draw.noise(purpose, latent), draw.condition, draw.scope)
     return images
+
+
+def shared_fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:
+    """The same, made once a draw with a graph, whoever learns at the moment: one phase takes them detached."""
+    if purpose not in draw.made:
+        frozen = [p for p in players["generator"].parameters() if not p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        draw.made[purpose] = fakes(players, draw, purpose, latent)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+    return draw.made[purpose]
 
 
 def frozen_fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:

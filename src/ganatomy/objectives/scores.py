@@ -1,7 +1,8 @@
-"""Losses on scores."""
+"""Losses on scores: the mean over images; a discriminator with several scores an image has one term for each."""
 
 from typing import Literal
 
+from torch import Tensor
 from torch.nn import functional as F
 
 from ganatomy.objectives.judged import AdversarialTerm, Judged
@@ -15,10 +16,10 @@ class Wasserstein(AdversarialTerm):
 
     def discriminator(self, judged: Judged) -> Terms:
         assert judged.real is not None
-        return {"wasserstein": judged.fake.scores.mean() - judged.real.scores.mean()}
+        return {"wasserstein": _mean(judged.fake.scores) - _mean(judged.real.scores)}
 
     def generator(self, judged: Judged) -> Terms:
-        return {"wasserstein": -judged.fake.scores.mean()}
+        return {"wasserstein": -_mean(judged.fake.scores)}
 
 
 class NonSaturating(AdversarialTerm):
@@ -28,7 +29,12 @@ class NonSaturating(AdversarialTerm):
 
     def discriminator(self, judged: Judged) -> Terms:
         assert judged.real is not None
-        return {"logistic": F.softplus(judged.fake.scores).mean() + F.softplus(-judged.real.scores).mean()}
+        return {"logistic": _mean(F.softplus(judged.fake.scores)) + _mean(F.softplus(-judged.real.scores))}
 
     def generator(self, judged: Judged) -> Terms:
-        return {"logistic": F.softplus(-judged.fake.scores).mean()}
+        return {"logistic": _mean(F.softplus(-judged.fake.scores))}
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Over the batch; the sum over scores of one image: (batch,) or (batch, scores)."""
+    return values.mean(0).sum()

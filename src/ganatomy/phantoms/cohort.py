@@ -1,53 +1,92 @@
-"""A cohort of phantom patients as DICOM files with a table of truth."""
+"""A cohort of phantom patients as DICOM or NIfTI files with a table of truth."""
 
 import csv
 import io
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ganatomy import progress
-from ganatomy.dicom import write, write_mammogram
+from ganatomy import nifti, progress
+from ganatomy.dicom import write, write_mammogram, write_series
 from ganatomy.durable import write_text
+from ganatomy.hierarchy import fits
 from ganatomy.phantoms import breast
+from ganatomy.phantoms.head import brain
 from ganatomy.phantoms.mammogram import mammogram
+from ganatomy.phantoms.thorax import thorax
 from ganatomy.processes import pool
 from ganatomy.pyramid import Shape
 from ganatomy.refused import Refused
 
 DATE = "20260101"  # of every phantom study, so that the same seed gives the same files
 TRUTH = "truth.csv"
+VOLUMES = {"chest_ct": (thorax, "CT"), "brain_mri": (brain, "MR")}
+KINDS = ("mammogram", *VOLUMES)
+USUAL: dict[str, Shape] = {"mammogram": (1280, 1024), "chest_ct": (128, 128, 128), "brain_mri": (128, 128, 128)}
+
+Study = Callable[[int], list[dict[str, Any]]]  # number of a patient -> rows of truth, files written
 
 
-def mammograms(out: Path, patients: int, seed: int = 0, shape: Shape = (1280, 1024), workers: int | None = None) -> int:
-    """Write four views of each phantom patient as DICOM MG, and ``truth.csv``; returns the number of images.
+def cohort(
+    kind: str, out: Path, patients: int, seed: int = 0, shape: Shape | None = None, to: str = "dicom",
+    workers: int | None = None,
+) -> int:  # fmt: skip
+    """Write phantom patients of a kind and ``truth.csv``; returns the number of images.
 
     The same seed gives the same files, whatever the number of workers.
 
+    Args:
+        kind: ``mammogram`` (four views a patient), ``chest_ct`` or ``brain_mri`` (one volume a patient).
+        to: ``dicom`` or, for volumes, ``nifti``.
+
     Raises:
-        Refused: `out` holds files already, or the numbers make no sense.
+        Refused: an unknown kind or format, `out` holds files already, or the numbers make no sense.
     """
+    if kind not in KINDS:
+        raise Refused(f"There is no phantom {kind!r}; there are {', '.join(KINDS)}.")
     if patients < 1:
         raise Refused(f"--patients {patients}: give a number of 1 or more.")
-    if len(shape) != 2 or min(shape) < 32 or shape[0] * 4 != shape[1] * 5:
-        raise Refused(f"--shape {','.join(map(str, shape))}: mammograms are 5 to 4, at least 40,32, such as 1280,1024.")
+    shape = shape or USUAL[kind]
+    _check(kind, shape, to)
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
+    if kind == "mammogram":
+        return _written(partial(_mammograms, out, seed, shape), out, patients, workers)
+    return _written(partial(_volume, kind, out, seed, shape, to), out, patients, workers)
+
+
+def _check(kind: str, shape: Shape, to: str) -> None:
+    words = f"--shape {','.join(map(str, shape))}"
+    if kind == "mammogram":
+        if len(shape) != 2 or min(shape) < 32 or shape[0] * 4 != shape[1] * 5:
+            raise Refused(f"{words}: mammograms are 5 to 4, at least 40,32, such as 1280,1024.")
+        if to != "dicom":
+            raise Refused(f"--to {to}: phantom mammograms are written as dicom.")
+        return
+    if len(shape) != 3 or not fits(shape):
+        raise Refused(f"{words}: give three multiples of 16, such as 64,64,64.")
+    if to not in ("dicom", "nifti"):
+        raise Refused(f"--to {to}: phantom volumes are written as dicom or nifti.")
+
+
+def _written(study: Study, out: Path, patients: int, workers: int | None) -> int:
     workers = min(workers or os.cpu_count() or 1, patients)
     rows: list[dict[str, Any]] = []
-    with progress.bar("phantoms", 4 * patients) as bar:
+    with progress.bar("phantom patients", patients) as bar:
         if workers == 1:
             for number in range(patients):
-                rows += _study(out, seed, number, shape)
-                bar.advance(4)
+                rows += study(number)
+                bar.advance()
         else:
             with pool(workers) as executor:
-                for done in executor.map(_study, *zip(*((out, seed, n, shape) for n in range(patients)), strict=True)):
+                for done in executor.map(study, range(patients)):
                     rows += done
-                    bar.advance(4)
+                    bar.advance()
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]))
     table.writeheader()
@@ -56,7 +95,7 @@ def mammograms(out: Path, patients: int, seed: int = 0, shape: Shape = (1280, 10
     return len(rows)
 
 
-def _study(out: Path, seed: int, number: int, shape: Shape) -> list[dict[str, Any]]:
+def _mammograms(out: Path, seed: int, shape: Shape, number: int) -> list[dict[str, Any]]:
     """The four views of one phantom patient."""
     subject = write.Subject(number + 1, "PHANTOM", f"phantom mammogram, seed {seed}", DATE)
     rows = []
@@ -74,3 +113,20 @@ def _study(out: Path, seed: int, number: int, shape: Shape) -> list[dict[str, An
             truth = made.truth | {"lesions": json.dumps(made.truth["lesions"])}
             rows.append({"file": name, "patient": subject.identifier, **truth})
     return rows
+
+
+def _volume(kind: str, out: Path, seed: int, shape: Shape, to: str, number: int) -> list[dict[str, Any]]:
+    """The volume of one phantom patient: a NIfTI file, or a series in a folder."""
+    make, code = VOLUMES[kind]
+    made = make((seed, number), shape)
+    subject = write.Subject(number + 1, "PHANTOM", f"phantom {kind}, seed {seed}", DATE)
+    record = {"generator": f"digital {kind} phantom", "seed": seed, "patient": number}
+    name = subject.identifier
+    if to == "nifti":
+        name += ".nii.gz"
+        voxels = np.rint(made.voxels).astype(np.int16) if kind == "chest_ct" else made.voxels
+        nifti.write(out / name, voxels, made.spacing, record)
+    else:
+        for ds in write_series.instances(made.voxels, made.spacing, code, subject, record):
+            write.save(ds, out / name / f"{int(ds.InstanceNumber):04d}.dcm")
+    return [{"file": name, "patient": subject.identifier, **made.truth}]

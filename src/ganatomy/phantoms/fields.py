@@ -29,6 +29,24 @@ def power_law(rng: np.random.Generator, shape: tuple[int, ...], beta: float, low
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
+def banded(rng: np.random.Generator, shape: tuple[int, ...], cycles: float, width: float) -> Field:
+    """A Gaussian random field of zero mean and unit variance with about `cycles` waves along the longest axis.
+
+    Args:
+        width: of the band, in natural logarithms of the frequency.
+    """
+    longest = max(shape)
+    axes = [fft.fftfreq(n, 1 / longest) for n in shape[:-1]] + [fft.rfftfreq(shape[-1], 1 / longest)]
+    squared = sum(axis.reshape(-1, *[1] * (len(shape) - 1 - i)).astype(np.float32) ** 2 for i, axis in enumerate(axes))
+    away = np.log(np.maximum(squared, 1e-6)) / 2 - np.log(cycles)
+    amplitude = np.exp(-((away / width) ** 2) / 2) / np.maximum(squared, 1e-6) ** ((len(shape) - 1) / 4)
+    noise = rng.standard_normal((2, *amplitude.shape), dtype=np.float32)
+    spectrum = (noise[0] + 1j * noise[1]) * amplitude.astype(np.float32)
+    spectrum.flat[0] = 0
+    field = fft.irfftn(spectrum, s=shape)
+    return ((field - field.mean()) / field.std()).astype(np.float32)
+
+
 def resized(field: Field, shape: tuple[int, ...]) -> Field:
     """Cubic resampling of a 2D field to (rows, columns)."""
     picture = Pillow.fromarray(np.ascontiguousarray(field, dtype=np.float32))

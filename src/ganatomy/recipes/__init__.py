@@ -3,13 +3,19 @@
 from collections.abc import Callable
 
 from ganatomy.recipe import Recipe
-from ganatomy.recipes import pggan
+from ganatomy.recipes import hagan, pggan
 from ganatomy.refused import Refused
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "pggan-mammogram": pggan.mammogram,
     "gan-mammogram": pggan.gan_mammogram,
     "wgan-mammogram": pggan.wgan_mammogram,
+    "hagan": hagan.recommended,
+    "hagan-2022": hagan.published,
+    "hagan-encoder": hagan.encoder,
+    "hagan-no-low": hagan.no_low,
+    "hagan-no-encoder": hagan.no_encoder,
+    "hagan-deterministic": hagan.deterministic,
 }
 
 

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from ganatomy.objectives.phase import Draw, Phase, Terms
-from ganatomy.pyramid import Shape
 from ganatomy.refused import Diverged
-from ganatomy.scope import Scope
+from ganatomy.scope import Images, Region, Scope
 from ganatomy.training import distributed
 from ganatomy.training.state import State
 
@@ -17,8 +16,8 @@ from ganatomy.training.state import State
 class Source(Protocol):
     """Where batches come from: image number n of a run is always the same image."""
 
-    def batch(self, numbers: range, shape: Shape) -> tuple[Tensor, Tensor]:
-        """Images (batch, channel, *space) in [-1, 1] of at least `shape`, and conditions (batch, conditions)."""
+    def batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[Images, Tensor]:
+        """Each region of the images (batch, channel, *space) in [-1, 1], and conditions (batch, conditions)."""
         ...
 
 
@@ -81,5 +80,5 @@ def run(phase: Phase, state: State, draw: Draw, precision: torch.dtype = torch.f
 def _draw(state: State, source: Source, seed: int, scope: Scope, numbers: range) -> Draw:
     """This process's share of the images with these global numbers."""
     share = numbers[distributed.rank() :: distributed.world_size()]
-    image, condition = source.batch(share, scope.reads)
-    return Draw(image, condition, state.recipe.groups, scope, seed, share)
+    read, condition = source.batch(share, scope.reads)
+    return Draw(read, condition, state.recipe.groups, scope, seed, share)

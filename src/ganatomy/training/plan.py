@@ -7,6 +7,7 @@ from torch import Tensor
 from ganatomy.objectives.phase import Draw
 from ganatomy.pyramid import written
 from ganatomy.recipe import Recipe
+from ganatomy.scope import Scope
 
 BYTES = 4  # of a float32
 MOMENTS = 2  # Adam keeps two numbers a weight
@@ -40,9 +41,10 @@ def _kept_bytes(recipe: Recipe, images_seen: int) -> int:
     moment = recipe.at(images_seen, 0)
     with torch.device("meta"):
         players = recipe.build()
-        image = torch.empty(moment.batch_size, recipe.channels, *moment.scope.reads)
+        sizes = [(r.shape if r.depth is None else (r.depth, *r.shape[1:])) for r in moment.scope.reads]
+        read = tuple(torch.empty(moment.batch_size, recipe.channels, *size) for size in sizes)
         condition = torch.empty(moment.batch_size, sum(recipe.groups))
-    draw = Draw(image, condition, recipe.groups, moment.scope, 0, range(moment.batch_size))
+    draw = Draw(read, condition, recipe.groups, moment.scope, 0, range(moment.batch_size))
     largest = 0
     for phase in recipe.phases():
         players.let_learn(phase.trains)
@@ -59,6 +61,11 @@ def _kept_bytes(recipe: Recipe, images_seen: int) -> int:
     return largest
 
 
+def _read(scope: Scope) -> str:
+    """What a step reads of each image, such as ``16 of 128x128x128, 32x32x32``."""
+    return ", ".join((f"{r.depth} of " if r.depth else "") + written(r.shape) for r in scope.reads)
+
+
 def described(recipe: Recipe) -> str:
     """The recipe, parameter counts, timetable and memory, as text."""
     counts = parameters(recipe)
@@ -68,11 +75,11 @@ def described(recipe: Recipe) -> str:
     lines += [
         f"parameters  {'total':15s} {sum(counts.values()):>12,}",
         "",
-        "timetable   kimg      level       batch  what",
+        "timetable   kimg      reads                      batch  what",
     ]
     for kimg, moment in recipe.timetable():
-        what = "fades in" if getattr(moment.scope, "alpha", 1) < 1 else "alone"
-        lines.append(f"            {kimg:<9g} {written(moment.scope.reads):11s} {moment.batch_size:<6d} {what}")
+        told = ", ".join(f"{name} {value:g}" for name, value in moment.scope.told.items())
+        lines.append(f"            {kimg:<9g} {_read(moment.scope):26s} {moment.batch_size:<6d} {told}")
     lines.append(f"            {recipe.total_kimg:<9g} end")
     needs = memory(recipe, recipe.total_images - 1)
     lines += ["", f"memory      {sum(needs.values()):.2f} GiB for a step at the end (float32):"]

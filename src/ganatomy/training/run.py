@@ -48,6 +48,12 @@ class Run:
         return dict(json.loads((self.path / "store.json").read_text()))
 
     @property
+    def generator(self) -> str | None:
+        """SHA-256 of the generator that was given, if one was."""
+        found = json.loads((self.path / "environment.json").read_text()).get("generator")
+        return None if found is None else str(found)
+
+    @property
     def seed(self) -> int:
         return int(json.loads((self.path / "environment.json").read_text())["seed"])
 
@@ -97,28 +103,29 @@ def open_run(path: Path) -> Run:
     raise Refused(f"{path} is not a run folder" + (f"; it holds the runs {inside}: name one." if inside else "."))
 
 
-def make_or_continue(out: Path, recipe: Recipe, store: Store, seed: int) -> Run:
+def make_or_continue(out: Path, recipe: Recipe, store: Store, seed: int, generator: str | None = None) -> Run:
     """The run of this recipe, store and seed: the one in `out` that can go on, or a new one.
 
     `out` is a folder of runs, or a run folder itself, which then must fit. A longer `total_kimg` continues a run.
+    `generator` is the hash of the weights that were given, if any.
 
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
     """
     if (out / "recipe.json").exists():
-        if differences := _differences(out, recipe, store, seed):
+        if differences := _differences(out, recipe, store, seed, generator):
             raise Refused(
                 f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a"
                 " new one, or the recipe, store and seed of this run to continue it."
             )
         return _prepared(Run(out), recipe)
     for path in reversed(_runs(out)):
-        if not _differences(path, recipe, store, seed):
+        if not _differences(path, recipe, store, seed, generator):
             return _prepared(Run(path), recipe)
     number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
     run = Run(out / f"{number:05d}-{recipe.name}")
     run.path.mkdir(parents=True)
-    write_json(run.path / "environment.json", environment(seed))
+    write_json(run.path / "environment.json", {**environment(seed), "generator": generator})
     write_json(run.path / "store.json", about_store(store) | {"path": str(store.path.resolve())})
     return _prepared(run, recipe)  # recipe.json last: a folder without it is no run
 
@@ -154,7 +161,7 @@ def about_store(store: Store) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _differences(path: Path, recipe: Recipe, store: Store, seed: int) -> list[str]:
+def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator: str | None) -> list[str]:
     run, different = Run(path), []
     if not recipe.continues(run.recipe):
         mine, theirs = recipe.model_dump(mode="json"), run.recipe.model_dump(mode="json")
@@ -164,6 +171,8 @@ def _differences(path: Path, recipe: Recipe, store: Store, seed: int) -> list[st
         different.append("store")
     if run.seed != seed:
         different.append(f"seed ({run.seed})")
+    if run.generator != generator:
+        different.append("generator")
     return different
 
 

@@ -1,6 +1,7 @@
 """All that changes while training; saved whole, loaded whole. Everything else follows from the recipe and the count."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn, optim
@@ -10,7 +11,7 @@ from ganatomy.objectives.phase import Players
 from ganatomy.recipe import Recipe
 
 Tensors = dict[str, Tensor]
-LAYOUT = {2: torch.channels_last, 3: torch.contiguous_format}  # measured on CPU: docs/performance.md
+NOTHING: dict[str, Tensors] = {}
 
 
 class State:
@@ -20,13 +21,20 @@ class State:
         recipe: what to build.
         seed: of the run; decides the first weights.
         device: where the networks live.
+        given: weights of the networks that do not learn, by role.
+        layout: memory format of the weights.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, seed: int, device: torch.device, given: Mapping[str, Tensors] = NOTHING,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:  # fmt: skip
         torch.manual_seed(randomness.key(seed, "weights") % 2**63)
         self.recipe = recipe
         self.players: Players = recipe.build().to(device)
-        self.players.to(memory_format=LAYOUT[len(recipe.shape)])  # type: ignore[call-overload]
+        for role in recipe.given:
+            self.players[role].load_state_dict(given[role])
+        self.players.to(memory_format=layout)  # type: ignore[call-overload]
         self.ema: nn.Module = copy.deepcopy(self.players["generator"]).requires_grad_(False)
         self.images = 0
         self.steps = 0
@@ -44,11 +52,12 @@ class State:
     def enter(self, era: int) -> None:
         """Start the optimisers anew: Adam's moments of one level must not steer the next (official code)."""
         self.era = era
-        self.optimizers = {role: self._optimizer(role) for role in self.players}
+        self.optimizers = {role: self._optimizer(role) for role in self.recipe.optimizers}
 
     def follow(self, images: int) -> None:
         """Move the average of the generator's weights towards them, after `images` more images."""
-        keep = 0.5 ** (images / (self.recipe.ema_half_life_kimg * 1000))
+        half_life = self.recipe.ema_half_life_kimg * 1000
+        keep = 0.5 ** (images / half_life) if half_life else 0.0
         now: list[Tensor] = list(self.players["generator"].parameters())
         average: list[Tensor] = list(self.ema.parameters())
         with torch.no_grad():
@@ -56,6 +65,11 @@ class State:
 
     # ------------------------------------------------------------------------------------------------------------------
     # To tensors by file name and back.
+
+    def kept(self) -> dict[str, nn.Module]:
+        """The networks that a snapshot keeps: the average of the generator, and the encoders."""
+        others = {role: self.players[role] for role in self.recipe.kept if role != "generator"}
+        return {"generator": self.ema, **others}
 
     def tensors(self) -> dict[str, Tensors]:
         files = {role: dict(player.state_dict()) for role, player in self.players.items()}
@@ -79,6 +93,8 @@ class State:
         self.ema.load_state_dict(files["ema"])
         for role, player in self.players.items():
             player.load_state_dict(files[role])
+            if role not in self.optimizers:
+                continue
             parameters = dict(player.named_parameters())
             for key, value in files[f"optimizer-{role}"].items():
                 name, part = key.rsplit("/", 1)

@@ -1,5 +1,6 @@
 """The verb: make or continue a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 
 from ganatomy import progress
+from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_fit
 from ganatomy.data.store import Store, open_store
@@ -15,14 +17,14 @@ from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
 from ganatomy.refused import Diverged, Interrupted, Refused
 from ganatomy.training import loop
+from ganatomy.training.computing import Computing, usual
 from ganatomy.training.run import Run, about_store, make_or_continue
-from ganatomy.training.state import LAYOUT, State
+from ganatomy.training.state import NOTHING, State, Tensors
 from ganatomy.training.watch import GRID, Intervals, Watch, reals_picture, stopping
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ADVICE = (
-    "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), longer fades (--set"
-    " strategy.fade_kimg=...), or a larger batch at this level (--set strategy.batch_sizes=[...])."
+    "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch, or where levels fade"
+    " in, longer fades (--set strategy.fade_kimg=...)."
 )
 
 
@@ -33,7 +35,8 @@ def train(
     seed: int = 0,
     device: str | None = None,
     intervals: Intervals | None = None,
-    precision: str = "float32",
+    computing: Computing | None = None,
+    generator: Path | str | None = None,
 ) -> Run:
     """Train a recipe on a store; the same call again continues where it was.
 
@@ -44,8 +47,9 @@ def train(
         seed: decides the first weights, the order of images and every draw.
         device: None = a GPU if there is one.
         intervals: how often to log, draw, and save.
-        precision: of the networks; ``bfloat16`` is faster where the processor or GPU has it. Weights, optimiser, losses
-            and the norm of the gradient penalty stay in float32.
+        computing: precision, memory layout and the like; None = the fastest that is safe on the device.
+        generator: a run or snapshot whose generator the recipe's networks learn from, such as `hagan-encoder`; the
+            recipe takes over its shape, conditions and widths.
 
     Returns:
         The run, complete.
@@ -55,23 +59,39 @@ def train(
         Diverged: a loss is no finite number; the last good checkpoint is kept.
         Interrupted: SIGINT or SIGTERM; a checkpoint was saved.
     """
-    if precision not in PRECISIONS:
-        raise Refused(f"--precision {precision}: there are {', '.join(PRECISIONS)}.")
     recipe = named(recipe) if isinstance(recipe, str) else recipe
+    source = None if generator is None else open_snapshot(find_snapshot(Path(generator)))
+    recipe = recipe if source is None else recipe.after(source.recipe)
+    given = _given(recipe, source)
     store = store if isinstance(store, Store) else open_store(Path(store))
     check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
     place = named_device(device)
-    run = make_or_continue(Path(out), recipe, store, seed)
-    state = State(recipe, seed, place)
+    ndim = len(recipe.shape)
+    computing = computing or usual(ndim, place)
+    computing.check(ndim, place)
+    fixed = recipe.at(0, seed).batch_size if recipe.order == "stored" else None
+    feed = Feed(store, "train", recipe.conditions, seed, place, computing.layout(ndim), fixed)
+    run = make_or_continue(Path(out), recipe, store, seed, None if source is None else source.digest)
+    state = State(recipe, seed, place, given, computing.layout(ndim))
     if (found := run.load_newest()) is not None:
         state.load(found[0], found[1]["counts"])
         progress.say(f"{run.path}: going on at {state.images / 1000:.1f} of {recipe.total_kimg:g} kimg")
-    feed = Feed(store, "train", recipe.conditions, seed, place, LAYOUT[len(recipe.shape)])
+    computing.applied(state.players, ndim)
     if state.images == 0:
-        reals_picture(run.path / "reals.png", feed.batch(range(GRID), recipe.shape)[0])
+        shown = (feed.batch(range(n, n + 1), recipe.final().reads)[0][0] for n in range(GRID))
+        reals_picture(run.path / "reals.png", shown)
     watch = Watch(run, intervals or Intervals(), _about(store, recipe), seed, _grid_conditions(recipe), state)
-    _loop(run, state, feed, seed, watch, PRECISIONS[precision])
+    _loop(run, state, feed, seed, watch, computing.dtype)
     return run
+
+
+def _given(recipe: Recipe, source: Snapshot | None) -> Mapping[str, Tensors]:
+    """Weights of the networks that do not learn."""
+    if not recipe.given:
+        return NOTHING
+    if source is None:
+        raise Refused(f"{recipe.name} needs a finished {' and '.join(recipe.given)}: give --generator RUN.")
+    return source.weights
 
 
 def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch, precision: torch.dtype) -> None:

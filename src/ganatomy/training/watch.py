@@ -3,16 +3,17 @@
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganatomy import checkpoint, progress
+from ganatomy import checkpoint, pictures, progress
 from ganatomy.objectives.phase import Terms
 from ganatomy.pictures import grid, save_png
 from ganatomy.pyramid import written
@@ -77,8 +78,8 @@ class Watch:
         """What the progress bar says."""
         seconds = max(time.monotonic() - self._clock, 1e-9)
         rate = (state.images - self._clock_images) / seconds
-        scope = state.recipe.at(min(state.images, state.recipe.total_images - 1), self._seed).scope
-        return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {written(scope.reads)}"
+        shape = state.recipe.shown(min(state.images, state.recipe.total_images - 1)).reads[0].shape
+        return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {written(shape)}"
 
     def _periodic(self, state: State, ended: bool) -> None:
         if self._due(state, self._intervals.tick_kimg, ended) and self._count:
@@ -98,11 +99,10 @@ class Watch:
         values = {name: float(total) / self._count for name, total in self._sums.items()}
         moment = state.recipe.at(state.images, self._seed)
         seconds = max(time.monotonic() - self._clock, 1e-9)
+        values |= {f"progress/{name}": value for name, value in moment.scope.told.items()}
         values |= {
-            "progress/level": float(getattr(moment.scope, "level", 0)),
-            "progress/alpha": float(getattr(moment.scope, "alpha", 1)),
             "progress/batch_size": float(moment.batch_size),
-            "progress/learning_rate": state.optimizers["generator"].param_groups[0]["lr"],
+            "progress/learning_rate": next(iter(state.optimizers.values())).param_groups[0]["lr"],
             "progress/images_per_second": (state.images - self._clock_images) / seconds,
         }
         self._log.scalars(state.images, values)
@@ -112,10 +112,13 @@ class Watch:
     def _draw_grid(self, state: State) -> None:
         device = next(state.ema.parameters()).device
         z = normal(self._seed, "grid", range(GRID), state.recipe.latent).to(device)
+        scope = state.recipe.shown(state.images)
+        flat = []
         with torch.inference_mode():
-            scope = state.recipe.at(state.images, self._seed).scope
-            (images, *_) = state.ema(z, self._conditions.to(device), scope)
-        picture = grid([(one + 1) / 2 for one in images[:, 0].float().cpu().numpy()], columns=GRID // 2)
+            for one, condition in zip(z, self._conditions.to(device), strict=True):  # one at a time: volumes are large
+                (image, *_) = state.ema(one[None], condition[None], scope)
+                flat.append(pictures.flat((image[0, 0].float().cpu().numpy() + 1) / 2))
+        picture = grid(flat, columns=pictures.COLUMNS[len(scope.reads[0].shape)])
         save_png(picture, self._run.path / "fakes" / f"{state.images:09d}.png")
         self._log.picture(state.images, "fakes", picture)
 
@@ -123,7 +126,7 @@ class Watch:
         folder = self._run.path / "snapshots" / f"{state.images:09d}"
         if not folder.exists():
             about = {"images": state.images, "seed": self._seed, **self._about}
-            checkpoint.save_snapshot(folder, state.ema, state.recipe, about)
+            checkpoint.save_snapshot(folder, state.kept(), state.recipe, about)
 
     def _save_checkpoint(self, state: State) -> None:
         """Save all of the state, keep the last two."""
@@ -159,6 +162,10 @@ def stopping(watch: Watch) -> Callable[[], None]:
     return undo
 
 
-def reals_picture(path: Path, reals: Tensor) -> None:
-    """A grid of real images of the last level, (batch, 1, *space) in [-1, 1]."""
-    save_png(grid([(one + 1) / 2 for one in reals[:, 0].cpu().numpy()], columns=GRID // 2), path)
+def reals_picture(path: Path, reals: Iterable[Tensor]) -> None:
+    """A grid of whole real images, each (1, 1, *space) in [-1, 1], taken one at a time."""
+    flat = []
+    for one in reals:
+        flat.append(pictures.flat((one[0, 0].cpu().numpy() + np.float32(1)) / np.float32(2)))
+        ndim = one.ndim - 2
+    save_png(grid(flat, columns=pictures.COLUMNS[ndim]), path)

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from ganatomy.pictures import Grey
 from ganatomy.refused import Refused
 
+ROWS = {2: 80, 3: 32}
+
 
 def vectors(images: list[Grey]) -> NDArray[np.float32]:
     """Each image as a row of zero mean and unit length: (images, pixels).
@@ -28,8 +30,11 @@ def nearest(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> tuple[ND
     return best, similarity[np.arange(len(best)), best]
 
 
-def averaged(image: Grey, rows: int = 80) -> Grey:
-    """Mean over square cells until the image has at most `rows` rows."""
+def averaged(image: NDArray[np.float32], rows: int | None = None) -> NDArray[np.float32]:
+    """Mean over cells of two an axis until there are at most 80 rows (2D) or 32 planes (3D), or as told."""
+    rows = rows or ROWS[image.ndim]
     while image.shape[0] > rows and all(n % 2 == 0 for n in image.shape):
-        image = (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / np.float32(4)
+        for axis in range(image.ndim):
+            first, second = ((slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1))
+            image = (image[first] + image[second]) / np.float32(2)
     return image

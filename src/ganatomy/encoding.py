@@ -1,0 +1,153 @@
+"""Images to features: the latent code that an encoder finds, and what the generator makes of it again (HA-GAN)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pyarrow import Table, csv, parquet
+from skimage.metrics import structural_similarity
+from torch import Tensor, nn
+
+from ganatomy import hierarchy, nifti, pictures, progress
+from ganatomy.checkpoint import Snapshot
+from ganatomy.data import conditions
+from ganatomy.data.split import SPLITS
+from ganatomy.data.store import Store, decode
+from ganatomy.device import device as named_device
+from ganatomy.durable import new_file
+from ganatomy.image import Image
+from ganatomy.modalities import table as modalities
+from ganatomy.refused import Refused
+
+RANGE = 2.0  # of pixels, -1 to 1: peak of the PSNR and range of the SSIM
+SHOWN = 8  # cases of the picture
+TABLES = (".parquet", ".csv")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One case: its code, the volume that the generator makes of it, and how near that is.
+
+    Args:
+        case: row of the store.
+        z: latent code (latent,).
+        original: voxels in [-1, 1].
+        again: the reconstruction, likewise.
+        ssim: structural similarity with a 7-voxel window (Wang 2004), range 2.
+        psnr: peak signal to noise ratio in dB, peak 2.
+    """
+
+    case: dict[str, Any]
+    z: np.ndarray[Any, Any]
+    original: np.ndarray[Any, Any]
+    again: np.ndarray[Any, Any]
+    ssim: float
+    psnr: float
+
+
+def encode(
+    snapshot: Snapshot, store: Store, out: Path | str, split: str | None = None, n: int | None = None,
+    device: str | None = None, to: str | None = None,
+) -> int:  # fmt: skip
+    """Write a table of features, one row a case, and a picture of originals beside reconstructions; returns the rows.
+
+    The table has the case's file, patient (a pseudonym), split and facts, SSIM and PSNR of the reconstruction, and the
+    latent code as ``z0000`` and so on.
+
+    Args:
+        snapshot: opened with all its networks; it must have encoders.
+        store: the images, at the snapshot's shape or larger.
+        out: ``.parquet`` or ``.csv``; the picture gets the same name with ``.png``.
+        split: ``train``, ``validation`` or ``test``; None = all.
+        n: at most so many cases.
+        to: ``nifti`` = write the reconstructions beside the table, too.
+
+    Raises:
+        Refused: no encoder, a store that does not fit, or another kind of table.
+    """
+    out = Path(out)
+    if out.suffix not in TABLES:
+        raise Refused(f"--out {out}: give a name that ends in {' or '.join(TABLES)}.")
+    if to not in (None, "nifti"):
+        raise Refused(f"--to {to}: reconstructions are written as nifti.")
+    rows: list[dict[str, Any]] = []
+    shown: list[pictures.Grey] = []
+    kind = modalities.named(store.manifest.modality)()
+    cases = _cases(snapshot, store, split, n)
+    with progress.bar("encoding", len(cases)) as bar:
+        for number, one in enumerate(encoded(snapshot, store, cases, device)):
+            rows.append(_row(one))
+            image = Image(one.again, one.case["spacing"] and tuple(one.case["spacing"]), one.case["facts"])
+            if len(shown) < 2 * SHOWN:
+                shown += [kind.flat(kind.denormalise(image.but(pixels=p))) for p in (one.original, one.again)]
+            if to == "nifti":
+                record = {"reconstruction_by": snapshot.digest, "row": one.case["row"]}
+                path = out.with_suffix("") / f"{number:06d}.nii.gz"
+                nifti.write(path, kind.denormalise(image).pixels, image.spacing or (1.0, 1.0, 1.0), record)
+            bar.advance()
+    table = Table.from_pylist(rows)
+    with new_file(out) as temporary:
+        (parquet.write_table if out.suffix == ".parquet" else csv.write_csv)(table, temporary)
+    pictures.save_png(pictures.grid(shown, 2), out.with_suffix(".png"))
+    return len(rows)
+
+
+def encoded(
+    snapshot: Snapshot, store: Store, cases: list[dict[str, Any]], device: str | None = None
+) -> Iterator[Encoded]:
+    """Encode and reconstruct cases of a store one after another.
+
+    The high-resolution encoder sees one sub-volume at a time, as it was trained.
+    """
+    place = named_device(device)
+    networks = nn.ModuleDict(
+        {role: snapshot.network(role, place) for role in ("generator", "high_encoder", "ground_encoder")}
+    )
+    depth = hierarchy.sub_volume_depth(snapshot.recipe.shape[0])
+    for case in cases:
+        original = decode(store.read([case["row"]], store.level_for(snapshot.recipe.shape))[0])
+        volume = torch.from_numpy(original)[None, None].to(place)
+        condition = torch.from_numpy(conditions.vector(snapshot.recipe.conditions, case["facts"]))[None].to(place)
+        with torch.inference_mode():
+            z, again = _there_and_back(networks, volume, condition, depth, snapshot)
+        made = again[0, 0].float().cpu().numpy()
+        error = float(np.mean((original - made) ** 2))
+        ssim = float(structural_similarity(original, made, data_range=RANGE))
+        yield Encoded(
+            case, z[0].cpu().numpy(), original, made, ssim, 10 * float(np.log10(RANGE**2 / max(error, 1e-12)))
+        )
+
+
+def _there_and_back(
+    networks: nn.ModuleDict, volume: Tensor, condition: Tensor, depth: int, snapshot: Snapshot
+) -> tuple[Tensor, Tensor]:
+    features = torch.cat([networks["high_encoder"](part) for part in volume.split(depth, 2)], 2)
+    z = networks["ground_encoder"](features)
+    return z, networks["generator"](z, condition, snapshot.scope)[0]
+
+
+def _cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
+    recipe = snapshot.recipe
+    if missing := [role for role in ("high_encoder", "ground_encoder") if role not in recipe.networks]:
+        raise Refused(
+            f"{snapshot.path} has no {missing[0]}; train one for its generator: ganatomy train hagan-encoder STORE"
+            f" --generator {snapshot.path}"
+        )
+    if tuple(recipe.shape) not in store.manifest.levels:
+        raise Refused(f"The snapshot's volumes are {recipe.shape} and the store has {store.manifest.levels}.")
+    if split is not None and split not in SPLITS:
+        raise Refused(f"--split {split}: there are {', '.join(SPLITS)}.")
+    cases = store.cases if split is None else store.split(split)
+    if absent := [name for name in recipe.conditions if cases and name not in cases[0]["facts"]]:
+        raise Refused(f"The model is conditioned on {absent[0]} and the store does not have it.")
+    return cases[:n]
+
+
+def _row(one: Encoded) -> dict[str, Any]:
+    case = one.case
+    told = {"file": case["file"], "patient": case["patient"], "split": case["split"], **case["facts"]}
+    measured = {"ssim": round(one.ssim, 5), "psnr": round(one.psnr, 3)}
+    return {**told, **measured, **{f"z{i:04d}": float(v) for i, v in enumerate(one.z)}}

@@ -1,0 +1,156 @@
+"""T1-weighted brain MRI: foreground, robust grey values, a fixed field of view, and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ganatomy.image import Image, Unusable
+from ganatomy.modalities.modality import Candidate, Plate
+from ganatomy.modalities.resampling import resampled
+from ganatomy.modalities.volume import Volumes, enlarged
+from ganatomy.pictures import Grey, flat
+from ganatomy.refused import Refused
+
+FIELD_OF_VIEW_MM = 192.0  # edge of the cube that the grid covers; holds a brain without its skull
+WHITE = 0.998  # quantile of the foreground that becomes white
+FOREGROUND = 0.15  # of the white value: what is darker is air or the zero around a brain
+
+
+@dataclass(frozen=True)
+class BrainMRI(Volumes):
+    """MR of the head or of a skull-stripped brain; a millimetre is a millimetre in all cases and all directions.
+
+    Args:
+        field_of_view_mm: what the longest axis of the grid covers.
+    """
+
+    field_of_view_mm: float = FIELD_OF_VIEW_MM
+
+    name = "brain_mri"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.field_of_view_mm <= 0:
+            raise Refused(f"--field-of-view-mm {self.field_of_view_mm:g}: give millimetres above zero.")
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return {"field_of_view_mm": self.field_of_view_mm, "white_quantile": WHITE}
+
+    @property
+    def spacing(self) -> float:
+        """Millimetres of a voxel of the grid."""
+        return self.field_of_view_mm / max(self.shape)
+
+    def read(self, candidate: Candidate) -> tuple[Image, str]:
+        """The volume in the scanner's units.
+
+        Raises:
+            Unusable: the message says why.
+        """
+        return self.volume(candidate, "MR")
+
+    def normalise(self, image: Image) -> Image:
+        """To [-1, 1]: zero and the 99.8th percentile of the foreground; resampled, the foreground in the middle.
+
+        Raises:
+            Unusable: no spacing, no foreground, too few voxels, or larger than the field of view.
+        """
+        if image.spacing is None:
+            raise Unusable("no spacing")
+        dark = min(0.0, float(np.quantile(image.pixels, 0.01)))
+        shifted = image.pixels - np.float32(dark)
+        mask = foreground(shifted)
+        white = float(np.quantile(shifted[mask], WHITE))
+        placed = tuple(max(1, round(n * s / self.spacing)) for n, s in zip(image.shape, image.spacing, strict=True))
+        enlarged(image.shape, placed)
+        voxels = resampled(shifted / np.float32(white), placed)
+        centre = [(a + b) / 2 * m / n for (a, b), m, n in zip(_ends(mask), placed, image.shape, strict=True)]
+        self._check(mask, image.spacing)
+        corner = [
+            int(np.floor(c - g / 2 + 0.5)) for c, g in zip(centre, self.shape, strict=True)
+        ]  # of the grid in the resampled one
+        grid = _window(voxels, corner, self.shape)
+        geometry = {
+            **image.geometry,
+            "shape": image.shape,
+            "placed": placed,
+            "corner": corner,
+            "white": white,
+            "dark": dark,
+        }
+        pixels = np.clip(grid, 0, 1) * np.float32(2) - 1
+        return image.but(pixels=pixels, spacing=(self.spacing,) * 3, geometry=geometry)
+
+    def _check(self, mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> None:
+        for (a, b), s, n in zip(_ends(mask), spacing, self.shape, strict=True):
+            if (b - a) * s > n * self.spacing * 1.05:
+                raise Unusable(
+                    "larger than the field of view",
+                    f"{(b - a) * s:.0f} mm against {n * self.spacing:.0f} mm; prepare with a larger --field-of-view-mm",
+                )
+
+    def denormalise(self, image: Image) -> Image:
+        """[-1, 1] to [0, 1]; an image that carries its geometry gets its own values, size and spacing back."""
+        voxels, spacing = (image.pixels + 1) / np.float32(2), image.spacing
+        if "placed" in image.geometry:
+            told = image.geometry
+            back = _window(voxels, [-c for c in told["corner"]], told["placed"])
+            voxels = resampled(back, told["shape"]) * np.float32(told["white"]) + np.float32(told["dark"])
+            sizes = zip(image.spacing or (self.spacing,) * 3, told["placed"], told["shape"], strict=True)
+            spacing = tuple(round(s * m / n, 4) for s, m, n in sizes)
+        return image.but(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
+
+    def canonical(self, image: Image) -> Image:
+        """[0, 1] to [-1, 1]."""
+        return image.but(pixels=np.clip(image.pixels, 0, 1) * np.float32(2) - 1)
+
+    def flat(self, image: Image) -> Grey:
+        return flat(np.clip(image.pixels, 0, 1), image.spacing)
+
+    def plates(self, images: Sequence[Image]) -> list[Plate]:
+        return []
+
+
+def foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The largest connected piece brighter than a share of the white value, from values of zero and above.
+
+    Raises:
+        Unusable: there is nothing.
+    """
+    positive = values[values > 0]
+    if not positive.size:
+        raise Unusable("no image", "no voxel is above zero")
+    pieces, count = ndimage.label(values > FOREGROUND * np.quantile(positive, WHITE))
+    if not count:
+        raise Unusable("no image", "no foreground")
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax())
+
+
+def _ends(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and one past the last plane of each axis."""
+    found = []
+    for axis in range(mask.ndim):
+        planes = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        found.append((int(planes[0]), int(planes[-1]) + 1))
+    return found
+
+
+def _window(voxels: NDArray[np.float32], corner: Sequence[int], shape: Sequence[int]) -> NDArray[np.float32]:
+    """A box of `shape` that begins at `corner`, which may lie outside: there it is zero."""
+    box = np.zeros(tuple(shape), dtype=np.float32)
+    source, target = [], []
+    for c, n, m in zip(corner, shape, voxels.shape, strict=True):
+        start, stop = max(0, c), min(m, c + n)
+        if stop <= start:
+            return box
+        source.append(slice(start, stop))
+        target.append(slice(start - c, stop - c))
+    box[tuple(target)] = voxels[tuple(source)]
+    return box

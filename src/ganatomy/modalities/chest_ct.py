@@ -1,0 +1,106 @@
+"""Thorax CT: Hounsfield units to the grid and back, and lungs and bones as a reader sees them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy.image import Image, Unusable
+from ganatomy.modalities.contours import outlined
+from ganatomy.modalities.modality import Candidate, Plate
+from ganatomy.modalities.resampling import resampled
+from ganatomy.modalities.tissue import bone, lungs
+from ganatomy.modalities.volume import Volumes, enlarged
+from ganatomy.pictures import Grey, flat, grid
+
+CLIP_HU = (-1024.0, 600.0)  # HA-GAN's preprocessing (Sun 2022)
+WINDOW_HU = (-1000.0, 400.0)  # of pictures: lung and soft tissue together
+SHOWN = 6  # volumes of a plate
+
+
+@dataclass(frozen=True)
+class ChestCT(Volumes):
+    """CT of the thorax in HU, blank planes trimmed, stretched to the grid with the spacing recorded (Sun 2022)."""
+
+    name = "chest_ct"
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return {"clip_hu": list(CLIP_HU)}
+
+    def read(self, candidate: Candidate) -> tuple[Image, str]:
+        """The volume in HU.
+
+        Raises:
+            Unusable: the message says why.
+        """
+        return self.volume(candidate, "CT")
+
+    def normalise(self, image: Image) -> Image:
+        """HU to [-1, 1] on the grid: clip, drop planes of nothing but air at the ends of each axis, stretch.
+
+        Raises:
+            Unusable: nothing but air, or too few voxels.
+        """
+        low, high = CLIP_HU
+        clipped = np.clip(image.pixels, low, high)
+        ends = [_filled(clipped, axis, low) for axis in range(3)]
+        kept = clipped[tuple(slice(*pair) for pair in ends)]
+        enlarged(kept.shape, self.shape)
+        voxels = (resampled(kept, self.shape) - np.float32(low)) * np.float32(2 / (high - low)) - 1
+        spacing = None
+        if image.spacing is not None:
+            spacing = tuple(s * n / m for s, n, m in zip(image.spacing, kept.shape, self.shape, strict=True))
+        geometry = {**image.geometry, "shape": image.shape, "kept": ends}
+        return image.but(pixels=np.clip(voxels, -1, 1), spacing=spacing, geometry=geometry)
+
+    def denormalise(self, image: Image) -> Image:
+        """[-1, 1] to HU; an image that carries its geometry gets its own size and spacing back."""
+        low, high = CLIP_HU
+        voxels, spacing = (image.pixels + 1) * np.float32((high - low) / 2) + np.float32(low), image.spacing
+        if "kept" in image.geometry:
+            ends, grid_shape = image.geometry["kept"], image.shape
+            inside = tuple(stop - start for start, stop in ends)
+            whole = np.full(image.geometry["shape"], low, dtype=np.float32)
+            whole[tuple(slice(*pair) for pair in ends)] = resampled(voxels, inside)
+            voxels = whole
+            if spacing is not None:
+                spacing = tuple(s * m / n for s, n, m in zip(spacing, inside, grid_shape, strict=True))
+        return image.but(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
+
+    def canonical(self, image: Image) -> Image:
+        """HU to [-1, 1] without touching the grid."""
+        low, high = CLIP_HU
+        return image.but(pixels=(np.clip(image.pixels, low, high) - low) * np.float32(2 / (high - low)) - 1)
+
+    def flat(self, image: Image) -> Grey:
+        return flat(windowed(image.pixels), image.spacing)
+
+    def plates(self, images: Sequence[Image]) -> list[Plate]:
+        """Lungs in green and bone in red, as contours over the first volumes."""
+        sheets = []
+        for image in images[:SHOWN]:
+            masks = [
+                flat(mask.astype(np.float32), image.spacing) > 0.5 for mask in (lungs(image.pixels), bone(image.pixels))
+            ]
+            sheets.append(outlined(self.flat(image), masks))
+        if not sheets:
+            return []
+        words = "Lungs (green) and bone (red) by thresholds, drawn as contours: where they look wrong, so is the image."
+        return [Plate("masks", "Lungs and bone", words, grid(sheets, 2))]
+
+
+def windowed(hu: NDArray[np.float32], window: tuple[float, float] = WINDOW_HU) -> NDArray[np.float32]:
+    """HU to [0, 1] for display."""
+    return np.clip((hu - window[0]) / np.float32(window[1] - window[0]), 0, 1).astype(np.float32)
+
+
+def _filled(voxels: NDArray[np.float32], axis: int, air: float) -> tuple[int, int]:
+    """First and one past the last plane of an axis that holds anything but air."""
+    others = tuple(a for a in range(voxels.ndim) if a != axis)
+    planes = np.flatnonzero((voxels > air).any(axis=others))
+    if not len(planes):
+        raise Unusable("no image", "nothing but air")
+    return int(planes[0]), int(planes[-1]) + 1

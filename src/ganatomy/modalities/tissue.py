@@ -1,0 +1,43 @@
+"""Lungs, bone and body of a thorax CT by thresholds and connectedness: to look at, and to measure phantoms by.
+
+Lungs are the air inside the body, below -500 HU; bone is above 250 HU. These are the simple definitions of HA-GAN's
+figure of thresholded masks (Sun 2022), not a segmentation for the clinic.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+LUNG_HU = -500.0
+BONE_HU = 250.0
+SMALLEST_SHARE = 0.001  # of the volume; smaller pieces of air are airways, bowel or noise
+
+Mask = NDArray[np.bool_]
+
+
+def body(hu: NDArray[Any]) -> Mask:
+    """The largest piece of tissue, its holes filled plane by plane."""
+    pieces, count = ndimage.label(hu > LUNG_HU)
+    if not count:
+        return np.zeros(hu.shape, dtype=bool)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    largest = pieces == sizes.argmax()
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in largest])
+
+
+def lungs(hu: NDArray[Any]) -> Mask:
+    """Air inside the body in pieces large enough to be a lung."""
+    inside = (hu < LUNG_HU) & body(hu)
+    pieces, _ = ndimage.label(inside)
+    sizes = np.bincount(pieces.ravel())
+    keep = sizes > SMALLEST_SHARE * hu.size
+    keep[0] = False
+    return keep[pieces]
+
+
+def bone(hu: NDArray[Any]) -> Mask:
+    """What is denser than soft tissue."""
+    return np.asarray(hu > BONE_HU)

@@ -1,0 +1,113 @@
+"""What chest CT and brain MRI share: finding cases among DICOM series and NIfTI files, and reading them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ganatomy import hierarchy, nifti
+from ganatomy.dicom import series
+from ganatomy.dicom.read import is_dicom
+from ganatomy.image import Image, Unusable
+from ganatomy.modalities.facts import Facts
+from ganatomy.modalities.folder import files
+from ganatomy.modalities.modality import Candidate
+from ganatomy.pyramid import Shape
+from ganatomy.refused import Refused
+
+SMALLEST = 8  # voxels an axis of a source; a thinner one is no volume
+LARGEST_ENLARGEMENT = 6.0  # an axis that would be enlarged more holds too little
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Candidates, labels and reading of volumes; a modality adds its code, its values and its grid.
+
+    Args:
+        facts: a table with a column ``file`` (NIfTI file or folder of a series) and the facts to condition on, each
+            named by ``--column NAME=COLUMN``, or given for all by ``--fact NAME=VALUE``; a column ``patient`` tells
+            which files are of one person.
+        shape: voxels per axis of the grid: upwards, backwards, to the left.
+    """
+
+    facts: Facts = field(default_factory=Facts)
+    shape: Shape = (128, 128, 128)
+
+    free: Mapping[str, tuple[str, ...]] = field(default_factory=dict, init=False)
+    formats = ("nifti", "npy", "dicom")
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or not hierarchy.fits(self.shape):
+            raise Refused(
+                f"--shape {','.join(map(str, self.shape))}: give three multiples of {hierarchy.MULTIPLE}, such as"
+                " 128,128,128."
+            )
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[str, ...]]:
+        """The named facts; their values are those that are found."""
+        return {name: () for name in {**self.facts.columns, **self.facts.constants} if name != "patient"}
+
+    def candidates(self, raw: Path) -> list[Candidate]:
+        """Every NIfTI file and every series below `raw`, and every other file by itself, in a fixed order.
+
+        Raises:
+            Refused: the folder is missing or has no file, or the table of facts cannot be read.
+        """
+        table = self.facts.by_file(raw)
+        found = files(raw)
+        names = dict(found)
+        dicom = [path for path, _ in found if not nifti.is_nifti(path) and is_dicom(path)]
+        groups: list[list[Path]] = [[path] for path in names if path not in set(dicom)] + series.groups(dicom)
+        groups.sort(key=lambda group: names[group[0]])
+        named = [_name(group, groups, raw) for group in groups]
+        return [
+            Candidate(tuple(group), name, {**self.facts.constants, **table.get(name, {})})
+            for group, name in zip(groups, named, strict=True)
+        ]
+
+    def volume(self, candidate: Candidate, modality: str) -> tuple[Image, str]:
+        """The volume in its own values, canonically oriented, with its labels, and who it is of.
+
+        Args:
+            modality: DICOM's code, ``CT`` or ``MR``.
+
+        Raises:
+            Unusable: the message says why.
+        """
+        try:
+            if nifti.is_nifti(candidate.path):
+                found, who = nifti.read(candidate.path), candidate.name
+            elif is_dicom(candidate.path):
+                found, who = series.volume(candidate.paths, modality)
+            else:
+                raise Unusable("not an image file", "neither DICOM nor NIfTI")
+        except OSError as error:
+            raise Unusable("not readable", error.strerror or "") from error
+        labels = {name: candidate.facts.get(name, "") for name in self.conditions}
+        if missing := [name for name, value in labels.items() if not value]:
+            raise Unusable("no label", f"the table of facts gives no {missing[0]} for {candidate.name}")
+        voxels, spacing, oblique = found
+        if min(voxels.shape) < SMALLEST:
+            raise Unusable("too small", f"{voxels.shape}; {SMALLEST} voxels an axis are needed at least")
+        image = Image(voxels, spacing, labels, {"oblique_degrees": oblique})
+        return image, candidate.facts.get("patient") or who
+
+
+def enlarged(shape: Shape, to: Shape) -> None:
+    """Refuse a source that holds too little for the grid.
+
+    Raises:
+        Unusable: an axis would be enlarged too much.
+    """
+    times = max(target / n for n, target in zip(shape, to, strict=True))
+    if times > LARGEST_ENLARGEMENT:
+        raise Unusable("too small", f"{shape} voxels for a grid of {to}: enlarged {times:.1f} times")
+
+
+def _name(group: list[Path], groups: list[list[Path]], raw: Path) -> str:
+    """A file's own name; a series is called by its folder, with a number when the folder holds several."""
+    if len(group) == 1:
+        return group[0].relative_to(raw).as_posix()
+    beside = [other for other in groups if len(other) > 1 and other[0].parent == group[0].parent]
+    folder = group[0].parent.relative_to(raw).as_posix()
+    return folder if len(beside) == 1 else f"{folder}#{beside.index(group) + 1}"

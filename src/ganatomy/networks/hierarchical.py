@@ -1,0 +1,271 @@
+"""HA-GAN's generator and encoders (Sun 2022): one common part, a high-resolution head, a low-resolution head.
+
+    z, condition -> common (G^A) -> features at a quarter of the size
+    features, cut to the sub-volume -> high (G^H) -> sub-volume at full size
+    features -> low (G^L) -> whole volume at a quarter of the size
+
+- Sizes follow from the shape by rule (`hierarchy.py`). At 256 cubed they are the paper's.
+- `generator.common`, `.high`, `.low` and `.images(features, scope)` are there for the encoders' objective and for
+  inference slab by slab.
+- Widths: `features` is 64 in the paper; every other width is a multiple or a part of it.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganatomy import hierarchy
+from ganatomy.nn.plain import NORM, GroupNorm, UpConv, conv, moments
+from ganatomy.scope import Images, SubVolume, Whole
+from ganatomy.space import Space
+from ganatomy.value import Value
+
+LOW = hierarchy.LOW
+
+
+class HierarchicalGenerator(Value):
+    """Settings of the generator.
+
+    Args:
+        features: channels of the features at a quarter of the size.
+        groups: of the group normalisations.
+        low: whether there is a low-resolution head.
+        halo: feature planes beyond each end of a sub-volume that training computes and cuts away, so that a sub-volume
+            does not see zeros where the volume goes on. The authors' code has none.
+        high_norm: in the high-resolution head. ``group`` takes its statistics over what it is given, a sub-volume in
+            training and the whole volume in sampling (the authors' code); ``voxel`` normalises each voxel by itself, so
+            that both are one function.
+        folded: compute up-sampling and convolution in one; the same function, faster.
+    """
+
+    kind: Literal["hierarchical-generator"] = "hierarchical-generator"
+    features: int = Field(64, ge=4, multiple_of=4)
+    groups: int = Field(8, ge=1)
+    low: bool = True
+    halo: int = Field(1, ge=0, le=1)
+    high_norm: Literal["group", "voxel"] = "voxel"
+    folded: bool = True
+
+    def build(self, space: Space) -> nn.Module:
+        return Generator(self, space)
+
+    def tiny(self) -> "HierarchicalGenerator":
+        return self.model_copy(update={"features": 8, "groups": 2})
+
+
+class HighEncoder(Value):
+    """Settings of E^H: a sub-volume to its features."""
+
+    kind: Literal["high-encoder"] = "high-encoder"
+    features: int = Field(64, ge=4, multiple_of=4)
+    groups: int = Field(8, ge=1)
+
+    def build(self, space: Space) -> nn.Module:
+        return _HighEncoder(self, space)
+
+    def tiny(self) -> "HighEncoder":
+        return self.model_copy(update={"features": 8, "groups": 2})
+
+
+class GroundEncoder(Value):
+    """Settings of E^G: the features of the whole volume to a latent code."""
+
+    kind: Literal["ground-encoder"] = "ground-encoder"
+    features: int = Field(64, ge=4, multiple_of=4)
+    groups: int = Field(8, ge=1)
+
+    def build(self, space: Space) -> nn.Module:
+        return _GroundEncoder(self, space)
+
+    def tiny(self) -> "GroundEncoder":
+        return self.model_copy(update={"features": 8, "groups": 2})
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# G^A: latent code to features at a quarter of the size.
+
+
+class Common(nn.Module):
+    """(batch, latent), (batch, conditions) -> features (batch, features, *quarter of the size)."""
+
+    def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
+        super().__init__()
+        sizes = hierarchy.ground_shapes(space.shape)
+        ndim, w = len(space.shape), config.features
+        widths = [8 * w, 8 * w, 8 * w, 4 * w, 2 * w, w]
+        ups = len(sizes) - 1
+        self.base = sizes[0]
+        self.dense = nn.Linear(space.latent + space.conditions, widths[0] * math.prod(self.base))
+        impl: Literal["fold", "plain"] = "fold" if config.folded else "plain"
+        self.convs = nn.ModuleList(
+            UpConv(ndim, a, b, impl) if 0 < i <= ups else conv(ndim, a, b) for i, (a, b) in enumerate(pairwise(widths))
+        )
+        self.norms = nn.ModuleList(GroupNorm(n, config.groups) for n in widths[1:])
+
+    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+        x = self.dense(torch.cat((z, condition), 1)).view(len(z), -1, *self.base)
+        for convolution, norm in zip(self.convs, self.norms, strict=True):
+            x = norm(convolution(x))
+        return x
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# G^H: features of some planes to the same planes at full size; G^L: features to the low-resolution volume.
+
+
+class High(nn.Module):
+    """Features (batch, features, n, *rest) -> volume (batch, channels, 4 n, *4 rest), in [-1, 1]."""
+
+    def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
+        super().__init__()
+        ndim, w = len(space.shape), config.features
+        self.hidden = UpConv(ndim, w, w // 2, "fold" if config.folded else "plain")
+        self.norm = NORM[config.high_norm](w // 2, config.groups)
+        self.head = UpConv(ndim, w // 2, space.channels, "phases" if config.folded else "plain")
+
+    def forward(self, features: Tensor, before: int = 0, after: int = 0) -> Tensor:
+        """`before` and `after` count the planes of features beyond each end of what is wanted, 0 or 1."""
+        return self.finished(self.norm(self.raw(features, before, after)), before, after)
+
+    def raw(self, features: Tensor, before: int, after: int) -> Tensor:
+        """The hidden layer before its normalisation, without the planes that the zero padding has spoilt."""
+        both = min(before, after)
+        x = self.hidden(features, both)
+        return x[:, :, before - both : x.shape[2] - (after - both)]
+
+    def finished(self, x: Tensor, before: int, after: int) -> Tensor:
+        """From the normalised hidden layer to the image."""
+        both = min(before, after)
+        y = torch.tanh(self.head(x, 2 * both))
+        return y[:, :, 2 * (before - both) : y.shape[2] - 2 * (after - both)]
+
+
+class Low(nn.Module):
+    """Features -> the whole volume at a quarter of the size (batch, channels, *quarter), in [-1, 1]."""
+
+    def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
+        super().__init__()
+        ndim, w = len(space.shape), config.features
+        self.convs = nn.ModuleList((conv(ndim, w, w // 2), conv(ndim, w // 2, w // 4)))
+        self.norms = nn.ModuleList((GroupNorm(w // 2, config.groups), GroupNorm(w // 4, config.groups)))
+        self.head = conv(ndim, w // 4, space.channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution, norm in zip(self.convs, self.norms, strict=True):
+            x = norm(convolution(x))
+        return torch.tanh(self.head(x))
+
+
+class Generator(nn.Module):
+    """z (batch, latent), condition (batch, conditions), a sub-volume or the whole -> (planes,) or (planes, low)."""
+
+    def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
+        super().__init__()
+        self.halo = config.halo
+        self.common = Common(config, space)
+        self.high = High(config, space)
+        self.low = Low(config, space) if config.low else None
+
+    def forward(self, z: Tensor, condition: Tensor, scope: SubVolume | Whole) -> Images:
+        return self.images(self.common(z, condition), scope)
+
+    def images(self, features: Tensor, scope: SubVolume | Whole) -> Images:
+        """What the scope shows of the features of a whole volume."""
+        first = scope.start // LOW
+        planes, before, after = cut(features, first, first + scope.depth // LOW, self.halo)
+        high = self.high(planes, before, after).float()
+        return (high,) if self.low is None or scope.low is None else (high, self.low(features).float())
+
+    @torch.no_grad()
+    def slabs(self, z: Tensor, condition: Tensor, planes: int) -> Iterator[Tensor]:
+        """The whole volume piece by piece, `planes` of its first axis at a time: equal to one pass to rounding.
+
+        The features are made whole; the high-resolution head sees them in pieces, and what two pieces share is carried
+        over. A group normalisation needs statistics of the whole: its input is then computed twice.
+        Memory is bounded by the features and one piece.
+
+        Args:
+            planes: a multiple of 4; the last piece may have fewer.
+        """
+        features = self.common(z, condition)
+        norm = self.high.norm
+        whole = self._statistics(features, planes, norm) if isinstance(norm, GroupNorm) else None
+        carried = None  # the last two planes of the hidden layer: the next piece's head sees them too
+        for raw, before, after in self._pieces(features, planes):
+            x = norm(raw) if whole is None else norm.applied(raw, *whole)  # type: ignore[operator]
+            x = x if carried is None else torch.cat((carried, x), 2)
+            carried = x[:, :, -2:].clone()
+            yield self.high.finished(x, before, after).float()
+
+    def _pieces(self, features: Tensor, planes: int) -> Iterator[tuple[Tensor, int, int]]:
+        """The hidden layer before its normalisation, each plane once, and whether there is more before and after."""
+        each, n = max(1, planes // LOW), features.shape[2]
+        for start in range(0, n, each):
+            stop = min(start + each, n)
+            before, after = int(start > 0), int(stop < n)
+            yield self.high.raw(features[:, :, start : stop + after], before, after), before, after
+
+    def _statistics(self, features: Tensor, planes: int, norm: GroupNorm) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the groups of the hidden layer over the whole volume, merged piece by piece (Chan)."""
+        count, mean, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+        for x, *_ in self._pieces(features, planes):
+            new = x[0, 0].numel() * (x.shape[1] // norm.groups)
+            its_mean, its_variance = (m.double().cpu() for m in moments(x, norm.groups))
+            total = count + new
+            difference = its_mean - mean
+            squares = squares + its_variance * new + difference.square() * (count * new / total)
+            mean = mean + difference * (new / total)
+            count = total
+        return mean.float().to(features.device), (squares / count).float().to(features.device)
+
+
+def cut(features: Tensor, start: int, stop: int, halo: int) -> tuple[Tensor, int, int]:
+    """Planes start to stop, with up to `halo` more at each end where there are any, and how many there are."""
+    before, after = min(halo, start), min(halo, features.shape[2] - stop)
+    return features[:, :, start - before : stop + after], before, after
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The encoders.
+
+
+class _HighEncoder(nn.Module):
+    """E^H: sub-volume (batch, channels, 4 n, *4 rest) -> features (batch, features, n, *rest)."""
+
+    def __init__(self, config: HighEncoder, space: Space) -> None:
+        super().__init__()
+        ndim, w = len(space.shape), config.features
+        self.convs = nn.ModuleList(
+            (conv(ndim, space.channels, w // 2, 4, 2), conv(ndim, w // 2, w // 2), conv(ndim, w // 2, w, 4, 2))
+        )
+        self.norms = nn.ModuleList(GroupNorm(n, config.groups) for n in (w // 2, w // 2, w))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution, norm in zip(self.convs, self.norms, strict=True):
+            x = norm(convolution(x))
+        return x
+
+
+class _GroundEncoder(nn.Module):
+    """E^G: features of the whole volume -> latent code (batch, latent)."""
+
+    def __init__(self, config: GroundEncoder, space: Space) -> None:
+        super().__init__()
+        ndim, w = len(space.shape), config.features
+        count = hierarchy.halvings(hierarchy.low_shape(space.shape))
+        widths = [w, *(4 * w // 2 ** (count - 1 - i) for i in range(count))]
+        self.convs = nn.ModuleList(conv(ndim, a, b, 4, 2) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(GroupNorm(n, config.groups) for n in widths[1:])
+        rest = tuple(n // 2**count for n in hierarchy.low_shape(space.shape))
+        self.head = nn.Linear(widths[-1] * math.prod(rest), space.latent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution, norm in zip(self.convs, self.norms, strict=True):
+            x = norm(convolution(x))
+        return F.linear(x.flatten(1), self.head.weight, self.head.bias).float()

@@ -1,0 +1,118 @@
+"""HA-GAN's discriminator (Sun 2022): D^H sees a sub-volume and is told where it lies, D^L sees the whole, coarsely.
+
+The published kernels follow from the shapes by rule: an axis of 8 planes or more is halved by kernels of 4, one of 4 or
+2 planes by kernels of 2, one plane is left alone, and the last kernel takes what remains.
+"""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganatomy import hierarchy
+from ganatomy.nn.spectral import SpectralConv, SpectralDense
+from ganatomy.pyramid import Shape
+from ganatomy.scope import Images, SubVolume
+from ganatomy.space import Space, Verdict
+from ganatomy.value import Value
+
+SLOPE = 0.2  # of the leaky rectifiers
+
+
+class HierarchicalDiscriminator(Value):
+    """Settings of the discriminator.
+
+    Args:
+        features: as in the generator.
+        low: whether there is a low-resolution branch.
+        scores: ``apart`` = one score from each branch, so that a loss has two adversarial terms (the paper's figure);
+            ``averaged`` = their mean (the authors' code).
+    """
+
+    kind: Literal["hierarchical-discriminator"] = "hierarchical-discriminator"
+    features: int = Field(64, ge=4, multiple_of=4)
+    low: bool = True
+    scores: Literal["apart", "averaged"] = "apart"
+
+    def build(self, space: Space) -> nn.Module:
+        return Discriminator(self, space)
+
+    def tiny(self) -> "HierarchicalDiscriminator":
+        return self.model_copy(update={"features": 8})
+
+
+class _Tower(nn.Module):
+    """Strided convolutions down to a vector: (batch, channels, *shape) -> (batch, last)."""
+
+    def __init__(self, widths: list[int], shape: Shape, last: int) -> None:
+        super().__init__()
+        convs = []
+        for a, b in pairwise(widths):
+            steps = [_halving(n, axis) for axis, n in enumerate(shape)]
+            kernel, stride, padding = zip(*steps, strict=True)
+            convs.append(SpectralConv(a, b, kernel, stride, padding))
+            shape = tuple(n // s for n, s in zip(shape, stride, strict=True))
+        self.convs = nn.ModuleList(convs)
+        self.head = SpectralConv(widths[-1], last, shape, (1,) * len(shape), (0,) * len(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution in self.convs:
+            x = F.leaky_relu_(convolution(x), SLOPE)
+        return self.head(x).flatten(1)
+
+
+def _halving(n: int, axis: int) -> tuple[int, int, int]:
+    """Kernel, stride and padding that halve an axis of n planes; only the first axis of a sub-volume gets short."""
+    if axis > 0 or n >= 8:
+        return 4, 2, 1
+    return (2, 2, 0) if n % 2 == 0 else (1, 1, 0)
+
+
+class HighBranch(nn.Module):
+    """D^H: a sub-volume and its position (0 to 1) -> score and label logits (batch, 1 + conditions)."""
+
+    def __init__(self, config: HierarchicalDiscriminator, space: Space) -> None:
+        super().__init__()
+        w, count = config.features, hierarchy.halvings(space.shape)
+        shape = (hierarchy.sub_volume_depth(space.shape[0]), *space.shape[1:])
+        widths = [space.channels, *(max(1, 8 * w // 2 ** (count - 1 - i)) for i in range(count))]
+        self.tower = _Tower(widths, shape, 2 * w)
+        self.dense = SpectralDense(2 * w + 1, w)
+        self.score = SpectralDense(w, 1)
+        self.labels = SpectralDense(w, space.conditions) if space.conditions else None
+
+    def forward(self, x: Tensor, position: float) -> Tensor:
+        x = F.leaky_relu_(self.tower(x), SLOPE)
+        x = F.leaky_relu_(self.dense(torch.cat((x, x.new_full((len(x), 1), position)), 1)), SLOPE)
+        return self.score(x) if self.labels is None else torch.cat((self.score(x), self.labels(x)), 1)
+
+
+class LowBranch(_Tower):
+    """D^L: the whole volume at a quarter of its size -> score and label logits (batch, 1 + conditions)."""
+
+    def __init__(self, config: HierarchicalDiscriminator, space: Space) -> None:
+        shape = hierarchy.low_shape(space.shape)
+        count = hierarchy.halvings(shape)
+        widths = [space.channels, *(4 * config.features // 2 ** (count - 1 - i) for i in range(count))]
+        super().__init__(widths, shape, 1 + space.conditions)
+
+
+class Discriminator(nn.Module):
+    """(sub-volume,) or (sub-volume, low), condition, the scope -> verdict; labels are the mean of both branches'."""
+
+    def __init__(self, config: HierarchicalDiscriminator, space: Space) -> None:
+        super().__init__()
+        self.averaged = config.scores == "averaged"
+        self.high = HighBranch(config, space)
+        self.low = LowBranch(config, space) if config.low else None
+
+    def forward(self, images: Images, condition: Tensor, scope: SubVolume) -> Verdict:
+        answers = [self.high(images[0], scope.position).float()]
+        if self.low is not None:
+            answers.append(self.low(images[1]).float())
+        both = torch.stack(answers)  # (branches, batch, 1 + conditions)
+        scores = both[:, :, 0].mean(0) if self.averaged else both[:, :, 0].T
+        return Verdict(scores, both[:, :, 1:].mean(0))

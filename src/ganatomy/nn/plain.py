@@ -1,0 +1,132 @@
+"""Layers with PyTorch's own initialisation, as HA-GAN uses them: convolutions, normalisations, each with a rectifier.
+
+`UpConv` is nearest x 2 and a 3-tap convolution; three exact ways of computing it are measured against each other in
+`docs/performance.md`.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd
+
+from ganatomy.nn.convolution import F_CONV, F_CONV_TRANSPOSE
+from ganatomy.nn.fold import fold_phases, fold_up
+from ganatomy.nn.resample import enlarge
+
+CONV: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+EPSILON = 1e-5  # of the normalisations, PyTorch's default
+FOLDS_FROM = 8  # voxels of the longest axis of the input; below, a folded kernel costs more than the voxels it saves
+
+
+def conv(ndim: int, n_in: int, n_out: int, kernel: int = 3, stride: int = 1, padding: int = 1) -> _ConvNd:
+    """A convolution of PyTorch for that number of axes."""
+    return CONV[ndim](n_in, n_out, kernel, stride, padding)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Nearest x 2 followed by a 3-tap convolution.
+
+
+class UpConv(nn.Module):
+    """x (batch, in, *space) -> (batch, out, *twice the space).
+
+    Args:
+        impl: ``fold`` = one transposed convolution where it pays, ``phases`` = one 2-tap convolution for each parity of
+            the output, best with few channels out, ``plain`` = as it is written. One function to rounding.
+    """
+
+    def __init__(self, ndim: int, n_in: int, n_out: int, impl: Literal["fold", "phases", "plain"] = "fold") -> None:
+        super().__init__()
+        like = conv(ndim, n_in, n_out)
+        self.weight = nn.Parameter(like.weight.detach())
+        self.bias = nn.Parameter(torch.zeros(n_out) if like.bias is None else like.bias.detach())
+        self.impl = impl
+
+    def forward(self, x: Tensor, drop: int = 0) -> Tensor:
+        """`drop` planes of the output are left away at both ends of the first axis, where they need not be computed."""
+        ndim = x.ndim - 2
+        if self.impl == "phases":
+            if drop == 2:
+                return _phases(x, fold_phases(self.weight), self.bias, inside=True)
+            return _without(_phases(x, fold_phases(self.weight), self.bias), drop)
+        if self.impl == "plain" or max(x.shape[2:]) < FOLDS_FROM:
+            return _without(F_CONV[ndim](enlarge(x), self.weight, self.bias, padding=1), drop)
+        padding = (1 + drop, *[1] * (ndim - 1))
+        return F_CONV_TRANSPOSE[ndim](x, fold_up(self.weight), self.bias, stride=2, padding=padding)
+
+
+def _without(x: Tensor, drop: int) -> Tensor:
+    return x[:, :, drop : x.shape[2] - drop]
+
+
+def _phases(x: Tensor, weight: Tensor, bias: Tensor, inside: bool = False) -> Tensor:
+    """All phases in one convolution, then woven together; `inside` = without two planes at both ends of axis one."""
+    ndim, n_out = x.ndim - 2, len(bias)
+    every = F_CONV[ndim](x, weight, bias.repeat(2**ndim), padding=(int(not inside), *[1] * (ndim - 1)))
+    every = every.unflatten(1, (*[2] * ndim, n_out))  # (batch, *phase, out, *space + 1)
+    for axis in range(ndim):  # the first remaining phase axis is always axis 1
+        place = every.ndim - ndim + axis
+        n = every.shape[place] - 1
+        pair = [every.select(1, p).narrow(place - 1, p, n) for p in (0, 1)]
+        every = torch.stack(pair, place).flatten(place - 1, place)
+    return every
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Normalisations, each followed by a rectifier.
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation over channels and space, then a rectifier (Wu 2018).
+
+    `statistics` and `applied` are the two halves, for who sees the space one piece after another.
+    """
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            mean, squares = moments(x, self.groups)
+            return self.applied(x, mean, squares)
+        return F.relu_(F.group_norm(x, self.groups, self.weight, self.bias, EPSILON))
+
+    def applied(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """x normalised with given statistics (batch, groups), in place; not differentiable."""
+        each = x.shape[1] // self.groups
+        scale = (variance + EPSILON).rsqrt().repeat_interleave(each, 1) * self.weight
+        shift = self.bias - mean.repeat_interleave(each, 1) * scale
+        ones = [1] * (x.ndim - 2)
+        x.mul_(scale.view(*scale.shape, *ones).to(x.dtype)).add_(shift.view(*shift.shape, *ones).to(x.dtype))
+        return F.relu_(x)
+
+
+def moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each group over its channels and space: two of (batch, groups), float32."""
+    variance, mean = torch.var_mean(x.float().unflatten(1, (groups, -1)), dim=tuple(range(2, x.ndim + 1)), correction=0)
+    return mean, variance
+
+
+class VoxelNorm(nn.Module):
+    """Each voxel's feature vector to zero mean and unit variance, then a rectifier.
+
+    It sees one voxel at a time, so a sub-volume and the whole volume are normalised alike.
+    """
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.layer_norm(x.movedim(1, -1), (x.shape[1],), self.weight, self.bias, EPSILON)
+        return F.relu_(y.movedim(-1, 1))
+
+
+NORM = {"group": GroupNorm, "voxel": VoxelNorm}

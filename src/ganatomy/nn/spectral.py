@@ -1,0 +1,65 @@
+"""Layers whose weight is divided by its largest singular value (Miyato 2018), by one power iteration a training pass.
+
+The vector of the iteration is a buffer, so it is saved and goes on where it was.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganatomy.nn.convolution import F_CONV
+from ganatomy.nn.plain import CONV
+
+EPSILON = 1e-12
+
+
+class _Spectral(nn.Module):
+    """A weight (out, ...) with PyTorch's initialisation, and its largest singular value."""
+
+    u: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        assert bias is not None
+        self.weight, self.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+        self.register_buffer("u", F.normalize(torch.randn(len(weight)), dim=0, eps=EPSILON))
+
+    def normalised(self) -> Tensor:
+        """The weight over its largest singular value; gradients flow through both."""
+        with torch.autocast(self._autocast(), enabled=False):
+            matrix = self.weight.flatten(1)
+            with torch.no_grad():
+                v = F.normalize(self.u @ matrix, dim=0, eps=EPSILON)
+                u = F.normalize(matrix @ v, dim=0, eps=EPSILON)
+                if self.training:
+                    self.u.copy_(u)
+            return self.weight / (u @ matrix @ v)
+
+    def _autocast(self) -> str:
+        kind = self.weight.device.type
+        return "cpu" if kind == "meta" else kind
+
+
+class SpectralDense(_Spectral):
+    """x (batch, in) -> (batch, out)."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        like = nn.Linear(n_in, n_out)
+        super().__init__(like.weight, like.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.normalised(), self.bias)
+
+
+class SpectralConv(_Spectral):
+    """x (batch, in, *space) -> (batch, out, *space), with a kernel, stride and padding for each axis."""
+
+    def __init__(
+        self, n_in: int, n_out: int, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]
+    ) -> None:
+        like = CONV[len(kernel)](n_in, n_out, kernel, stride, padding)
+        super().__init__(like.weight, like.bias)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F_CONV[x.ndim - 2](x, self.normalised(), self.bias, self.stride, self.padding)

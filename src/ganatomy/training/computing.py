@@ -1,0 +1,100 @@
+"""How a run is computed: precision, memory layout, recomputation, compilation. None of it belongs to the recipe."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ganatomy.device import device as named_device
+from ganatomy.objectives.phase import Players
+from ganatomy.refused import Refused
+from ganatomy.value import Value
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
+WRONG_CUDNN = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
+
+
+class Computing(Value):
+    """Settings of the machine; `docs/performance.md` has a measured line for each.
+
+    Args:
+        precision: of the networks; weights, optimiser, losses and norms stay in float32.
+        channels_last: keep the channels of a voxel together in memory.
+        recompute: forget the activations inside a generator's blocks and compute them again for the backward pass:
+            less memory, more time, the same gradients.
+        compiled: let torch compile the generator and the discriminator.
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+    recompute: bool = False
+    compiled: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return PRECISIONS[self.precision]
+
+    def layout(self, ndim: int) -> torch.memory_format:
+        return LAYOUTS[ndim] if self.channels_last else torch.contiguous_format
+
+    def check(self, ndim: int, device: torch.device) -> None:
+        """Refuse what is known to compute wrongly.
+
+        Raises:
+            Refused: half precision 3D convolution on a cuDNN that gets it wrong.
+        """
+        version = torch.backends.cudnn.version() if device.type == "cuda" else None
+        if ndim == 3 and self.precision == "bfloat16" and version in WRONG_CUDNN:
+            raise Refused(
+                f"cuDNN {version} computes half precision 3D convolutions wrongly; give --precision float32, or install"
+                " a build of torch with cuDNN 9.15 or newer."
+            )
+
+    def applied(self, players: Players, ndim: int) -> None:
+        """Lay out, wrap and compile the networks; names and values of the weights stay."""
+        players.to(memory_format=self.layout(ndim))  # type: ignore[call-overload]
+        if self.recompute:
+            for block in _blocks(players["generator"]):
+                block.forward = _recomputed(block)
+        if self.compiled:
+            for role in ("generator", "discriminator"):
+                if role in players:
+                    players[role].compile()
+
+
+def chosen(
+    ndim: int, device: str | None, precision: str | None, channels_last: bool | None, recompute: bool, compiled: bool
+) -> Computing:
+    """What is usual on a device, but for what was wished; None = no wish.
+
+    Raises:
+        Refused: an unknown precision.
+    """
+    if precision not in (None, *PRECISIONS):
+        raise Refused(f"--precision {precision}: there are {', '.join(PRECISIONS)}.")
+    wished = {"precision": precision, "channels_last": channels_last, "recompute": recompute, "compiled": compiled}
+    start = usual(ndim, named_device(device))
+    return start.model_copy(update={name: value for name, value in wished.items() if value is not None})
+
+
+def usual(ndim: int, device: torch.device) -> Computing:
+    """The fastest settings that are safe on this device, as measured."""
+    return Computing(channels_last=ndim == 2 or device.type == "cuda")
+
+
+def _blocks(network: nn.Module) -> list[nn.Module]:
+    """The layers that a network keeps in lists: each is computed again by itself."""
+    return [part for module in network.modules() if isinstance(module, nn.ModuleList) for part in module]
+
+
+def _recomputed(block: nn.Module):  # type: ignore[no-untyped-def]
+    forward = block.forward
+
+    def again(*inputs):  # type: ignore[no-untyped-def]
+        if not torch.is_grad_enabled():
+            return forward(*inputs)
+        return checkpoint(forward, *inputs, use_reentrant=False)
+
+    return again

@@ -1,0 +1,81 @@
+"""From words of the command line to values; each mistake is one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ganatomy.refused import Refused
+
+
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """Voxels per axis from words such as ``160,128``; None stays None."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(n) for n in text.replace("x", ",").split(","))
+    except ValueError:
+        raise Refused(f"--shape {text}: give whole numbers with commas, such as 160,128.") from None
+
+
+def above_zero(**given: float | None) -> None:
+    """Refuse numbers that must be above zero; None means that none was given."""
+    for name, value in given.items():
+        if value is not None and not value > 0:
+            raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
+
+
+def pairs_of(given: tuple[str, ...], flag: str) -> dict[str, str]:
+    """NAME=VALUE words as a mapping."""
+    wrong = [pair for pair in given if "=" not in pair]
+    if wrong:
+        raise Refused(f"{flag} {wrong[0]}: give NAME=VALUE.")
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def recipe_of(name: str | None, file: Path | None, changes: tuple[str, ...], shape: str | None, tiny: bool) -> Any:
+    """Base or file, then size, then tiny, then single changes: the later wins."""
+    from ganatomy.recipe import changed, from_file
+    from ganatomy.recipes import RECIPES, named
+
+    if (name is None) == (file is None):
+        raise Refused("Name a recipe (see: ganatomy recipes) or give --recipe FILE, one of the two.")
+    chosen = from_file(file, {key: make() for key, make in RECIPES.items()}) if file else named(str(name))
+    if size := shape_of(shape):
+        chosen = chosen.resized(size)
+    if tiny:
+        chosen = chosen.tiny()
+    values = {path: yaml.safe_load(value) for path, value in pairs_of(changes, "--set").items()}
+    return changed(chosen, values) if values else chosen
+
+
+def modality_of(name: str, **given: Any) -> Any:
+    """The modality of that name with the options that were given; None means that one was not."""
+    from dataclasses import fields
+
+    from ganatomy.modalities import table
+
+    make = table.named(name)
+    known = {field.name for field in fields(make) if field.init}  # type: ignore[arg-type]
+    options = {option: value for option, value in given.items() if value is not None}
+    if wrong := sorted(set(options) - known):
+        raise Refused(f"--{wrong[0].replace('_', '-')} is not an option of {name}.")
+    return make(**options)
+
+
+def conditioned(recipe: Any, names: tuple[str, ...], store: Path | None) -> Any:
+    """The recipe conditioned on facts of the store, with the values that are there."""
+    from ganatomy.data.store import open_store
+    from ganatomy.recipe import changed
+
+    if not names:
+        return recipe
+    if store is None:
+        raise Refused("--condition takes its values from the store; give the store, too.")
+    manifest = open_store(store).manifest
+    conditions = dict(recipe.model_dump(mode="json")["conditions"])
+    for name in names:
+        if name not in manifest.facts:
+            raise Refused(f"--condition {name}: the store has {', '.join(manifest.facts) or 'no facts'}.")
+        conditions[name] = sorted(manifest.facts[name])
+    return changed(recipe, {"conditions": conditions})
