@@ -30,9 +30,11 @@ endif
 
 demo: setup
 	PATH="$(abspath $(BIN)):$$PATH" bash demo/mammograms.sh
+	PATH="$(abspath $(BIN)):$$PATH" bash demo/volumes.sh
 
 demo-short: setup
 	PATH="$(abspath $(BIN)):$$PATH" SHORT=1 OUT=demo/out/short bash demo/mammograms.sh
+	PATH="$(abspath $(BIN)):$$PATH" SHORT=1 OUT=demo/out/short-volumes bash demo/volumes.sh
 
 test: setup
 	$(BIN)/python -m pytest

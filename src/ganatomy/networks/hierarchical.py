@@ -18,15 +18,16 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ganatomy import hierarchy
-from ganatomy.nn.plain import NORM, GroupNorm, UpConv, conv, moments
+from ganatomy.nn.plain import NORM, Block, GroupNorm, UpConv, conv, moments
 from ganatomy.scope import Images, SubVolume, Whole
 from ganatomy.space import Space
 from ganatomy.value import Value
 
 LOW = hierarchy.LOW
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+CHANNELS_LAST_FROM = 16  # voxels an axis: from here on activations outweigh the weights (docs/performance.md)
 
 
 class HierarchicalGenerator(Value):
@@ -103,15 +104,17 @@ class Common(nn.Module):
         self.base = sizes[0]
         self.dense = nn.Linear(space.latent + space.conditions, widths[0] * math.prod(self.base))
         impl: Literal["fold", "plain"] = "fold" if config.folded else "plain"
-        self.convs = nn.ModuleList(
-            UpConv(ndim, a, b, impl) if 0 < i <= ups else conv(ndim, a, b) for i, (a, b) in enumerate(pairwise(widths))
+        self.blocks = nn.ModuleList(
+            Block(UpConv(ndim, a, b, impl) if 0 < i <= ups else conv(ndim, a, b), GroupNorm(b, config.groups))
+            for i, (a, b) in enumerate(pairwise(widths))
         )
-        self.norms = nn.ModuleList(GroupNorm(n, config.groups) for n in widths[1:])
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         x = self.dense(torch.cat((z, condition), 1)).view(len(z), -1, *self.base)
-        for convolution, norm in zip(self.convs, self.norms, strict=True):
-            x = norm(convolution(x))
+        for block in self.blocks:
+            if min(x.shape[2:]) >= CHANNELS_LAST_FROM:
+                x = x.contiguous(memory_format=CHANNELS_LAST[x.ndim - 2])
+            x = block(x)
         return x
 
 
@@ -152,14 +155,14 @@ class Low(nn.Module):
     def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
         super().__init__()
         ndim, w = len(space.shape), config.features
-        self.convs = nn.ModuleList((conv(ndim, w, w // 2), conv(ndim, w // 2, w // 4)))
-        self.norms = nn.ModuleList((GroupNorm(w // 2, config.groups), GroupNorm(w // 4, config.groups)))
+        widths = (w, w // 2, w // 4)
+        self.blocks = nn.Sequential(
+            *(Block(conv(ndim, a, b), GroupNorm(b, config.groups)) for a, b in pairwise(widths))
+        )
         self.head = conv(ndim, w // 4, space.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        for convolution, norm in zip(self.convs, self.norms, strict=True):
-            x = norm(convolution(x))
-        return torch.tanh(self.head(x))
+        return torch.tanh(self.head(self.blocks(x)))
 
 
 class Generator(nn.Module):
@@ -181,6 +184,10 @@ class Generator(nn.Module):
         planes, before, after = cut(features, first, first + scope.depth // LOW, self.halo)
         high = self.high(planes, before, after).float()
         return (high,) if self.low is None or scope.low is None else (high, self.low(features).float())
+
+    def recomputed(self) -> list[nn.Module]:
+        """The parts whose activations may be forgotten and computed again, each by itself."""
+        return [*self.common.blocks, self.high, *([] if self.low is None else [self.low])]
 
     @torch.no_grad()
     def slabs(self, z: Tensor, condition: Tensor, planes: int) -> Iterator[Tensor]:
@@ -241,15 +248,12 @@ class _HighEncoder(nn.Module):
     def __init__(self, config: HighEncoder, space: Space) -> None:
         super().__init__()
         ndim, w = len(space.shape), config.features
-        self.convs = nn.ModuleList(
-            (conv(ndim, space.channels, w // 2, 4, 2), conv(ndim, w // 2, w // 2), conv(ndim, w // 2, w, 4, 2))
-        )
-        self.norms = nn.ModuleList(GroupNorm(n, config.groups) for n in (w // 2, w // 2, w))
+        convs = (conv(ndim, space.channels, w // 2, 4, 2), conv(ndim, w // 2, w // 2), conv(ndim, w // 2, w, 4, 2))
+        self.blocks = nn.Sequential(*(Block(c, GroupNorm(c.out_channels, config.groups)) for c in convs))
 
     def forward(self, x: Tensor) -> Tensor:
-        for convolution, norm in zip(self.convs, self.norms, strict=True):
-            x = norm(convolution(x))
-        return x
+        y: Tensor = self.blocks(x)
+        return y
 
 
 class _GroundEncoder(nn.Module):
@@ -260,12 +264,12 @@ class _GroundEncoder(nn.Module):
         ndim, w = len(space.shape), config.features
         count = hierarchy.halvings(hierarchy.low_shape(space.shape))
         widths = [w, *(4 * w // 2 ** (count - 1 - i) for i in range(count))]
-        self.convs = nn.ModuleList(conv(ndim, a, b, 4, 2) for a, b in pairwise(widths))
-        self.norms = nn.ModuleList(GroupNorm(n, config.groups) for n in widths[1:])
+        self.blocks = nn.Sequential(
+            *(Block(conv(ndim, a, b, 4, 2), GroupNorm(b, config.groups)) for a, b in pairwise(widths))
+        )
         rest = tuple(n // 2**count for n in hierarchy.low_shape(space.shape))
         self.head = nn.Linear(widths[-1] * math.prod(rest), space.latent)
 
     def forward(self, x: Tensor) -> Tensor:
-        for convolution, norm in zip(self.convs, self.norms, strict=True):
-            x = norm(convolution(x))
-        return F.linear(x.flatten(1), self.head.weight, self.head.bias).float()
+        z: Tensor = self.head(self.blocks(x).flatten(1)).float()
+        return z

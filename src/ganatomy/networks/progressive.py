@@ -128,6 +128,10 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList([base, *(GeneratorBlock(ndim, a, b, config.folded) for a, b in pairs)])
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
 
+    def recomputed(self) -> list[nn.Module]:
+        """The parts whose activations may be forgotten and computed again, each by itself."""
+        return list(self.blocks)
+
     def forward(self, z: Tensor, condition: Tensor, scope: Level) -> Images:
         x = self.blocks[0](torch.cat((z, condition), 1))
         before = x

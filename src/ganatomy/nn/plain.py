@@ -18,6 +18,7 @@ from ganatomy.nn.resample import enlarge
 
 CONV: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 EPSILON = 1e-5  # of the normalisations, PyTorch's default
+PART = 2**20  # numbers that a sum of moments takes at a time
 FOLDS_FROM = 8  # voxels of the longest axis of the input; below, a folded kernel costs more than the voxels it saves
 
 
@@ -93,8 +94,7 @@ class GroupNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
-            mean, squares = moments(x, self.groups)
-            return self.applied(x, mean, squares)
+            return self.applied(x, *moments(x, self.groups))
         return F.relu_(F.group_norm(x, self.groups, self.weight, self.bias, EPSILON))
 
     def applied(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -108,9 +108,22 @@ class GroupNorm(nn.Module):
 
 
 def moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each group over its channels and space: two of (batch, groups), float32."""
-    variance, mean = torch.var_mean(x.float().unflatten(1, (groups, -1)), dim=tuple(range(2, x.ndim + 1)), correction=0)
-    return mean, variance
+    """Mean and variance of each group over its channels and space: two of (batch, groups), float32.
+
+    Some planes at a time, in the order of memory, gathered in float64: little memory, and exact where PyTorch's own
+    normalisation of channels-last tensors adds millions of numbers one by one in float32.
+    """
+    first = second = torch.zeros((), dtype=torch.float64, device=x.device)
+    for part in x.split(max(1, PART // max(1, x[0, :, 0].numel())), 2):
+        part = part.float()
+        last = not part.is_contiguous() and part.stride(1) == 1
+        rows, axis = (part.movedim(1, -1).flatten(1, -2), 1) if last else (part.flatten(2), 2)
+        first = first + rows.sum(axis).double()
+        second = second + rows.square().sum(axis).double()
+    count = x[0, 0].numel() * (x.shape[1] // groups)
+    mean = first.unflatten(1, (groups, -1)).sum(2) / count
+    variance = second.unflatten(1, (groups, -1)).sum(2) / count - mean.square()
+    return mean.float(), variance.clamp_min(0).float()
 
 
 class VoxelNorm(nn.Module):
@@ -130,3 +143,15 @@ class VoxelNorm(nn.Module):
 
 
 NORM = {"group": GroupNorm, "voxel": VoxelNorm}
+
+
+class Block(nn.Module):
+    """A convolution, its normalisation and rectifier."""
+
+    def __init__(self, convolution: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.norm = convolution, norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.conv(x))
+        return y

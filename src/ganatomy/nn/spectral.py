@@ -1,6 +1,7 @@
 """Layers whose weight is divided by its largest singular value (Miyato 2018), by one power iteration a training pass.
 
-The vector of the iteration is a buffer, so it is saved and goes on where it was.
+The vector of the iteration is a buffer, so it is saved and goes on where it was. The output is divided, not the weight:
+the same, and far fewer numbers.
 """
 
 import torch
@@ -24,8 +25,8 @@ class _Spectral(nn.Module):
         self.weight, self.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
         self.register_buffer("u", F.normalize(torch.randn(len(weight)), dim=0, eps=EPSILON))
 
-    def normalised(self) -> Tensor:
-        """The weight over its largest singular value; gradients flow through both."""
+    def sigma(self) -> Tensor:
+        """The largest singular value of the weight, differentiable: (,)."""
         with torch.autocast(self._autocast(), enabled=False):
             matrix = self.weight.flatten(1)
             with torch.no_grad():
@@ -33,7 +34,7 @@ class _Spectral(nn.Module):
                 u = F.normalize(matrix @ v, dim=0, eps=EPSILON)
                 if self.training:
                     self.u.copy_(u)
-            return self.weight / (u @ matrix @ v)
+            return u @ (matrix @ v)
 
     def _autocast(self) -> str:
         kind = self.weight.device.type
@@ -48,7 +49,7 @@ class SpectralDense(_Spectral):
         super().__init__(like.weight, like.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.normalised(), self.bias)
+        return F.linear(x, self.weight) / self.sigma() + self.bias
 
 
 class SpectralConv(_Spectral):
@@ -62,4 +63,5 @@ class SpectralConv(_Spectral):
         self.stride, self.padding = stride, padding
 
     def forward(self, x: Tensor) -> Tensor:
-        return F_CONV[x.ndim - 2](x, self.normalised(), self.bias, self.stride, self.padding)
+        y = F_CONV[x.ndim - 2](x, self.weight, None, self.stride, self.padding)
+        return y / self.sigma() + self.bias.view(-1, *[1] * (x.ndim - 2))

@@ -56,7 +56,8 @@ class Computing(Value):
         """Lay out, wrap and compile the networks; names and values of the weights stay."""
         players.to(memory_format=self.layout(ndim))  # type: ignore[call-overload]
         if self.recompute:
-            for block in _blocks(players["generator"]):
+            parts: list[nn.Module] = players["generator"].recomputed()  # type: ignore[operator]
+            for block in parts:
                 block.forward = _recomputed(block)
         if self.compiled:
             for role in ("generator", "discriminator"):
@@ -82,11 +83,6 @@ def chosen(
 def usual(ndim: int, device: torch.device) -> Computing:
     """The fastest settings that are safe on this device, as measured."""
     return Computing(channels_last=ndim == 2 or device.type == "cuda")
-
-
-def _blocks(network: nn.Module) -> list[nn.Module]:
-    """The layers that a network keeps in lists: each is computed again by itself."""
-    return [part for module in network.modules() if isinstance(module, nn.ModuleList) for part in module]
 
 
 def _recomputed(block: nn.Module):  # type: ignore[no-untyped-def]

@@ -67,12 +67,11 @@ def run(phase: Phase, state: State, draw: Draw, precision: torch.dtype = torch.f
     if not torch.isfinite(total):
         raise Diverged(", ".join(f"{phase.name}/{name} = {term.item():.4g}" for name, term in terms.items()))
     learners = [state.optimizers[role] for role in phase.trains]
-    for optimizer in learners:
-        optimizer.zero_grad(set_to_none=True)
     total.backward()
     distributed.average_gradients(p for role in phase.trains for p in state.players[role].parameters())
     for optimizer in learners:
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # before the next phase computes its own: less memory at the peak
     phase.constrain(state.players)
     return {name: term.detach() for name, term in terms.items()}
 
