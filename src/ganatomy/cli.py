@@ -96,7 +96,7 @@ def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
     from ganatomy.recipes import RECIPES
 
     for name, make in RECIPES.items():
-        progress.say(f"{name:18s} {(make.__doc__ or '').strip().splitlines()[0]}")
+        progress.say(f"{name:20s} {(make.__doc__ or '').strip().splitlines()[0]}")
 
 
 @app.command

@@ -38,7 +38,7 @@ def _generator(shape, norm="group", halo=1, **more):
     [
         ((64, 64, 64), (4, 8, 20, 64)),
         ((48, 32, 64), (4, 12)),
-        pytest.param((128, 128, 128), (16,), marks=pytest.mark.slow),
+        ((128, 128, 128), (16,)),
     ],
 )
 def test_slab_by_slab_equals_one_pass(shape, planes, norm):

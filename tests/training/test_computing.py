@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from ganatomy.objectives.phase import Draw
+from ganatomy.recipe import changed
 from ganatomy.recipes import named
 from ganatomy.refused import Refused
 from ganatomy.training.computing import Computing, chosen, usual
 from ganatomy.training.loop import run
 from ganatomy.training.state import State
+from ganatomy.training.train import train
 
 CPU = torch.device("cpu")
 
@@ -77,8 +79,18 @@ def test_half_precision_is_near_and_not_the_same():
 
 
 def test_wishes_go_before_what_is_usual():
-    assert chosen(2, "cpu", None, None, False, False) == usual(2, CPU)
+    assert chosen(2, "cpu", None, None, False, False) is None
+    assert usual(2, CPU) == Computing(channels_last=True)
     assert chosen(2, "cpu", "bfloat16", False, True, False) == Computing(precision="bfloat16", recompute=True)
+
+
+def test_a_run_goes_on_as_it_was_begun(volumes, tmp_path):
+    recipe = changed(named("hagan").tiny(), {"total_kimg": 0.008})
+    run = train(recipe, volumes, tmp_path, computing=Computing(recompute=True))
+    assert run.computing["recompute"]
+    longer = changed(recipe, {"total_kimg": 0.016})
+    assert train(longer, volumes, tmp_path).computing == run.computing
+    assert not train(longer, volumes, tmp_path, computing=Computing()).computing["recompute"]
 
 
 def test_half_precision_volumes_on_a_cudnn_that_computes_them_wrongly_are_refused(monkeypatch):

@@ -47,7 +47,7 @@ class Feed:
         cases = store.split(split)
         if not cases:
             raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
-        self._store, self._seed, self._device, self._layout = store, seed, device, layout
+        self._store, self._seed, self._device, self.layout = store, seed, device, layout
         self._rows = [case["row"] for case in cases]
         self._vectors = torch.from_numpy(np.stack([facts.vector(conditions, case["facts"]) for case in cases]))
         self._kept: dict[Shape, NDArray[np.uint16] | None] = {}
@@ -83,7 +83,7 @@ class Feed:
         if region.depth is not None:
             planes = slice(times * region.start, times * (region.start + region.depth))
         pixels = decode(self._read(places, level, planes))[:, None]
-        return torch.from_numpy(pixels).to(self._device, memory_format=self._layout)
+        return torch.from_numpy(pixels).to(self._device, memory_format=self.layout)
 
     def _read(self, places: list[int], level: Shape, planes: slice) -> NDArray[np.uint16]:
         if level not in self._kept:

@@ -185,8 +185,8 @@ class Generator(nn.Module):
         high = self.high(planes, before, after).float()
         return (high,) if self.low is None or scope.low is None else (high, self.low(features).float())
 
-    def recomputed(self) -> list[nn.Module]:
-        """The parts whose activations may be forgotten and computed again, each by itself."""
+    def parts(self) -> list[nn.Module]:
+        """What may be recomputed or compiled, each by itself; none depends on where a step looks."""
         return [*self.common.blocks, self.high, *([] if self.low is None else [self.low])]
 
     @torch.no_grad()

@@ -128,8 +128,8 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList([base, *(GeneratorBlock(ndim, a, b, config.folded) for a, b in pairs)])
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
 
-    def recomputed(self) -> list[nn.Module]:
-        """The parts whose activations may be forgotten and computed again, each by itself."""
+    def parts(self) -> list[nn.Module]:
+        """What may be recomputed or compiled, each by itself; none depends on where a step looks."""
         return list(self.blocks)
 
     def forward(self, z: Tensor, condition: Tensor, scope: Level) -> Images:

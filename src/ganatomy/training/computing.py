@@ -24,7 +24,7 @@ class Computing(Value):
         channels_last: keep the channels of a voxel together in memory.
         recompute: forget the activations inside a generator's blocks and compute them again for the backward pass:
             less memory, more time, the same gradients.
-        compiled: let torch compile the generator and the discriminator.
+        compiled: let torch compile the parts of the generator.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -55,24 +55,24 @@ class Computing(Value):
     def applied(self, players: Players, ndim: int) -> None:
         """Lay out, wrap and compile the networks; names and values of the weights stay."""
         players.to(memory_format=self.layout(ndim))  # type: ignore[call-overload]
-        if self.recompute:
-            parts: list[nn.Module] = players["generator"].recomputed()  # type: ignore[operator]
-            for block in parts:
-                block.forward = _recomputed(block)
-        if self.compiled:
-            for role in ("generator", "discriminator"):
-                if role in players:
-                    players[role].compile()
+        parts: list[nn.Module] = players["generator"].parts()  # type: ignore[operator]
+        for part in parts:
+            if self.recompute:
+                part.forward = _recomputed(part)
+            if self.compiled:
+                part.compile()
 
 
 def chosen(
     ndim: int, device: str | None, precision: str | None, channels_last: bool | None, recompute: bool, compiled: bool
-) -> Computing:
-    """What is usual on a device, but for what was wished; None = no wish.
+) -> Computing | None:
+    """What is usual on a device, but for what was wished; None when nothing was.
 
     Raises:
         Refused: an unknown precision.
     """
+    if precision is None and channels_last is None and not recompute and not compiled:
+        return None
     if precision not in (None, *PRECISIONS):
         raise Refused(f"--precision {precision}: there are {', '.join(PRECISIONS)}.")
     wished = {"precision": precision, "channels_last": channels_last, "recompute": recompute, "compiled": compiled}
@@ -81,7 +81,13 @@ def chosen(
 
 
 def usual(ndim: int, device: torch.device) -> Computing:
-    """The fastest settings that are safe on this device, as measured."""
+    """The fastest settings that are safe on this device, as measured (docs/performance.md, docs/diary.md).
+
+    On a processor with bfloat16 of its own volumes are trained in it; mammograms, with their gradient penalty, in
+    float32. On a GPU nothing has been measured yet: channels-last, float32.
+    """
+    if ndim == 3 and device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return Computing(precision="bfloat16")
     return Computing(channels_last=ndim == 2 or device.type == "cuda")
 
 

@@ -54,6 +54,17 @@ class Run:
         return None if found is None else str(found)
 
     @property
+    def computing(self) -> dict[str, Any] | None:
+        """How it is computed, as it was begun."""
+        found = json.loads((self.path / "environment.json").read_text()).get("computing")
+        return None if found is None else dict(found)
+
+    def note(self, computing: dict[str, Any]) -> None:
+        """Write down how it is computed."""
+        file = self.path / "environment.json"
+        write_json(file, {**json.loads(file.read_text()), "computing": computing})
+
+    @property
     def seed(self) -> int:
         return int(json.loads((self.path / "environment.json").read_text())["seed"])
 

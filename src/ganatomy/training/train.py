@@ -47,7 +47,8 @@ def train(
         seed: decides the first weights, the order of images and every draw.
         device: None = a GPU if there is one.
         intervals: how often to log, draw, and save.
-        computing: precision, memory layout and the like; None = the fastest that is safe on the device.
+        computing: precision, memory layout and the like; None = as the run was begun, and at its beginning the fastest
+            that is safe on the device.
         generator: a run or snapshot whose generator the recipe's networks learn from, such as `hagan-encoder`; the
             recipe takes over its shape, conditions and widths.
 
@@ -67,11 +68,14 @@ def train(
     check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
     place = named_device(device)
     ndim = len(recipe.shape)
-    computing = computing or usual(ndim, place)
-    computing.check(ndim, place)
+    (computing or usual(ndim, place)).check(ndim, place)
     fixed = recipe.at(0, seed).batch_size if recipe.order == "stored" else None
-    feed = Feed(store, "train", recipe.conditions, seed, place, computing.layout(ndim), fixed)
+    feed = Feed(store, "train", recipe.conditions, seed, place, whole_batches_of=fixed)
     run = make_or_continue(Path(out), recipe, store, seed, None if source is None else source.digest)
+    computing = computing or _begun(run) or usual(ndim, place)
+    computing.check(ndim, place)
+    run.note(computing.model_dump())
+    feed.layout = computing.layout(ndim)
     state = State(recipe, seed, place, given, computing.layout(ndim))
     if (found := run.load_newest()) is not None:
         state.load(found[0], found[1]["counts"])
@@ -83,6 +87,11 @@ def train(
     watch = Watch(run, intervals or Intervals(), _about(store, recipe), seed, _grid_conditions(recipe), state)
     _loop(run, state, feed, seed, watch, computing.dtype)
     return run
+
+
+def _begun(run: Run) -> Computing | None:
+    """How the run was computed before, so that going on elsewhere does not change it unasked."""
+    return None if run.computing is None else Computing.model_validate(run.computing)
 
 
 def _given(recipe: Recipe, source: Snapshot | None) -> Mapping[str, Tensors]:
