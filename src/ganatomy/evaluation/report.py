@@ -40,8 +40,7 @@ def _head(content: dict[str, Any]) -> str:
     images, compared = content["images"], content["compared"]
     return (
         f"<h1>Synthetic images of {escape(images['generator'])}</h1>"
-        '<p class="note">All images marked synthetic were made by a generative model. They are not for diagnosis. Views'
-        " drawn apart are not one woman's.</p>"
+        '<p class="note">All images marked synthetic were made by a generative model. They are not for diagnosis.</p>'
         f"<p>{compared['images_a_side']} samples at {compared['shape']} against as many images of patients that neither"
         " training nor the selection of the snapshot has seen.</p>"
     )
