@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pyarrow import Table, csv, parquet
 from skimage.metrics import structural_similarity
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganatomy import hierarchy, nifti, pictures, progress
 from ganatomy.checkpoint import Snapshot
@@ -20,6 +20,8 @@ from ganatomy.device import device as named_device
 from ganatomy.durable import new_file
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
+from ganatomy.objectives.hierarchical import high_features
+from ganatomy.objectives.phase import Players
 from ganatomy.refused import Refused
 
 RANGE = 2.0  # of pixels, -1 to 1: peak of the PSNR and range of the SSIM
@@ -103,7 +105,7 @@ def encoded(
     The high-resolution encoder sees one sub-volume at a time, as it was trained.
     """
     place = named_device(device)
-    networks = nn.ModuleDict(
+    networks = Players(
         {role: snapshot.network(role, place) for role in ("generator", "high_encoder", "ground_encoder")}
     )
     depth = hierarchy.sub_volume_depth(snapshot.recipe.shape[0])
@@ -122,9 +124,9 @@ def encoded(
 
 
 def _there_and_back(
-    networks: nn.ModuleDict, volume: Tensor, condition: Tensor, depth: int, snapshot: Snapshot
+    networks: Players, volume: Tensor, condition: Tensor, depth: int, snapshot: Snapshot
 ) -> tuple[Tensor, Tensor]:
-    features = torch.cat([networks["high_encoder"](part) for part in volume.split(depth, 2)], 2)
+    features = high_features(networks, volume, depth)
     z = networks["ground_encoder"](features)
     return z, networks["generator"](z, condition, snapshot.scope)[0]
 

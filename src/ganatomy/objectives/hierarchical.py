@@ -36,7 +36,7 @@ class HierarchicalReconstruction(Value):
             assert isinstance(scope, SubVolume)
             assert scope.whole, "the ground encoder needs the whole volume: strategy.whole must be true"
             with torch.no_grad():
-                features = encoded(players, draw.image, scope.depth)
+                features = high_features(players, draw.image, scope.depth)
             common, images = (_called(players["generator"], part) for part in ("common", "images"))
             again = images(common(players["ground_encoder"](features), draw.condition), scope)
             pairs = list(zip(again, draw.real, strict=True))
@@ -45,7 +45,7 @@ class HierarchicalReconstruction(Value):
         return Phase("high_encoder", ("high_encoder",), high), Phase("ground_encoder", ("ground_encoder",), ground)
 
 
-def encoded(players: Players, volume: Tensor, depth: int) -> Tensor:
+def high_features(players: Players, volume: Tensor, depth: int) -> Tensor:
     """E^H over the whole volume, one sub-volume of `depth` planes after another, side by side: as it is trained."""
     return torch.cat([players["high_encoder"](part) for part in volume.split(depth, 2)], 2)
 

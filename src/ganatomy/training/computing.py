@@ -86,7 +86,8 @@ def usual(ndim: int, device: torch.device) -> Computing:
     On a processor with bfloat16 of its own volumes are trained in it; mammograms, with their gradient penalty, in
     float32. On a GPU nothing has been measured yet: channels-last, float32.
     """
-    if ndim == 3 and device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
+    if ndim == 3 and device.type == "cpu" and native():
         return Computing(precision="bfloat16")
     return Computing(channels_last=ndim == 2 or device.type == "cuda")
 
