@@ -14,6 +14,7 @@ from torch import Tensor
 from ganatomy import hierarchy, nifti, pictures, progress
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
+from ganatomy.data.feed import check_known
 from ganatomy.data.split import SPLITS
 from ganatomy.data.store import Store, decode
 from ganatomy.device import device as named_device
@@ -138,14 +139,10 @@ def _cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -
             f"{snapshot.path} has no {missing[0]}; train one for its generator: ganatomy train hagan-encoder STORE"
             f" --generator {snapshot.path}"
         )
-    if tuple(recipe.shape) not in store.manifest.levels:
-        raise Refused(f"The snapshot's volumes are {recipe.shape} and the store has {store.manifest.levels}.")
+    check_known(store, recipe.shape, recipe.channels, recipe.conditions)
     if split is not None and split not in SPLITS:
         raise Refused(f"--split {split}: there are {', '.join(SPLITS)}.")
-    cases = store.cases if split is None else store.split(split)
-    if absent := [name for name in recipe.conditions if cases and name not in cases[0]["facts"]]:
-        raise Refused(f"The model is conditioned on {absent[0]} and the store does not have it.")
-    return cases[:n]
+    return (store.cases if split is None else store.split(split))[:n]
 
 
 def _row(one: Encoded) -> dict[str, Any]:

@@ -102,6 +102,21 @@ def check_fit(store: Store, shape: Shape, channels: int, conditions: Mapping[str
     Raises:
         Refused: they cannot; the message says what the store has.
     """
+    check_known(store, shape, channels, conditions)
+    for name, values in conditions.items():
+        if absent := sorted(set(values) - set(store.manifest.facts[name])):
+            raise Refused(
+                f"The recipe is conditioned on {name} {', '.join(values)} and the store has no case of"
+                f" {', '.join(absent)}; add such cases or change the recipe: --set 'conditions.{name}=[...]'."
+            )
+
+
+def check_known(store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]) -> None:
+    """Whether a model of this shape, channels and conditions knows what the images of the store are.
+
+    Raises:
+        Refused: it does not; the message says what the store has.
+    """
     manifest = store.manifest
     if tuple(shape) not in manifest.levels:
         levels = ", ".join(written(level) for level in manifest.levels[1:])
@@ -114,8 +129,3 @@ def check_fit(store: Store, shape: Shape, channels: int, conditions: Mapping[str
             raise Refused(f"The recipe is conditioned on {name!r} and the store has {', '.join(manifest.facts)}.")
         if unknown := sorted(set(present) - set(values)):
             raise Refused(f"The store has {name} {', '.join(unknown)} and the recipe knows {', '.join(values)}.")
-        if absent := sorted(set(values) - set(present)):
-            raise Refused(
-                f"The recipe is conditioned on {name} {', '.join(values)} and the store has no case of"
-                f" {', '.join(absent)}; add such cases or change the recipe: --set 'conditions.{name}=[...]'."
-            )

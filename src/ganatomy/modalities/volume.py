@@ -1,5 +1,6 @@
 """What chest CT and brain MRI share: finding cases among DICOM series and NIfTI files, and reading them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,12 +58,12 @@ class Volumes:
         found = files(raw)
         names = dict(found)
         dicom = [path for path, _ in found if not nifti.is_nifti(path) and is_dicom(path)]
-        groups: list[list[Path]] = [[path] for path in names if path not in set(dicom)] + series.groups(dicom)
+        sliced = set(dicom)
+        groups: list[list[Path]] = [[path] for path in names if path not in sliced] + series.groups(dicom)
         groups.sort(key=lambda group: names[group[0]])
-        named = [_name(group, groups, raw) for group in groups]
         return [
             Candidate(tuple(group), name, {**self.facts.constants, **table.get(name, {})})
-            for group, name in zip(groups, named, strict=True)
+            for group, name in zip(groups, _named(groups, raw), strict=True)
         ]
 
     def volume(self, candidate: Candidate, modality: str) -> tuple[Image, str]:
@@ -104,10 +105,17 @@ def enlarged(shape: Shape, to: Shape) -> None:
         raise Unusable("too small", f"{shape} voxels for a grid of {to}: enlarged {times:.1f} times")
 
 
-def _name(group: list[Path], groups: list[list[Path]], raw: Path) -> str:
+def _named(groups: list[list[Path]], raw: Path) -> list[str]:
     """A file's own name; a series is called by its folder, with a number when the folder holds several."""
-    if len(group) == 1:
-        return group[0].relative_to(raw).as_posix()
-    beside = [other for other in groups if len(other) > 1 and other[0].parent == group[0].parent]
-    folder = group[0].parent.relative_to(raw).as_posix()
-    return folder if len(beside) == 1 else f"{folder}#{beside.index(group) + 1}"
+    series_in = Counter(group[0].parent for group in groups if len(group) > 1)
+    seen: Counter[Path] = Counter()
+    found = []
+    for group in groups:
+        folder = group[0].parent
+        if len(group) == 1:
+            found.append(group[0].relative_to(raw).as_posix())
+            continue
+        seen[folder] += 1
+        name = folder.relative_to(raw).as_posix()
+        found.append(name if series_in[folder] == 1 else f"{name}#{seen[folder]}")
+    return found
