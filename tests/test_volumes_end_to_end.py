@@ -155,7 +155,7 @@ def test_selection_and_report_of_volumes(hagan, volumes, tmp_path):
 
 
 def test_a_report_of_volumes_has_planes_and_contours(hagan, volumes, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganatomy.evaluation.evaluate.FEWEST", 2)
+    monkeypatch.setattr("ganatomy.evaluation.sides.FEWEST", 2)
     content = evaluate(hagan.path, volumes, tmp_path / "report")
     assert {p.name for p in (tmp_path / "report").iterdir()} >= {
         "report.html", "report.json", "real_beside_synthetic.png", "masks.png", "synthetic_nearest_training.png",

@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
@@ -11,7 +12,10 @@ from tyro.extras import SubcommandApp
 from ganatomy import progress
 from ganatomy.durable import FULL
 from ganatomy.refused import Ended, Refused
-from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of
+from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of, share_of
+
+if TYPE_CHECKING:
+    from ganatomy.exporting import Sample
 
 app = SubcommandApp()
 
@@ -21,6 +25,7 @@ Pairs = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")]
 Shape = Annotated[
     str | None, arg(metavar="H,W | D,H,W", help="voxels per axis instead of the recipe's or the modality's own")
 ]
+Despite = Annotated[bool, arg(help="export samples that failed the privacy audit", help_behavior_hint="")]
 Compile = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
 
 
@@ -195,8 +200,8 @@ def select(
 def sample(
     run: Positional[Path], out: Path, n: int = 16, seed: int = 0, condition: Pairs = (),
     truncation: float | None = None, to: str | None = None, spacing: float | None = None, date: str | None = None,
-    batch_size: int = 8, planes: int | None = None, device: str | None = None, dry_run: DryRun = False,
-    quiet: Quiet = False,
+    batch_size: int = 8, planes: int | None = None, device: str | None = None, reject_worst: str | None = None,
+    store: Path | None = None, dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Draw images from a snapshot or from the selected snapshot of a run.
 
@@ -213,14 +218,26 @@ def sample(
         batch_size: images a pass on a GPU
         planes: make a volume so many planes at a time, in bounded memory; in one pass by default
         device: cpu or cuda
+        reject_worst: leave out the samples with the most artefacts, such as 5%; more are drawn instead
+        store: with --reject-worst, the training set; for a run, its own by default
     """
     from ganatomy import exporting, sampling
     from ganatomy.checkpoint import find_snapshot, open_snapshot
 
     above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
-    snapshot = open_snapshot(find_snapshot(run))
-    drawn = sampling.sample(snapshot, n, seed, pairs_of(condition, "--condition"), truncation, batch_size, device,
-                           planes=planes)  # fmt: skip
+    share = share_of(reject_worst, "--reject-worst")
+    snapshot = open_snapshot(find_snapshot(run), ("generator", "discriminator"))
+
+    def draw(count: int) -> "Iterator[Sample]":
+        wanted = pairs_of(condition, "--condition")
+        return sampling.sample(snapshot, count, seed, wanted, truncation, batch_size, device, planes=planes)
+
+    drawn = draw(n)
+    if share is not None:
+        from ganatomy.evaluation.rejecting import without_worst
+        from ganatomy.evaluation.sides import store_of
+
+        drawn = without_worst(snapshot, store_of(run, store), n, share, draw)
     if dry_run:
         return progress.say(f"{n} images of {snapshot.path} as {to or 'usual'} would be written to {out}.")
     made = exporting.write_samples(drawn, n, snapshot.modality, out, to, date, spacing)
@@ -259,32 +276,75 @@ def encode(
 @app.command
 def evaluate(
     images: Positional[Path], store: Positional[Path | None] = None, out: Path = Path("report"), n: int | None = None,
+    extractor: str = "random", weights: Path | None = None, protocol: str | None = None, held_out: Path | None = None,
+    facts: Path | None = None, column: Pairs = (), fact: Pairs = (), shape: Shape = None, beside: Pairs = (),
+    reader_study: Path | None = None, answers: Path | None = None, serve: int | None = None,
     dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Compare samples, or a run, with the test patients of a store; write report.json and report.html.
+    """Compare images with patients that the training has not seen; write report.json and report.html.
 
     Args:
-        images: a folder of samples, a run or a snapshot
-        store: real images; for a run, the store it was trained on by default
+        images: a run or snapshot, a folder of samples, or anybody's folder of DICOM, NIfTI, PNG or NPY
+        store: real images it was trained on; for a run, its own store by default
         out: a new folder
-        n: images a side
+        n: images a side at most
+        extractor: of features: random (needs no weights), handcrafted, med3d-10, -18, -34, -50, inception-2015,
+            dinov2-s, -b, -l
+        weights: file of a pretrained extractor; nothing is downloaded
+        protocol: also compute a published definition: hagan-2022 or pggan-swd-16384
+        held_out: a store of other patients to compare with; the test patients of the store by default
+        facts: CSV with a column "file" and the facts that anybody's images do not carry themselves
+        column: a fact and its column in that table; may be given several times
+        fact: a fact that holds for every one of anybody's images, such as view_position=CC; may be given several times
+        beside: images of another model, NAME=FOLDER, for the figure of features; may be given several times
+        reader_study: write a blinded set of real and synthetic images and a page to rate them here, instead of a report
+        answers: a folder of readers' answers (JSON) to a reader study; images is then the study's folder
+        serve: show the reader study's page on this port of this machine; images is then the study's folder
     """
-    from ganatomy.evaluation.evaluate import evaluate as run
-
     above_zero(n=n)
+    if answers is not None or serve is not None:
+        return _reading(images, answers, serve, dry_run)
+    from ganatomy.modalities.facts import Facts
+
+    told = Facts(facts, pairs_of(column, "--column"), pairs_of(fact, "--fact"))
     if dry_run:
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
-    content = run(images, store, out, n)
+    if reader_study is not None:
+        from ganatomy.evaluation.reader_study import study
+
+        shown = study(images, reader_study, store, n, facts=told, shape=shape_of(shape), held_out=held_out)
+        return progress.say(f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate"
+                            f" {reader_study} --serve 8000")  # fmt: skip
+    from ganatomy.evaluation.evaluate import evaluate as run
+
+    others = {name: Path(folder) for name, folder in pairs_of(beside, "--beside").items()}
+    content = run(images, store, out, n, extractor=extractor, weights=weights, protocol=protocol, held_out=held_out,
+                  facts=told, shape=shape_of(shape), beside=others)  # fmt: skip
     swd = content["swd"]
     progress.say(
         f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})"
     )
+    for row in content["scores"]:
+        if row["p"] is not None or row["metric"] == "Frechet distance":
+            progress.say(f"{row['metric']} ({row['extractor']}): {row['value']:.4g}, real floor {row['floor']:.4g}")
+    progress.say(content["privacy"]["verdict"])
     progress.say(f"report: {out / 'report.html'}")
+
+
+def _reading(folder: Path, answers: Path | None, serve: int | None, dry_run: bool) -> None:
+    from ganatomy.evaluation import reader_study
+
+    if dry_run:
+        return progress.say(f"The reader study in {folder} would be {'read back' if answers else 'shown'}.")
+    if answers is not None:
+        return progress.say(reader_study.told(reader_study.read(folder, answers)))
+    return reader_study.serve(folder, serve or 0)
 
 
 @app.command
 def export(
     samples: Positional[Path], out: Path, to: str = "dicom", spacing: float | None = None, date: str | None = None,
+    despite_audit: Despite = False,
     dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write samples in another format.
@@ -301,8 +361,9 @@ def export(
     above_zero(spacing=spacing)
     if dry_run:
         rows, _ = exporting.read_samples(samples)
+        exporting.check_audit(samples, despite_audit)
         return progress.say(f"{len(rows)} images would be written to {out} as {to}.")
-    progress.say(f"{exporting.export(samples, out, to, date, spacing)} images in {out}")
+    progress.say(f"{exporting.export(samples, out, to, date, spacing, despite_audit)} images in {out}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,5 +1,7 @@
 """Samples to a folder of files with their index, and back."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from ganatomy import nifti, progress
-from ganatomy.durable import read_lines, write_lines, write_text
+from ganatomy.durable import read_lines, sha256, write_lines, write_text
 from ganatomy.image import Image, Unusable
 from ganatomy.modalities import table as modalities
 from ganatomy.refused import Refused
@@ -17,6 +19,7 @@ from ganatomy.writing import writer
 
 INDEX = "samples.jsonl"
 UNFINISHED = "unfinished.txt"
+AUDIT = "audit.json"  # the word of the privacy audit, left by `evaluate`
 
 Sample = tuple[Image, dict[str, Any]]
 
@@ -70,19 +73,22 @@ def write_samples(
 
 
 def export(
-    samples: Path | str, out: Path | str, to: str = "dicom", date: str | None = None, spacing: float | None = None
-) -> int:
-    """Write a folder of samples in another format; returns how many.
+    samples: Path | str, out: Path | str, to: str = "dicom", date: str | None = None, spacing: float | None = None,
+    despite_audit: bool = False,
+) -> int:  # fmt: skip
+    """Write a folder of samples in another format; returns how many. Samples that failed the privacy audit stay.
 
     Args:
         samples: made by `sample` as PNG, NPY or NIfTI.
         out: a new folder, or one that an interrupted export left: it is finished.
         to: ``dicom``, ``png``, ``nifti`` or ``npy``.
+        despite_audit: export them all the same.
 
     Raises:
-        Refused: no samples, or something that the format needs is not known.
+        Refused: no samples, failed by the privacy audit, or something that the format needs is not known.
     """
     rows, images = read_samples(Path(samples))
+    check_audit(Path(samples), despite_audit)
     return write_samples(images, len(rows), rows[0]["modality"], Path(out), to, date, spacing)
 
 
@@ -95,9 +101,42 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
     if not (folder / INDEX).exists():
         raise Refused(f"{folder} holds no {INDEX}; make samples with: ganatomy sample RUN --n 64 --out {folder}")
     rows = read_lines(folder / INDEX)
-    if any(not row["file"].endswith((".png", ".npy", ".nii.gz")) for row in rows):
+    if not _readable(rows):
         raise Refused(f"{folder} holds DICOM; give the folder of PNG, NPY or NIfTI samples that it was made from.")
     return rows, (_read(folder, row) for row in rows)
+
+
+def check_audit(samples: Path, despite: bool) -> None:
+    """Refuse samples that failed the privacy audit of `evaluate`; say so when there was none.
+
+    Raises:
+        Refused: the audit found signs of copied training images.
+    """
+    if not (samples / AUDIT).exists():
+        return progress.say(f"These samples were not audited for copies; ganatomy evaluate {samples} STORE does that.")
+    word = json.loads((samples / AUDIT).read_text())
+    if word["samples_sha256"] != digest_of(samples):
+        return progress.say(f"{samples} has changed since it was audited for copies; evaluate it again.")
+    if not word["passed"] and not despite:
+        told = f"{samples} failed the privacy audit. {word['verdict']}"
+        raise Refused(f"{told} To export them all the same: --despite-audit")
+
+
+def digest_of(samples: Path) -> str:
+    """SHA-256 over the index and every file that it names."""
+    digest = hashlib.sha256((samples / INDEX).read_bytes())
+    for row in read_lines(samples / INDEX):
+        digest.update(sha256(samples / row["file"]).encode())
+    return digest.hexdigest()
+
+
+def holds_samples(folder: Path) -> bool:
+    """Whether a folder has samples that can be read back as they were drawn."""
+    return (folder / INDEX).exists() and _readable(read_lines(folder / INDEX))
+
+
+def _readable(rows: list[dict[str, Any]]) -> bool:
+    return all(row["file"].endswith((".png", ".npy", ".nii.gz")) for row in rows)
 
 
 def _read(folder: Path, row: dict[str, Any]) -> Sample:

@@ -90,11 +90,6 @@ class Recipe(Value):
         return tuple(role for role in self.networks if role not in self.optimizers)
 
     @property
-    def kept(self) -> tuple[str, ...]:
-        """Roles that a snapshot keeps: all but those that only judge."""
-        return tuple(role for role in self.networks if role != "discriminator")
-
-    @property
     def groups(self) -> tuple[int, ...]:
         """Widths of the one-hot groups of the condition vector."""
         return tuple(len(values) for values in self.conditions.values())

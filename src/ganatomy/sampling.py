@@ -80,7 +80,8 @@ def _drawn(
         for number, fact, one in zip(numbers, facts, made, strict=True):
             yield Image(np.clip(one, -1, 1, out=one), _spacing(snapshot, one.shape), fact), {
                 "generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "kimg": snapshot.images / 1000,
-                "seed": seed, "index": number, "truncation": truncation, **fact,
+                "trained_on": snapshot.trained_on["fingerprint"], "seed": seed, "index": number,
+                "truncation": truncation, **fact,
             }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from ganatomy.checkpoint import Snapshot, open_snapshot
 from ganatomy.data.store import Store, open_store
 from ganatomy.durable import write_json
 from ganatomy.evaluation.measured import yardstick
-from ganatomy.evaluation.sets import reals
+from ganatomy.evaluation.sets import matching, reals
 from ganatomy.pyramid import written
 from ganatomy.refused import Refused
 from ganatomy.training.run import Run, open_run
@@ -39,7 +39,8 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
         raise Refused(
             f"No snapshot of {run.path} has reached {written(run.recipe.shape)} alone ({newest}); train it further."
         )
-    measure = yardstick(reals(store, "validation", run.recipe.shape, n or MOST))
+    held_out = reals(store, "validation", run.recipe.shape, n or MOST)
+    measure = yardstick(held_out, matching(store, "train", held_out))
     ranked = []
     with progress.bar("snapshots", len(found)) as bar:
         for path in found:

@@ -61,6 +61,10 @@ class ProgressiveGrowing(Value):
         """What sampling uses in the end: the last level, alone."""
         return Level(len(pyramid(shape)) - 1, 1.0, shape)
 
+    def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
+        """Scopes through which a discriminator sees all of an image."""
+        return (self.shown(images_seen, shape),)
+
     def objection(self, shape: Shape) -> str | None:
         """What is wrong with a shape, as the end of a sentence; None if nothing is."""
         if len(pyramid(shape)) > 1:
@@ -115,6 +119,11 @@ class HierarchicalAmortisation(Value):
 
     def final(self, shape: Shape) -> Scope:
         return Whole(shape)
+
+    def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
+        """The sub-volumes of a partition, one after another."""
+        depth = hierarchy.sub_volume_depth(shape[0])
+        return tuple(SubVolume(shape, start, depth, self.low, self.whole) for start in range(0, shape[0], depth))
 
     def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
         """One era from the beginning to the end."""

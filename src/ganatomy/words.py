@@ -25,6 +25,19 @@ def above_zero(**given: float | None) -> None:
             raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
 
 
+def share_of(text: str | None, flag: str) -> float | None:
+    """A share from words such as ``5%`` or ``0.05``; None stays None."""
+    if text is None:
+        return None
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise Refused(f"{flag} {text}: give a share between 0 and 1, such as 5% or 0.05.")
+    return share
+
+
 def pairs_of(given: tuple[str, ...], flag: str) -> dict[str, str]:
     """NAME=VALUE words as a mapping."""
     wrong = [pair for pair in given if "=" not in pair]

@@ -39,11 +39,11 @@ def test_the_report_of_a_run(run, selected, tmp_path):
     assert content["swd"]["real_floor"]["average"] < content["swd"]["fake"]["average"]
     assert content["images"]["snapshot_sha256"] == selected.digest
     page = (tmp_path / "report" / "report.html").read_text()
-    for name in ("random_CC", "random_MLO", "real_beside_synthetic", "synthetic_nearest_training",
-                 "real_nearest_synthetic",
-                 "hanging", "swd", "selection", "training"):  # fmt: skip
-        assert (tmp_path / "report" / f"{name}.png").exists(), name
-    assert page.count("data:image/png;base64,") == 9
+    pictures = {"random_CC", "random_MLO", "real_beside_synthetic", "synthetic_nearest_training", "embedding", "best",
+                "real_nearest_synthetic", "hanging", "swd", "selection", "training", "failures", "measures", "moments",
+                "spectrum"}  # fmt: skip
+    assert {file.stem for file in (tmp_path / "report").glob("*.png")} == pictures
+    assert page.count("data:image/png;base64,") == len(pictures)
     assert "http://" not in page
     assert "https://" not in page
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == content

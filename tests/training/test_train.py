@@ -194,5 +194,5 @@ def test_nothing_that_is_loaded_can_run_code():
             found = [
                 line for line in file.read_text().splitlines() if word in line and "allow_pickle=False" not in line
             ]
-            found = [line for line in found if ".eval(" not in line and "import" not in line]
+            found = [line for line in found if not any(w in line for w in (".eval(", "import", "weights_only=True"))]
             assert not found, (file, found)

@@ -1,152 +1,243 @@
-"""The verb: compare images with the test patients of a store and write a report."""
+"""The verb: compare images with patients that the training has not seen, and write a report."""
 
-import itertools
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from ganatomy import progress
-from ganatomy.checkpoint import find_snapshot, open_snapshot
-from ganatomy.data.store import Store, open_store
+from ganatomy.data.store import Store
 from ganatomy.durable import new_folder, read_lines, write_json
 from ganatomy.evaluation import figures, report
+from ganatomy.evaluation.audit import audit
+from ganatomy.evaluation.cache import features_of
+from ganatomy.evaluation.described import described, likeness
+from ganatomy.evaluation.embedding import classical_mds, ellipse, umap
+from ganatomy.evaluation.extractors import table as extractors
+from ganatomy.evaluation.extractors.extractor import Extractor, Rows, extracted
+from ganatomy.evaluation.extractors.handcrafted import Handcrafted
+from ganatomy.evaluation.extractors.inception import Inception2015
+from ganatomy.evaluation.failures import Judge, Judged, best_and_worst
+from ganatomy.evaluation.features import Space, scored
 from ganatomy.evaluation.measured import yardstick
-from ganatomy.evaluation.metrics.nearest import ROWS, averaged, nearest, vectors
 from ganatomy.evaluation.metrics.swd import descriptors
-from ganatomy.evaluation.sets import Reals, reals, wishes
-from ganatomy.exporting import Sample, read_samples
-from ganatomy.image import Image
-from ganatomy.modalities import table as modalities
-from ganatomy.pyramid import written
+from ganatomy.evaluation.protocols import named as protocol_named
+from ganatomy.evaluation.sets import Images
+from ganatomy.evaluation.sides import Asked, Sides, sides
+from ganatomy.evaluation.sides import beside as other_model
+from ganatomy.evaluation.statistics import Missing, Score
+from ganatomy.exporting import AUDIT, digest_of, holds_samples
+from ganatomy.modalities.facts import Facts
+from ganatomy.pyramid import Shape, written
 from ganatomy.refused import Refused
-from ganatomy.sampling import sample
 
-MOST = 512  # images a side unless --n says otherwise: they are held in memory
-FEWEST = 4  # images a side below which a distance says nothing
-SHOWN = 24  # images in a grid
-MOST_NEIGHBOURS = 4096  # training images looked through for copies
+FORMAT = 2
+RANKED = 15  # best and worst images that the report names
 
 
 def evaluate(
     images: Path | str, store: Store | Path | str | None = None, out: Path | str = "report", n: int | None = None,
-    seed: int = 1000,
+    seed: int = 1000, extractor: str = "random", weights: Path | None = None, protocol: str | None = None,
+    held_out: Path | None = None, facts: Facts | None = None, shape: Shape | None = None,
+    beside: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure samples against test patients; write ``report.json``, ``report.html`` and the pictures.
+    """Measure images against held-out patients; write ``report.json``, ``report.html`` and the pictures.
 
     Args:
-        images: a folder of PNG or NPY samples, or a run or snapshot, which draws its own samples with the facts of the
-            test images.
-        store: the real images; for a run None = the store it was trained on.
-        n: how many images a side; None = as many as both sides have, at most 512.
+        images: a run or snapshot, which draws its own samples; a folder of samples; or a folder of anybody's images
+            (DICOM, NIfTI, PNG, TIFF, JPEG, NPY), which are prepared as the store was.
+        store: the training set; for a run None = the store it was trained on.
+        n: images a side at most; None = as many as both sides have, at most 2,048.
         seed: of the samples that are drawn here; away from those of the selection.
+        extractor: ``random`` (needs no weights), ``med3d-50``, ``inception-2015``, ``dinov2-s`` and others.
+        weights: file of a pretrained extractor.
+        protocol: also compute a published definition: ``hagan-2022`` or ``pggan-swd-16384``.
+        held_out: a store of other patients to compare with; None = the test patients of `store`.
+        facts: of anybody's images, where the files do not carry them.
+        shape: the stored size at which anybody's images are compared; None = the largest that they fill.
+        beside: images of other models by name, for the figure of features in a plane.
 
     Returns:
         What ``report.json`` holds.
 
     Raises:
-        Refused: too few images, sizes that do not fit, no test patients.
+        Refused: too few images, sizes or labels that do not fit, patients that the training has seen, unknown weights.
     """
     images, out = Path(images), Path(out)
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder for the report.")
-    store = _store(images, store)
-    held_out, fakes, about = _sides(images, store, n, seed)
-    measure = yardstick(held_out)
-    with progress.bar("measuring", len(held_out)) as bar:
-        kept: list[Sample] = []
-        for one in fakes:
-            kept.append(one)
-            bar.advance()
-    distance = measure.distance([descriptors((image.pixels for image, _ in kept), measure.protocol, "fakes")])
-    train = reals(store, "train", held_out.shape, n=MOST_NEIGHBOURS)
+    needed, published = (0, None) if protocol is None else protocol_named(protocol)
+    asked = Asked(n, seed, facts or Facts(), shape, held_out, needed)
+    compared = sides(images, store, asked)
+    ndim = len(compared.test.shape)
+    chosen = extractors.named(extractor, ndim, compared.others, None if published else weights)
+    judged = Judge(compared.train.store, compared.test.shape, compared.snapshot)(compared.fakes)
+    first = space_of(compared, chosen)
+    models = {name: _features(chosen, other_model(compared, path, asked)) for name, path in (beside or {}).items()}
     content: dict[str, Any] = {
-        "format": 1,
-        "images": about,
-        "store": {"fingerprint": store.manifest.fingerprint, "patients": store.manifest.patients,
-                  "splits": store.manifest.splits, "quarantined": store.manifest.quarantined},
-        "compared": {"images_a_side": len(kept), "real_split": "test", "shape": written(held_out.shape)},
-        "swd": {"protocol": measure.words, "fake": distance.model_dump(), "real_floor": measure.floor.model_dump()},
-        "nearest": _nearest(kept, held_out, train),
+        "format": FORMAT,
+        "images": compared.about,
+        "store": _about(compared.train.store),
+        "compared": {
+            "images_a_side": len(compared.test), "patients": len(set(compared.test.groups())),
+            "synthetic_images": len(compared.fakes), "shape": written(compared.test.shape),
+            "real_split": "test" if held_out is None else "all of another store",
+            "trained_on_this_store": compared.same_store, "seed": seed,
+        },
+        "swd": _swd(compared),
+        **_scores(compared, first, seed),
+        "extractors": {e.name: {"sha256": e.digest, "words": e.words} for e in (chosen, first.extractor)},
+        **described(compared),
+        "embedding": _embedding(first, models, seed),
+        "failures": _failures(judged),
+        "privacy": audit(compared, chosen, seed),
         "selection": _json(images / "selection.json"),
     }  # fmt: skip
-    kind = modalities.named(store.manifest.modality)()
-    first = itertools.islice(zip(held_out, held_out.facts(), strict=True), SHOWN)
-    spacing = held_out.spacing()
-    shown_reals = [kind.denormalise(Image(pixels, spacing, facts)) for pixels, facts in first]
+    if published is not None:
+        content["scores"] += [_told(one) for one in published(compared, weights)]
+    log = read_lines(images / "log.jsonl") if (images / "log.jsonl").exists() else []
     with new_folder(out) as folder:
-        log = read_lines(images / "log.jsonl") if (images / "log.jsonl").exists() else []
-        shown = [(kind.denormalise(image), record) for image, record in kept]
-        pictures = figures.draw(folder, kind, shown, shown_reals, train, content, log, SHOWN)
-        write_json(folder / "report.json", content)
+        pictures = figures.draw(folder, compared, judged, content, log)
+        write_json(folder / "report.json", _slim(content))
         report.write(folder / "report.html", content, pictures)
-    return content
+    if holds_samples(images):
+        _leave_word(images, content["privacy"], out)
+    return _slim(content)
 
 
-def _store(images: Path, store: Store | Path | str | None) -> Store:
-    if isinstance(store, Store):
-        return store
-    if store is not None:
-        return open_store(Path(store))
-    if (images / "store.json").exists():
-        return open_store(Path(json.loads((images / "store.json").read_text())["path"]))
-    raise Refused("Give the store of real images: ganatomy evaluate SAMPLES STORE --out REPORT")
+def _about(store: Store) -> dict[str, Any]:
+    about = store.manifest
+    return {"fingerprint": about.fingerprint, "modality": about.modality, "patients": about.patients,
+            "splits": about.splits, "quarantined": about.quarantined}  # fmt: skip
 
 
-def _sides(images: Path, store: Store, n: int | None, seed: int) -> tuple[Any, Iterator[Sample], dict[str, Any]]:
-    """The real side, the fake side, and what the report says of the fakes. Both sides have the same number."""
-    if (images / "samples.jsonl").exists():
-        kept = list(read_samples(images)[1])
-        record = kept[0][1]
-        held_out, kept = _paired(reals(store, "test", kept[0][0].shape), kept, n)
-        fakes = iter(kept)
-        about = {k: record[k] for k in ("generator", "snapshot_sha256", "kimg", "truncation", "seed")}
-    else:
-        snapshot = open_snapshot(find_snapshot(images))
-        shape = snapshot.scope.reads[0].shape
-        held_out = reals(store, "test", shape, n or MOST)
-        fakes = sample(snapshot, len(held_out), seed, wishes(snapshot, held_out))
-        about = {"generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "seed": seed,
-                 "kimg": snapshot.images / 1000, "trained_on": snapshot.trained_on["fingerprint"]}  # fmt: skip
-    if len(held_out) < FEWEST:
-        raise Refused(f"{len(held_out)} images a side are too few; {FEWEST} are needed at least.")
-    return held_out, fakes, about
+def space_of(compared: Sides, extractor: Extractor) -> Space:
+    """Features of all sides; classes are the extractor's own, or else a fact of the store."""
+    others = features_of(extractor, compared.others, "training images") if len(compared.others) else None
+    test = features_of(extractor, compared.test, "held-out images")
+    space = Space(
+        extractor, test, _features(extractor, compared.fake),
+        features_of(extractor, compared.floor, "training images"),
+        np.zeros((0, test.shape[1]), np.float32) if others is None else others,
+        compared.test.groups(), compared.floor.groups(),
+    )  # fmt: skip
+    if isinstance(extractor, Inception2015):
+        return Space(**{**vars(space), "classes": (extractor.probabilities, "the 1,008 of Inception 2015")})
+    for name, model in _models(compared, space).items():
+        return Space(**{**vars(space), "classes": (model.predict_proba, f"{name}, learnt on training images")})
+    return space
 
 
-def _paired(held_out: Reals, fakes: list[Sample], n: int | None) -> tuple[Reals, list[Sample]]:
-    """Reals and fakes of the same facts, one by one, as many as there are on both sides."""
-    cases: list[dict[str, Any]] = []
-    chosen: list[Sample] = []
-    left = list(fakes)
-    for case in held_out.cases:
-        fits = next((i for i, (image, _) in enumerate(left) if image.facts.items() <= case["facts"].items()), None)
-        if fits is not None and len(cases) < (n or MOST):
-            cases.append(case)
-            chosen.append(left.pop(fits))
-    return Reals(held_out.store, cases, held_out.shape), chosen
+def _models(compared: Sides, space: Space) -> dict[str, Pipeline]:
+    """A classifier for each fact that images show, learnt on training images."""
+    rows = np.concatenate([space.others, space.floor])
+    facts = compared.others.facts() + compared.floor.facts()
+    models = {}
+    for name in sorted(set(facts[0]) - set(compared.kind.free)):
+        values = [fact[name] for fact in facts]
+        if len(set(values)) > 1:
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+            models[name] = model.fit(rows, values)
+    return models
 
 
-def _nearest(fakes: list[Sample], test: Reals, train: Reals) -> dict[str, Any]:
-    """How close fakes come to training images, beside how close test images come to them."""
-    drawn = (image.pixels for image, _ in fakes)
-    small = [vectors([averaged(pixels) for pixels in images]) for images in (drawn, test, train)]
-    fake_pairs, fake_best = nearest(small[0], small[2])
-    _, test_best = nearest(small[1], small[2])
-    real_pairs, real_best = nearest(small[1], small[0])
-    return {
-        "measure": f"correlation of images averaged to at most {ROWS[len(train.shape)]} rows,"
-                   f" {len(train)} training images",
-        "fake_to_train": [round(float(v), 4) for v in fake_best],
-        "fake_to_train_index": fake_pairs.tolist(),
-        "test_to_train": [round(float(v), 4) for v in test_best],
-        "test_to_fake": [round(float(v), 4) for v in real_best],
-        "test_to_fake_index": real_pairs.tolist(),
-        "medians": {"fake_to_train": round(float(np.median(fake_best)), 4),
-                    "test_to_train": round(float(np.median(test_best)), 4)},
-        "closer_than_any_test_image": int((fake_best > test_best.max()).sum()),
+def _scores(compared: Sides, space: Space, seed: int) -> dict[str, Any]:
+    found: list[Score | Missing] = [*scored(space, seed), likeness(compared, seed)]
+    named: dict[str, Any] = {}
+    if space.extractor.name != "handcrafted":
+        reference = compared.others if len(compared.others) >= 8 else compared.floor
+        hand = Handcrafted(reference)
+        found += scored(space_of(compared, hand), seed)
+        named = {"constant_among_reals": hand.departures(compared.fake)}
+    consistency = {
+        name: {"test": _accuracy(model, space.test, compared.test.facts(), name),
+               "synthetic": _accuracy(model, space.fake, compared.fake.facts(), name),
+               "definition": "share of images whose label a logistic regression on training images' features tells"}
+        for name, model in _models(compared, space).items()
     }  # fmt: skip
+    return {
+        "scores": [_told(one) for one in found if isinstance(one, Score)],
+        "not_computed": [one.model_dump() for one in found if isinstance(one, Missing)],
+        "handcrafted": named,
+        "label_consistency": consistency,
+    }
+
+
+def _accuracy(model: Pipeline, rows: Rows, facts: list[dict[str, str]], name: str) -> float | None:
+    known = [i for i, fact in enumerate(facts) if name in fact]
+    if not known:
+        return None
+    return round(float(np.mean(model.predict(rows[known]) == np.array([facts[i][name] for i in known]))), 4)
+
+
+def _told(score: Score) -> dict[str, Any]:
+    return {**score.model_dump(), "excess": score.excess}
+
+
+def _swd(compared: Sides) -> dict[str, Any]:
+    measure = yardstick(compared.test, compared.floor)
+    patches = descriptors(compared.fake, measure.protocol, "fakes")
+    fake = measure.distance([patches])
+    low, high = measure.interval(patches) if len(set(compared.test.groups())) > 1 else (None, None)
+    return {"protocol": measure.words, "fake": fake.model_dump(), "real_floor": measure.floor.model_dump(),
+            "low": low, "high": high}  # fmt: skip
+
+
+def _features(extractor: Extractor, images: Images) -> Rows:
+    return extracted(extractor, images, len(images), "synthetic images")
+
+
+def _embedding(space: Space, models: dict[str, Rows], seed: int) -> dict[str, Any]:
+    """Points of the plane by side and model, and the share of each within the ellipse of the held-out images."""
+    sides = {"held-out": space.test, "training": space.floor, "synthetic": space.fake, **models}
+    rows = np.concatenate(list(sides.values()))
+    ends = np.cumsum([len(one) for one in sides.values()])[:-1]
+    found: dict[str, Any] = {}
+    for name, plane in (("classical MDS", classical_mds(rows)), ("UMAP", umap(rows, seed))):
+        if plane is not None and len(space.test) >= 3:
+            points = dict(zip(sides, np.split(plane, ends), strict=True))
+            inside = ellipse(points["held-out"])
+            found[name] = {
+                "points": {side: one.tolist() for side, one in points.items()},
+                "share_inside": {side: round(inside.share_inside(one), 4) for side, one in points.items()},
+            }
+    return found
+
+
+def _failures(judged: Judged) -> dict[str, Any]:
+    best, worst = best_and_worst(judged, RANKED)
+    return {
+        "parts": list(judged.parts),
+        "definition": "mean of the parts, each in deviations of validation images from their median, bent below 10:"
+                      " distance to the 3rd nearest training image in features, largest departure of a measure, the"
+                      " discriminator's score",
+        "scores": _rounded(judged.scores),
+        "best": best,
+        "worst": [{"image": i, "score": round(float(judged.scores[i]), 3), "reason": judged.reason(i)} for i in worst],
+    }  # fmt: skip
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(v), 3) for v in values]
+
+
+def _slim(content: dict[str, Any]) -> dict[str, Any]:
+    """What goes into report.json: all but the points of pictures."""
+    embedding = {name: {k: v for k, v in one.items() if k != "points"} for name, one in content["embedding"].items()}
+    return {**content, "embedding": embedding}
+
+
+def _leave_word(samples: Path, privacy: dict[str, Any], out: Path) -> None:
+    """Beside the samples: whether the audit was passed, for `export` to read."""
+    word = {"samples_sha256": digest_of(samples), "passed": privacy["passed"], "verdict": privacy["verdict"],
+            "report": hashlib.sha256((out / "report.json").read_bytes()).hexdigest()}  # fmt: skip
+    write_json(samples / AUDIT, word)
 
 
 def _json(path: Path) -> Any:

@@ -1,138 +1,134 @@
-"""The pictures of a report: grids, real beside synthetic, neighbours, the hanging, curves."""
+"""The pictures of a report: grids, best and worst, real beside synthetic, neighbours, the hanging."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from ganatomy.evaluation.sets import Reals
-from ganatomy.exporting import Sample
+from ganatomy.evaluation import charts
+from ganatomy.evaluation.failures import Judged
+from ganatomy.evaluation.metrics.nearest import averaged, vectors
+from ganatomy.evaluation.sets import Images
+from ganatomy.evaluation.sides import Sides
 from ganatomy.image import Image
-from ganatomy.modalities.modality import Modality
 from ganatomy.pictures import Grey, grid, save_png
 
 Pictures = dict[str, tuple[str, str]]  # file name -> (title, caption)
-COLUMNS = {2: 6, 3: 2}  # of a grid; pairs stand side by side
-SHOWN_PROGRESS = ("level", "alpha", "batch_size")
-SYNTHETIC_NOTE = "Synthetic images; not for diagnosis."
+COLUMNS = {2: 6, 3: 2}
+RANDOM, PAIRS, BEST, WORST, SUSPECTS = 30, 12, 15, 10, 6  # images of a grid in 2D; half as many volumes
+FAULTY, CONVINCING = 2.0, 1.0  # score above which an image is marked as faulty, and below which as convincing
+RED, GREEN = (0.92, 0.27, 0.24), (0.24, 0.86, 0.35)
+NOTE = "Synthetic images; not for diagnosis."
+
+Keep = Callable[[str, str, str, Any], None]
 
 
-def draw(
-    folder: Path, kind: Modality, fakes: list[Sample], reals: list[Image], train: Reals, content: dict[str, Any],
-    log: list[dict[str, Any]], most: int,
-) -> Pictures:  # fmt: skip
-    """Draw every picture that there is something for; images are in their own values, as displayed."""
+def draw(folder: Path, sides: Sides, judged: Judged, content: dict[str, Any], log: list[dict[str, Any]]) -> Pictures:
+    """Draw every picture that there is something for."""
     pictures: Pictures = {}
-    columns = COLUMNS[len(train.shape)]
-    most = most if len(train.shape) == 2 else most // 2
 
     def keep(name: str, title: str, caption: str, pixels: Any) -> None:
         save_png(pixels, folder / f"{name}.png")
         pictures[f"{name}.png"] = (title, caption)
 
-    images = [image for image, _ in fakes]
-    for facts, chosen in _alike(images):
-        title = f"Synthetic {facts}, random".replace("  ", " ").replace(" ,", ",")
-        flat = [kind.flat(image) for image in chosen[:most]]
-        name = "random" + "".join(f"_{value}" for value in facts.split())
-        keep(name, title, f"Not picked: the first {len(flat)}. {SYNTHETIC_NOTE}", grid(flat, columns))
-    both = [kind.flat(image) for pair in zip(reals[: most // 2], images, strict=False) for image in pair]
-    keep("real_beside_synthetic", "Real beside synthetic", "Left of each pair: a test image; right: a sample with the"
-         " same facts.", grid(both, columns))  # fmt: skip
-    _neighbours(keep, kind, images, reals, train, content["nearest"], most // 2)
-    for plate in kind.plates(images):
+    _random(keep, sides)
+    _beside(keep, sides, judged)
+    _ranked(keep, sides, judged, content["failures"])
+    _three_nearest(keep, sides)
+    _suspects(keep, sides, content["privacy"])
+    for plate in sides.kind.plates([sides.shown(sides.fakes, i) for i in range(min(len(sides.fakes), RANDOM))]):
         keep(*plate)
-    _curves(folder, pictures, content, log)
+    charts.draw(folder, pictures, content, log)
     return pictures
 
 
-def _alike(images: list[Image]) -> list[tuple[str, list[Image]]]:
-    """Images by the value of their first fact, such as the view position; all together when they have none."""
-    found: dict[str, list[Image]] = {}
-    for image in images:
-        found.setdefault(next(iter(image.facts.values()), ""), []).append(image)
-    return sorted(found.items())
+def _some(sides: Sides, n: int) -> int:
+    return n if len(sides.test.shape) == 2 else max(2, n // 2)
 
 
-def _neighbours(
-    keep: Callable[..., None], kind: Modality, fakes: list[Image], reals: list[Image], train: Reals,
-    found: dict[str, Any], most: int,
-) -> None:  # fmt: skip
-    columns = COLUMNS[len(train.shape)]
-    pairs: list[Grey] = []
-    for i in np.argsort(found["fake_to_train"])[::-1][:most]:
-        fake = fakes[i]
-        near = kind.denormalise(fake.but(pixels=train[found["fake_to_train_index"][i]]))  # shown like the synthetic one
-        pairs += [kind.flat(fake), kind.flat(near)]
-    keep("synthetic_nearest_training", "Each synthetic beside its nearest training image", "The pairs of highest"
-         " correlation first, shown alike: look here for copies.", grid(pairs, columns))  # fmt: skip
-    pairs = []
-    for i in range(min(most, len(reals))):
-        pairs += [kind.flat(reals[i]), kind.flat(fakes[found["test_to_fake_index"][i]])]
-    keep("real_nearest_synthetic", "Each real beside its nearest synthetic", "Left of each pair: a test image. What"
-         " has no good partner is not covered by the model.", grid(pairs, columns))  # fmt: skip
+def _columns(sides: Sides, n: int = 6) -> int:
+    return min(n, COLUMNS[len(sides.test.shape)]) if len(sides.test.shape) == 3 else n
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Curves.
+def _flat(sides: Sides, images: Images, i: int) -> Grey:
+    return sides.kind.flat(sides.shown(images, i))
 
 
-def _curves(folder: Path, pictures: Pictures, content: dict[str, Any], log: list[dict[str, Any]]) -> None:
-    swd = content["swd"]
-    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure((7, 3), layout="constrained")
-        axes = figure.subplots()
-        names = list(swd["fake"]["levels"])
-        places = np.arange(len(names))
-        axes.bar(places - 0.2, list(swd["fake"]["levels"].values()), 0.4, label="synthetic against test")
-        axes.bar(places + 0.2, list(swd["real_floor"]["levels"].values()), 0.4, label="training against test (floor)")
-        axes.set_xticks(places, names)
-        axes.set_ylabel("SWD x 1000")
-        axes.legend(frameon=False)
-        _save(figure, folder / "swd.png")
-        pictures["swd.png"] = ("Sliced Wasserstein distance by level", swd["protocol"])
-        if selection := content["selection"]:
-            _save(_selection(selection), folder / "selection.png")
-            pictures["selection.png"] = ("Selection of the snapshot, on validation patients", selection["verdict"])
-        if log:
-            _save(_training(log), folder / "training.png")
-            pictures["training.png"] = (
-                "Training",
-                "Terms of the losses of discriminator and generator; and what a step saw.",
-            )
+def _random(keep: Keep, sides: Sides) -> None:
+    """Not picked: the first of each value of the first fact, such as the view."""
+    by_fact: dict[str, list[int]] = {}
+    for i, facts in enumerate(sides.fakes.facts()):
+        by_fact.setdefault(next(iter(facts.values()), ""), []).append(i)
+    for fact, places in sorted(by_fact.items()):
+        flat = [_flat(sides, sides.fakes, i) for i in places[: _some(sides, RANDOM)]]
+        title = " ".join(f"Synthetic {fact} images".split())
+        name = f"random_{fact}" if fact else "random"
+        keep(name, f"{title}, random", f"Not picked: the first {len(flat)}. {NOTE}", grid(flat, _columns(sides)))
 
 
-def _selection(selection: dict[str, Any]) -> Figure:
-    figure = Figure((7, 3), layout="constrained")
-    axes = figure.subplots()
-    rows = sorted(selection["ranking"], key=lambda row: row["kimg"])
-    kimg, average = [row["kimg"] for row in rows], [row["average"] for row in rows]
-    axes.errorbar(kimg, average, [row["spread"] or 0 for row in rows], marker="o", capsize=3, label="snapshots")
-    axes.axhline(selection["floor"]["average"], color="grey", linestyle=":", label="real floor")
-    axes.set_xlabel("kimg")
-    axes.set_ylabel("SWD x 1000")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
-    return figure
+def _beside(keep: Keep, sides: Sides, judged: Judged) -> None:
+    pictures = []
+    for i in range(min(_some(sides, PAIRS), len(sides.test))):
+        place = sides.places[i]
+        score = judged.scores[place]
+        colour = RED if score > FAULTY else GREEN if score < CONVINCING else None
+        pictures += [_framed(_flat(sides, sides.test, i), None), _framed(_flat(sides, sides.fakes, place), colour)]
+    words = (
+        f"Left of each pair: a held-out image; right: a sample with the same facts. Green frame: convincing (score"
+        f" below {CONVINCING:g}); red: faulty (above {FAULTY:g})."
+    )
+    keep("real_beside_synthetic", "Real beside synthetic", words, grid(pictures, _columns(sides)))
 
 
-def _training(log: list[dict[str, Any]]) -> Figure:
-    figure = Figure((8, 6), layout="constrained")
-    top, middle, bottom = figure.subplots(3, 1, sharex=True)
-    kimg = [row["images"] / 1000 for row in log]
-    for name in (key for key in log[-1] if "/" in key and not key.startswith("progress/")):
-        (top if name.startswith("discriminator") else middle).plot(kimg, [row.get(name) for row in log], label=name)
-    for name in SHOWN_PROGRESS:
-        if f"progress/{name}" in log[-1]:
-            bottom.step(kimg, [row.get(f"progress/{name}") for row in log], where="post", label=name)
-    for axes in (top, middle, bottom):
-        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
-    bottom.set_xlabel("kimg")
-    return figure
+def _framed(picture: Grey, colour: tuple[float, ...] | None) -> NDArray[np.float32]:
+    """RGB with a frame of the colour, or as it is."""
+    rgb = np.repeat(picture[..., None], 3, axis=2).astype(np.float32)
+    if colour is not None:
+        width = max(2, picture.shape[0] // 60)
+        for edge in (np.s_[:width], np.s_[-width:], np.s_[:, :width], np.s_[:, -width:]):
+            rgb[edge] = colour
+    return rgb
 
 
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+def _ranked(keep: Keep, sides: Sides, judged: Judged, failures: dict[str, Any]) -> None:
+    best = failures["best"][: _some(sides, BEST)]
+    worst = [row["image"] for row in failures["worst"]][: _some(sides, WORST)]
+    low, high = judged.scores[best[0]], judged.scores[worst[0]]
+    reasons = ", ".join(row["reason"] for row in failures["worst"][: len(worst)])
+    keep("best", "Lowest scores for artefacts", f"Picked: the best {len(best)} of {len(judged.scores)}, from {low:.2f}"
+         f" up. {NOTE}", grid([_flat(sides, sides.fakes, i) for i in best], _columns(sides, 5)))  # fmt: skip
+    keep("failures", "Failures", f"Picked: the worst {len(worst)} of {len(judged.scores)}, from {high:.2f} down, with"
+         f" the part that is worst: {reasons}. {NOTE}",
+         grid([_flat(sides, sides.fakes, i) for i in worst], _columns(sides, 5)))  # fmt: skip
+
+
+def _three_nearest(keep: Keep, sides: Sides) -> None:
+    rows = min(_some(sides, SUSPECTS), len(sides.test))
+    small = vectors([averaged(sides.test[i]) for i in range(rows)] + [averaged(image) for image in sides.fakes])
+    alike = small[:rows] @ small[rows:].T
+    pictures = []
+    for i, row in enumerate(alike):
+        pictures.append(_flat(sides, sides.test, i))
+        pictures += [_flat(sides, sides.fakes, int(j)) for j in np.argsort(row)[::-1][:3]]
+        pictures += [np.zeros_like(pictures[0])] * (3 - min(3, len(row)))
+    columns = 4 if len(sides.test.shape) == 3 else 8
+    keep("real_nearest_synthetic", "Each real beside its three nearest synthetics", "First of each four: a held-out"
+         " image. What has no good partner is not covered by the model.", grid(pictures, columns))  # fmt: skip
+
+
+def _suspects(keep: Keep, sides: Sides, privacy: dict[str, Any]) -> None:
+    """The pairs to look at for copies, from both spaces in turn."""
+    chosen: list[tuple[int, int]] = []
+    for pairs in zip(*(space["pairs"] for space in privacy["spaces"]), strict=False):
+        chosen += [(pair["synthetic"], pair["training"]) for pair in pairs]
+    chosen = list(dict.fromkeys(chosen))[: _some(sides, PAIRS)]
+    pictures = []
+    for synthetic, training in chosen:
+        fake = sides.shown(sides.fakes, synthetic)
+        near = sides.kind.denormalise(Image(sides.train[training], fake.spacing, fake.facts))  # hung like the other
+        pictures += [sides.kind.flat(fake), sides.kind.flat(near)]
+    keep("synthetic_nearest_training", "The most suspect samples beside their nearest training images", "Left of each"
+         " pair: a sample that lies much nearer to a training image than to any held-out one; right: that training"
+         " image. Look here for copies.", grid(pictures, _columns(sides)))  # fmt: skip

@@ -5,10 +5,13 @@ from statistics import mean, stdev
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.evaluation.metrics.swd import Descriptors, Protocol, descriptors, levels, swd
-from ganatomy.evaluation.sets import Reals, matching, wishes
+from ganatomy.evaluation.sets import Reals, wishes
+from ganatomy.evaluation.statistics import Places, jackknife
 from ganatomy.pyramid import written
 from ganatomy.sampling import sample
 from ganatomy.value import Value
+
+INTERVAL_PARTS = 5
 
 
 class Distance(Value):
@@ -37,6 +40,15 @@ class Yardstick:
         """Of one or more sets of fakes, each as large as the reals."""
         return _distance(self.reals, [swd(self.patches, fake, self.protocol) for fake in fakes])
 
+    def interval(self, fake: Descriptors) -> tuple[float, float]:
+        """95 % interval of the average, by a jackknife over patients; their synthetic partners leave with them."""
+        fewer = Protocol(self.protocol.patches, 1, self.protocol.directions, self.protocol.seed)
+
+        def average(kept: Places, _: Places) -> float:
+            return mean(swd(self.patches.of(kept), fake.of(kept), fewer))
+
+        return jackknife(average, self.reals.groups(), ["all"], INTERVAL_PARTS)
+
     def of_snapshot(self, snapshot: Snapshot, seeds: range) -> Distance:
         """Of sets drawn from a snapshot with the facts of the reals, one set a seed."""
         wanted = wishes(snapshot, self.reals)
@@ -47,11 +59,10 @@ class Yardstick:
         return self.distance(sets)
 
 
-def yardstick(held_out: Reals, protocol: Protocol | None = None) -> Yardstick:
+def yardstick(held_out: Reals, others: Reals, protocol: Protocol | None = None) -> Yardstick:
     """Measure the held-out reals once; the floor compares them with equally many training images of other patients."""
     protocol = protocol or Protocol()
     patches = descriptors(held_out, protocol, "reals")
-    others = matching(held_out.store, "train", held_out)
     floor = _distance(held_out, [swd(patches, descriptors(others, protocol, "floor"), protocol)])
     return Yardstick(held_out, protocol, patches, floor)
 

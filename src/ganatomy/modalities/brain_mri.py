@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ganatomy.image import Image, Unusable
+from ganatomy.modalities import anatomy
 from ganatomy.modalities.modality import Candidate, Plate
 from ganatomy.modalities.resampling import resampled
 from ganatomy.modalities.volume import Volumes, enlarged
@@ -108,6 +109,13 @@ class BrainMRI(Volumes):
     def canonical(self, image: Image) -> Image:
         """[0, 1] to [-1, 1]."""
         return image.but(pixels=np.clip(image.pixels, 0, 1) * np.float32(2) - 1)
+
+    def foreground(self, image: Image) -> NDArray[np.bool_]:
+        return anatomy.head_mask(image.pixels, FOREGROUND)
+
+    def measures(self, image: Image) -> dict[str, float]:
+        """Volume, shares of three tissues, likeness of the halves."""
+        return anatomy.head(image.pixels, image.spacing, FOREGROUND)
 
     def flat(self, image: Image) -> Grey:
         return flat(np.clip(image.pixels, 0, 1), image.spacing)

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.image import Image, Unusable
+from ganatomy.modalities import anatomy
 from ganatomy.modalities.contours import outlined
 from ganatomy.modalities.modality import Candidate, Plate
 from ganatomy.modalities.resampling import resampled
-from ganatomy.modalities.tissue import bone, lungs
+from ganatomy.modalities.tissue import body, bone, lungs
 from ganatomy.modalities.volume import Volumes, enlarged
 from ganatomy.pictures import Grey, flat, grid
 
@@ -74,6 +75,13 @@ class ChestCT(Volumes):
         """HU to [-1, 1] without touching the grid."""
         low, high = CLIP_HU
         return image.but(pixels=(np.clip(image.pixels, low, high) - low) * np.float32(2 / (high - low)) - 1)
+
+    def foreground(self, image: Image) -> NDArray[np.bool_]:
+        return body(image.pixels)
+
+    def measures(self, image: Image) -> dict[str, float]:
+        """Volumes of lungs, bone and body, lung density, emphysema."""
+        return anatomy.thorax(image.pixels, image.spacing)
 
     def flat(self, image: Image) -> Grey:
         return flat(windowed(image.pixels), image.spacing)

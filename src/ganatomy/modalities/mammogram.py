@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from ganatomy.dicom import mammogram as mg
 from ganatomy.dicom.read import is_dicom
 from ganatomy.image import Image, Unusable
+from ganatomy.modalities import anatomy
 from ganatomy.modalities.facts import Facts
 from ganatomy.modalities.folder import files
 from ganatomy.modalities.hanging import VIEWS, hang
@@ -153,7 +154,15 @@ class Mammogram:
         return image.but(pixels=np.ascontiguousarray(pixels) * 2 - 1)
 
     # ------------------------------------------------------------------------------------------------------------------
-    # Pictures.
+    # Measures and pictures.
+
+    def foreground(self, image: Image) -> NDArray[np.bool_]:
+        return anatomy.breast_mask(image.pixels)
+
+    def measures(self, image: Image) -> dict[str, float]:
+        """Area, density, outline and the like of the breast."""
+        chest_wall = -1 if image.facts.get("laterality") == "R" else 0
+        return anatomy.breast(image.pixels, image.spacing, chest_wall)
 
     def flat(self, image: Image) -> Grey:
         return image.pixels

@@ -94,6 +94,14 @@ class Modality(Protocol):
         """Values as displayed to [-1, 1] as trained on; the inverse of `denormalise` for synthetic images."""
         ...
 
+    def foreground(self, image: Image) -> NDArray[np.bool_]:
+        """Where an image in its own values shows the body."""
+        ...
+
+    def measures(self, image: Image) -> dict[str, float]:
+        """What can be measured on an image in its own values, by name with unit; nan where it does not show it."""
+        ...
+
     def flat(self, image: Image) -> Grey:
         """A picture in [0, 1] of an image in its own values."""
         ...

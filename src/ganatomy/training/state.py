@@ -67,9 +67,8 @@ class State:
     # To tensors by file name and back.
 
     def kept(self) -> dict[str, nn.Module]:
-        """The networks that a snapshot keeps: the average of the generator, and the encoders."""
-        others = {role: self.players[role] for role in self.recipe.kept if role != "generator"}
-        return {"generator": self.ema, **others}
+        """The networks that a snapshot keeps: the average of the generator, and all others as they are."""
+        return {**dict(self.players.items()), "generator": self.ema}
 
     def tensors(self) -> dict[str, Tensors]:
         files = {role: dict(player.state_dict()) for role, player in self.players.items()}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -70,6 +71,12 @@ class Descriptors:
 
     levels: list[Tensor]
     images: int
+
+    def of(self, places: NDArray[np.intp]) -> "Descriptors":
+        """Those of some of the images, standardised by themselves."""
+        chosen = torch.from_numpy(places)
+        some = [level.view(self.images, -1, level.shape[1])[chosen].flatten(0, 1) for level in self.levels]
+        return Descriptors([_standardised(level) for level in some], len(places))
 
 
 def descriptors(images: Iterable[np.ndarray], protocol: Protocol, purpose: str) -> Descriptors:

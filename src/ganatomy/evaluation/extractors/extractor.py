@@ -1,0 +1,76 @@
+"""What an extractor is, and one bounded-memory pass of it over any number of images."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ganatomy import progress
+
+VOXELS = 2**20  # in a batch, so that memory does not depend on the size or the number of the images
+
+Pixels = NDArray[np.float32]  # one image in [-1, 1], canonically oriented
+Rows = NDArray[np.float32]  # (images, dimensions)
+
+
+class Extractor(Protocol):
+    """Images in, features out, always the same ones for the same image."""
+
+    @property
+    def name(self) -> str:
+        """As on the command line, such as ``random`` or ``med3d-50``."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the features: of a network its weights."""
+        ...
+
+    @property
+    def words(self) -> str:
+        """What it is and what it makes of an image before it looks."""
+        ...
+
+    def __call__(self, images: list[Pixels]) -> Rows:
+        """Features of a batch of images of one shape."""
+        ...
+
+
+def extracted(extractor: Extractor, images: Iterable[Pixels], n: int, what: str) -> Rows:
+    """Features of `n` images taken a batch at a time: (n, dimensions), float32.
+
+    Args:
+        what: words for the progress bar.
+    """
+    rows: list[Rows] = []
+    with progress.bar(f"features of {what}", n) as bar:
+        for batch in _batches(images):
+            rows.append(np.asarray(extractor(batch), dtype=np.float32))
+            bar.advance(len(batch))
+    return np.concatenate(rows)
+
+
+def _batches(images: Iterable[Pixels]) -> Iterator[list[Pixels]]:
+    images = iter(images)
+    for first in images:
+        yield [first, *islice(images, max(1, VOXELS // first.size) - 1)]
+
+
+def stacked(images: list[Pixels]) -> torch.Tensor:
+    """(batch, 1, *shape), float32."""
+    return torch.from_numpy(np.stack(images))[:, None]
+
+
+def state_digest(network: nn.Module) -> str:
+    """SHA-256 over names, shapes and values of all weights and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.endswith("num_batches_tracked"):
+            digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,44 @@
+"""Features of a network that has learnt nothing: always there, and the same everywhere (Naeem 2020).
+
+A ResNet-10 with seeded random weights, its batch normalisation as it starts, and a seeded Gaussian projection to 64
+dimensions. Distances in it grow with blur, noise, missing modes and changes of texture and contrast, in the same order
+for every seed; their size means nothing across seeds, so one is fixed and its hash reported. Of anatomy it says
+nothing.
+"""
+
+import torch
+from torch import nn
+
+from ganatomy.device import device
+from ganatomy.evaluation.extractors.extractor import Pixels, Rows, stacked, state_digest
+from ganatomy.evaluation.extractors.resnet import ResNet
+
+DIMENSIONS = 64
+SEED = 0
+
+
+class RandomResNet:
+    """Seeded; images as they are, one channel in [-1, 1], at their own size."""
+
+    name = "random"
+
+    def __init__(self, ndim: int, seed: int = SEED) -> None:
+        network = nn.Sequential(ResNet(ndim, 10), nn.Linear(512, DIMENSIONS, bias=False))
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                fan_in = parameter[0].numel()
+                gain = 2.0 if parameter.ndim > 2 else 1.0  # a rectifier follows, or nothing
+                with torch.no_grad():
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * (gain / fan_in) ** 0.5)
+        self.digest = state_digest(network)
+        self._place = device(None)
+        self._network = network.to(self._place).eval().requires_grad_(False)
+        self.words = (
+            f"ResNet-10 in {ndim}D with random weights (seed {seed}), mean over space, Gaussian projection to"
+            f" {DIMENSIONS}; images in [-1, 1] at their own size"
+        )
+
+    def __call__(self, images: list[Pixels]) -> Rows:
+        with torch.inference_mode():
+            return self._network(stacked(images).to(self._place)).cpu().numpy()

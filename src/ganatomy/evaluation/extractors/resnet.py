@@ -1,0 +1,98 @@
+"""Residual networks in two and three dimensions, plain or with the dilated last stages of Med3D (Chen 2019, section 3).
+
+Names of weights are those of Med3D's published files, so that these load. Med3D keeps stages 3 and 4 at the resolution
+of stage 2 and dilates them by 2 and 4, where the classification network halves them; features of one form under weights
+of the other differ by half of their length.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DEPTHS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+WIDTHS = (64, 128, 256, 512)
+BOTTLENECK = 4  # times wider at the end of a block, from depth 50 on
+
+CONVOLUTIONS: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORMS: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+class Shortcut(nn.Module):
+    """Without weights (type A): every stride-th voxel, and zeros for the new channels."""
+
+    def __init__(self, stride: int, channels: int) -> None:
+        super().__init__()
+        self.stride, self.channels = stride, channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[(slice(None), slice(None), *[slice(None, None, self.stride)] * (x.ndim - 2))]
+        return F.pad(x, (0, 0) * (x.ndim - 2) + (0, self.channels - x.shape[1]))
+
+
+class Block(nn.Module):
+    """Two convolutions of 3, or 1, 3 and 1, beside a shortcut."""
+
+    def __init__(
+        self, ndim: int, enters: int, width: int, leaves: int, stride: int, dilation: int, learned: bool
+    ) -> None:
+        super().__init__()
+
+        def convolution(i: int, o: int, size: int, stride: int = 1) -> nn.Module:
+            spread = dilation if size == 3 else 1
+            padding = dilation if size == 3 else 0
+            return CONVOLUTIONS[ndim](i, o, size, stride, padding, spread, bias=False)
+
+        plan = [(enters, width, 3, stride), (width, leaves, 3, 1)]
+        if leaves != width:
+            plan = [(enters, width, 1, 1), (width, width, 3, stride), (width, leaves, 1, 1)]
+        self.steps = len(plan)
+        for number, (i, o, size, step) in enumerate(plan, 1):
+            self.add_module(f"conv{number}", convolution(i, o, size, step))
+            self.add_module(f"bn{number}", NORMS[ndim](o))
+        self.downsample: nn.Module | None = None
+        if stride != 1 or enters != leaves:
+            plain = nn.Sequential(convolution(enters, leaves, 1, stride), NORMS[ndim](leaves))
+            self.downsample = plain if learned else Shortcut(stride, leaves)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for number in range(1, self.steps + 1):
+            y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
+            y = F.relu(y) if number < self.steps else y
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):
+    """One-channel images to the mean over space of the last stage: (batch, 512), or (batch, 2048) at depth 50.
+
+    Args:
+        ndim: 2 or 3.
+        depth: 10, 18, 34 or 50.
+        dilated: stages 3 and 4 as in Med3D.
+    """
+
+    def __init__(self, ndim: int, depth: int, dilated: bool = False) -> None:
+        super().__init__()
+        self.ndim = ndim
+        self.conv1 = CONVOLUTIONS[ndim](1, WIDTHS[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = NORMS[ndim](WIDTHS[0])
+        strides, dilations = ((1, 2, 1, 1), (1, 1, 2, 4)) if dilated else ((1, 2, 2, 2), (1, 1, 1, 1))
+        times = BOTTLENECK if depth >= 50 else 1
+        learned = depth not in (18, 34)  # the published files of these two have shortcuts without weights
+        enters = WIDTHS[0]
+        for stage, (blocks, width) in enumerate(zip(DEPTHS[depth], WIDTHS, strict=True)):
+            built = []
+            for block in range(blocks):
+                stride = strides[stage] if block == 0 else 1
+                built.append(Block(ndim, enters, width, width * times, stride, dilations[stage], learned))
+                enters = width * times
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*built))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pool: Callable[..., Tensor] = F.max_pool2d if self.ndim == 2 else F.max_pool3d
+        x = pool(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        for stage in range(1, len(WIDTHS) + 1):
+            x = getattr(self, f"layer{stage}")(x)
+        return torch.flatten(x, 2).mean(2)

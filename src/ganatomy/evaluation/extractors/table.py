@@ -1,0 +1,43 @@
+"""The table of extractors: one line each."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from ganatomy.evaluation.extractors.dinov2 import DinoV2
+from ganatomy.evaluation.extractors.extractor import Extractor, Pixels
+from ganatomy.evaluation.extractors.handcrafted import Handcrafted
+from ganatomy.evaluation.extractors.inception import Inception2015
+from ganatomy.evaluation.extractors.med3d import Med3D
+from ganatomy.evaluation.extractors.random_resnet import RandomResNet
+from ganatomy.refused import Refused
+
+PRETRAINED: dict[str, tuple[int, Callable[[Path | None], Extractor]]] = {
+    **{f"med3d-{depth}": (3, partial(Med3D, depth)) for depth in (10, 18, 34, 50)},
+    "inception-2015": (2, Inception2015),
+    **{f"dinov2-{size}": (2, partial(DinoV2, size)) for size in "sbl"},
+}
+NAMES = ("random", "handcrafted", *PRETRAINED)
+
+
+def named(name: str, ndim: int, reference: Iterable[Pixels], weights: Path | None = None) -> Extractor:
+    """An extractor by name.
+
+    Args:
+        ndim: of the images.
+        reference: real images for the one that is scaled by them.
+        weights: file of a pretrained one.
+
+    Raises:
+        Refused: an unknown name, images of another dimension, or weights that are missing or not the known ones.
+    """
+    if name == "random":
+        return RandomResNet(ndim)
+    if name == "handcrafted":
+        return Handcrafted(reference)
+    if name not in PRETRAINED:
+        raise Refused(f"There is no extractor {name!r}; there are {', '.join(NAMES)}.")
+    needed, make = PRETRAINED[name]
+    if needed != ndim:
+        raise Refused(f"The extractor {name} takes images of {needed} dimensions; these have {ndim}.")
+    return make(weights)

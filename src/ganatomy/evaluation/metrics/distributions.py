@@ -1,0 +1,21 @@
+"""Two sets of numbers, such as a measure of each image, compared as distributions."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ganatomy.refused import Refused
+
+
+def compared(x: NDArray[np.floating], y: NDArray[np.floating]) -> dict[str, float]:
+    """Kolmogorov-Smirnov statistic (0 to 1) with its p-value, and Wasserstein distance in the numbers' own unit.
+
+    Raises:
+        Refused: a set is empty.
+    """
+    if not len(x) or not len(y):
+        raise Refused("A comparison of distributions needs a number on each side.")
+    test = stats.ks_2samp(x, y)
+    return {
+        "ks": float(test.statistic), "ks_p": float(test.pvalue), "wasserstein": float(stats.wasserstein_distance(x, y)),
+    }  # fmt: skip

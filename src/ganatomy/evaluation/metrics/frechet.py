@@ -1,0 +1,70 @@
+"""Frechet distance between two sets of features, each taken as a Gaussian (Dowson 1982; Heusel 2017, equation 6).
+
+The trace of the root of a product of covariances is the nuclear norm of the product of their factors, so no matrix root
+is taken: exact also where there are fewer images than features, where the usual root is not.
+"""
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from ganatomy.refused import Refused
+
+Features = NDArray[np.floating]  # (images, dimensions)
+
+POINTS = 12  # of the line through 1/N
+
+
+def frechet_distance(x: Features, y: Features) -> float:
+    """Distance of the Gaussians of two sets of features (images, dimensions); zero for equal sets.
+
+    Raises:
+        Refused: fewer than two images in a set, or sets of different dimensions.
+    """
+    (mean_x, factor_x), (mean_y, factor_y) = gaussian(x), gaussian(y)
+    if mean_x.shape != mean_y.shape:
+        raise Refused(f"The features have {len(mean_x)} and {len(mean_y)} dimensions; use one extractor for both.")
+    return between((mean_x, factor_x), (mean_y, factor_y))
+
+
+Gaussian = tuple[
+    NDArray[np.float64], NDArray[np.float64]
+]  # mean (D,), factor (at most D, D): covariance = factor^T factor
+
+
+def gaussian(x: Features) -> Gaussian:
+    """Mean and a factor of the covariance, in float64: what is worth keeping of a set."""
+    x = np.asarray(x, dtype=np.float64)
+    if x.ndim != 2 or len(x) < 2:
+        raise Refused(f"A Frechet distance needs features (images, dimensions) of 2 images or more, not {x.shape}.")
+    mean = x.mean(0)
+    factor = (x - mean) / np.sqrt(len(x) - 1)
+    if len(x) > x.shape[1]:
+        factor = scipy.linalg.qr(factor, mode="r", overwrite_a=True, check_finite=False)[0][: x.shape[1]]
+    return mean, factor
+
+
+def between(a: Gaussian, b: Gaussian) -> float:
+    """|mean_a - mean_b|^2 + tr(A) + tr(B) - 2 tr((A B)^(1/2)), the last the nuclear norm of the factors' product."""
+    (mean_a, factor_a), (mean_b, factor_b) = a, b
+    overlap = scipy.linalg.svdvals(factor_a @ factor_b.T, overwrite_a=True, check_finite=False).sum()
+    gap = float(((mean_a - mean_b) ** 2).sum())
+    return max(0.0, gap + float((factor_a**2).sum()) + float((factor_b**2).sum()) - 2 * float(overlap))
+
+
+def frechet_infinity(x: Features, y: Features, seed: int = 0) -> float:
+    """The distance for endless many images: a straight line in 1/N through subsets, at 1/N = 0 (Chong 2020).
+
+    Raises:
+        Refused: fewer than four images a dimension; then the line is bent and its end means nothing.
+    """
+    n, dimensions = min(len(x), len(y)), x.shape[1]
+    if n < 4 * dimensions:
+        raise Refused(f"FID-infinity of {dimensions} dimensions needs {4 * dimensions} images a side; there are {n}.")
+    rng = np.random.default_rng(seed)
+    sizes = np.linspace(dimensions, n, POINTS).astype(int)
+    values = [
+        frechet_distance(x[rng.choice(len(x), k, replace=False)], y[rng.choice(len(y), k, replace=False)])
+        for k in sizes
+    ]
+    return float(np.polyfit(1 / sizes, values, 1)[1])

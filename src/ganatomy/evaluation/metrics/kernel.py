@@ -1,0 +1,56 @@
+"""Maximum mean discrepancy from a kernel matrix (Gretton 2012, equation 3), and its permutation test."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy.refused import Refused
+
+Matrix = NDArray[
+    np.float64
+]  # kernel of all pairs of both sets together, the n of the first set before those of the second
+
+
+def unbiased(kernel: Matrix, n: int) -> float:
+    """The U-statistic of MMD squared; may be below zero, its mean is zero for equal distributions.
+
+    Args:
+        kernel: (n + m, n + m).
+        n: how many belong to the first set.
+
+    Raises:
+        Refused: fewer than two images in a set.
+    """
+    first = np.zeros((len(kernel), 1))
+    first[:n] = 1
+    return float(_of_labels(kernel, first)[0])
+
+
+def permutation_p(kernel: Matrix, n: int, rounds: int = 1000, seed: int = 0) -> float:
+    """The share of random regroupings of both sets that are as far apart as the given ones, these counted in.
+
+    The smallest value that can be found is 1 / (rounds + 1).
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((len(kernel), rounds))
+    for column in labels.T:
+        column[rng.choice(len(kernel), n, replace=False)] = 1
+    return float((1 + (_of_labels(kernel, labels) >= unbiased(kernel, n) - 1e-15).sum()) / (rounds + 1))
+
+
+def _of_labels(kernel: Matrix, first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """MMD squared for each column of labels (images, rounds), 1 for the first set and 0 for the second."""
+    n = first[:, 0].sum()
+    m = len(kernel) - n
+    if min(n, m) < 2:
+        raise Refused(f"A maximum mean discrepancy needs 2 images a side or more, not {int(n)} and {int(m)}.")
+    diagonal = np.diag(kernel)
+    toward = kernel @ first
+    within_first = (first * toward).sum(0)
+    across = toward.sum(0) - within_first
+    within_second = kernel.sum() - within_first - 2 * across
+    trace_first = diagonal @ first
+    trace_second = diagonal.sum() - trace_first
+    return np.asarray(
+        (within_first - trace_first) / (n * (n - 1)) + (within_second - trace_second) / (m * (m - 1))
+        - 2 * across / (n * m)
+    )  # fmt: skip

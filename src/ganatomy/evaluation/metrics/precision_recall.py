@@ -1,0 +1,57 @@
+"""Precision and recall (Kynkaanniemi 2019, equation 1), density and coverage (Naeem 2020, equations 4 and 5)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from ganatomy.evaluation.metrics.frechet import Features
+from ganatomy.refused import Refused
+
+NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How good and how complete a set is.
+
+    Args:
+        precision: share of fakes within a ball of a real image.
+        recall: share of reals within a ball of a fake image.
+        density: how many balls of reals a fake lies in, over the number of neighbours; may exceed 1.
+        coverage: share of reals whose ball holds a fake.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def precision_recall(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> Coverage:
+    """A ball is centred on an image and reaches to its k-th nearest neighbour within its own set.
+
+    Two samples of one distribution do not reach 1: put the same figure of real against real beside it.
+
+    Raises:
+        Refused: not more images than neighbours.
+    """
+    if min(len(real), len(fake)) <= neighbours:
+        raise Refused(
+            f"Precision and recall with {neighbours} neighbours need {neighbours + 1} images a side; there are"
+            f" {len(real)} and {len(fake)}."
+        )
+    real_reach, fake_reach = (_reach(images, neighbours) for images in (real, fake))
+    apart = cdist(real, fake)
+    in_real = apart < real_reach[:, None]
+    return Coverage(
+        precision=float(in_real.any(0).mean()),
+        recall=float((apart < fake_reach).any(1).mean()),
+        density=float(in_real.sum(0).mean() / neighbours),
+        coverage=float((apart.min(1) < real_reach).mean()),
+    )
+
+
+def _reach(images: Features, neighbours: int) -> np.ndarray:
+    """Distance of each image to its k-th nearest other."""
+    return np.partition(cdist(images, images), neighbours, axis=1)[:, neighbours]

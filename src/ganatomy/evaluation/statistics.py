@@ -1,0 +1,101 @@
+"""How sure a number is: leave groups of patients out and see how it moves."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy.value import Value
+
+PARTS = 20  # groups left out in turn, on each side
+QUANTILE = 1.96  # of the normal distribution: 95 %
+
+Places = NDArray[np.intp]
+
+
+class Score(Value):
+    """A number with all that it takes to believe it.
+
+    Args:
+        metric: its name.
+        value: of the synthetic images against the held-out ones.
+        floor: the same of equally many training images against the held-out ones; None where there is no such thing.
+        low, high: 95 % interval of the value at this number of images, by a jackknife over patients.
+        p: of a permutation test.
+        images: a side.
+        dimensions: of the features.
+        extractor: name and first digits of its hash.
+        definition: the formula and its source.
+    """
+
+    metric: str
+    value: float
+    floor: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    images: int
+    dimensions: int | None = None
+    extractor: str | None = None
+    definition: str
+
+    @property
+    def excess(self) -> float | None:
+        """How much the value lies above the floor."""
+        return None if self.floor is None else self.value - self.floor
+
+
+class Missing(Value):
+    """A metric that was not computed, and what it would have needed."""
+
+    metric: str
+    why: str
+    extractor: str | None = None
+
+
+def jackknife(
+    value: Callable[[Places, Places], float], x: Sequence[str], y: Sequence[str], parts: int = PARTS
+) -> tuple[float, float]:
+    """A 95 % interval of `value(all of x, all of y)`: groups are left out a part at a time, on one side and the other.
+
+    A side of one group does not vary.
+
+    Resampling with replacement would not do: doubled images pull distances and neighbours to wrong places (a bootstrap
+    of a Frechet distance misses the truth altogether).
+
+    Args:
+        value: of places in both sets.
+        x, y: whom each image is of; a group is left out as one.
+        parts: at most so many a side.
+    """
+    everyone = tuple(np.arange(len(groups)) for groups in (x, y))
+    centre = value(*everyone)
+    variance = 0.0
+    for side, groups in enumerate((x, y)):
+        found: list[float] = []
+        for left_out in _parts(groups, parts) if len(set(groups)) > 1 else []:
+            kept = list(everyone)
+            kept[side] = np.setdiff1d(everyone[side], left_out)
+            found.append(value(*kept))
+        if found:
+            variance += (len(found) - 1) * float(np.var(found))
+    reach = QUANTILE * variance**0.5
+    return centre - reach, centre + reach
+
+
+def _parts(groups: Sequence[str], most: int) -> list[Places]:
+    """Places by part; a group is never divided."""
+    names = sorted(set(groups))
+    order = np.random.default_rng(0).permutation(len(names))
+    part_of = {names[k]: i % min(most, len(names)) for i, k in enumerate(order)}
+    assigned = np.array([part_of[group] for group in groups])
+    return [np.flatnonzero(assigned == part) for part in range(min(most, len(names)))]
+
+
+def one_a_group(groups: Sequence[str], seed: int = 0) -> Places:
+    """One image of each group, drawn: what a permutation test may take for independent."""
+    places: dict[str, list[int]] = {}
+    for place, group in enumerate(groups):
+        places.setdefault(group, []).append(place)
+    rng = np.random.default_rng(seed)
+    return np.array(sorted(int(rng.choice(own)) for own in places.values()))

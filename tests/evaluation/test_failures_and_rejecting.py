@@ -1,0 +1,159 @@
+"""The score for artefacts: real images are ordinary, broken ones are not, and the worst can be left out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ganatomy.checkpoint import open_snapshot
+from ganatomy.cli import main
+from ganatomy.evaluation.failures import Judge, best_and_worst
+from ganatomy.evaluation.rejecting import without_worst
+from ganatomy.evaluation.sets import reals
+from ganatomy.evaluation.stack import Stack
+from ganatomy.image import Image
+from ganatomy.modalities import table as modalities
+from ganatomy.modalities.anatomy import breast, pieces
+from ganatomy.phantoms.breast import patient
+from ganatomy.phantoms.head import brain
+from ganatomy.phantoms.mammogram import mammogram
+from ganatomy.phantoms.thorax import thorax
+from ganatomy.refused import Refused
+from ganatomy.sampling import sample
+
+SHAPE = (80, 64)
+
+
+def _broken(image, how):
+    pixels = image.copy()
+    if how == "two breasts":
+        pixels[-20:, -20:] = 0.2
+    elif how == "broken outline":
+        pixels[30:36, :] = -1
+    elif how == "noise":
+        pixels += np.random.default_rng(0).normal(size=pixels.shape).astype(np.float32) * 0.4
+    return np.clip(pixels, -1, 1)
+
+
+@pytest.mark.parametrize("how", ["two breasts", "broken outline", "noise"])
+def test_broken_images_score_worse_than_the_real_ones_they_were_made_of(store, how):
+    judge = Judge(store, SHAPE, None)
+    test = reals(store, "test", SHAPE)
+    samples = [
+        (Image(image, None, facts), {"index": i})
+        for i, (image, facts) in enumerate(zip(test, test.facts(), strict=True))
+    ]
+    broken = [(image.but(pixels=_broken(image.pixels, how)), record) for image, record in samples]
+    judged = judge(Stack(samples + broken, 2 * len(samples)))
+    best, worst = best_and_worst(judged, len(samples))
+    assert sum(i >= len(samples) for i in worst) >= len(samples) - 1
+    assert set(best) | set(worst) == set(range(2 * len(samples)))
+    assert judged.reason(worst[0]).split()[0] in judged.parts
+
+
+def test_the_discriminator_takes_part_where_there_is_one(run, store, hagan, volumes):
+    for one, its in ((run, store), (hagan, volumes)):
+        snapshot = open_snapshot(one.snapshots()[-1], ("generator", "discriminator"))
+        shape = snapshot.recipe.shape
+        judged = Judge(its, shape, snapshot)(reals(its, "test", shape))
+        assert set(judged.parts) == {"manifold", "anatomy", "discriminator"}
+        assert np.isfinite(judged.scores).all()
+        assert (judged.scores >= 0).all()
+        assert (judged.scores < 10).all()
+
+
+def test_the_worst_are_left_out_within_each_view(run, store):
+    snapshot = open_snapshot(run.snapshots()[-1], ("generator", "discriminator"))
+    kept = list(without_worst(snapshot, store, 12, 0.25, lambda n: sample(snapshot, n, 3)))
+    assert len(kept) == 12
+    assert all(record["rejected_worst"] == "25 %" for _, record in kept)
+    indices = [record["index"] for _, record in kept]
+    assert indices == sorted(indices)
+    assert max(indices) < 16
+    views = [image.facts["view_position"] for image, _ in kept]
+    assert abs(views.count("CC") - views.count("MLO")) <= 2
+    (plain, _), *_ = sample(snapshot, 1, 3, first=indices[0], condition=dict(kept[0][0].facts))
+    assert (plain.pixels == kept[0][0].pixels).all()
+
+
+def test_rejecting_from_the_command_line(run, tmp_path, capsys):
+    out = tmp_path / "samples"
+    assert main(["sample", str(run.path), "--n", "4", "--reject-worst", "20%", "--out", str(out), "--quiet"]) == 0
+    rows = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+    assert [row["record"]["rejected_worst"] for row in rows] == ["20 %"] * 4
+    assert main(["sample", str(run.path), "--reject-worst", "all", "--out", str(tmp_path / "x")]) == 2
+    assert "share between 0 and 1" in capsys.readouterr().err
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Measures against phantoms of known truth.
+
+
+def test_breast_measures_agree_with_the_truth():
+    area, density = [], []
+    for n in range(16):
+        side = patient(0, n)[0]
+        view = mammogram(side, "CC", (0, n, 0, False), (160, 128))
+        found = breast(view.pixels, view.spacing, 0)
+        area.append((found["breast area (cm2)"], view.truth["breast_area_mm2"] / 100))
+        density.append((found["density (% of area)"], view.truth["density_percent"]))
+        assert found["pieces"] == 1
+        assert found["background level (% of white)"] < 1
+    np.testing.assert_allclose(*np.transpose(area), rtol=0.03)
+    assert np.corrcoef(*np.transpose(density))[0, 1] > 0.85
+
+
+def test_thorax_measures_agree_with_the_truth():
+    kind = modalities.named("chest_ct")()
+    for n in range(4):
+        made = thorax((0, n), (64, 64, 64))
+        found = kind.measures(Image(made.voxels, made.spacing))
+        assert found["lung volume (ml)"] == pytest.approx(made.truth["lung_ml"], rel=0.03)
+        assert found["body volume (ml)"] == pytest.approx(made.truth["body_ml"], rel=0.01)
+        assert found["mean lung density (HU)"] == pytest.approx(made.truth["mean_lung_hu"], abs=25)
+        assert found["LAA-950 (% of lung)"] == pytest.approx(made.truth["laa950_percent"], abs=5)
+
+
+def test_head_measures_agree_with_the_truth():
+    made = brain((0, 0), (64, 64, 64))
+    kind = modalities.named("brain_mri")()
+    found = kind.measures(Image(made.voxels, made.spacing))
+    assert found["foreground volume (ml)"] == pytest.approx(made.truth["intracranial_ml"], rel=0.03)
+    shares = [found[name] for name in found if name.endswith("tissue (% of foreground)")]
+    truth = [100 * made.truth[f"{name}_ml"] / made.truth["intracranial_ml"] for name in ("csf", "grey", "white")]
+    np.testing.assert_allclose(shares, truth, atol=4)
+    assert sum(shares) == pytest.approx(100)
+    assert found["left-right correlation"] > 0.9
+
+
+@pytest.mark.parametrize("name", ["mammogram", "chest_ct", "brain_mri"])
+def test_images_of_nothing_have_measures_that_are_not_numbers(name):
+    kind = modalities.named(name)()
+    shape = (40, 32) if name == "mammogram" else (16, 16, 16)
+    empty = kind.denormalise(Image(np.full(shape, -1, np.float32), (1.0,) * len(shape), {"laterality": "L"}))
+    found = kind.measures(empty)
+    assert any(np.isnan(value) or value == 0 for value in found.values())
+    assert not kind.foreground(empty).any()
+    other = kind.measures(empty.but(spacing=None))
+    assert len(other) == len(found)
+
+
+def test_specks_are_no_pieces():
+    mask = np.zeros((60, 60), bool)
+    mask[:30, :30] = True
+    mask[40, 40] = True
+    assert pieces(mask)[1] == 1
+    mask[40:50, 40:50] = True
+    assert pieces(mask)[1] == 2
+
+
+def test_bad_images_are_refused():
+    good = (Image(np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)), {"file": "a.png"})
+    nan = (Image(np.full((8, 8), np.nan, np.float32)), {"file": "b.png"})
+    for samples, words in (
+        ([], "no image"), ([good, nan], r"b\.png holds values that are not finite"),
+        ([good, (Image(np.zeros((8, 9), np.float32)), {"file": "c.png"})], "one shape: c.png is 8x9"),
+        ([(Image(np.zeros((8, 8), np.float32)), {})] * 3, "All 3 images are constant"),
+    ):  # fmt: skip
+        with pytest.raises(Refused, match=words):
+            Stack(samples, 4)

@@ -1,0 +1,150 @@
+"""The audit on sets of which it is known what was copied: what must be found is, and what must not is not."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from ganatomy.evaluation import planted, privacy
+from ganatomy.evaluation.distances import LowPixels, all_mirrors, nearest_of_mirrors, registered
+from ganatomy.evaluation.privacy import Looked, audited, chances, failed, verdict
+from ganatomy.phantoms.fields import power_law
+
+D, N = 16, 150
+
+
+def _looked(make_fake, seed=0):
+    """150 training and 150 held-out patients, 300 synthetic images, as Gaussian vectors."""
+    rng = np.random.default_rng(seed)
+    train, test = rng.normal(size=(N, D)), rng.normal(size=(N, D))
+    fake = make_fake(rng, train)
+    among = cdist(train, train)
+    np.fill_diagonal(among, np.inf)
+    patients = [[f"{side} {i}" for i in range(N)] for side in ("train", "test")]
+    return Looked(
+        "vectors", cdist(fake, train), cdist(fake, test), cdist(test, train), among, cdist(train, test), *patients
+    )
+
+
+def _fresh(rng, train):
+    return rng.normal(size=(2 * N, D))
+
+
+def _overfitted(rng, train):
+    return train[rng.integers(N, size=2 * N)] + rng.normal(size=(2 * N, D)) * 0.5
+
+
+def _collapsed(rng, train):
+    """All alike and near to nobody in particular: no copies, though every distance is small."""
+    return rng.normal(size=(2 * N, D)) * 0.3
+
+
+def _some_copies(share):
+    def make(rng, train):
+        fake = rng.normal(size=(2 * N, D))
+        count = round(share * len(fake))
+        fake[:count] = train[rng.choice(N, count, replace=False)] + rng.normal(size=(count, D)) * 0.05
+        return fake
+
+    return make
+
+
+def test_fresh_samples_pass():
+    wrong = [failed([audited(_looked(_fresh, seed), seed)]) for seed in range(8)]
+    assert sum(map(bool, wrong)) <= 1
+    one = audited(_looked(_fresh))
+    assert one["distance_share"]["value"] == pytest.approx(0.5, abs=0.08)
+    assert one["membership"]["auc"] == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_collapsed_model_is_not_taken_for_a_copying_one():
+    looked = _looked(_collapsed)
+    one = audited(looked)
+    assert one["nearer_than_any_held_out"]["count"] >= 0
+    assert failed([one]) == []
+
+
+def test_overfitting_fails():
+    one = audited(_looked(_overfitted))
+    assert one["distance_share"]["value"] > 0.8
+    assert one["membership"]["auc"] > 0.8
+    assert one["membership"]["tpr_at_1_percent_fpr"] > 0.3
+    assert len(failed([one])) >= 2
+
+
+def test_two_percent_of_copies_are_found_though_every_average_looks_well():
+    one = audited(_looked(_some_copies(0.02)))
+    assert one["membership"]["auc"] < 0.6
+    assert one["suspects"]["count"] == 6
+    assert any("ratio" in words for words in failed([one]))
+    assert {pair["synthetic"] for pair in one["pairs"][:6]} == set(range(6))
+
+
+def test_chances_of_small_ratios():
+    usual = np.array([0.5, 0.8, 1.0, 1.2] * 25)
+    np.testing.assert_allclose(chances(np.array([0.5, 0.25, 0.9] * 10), usual)[:3], 30 / 101 * np.array([1, 1 / 8, 1]))
+
+
+@pytest.mark.parametrize("dimensions", [4, 8, 32])
+def test_clean_sets_are_rarely_suspect_whatever_the_dimension(dimensions):
+    """Fresh samples of a Gaussian, 60 training and 60 held-out ones: the test of ratios at 5 %."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(100):
+        train, test, fake = (rng.normal(size=(60, dimensions)) for _ in range(3))
+        own = cdist(train, train)
+        np.fill_diagonal(own, np.inf)
+        usual = own.min(1) / cdist(train, test).min(1)
+        ratios = cdist(fake, train).min(1) / cdist(fake, test).min(1)
+        alarms += chances(ratios, usual).min() < 0.05
+    assert alarms <= 10
+
+
+def test_few_held_out_images_have_no_rate_of_one_percent():
+    looked = _looked(_fresh)
+    few = Looked("vectors", looked.fake_train, looked.fake_test[:, :40], looked.test_train[:40],
+                 looked.usual_train, looked.usual_test[:, :40], looked.train_patients,
+                 looked.test_patients[:40])  # fmt: skip
+    told = audited(few)["membership"]
+    assert told["tpr_at_1_percent_fpr"] is None
+    assert "needs 100" in told["why"]
+
+
+def test_power_grows_with_the_share_of_copies_and_falls_with_their_jitter():
+    looked = _looked(_fresh)
+    near, far = np.full(60, 0.05), np.full(60, 0.9)
+    rows = planted.power([looked], [near])
+    assert [row["copies"] for row in rows] == [3, 2, 1]
+    assert rows[0]["detected"] >= rows[1]["detected"] >= rows[2]["detected"]
+    assert rows[2]["detected"] > 0.9
+    assert all(row["among_pairs_shown"] == 1 for row in rows)
+    assert planted.power([looked], [far])[0]["detected"] < 0.2
+
+
+def test_the_verdict_says_its_power_and_never_more():
+    power = [{"share": 1.0, "detected": 0.9}, {"share": 0.1, "detected": 0.2}]
+    told = verdict([], power, 40)
+    assert "No copies found at this detection power" in told
+    assert "90 % of sets with 1 % of copies" in told
+    assert "no guarantee" in told.replace("\n", " ")
+    assert "anonym" not in told
+    assert "Signs of copied training images" in verdict(["distance share (pixels), p = 0.002"], power, 40)
+
+
+def test_jittered_mirrored_copies_are_found_among_low_resolution_pixels():
+    rng = np.random.default_rng(0)
+    blob = np.exp(-(((np.mgrid[:80, :64] - np.array([40, 20])[:, None, None]) / 18) ** 2).sum(0))
+    textures = (power_law(np.random.default_rng(i), (80, 64), 2.5) for i in range(30))
+    train = [(np.clip(blob * (1 + 0.5 * texture), 0, 1) * 2 - 1).astype(np.float32) for texture in textures]
+    copies = [planted.jittered(image, rng) for image in train[:10]]
+    space = LowPixels()
+    apart = nearest_of_mirrors(space, all_mirrors(space, copies, 10, 2, "copies"), space.rows(train, 30, "train"))
+    assert (apart.argmin(1) == np.arange(10)).all()
+    assert privacy.LEVEL == 0.05
+
+
+def test_registration_moves_the_brightness_to_the_middle():
+    image = np.full((40, 40), -1, np.float32)
+    image[2:8, 30:36] = 1
+    moved = registered(image)
+    assert moved[17:23, 17:23].mean() > 0.9
+    assert (registered(np.zeros((4, 4), np.float32)) == 0).all()

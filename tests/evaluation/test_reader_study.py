@@ -1,0 +1,136 @@
+"""The reader study: blinded, readable back, and shown to this machine only."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from ganatomy.cli import main
+from ganatomy.evaluation.reader_study import auc_interval, read, server_of, study, told
+from ganatomy.refused import Refused
+
+
+@pytest.fixture(scope="module")
+def made(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "study"
+    assert study(run.path, out) == 8
+    return out
+
+
+def _key(made):
+    return json.loads((made / "key.json").read_text())
+
+
+def _answer(made, rate, reader="A", **changes):
+    key = _key(made)
+    ratings = {name: rate(synthetic, i) for i, (name, synthetic) in enumerate(key["synthetic"].items())}
+    return {"study": key["study"], "reader": reader, "ratings": ratings} | changes
+
+
+def test_nothing_but_the_key_tells_which_is_which(made):
+    key = _key(made)["synthetic"]
+    assert sum(key.values()) == 4
+    page = (made / "page.html").read_text()
+    assert "true" not in page.split("const study =")[1].split(";")[0]
+    assert "http://" not in page
+    assert "https://" not in page
+    sizes, texts = set(), set()
+    for name in key:
+        with Pillow.open(made / "images" / name) as picture:
+            sizes.add((picture.size, picture.mode))
+            texts.add(str(picture.info))
+    assert len(sizes) == len(texts) == 1
+    assert (made / "images" / "0001.png").stat().st_mtime_ns
+
+
+def test_answers_are_read_back(made, tmp_path, capsys):
+    readers = {
+        "expert": lambda synthetic, i: 1 if synthetic else 6, "guesser": lambda synthetic, i: 3 + i % 2,
+        "upside-down": lambda synthetic, i: 6 if synthetic else 1,
+    }  # fmt: skip
+    for name, rate in readers.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(_answer(made, rate, name)))
+    found = {one.reader: one for one in read(made, tmp_path)}
+    assert found["expert"].auc == 1
+    assert found["upside-down"].auc == 0
+    assert found["expert"].tells
+    assert found["upside-down"].tells
+    assert not found["guesser"].tells
+    assert "2 of 3 readers have an interval that leaves 0.5 out" in told(list(found.values()))
+    assert main(["evaluate", str(made), "--answers", str(tmp_path)]) == 0
+    assert "2 of 3 readers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not an answer"), ('{"reader": 1}', "not an answer"),
+        (lambda made: _answer(made, lambda s, i: 1, study="other"), "answers the study other"),
+        (lambda made: _answer(made, lambda s, i: 7 if i else 1), "rates 1 of 8 images"),
+    ],
+)  # fmt: skip
+def test_answers_to_something_else_are_refused(made, tmp_path, content, words):
+    (tmp_path / "a.json").write_text(content if isinstance(content, str) else json.dumps(content(made)))
+    with pytest.raises(Refused, match=words):
+        read(made, tmp_path)
+
+
+def test_no_study_and_no_answers_are_refused(made, tmp_path):
+    with pytest.raises(Refused, match="no answer"):
+        read(made, tmp_path)
+    with pytest.raises(Refused, match="not a reader study"):
+        read(tmp_path, tmp_path)
+    with pytest.raises(Refused, match="not empty"):
+        study(made, made)
+
+
+def test_intervals_of_areas_hold_the_truth():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(300):
+        real, fake = rng.normal(size=30) + 0.7, rng.normal(size=30)
+        low, high = auc_interval(float((real[:, None] > fake).mean()), 30, 30)
+        inside += low <= 0.6897 <= high  # P(N(0.7, 1) > N(0, 1))
+    assert inside >= 276
+    assert auc_interval(1.0, 30, 30)[0] < 1
+    assert auc_interval(1.0, 30, 30)[1] == 1
+    assert auc_interval(0.0, 30, 30)[0] == 0
+
+
+def test_the_server_knows_the_page_and_no_key(made):
+    server = server_of(made, 0)
+    port = server.server_address[1]
+    assert server.server_address[0] == "127.0.0.1"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+
+    def fetch(path, host=None, data=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"Host": host} if host else {})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, b""
+
+    try:
+        assert b"Real or synthetic" in fetch("/")[1]
+        assert fetch("/images/0001.png")[1].startswith(b"\x89PNG")
+        for path in ("/key.json", "/images/../key.json", "/answers", "//key.json", "/images/%2e%2e/key.json"):
+            assert fetch(path)[0] == 404, path
+        assert fetch("/", host=f"evil.example:{port}")[0] == 404
+        answer = json.dumps(_answer(made, lambda s, i: 2, "../../B b")).encode()
+        assert fetch("/answers", data=answer)[0] == 204
+        assert fetch("/answers", data=answer)[0] == 204
+        assert sorted(path.name for path in (made / "answers").iterdir()) == ["Bb-2.json", "Bb.json"]
+        assert fetch("/answers", data=b"nothing")[0] == 400
+        assert fetch("/answers", data=b"[]")[0] == 400
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(Refused, match="port"):
+        server_of(made, 99999)
