@@ -1,0 +1,191 @@
+"""What each number does when samples get worse in a known way; writes the table of docs/evaluation.md.
+
+    python benchmarks/degradations.py [--quick] [--write]
+
+Three cohorts of phantom mammograms of different women: training, held-out, and a perfect model's samples (fresh
+phantoms), which are then blurred, made noisy, flattened, robbed of modes or replaced by jittered training images. Four
+more perfect sets say how much each number moves by chance; a value that leaves their range by more than its width is
+printed bold. `--write` puts the table between the marks in docs/evaluation.md. The last line is JSON.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from ganatomy import progress
+from ganatomy.data.prepare import prepare
+from ganatomy.evaluation.audit import audit
+from ganatomy.evaluation.described import described, likeness
+from ganatomy.evaluation.evaluate import space_of
+from ganatomy.evaluation.extractors.handcrafted import Handcrafted
+from ganatomy.evaluation.extractors.random_resnet import RandomResNet
+from ganatomy.evaluation.features import scored
+from ganatomy.evaluation.measured import yardstick
+from ganatomy.evaluation.metrics.swd import descriptors
+from ganatomy.evaluation.planted import jittered
+from ganatomy.evaluation.sets import Reals, paired
+from ganatomy.evaluation.sides import Sides
+from ganatomy.evaluation.stack import Stack
+from ganatomy.image import Image
+from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.phantoms.cohort import cohort
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "evaluation.md"
+BEGIN, END = "<!-- degradations -->", "<!-- end of degradations -->"
+PERFECT = 5  # sets of a perfect model; the first is degraded
+
+ROWS = (
+    "SWD x 1000", "Frechet distance (random)", "KID (random)", "MMD (random)", "precision (random)", "recall (random)",
+    "coverage (random)", "Vendi score (random)", "classifier AUC (random)", "Frechet distance (handcrafted)",
+    "MS-SSIM of pairs", "beta, Wasserstein", "mean value, Wasserstein", "deviation, Wasserstein",
+    "density (%), Wasserstein", "background (%), Wasserstein", "distance share", "membership AUC", "suspects", "audit",
+)  # fmt: skip
+
+
+def store_of(folder, seed, patients, shape):
+    raw = folder / f"raw{seed}"
+    cohort("mammogram", raw, patients, seed=seed, shape=shape)
+    return prepare(raw, Mammogram(shape=shape), folder / f"store{seed}")
+
+
+def images(reals):
+    return [(Image(image, None, facts), {"file": str(i)}) for i, (image, facts) in
+            enumerate(zip(reals, reals.facts(), strict=True))]  # fmt: skip
+
+
+def degraded(samples, train, rng):
+    """Name -> the samples, worse."""
+
+    def each(change):
+        return [(one.but(pixels=np.clip(change(one.pixels), -1, 1).astype(np.float32)), r) for one, r in samples]
+
+    def fewer(times):
+        """Of each view and side only every so manieth image, shown again and again."""
+        places = {}
+        for i, (one, _) in enumerate(samples):
+            places.setdefault(tuple(one.facts.values()), []).append(i)
+        shown = {key: own[: max(1, len(own) // times)] for key, own in places.items()}
+        kept = []
+        for i, (one, record) in enumerate(samples):
+            own = shown[tuple(one.facts.values())]
+            kept.append((samples[own[i % len(own)]][0], record))
+        return kept
+
+    def copied(share):
+        partners = paired([one.facts for one, _ in samples], train.facts())
+        chosen = set(rng.choice(len(samples), round(share * len(samples)), replace=False).tolist())
+        return [
+            (one.but(pixels=jittered(train[partners[i]], rng)), r) if i in chosen else (one, r)
+            for i, (one, r) in enumerate(samples)
+        ]
+
+    return {
+        "blur 0.5": each(lambda p: ndimage.gaussian_filter(p, 0.5)),
+        "blur 1": each(lambda p: ndimage.gaussian_filter(p, 1)),
+        "noise 0.02": each(lambda p: p + rng.normal(size=p.shape) * 0.02),
+        "noise 0.1": each(lambda p: p + rng.normal(size=p.shape) * 0.1),
+        "contrast 0.9": each(lambda p: (p + 1) * 0.9 - 1),
+        "contrast 0.7": each(lambda p: (p + 1) * 0.7 - 1),
+        "modes 1/5": fewer(5),
+        "modes 1/20": fewer(20),
+        "copies 2 %": copied(0.02),
+        "copies 50 %": copied(0.5),
+    }
+
+
+def measured(samples, train, test, floor, extractor, measure):
+    """The numbers of the table for one set of samples."""
+    stack = Stack(samples, len(samples))
+    sides = Sides(Mammogram(), test, train, floor, stack, list(range(len(stack))), {}, None, True)
+    found = {}
+    for one in (extractor, Handcrafted(sides.others)):
+        for row in scored(space_of(sides, one)):
+            found[f"{row.metric} ({one.name})"] = getattr(row, "value", None)
+    table = described(sides)
+    privacy = audit(sides, extractor)
+    pixels = privacy["spaces"][0]
+    distances = {
+        "beta": table["spectrum"]["beta"], "mean value": table["moments"]["mean"],
+        "deviation": table["moments"]["deviation"], "density (%)": table["measures"]["density (% of area)"],
+        "background (%)": table["measures"]["background level (% of white)"],
+    }  # fmt: skip
+    return {
+        **found,
+        **{f"{name}, Wasserstein": one["synthetic_against_test"]["wasserstein"] for name, one in distances.items()},
+        "SWD x 1000": measure.distance([descriptors(stack, measure.protocol, "fakes")]).average,
+        "MS-SSIM of pairs": likeness(sides).value, "distance share": pixels["distance_share"]["value"],
+        "membership AUC": pixels["membership"]["auc"], "suspects": float(pixels["suspects"]["count"]),
+        "audit": "passed" if privacy["passed"] else "failed",
+    }  # fmt: skip
+
+
+def table(perfect, worse):
+    """Markdown."""
+    lines = ["| | chance range | " + " | ".join(worse) + " |", "|---|---|" + "---|" * len(worse)]
+    moved = {}
+    for name in ROWS:
+        if name == "audit":
+            cells = [row[name] if row[name] == "passed" else f"**{row[name]}**" for row in worse.values()]
+            lines.append(f"| audit | {', '.join(sorted({row[name] for row in perfect}))} | {' | '.join(cells)} |")
+            moved[name] = [key for key, row in worse.items() if row[name] == "failed"]
+            continue
+        if any(row.get(name) is None for row in [*perfect, *worse.values()]):
+            continue  # too few images for it
+        chance = [row[name] for row in perfect]
+        low, high = min(chance), max(chance)
+        width = max(high - low, 1e-9)
+        cells, moved[name] = [], []
+        for key, row in worse.items():
+            out = row[name] < low - width or row[name] > high + width
+            cells.append(f"**{row[name]:.3g}**" if out else f"{row[name]:.3g}")
+            moved[name] += [key] if out else []
+        lines.append(f"| {name} | {low:.3g} to {high:.3g} | {' | '.join(cells)} |")
+    return "\n".join(lines), moved
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    patients, shape = (12, (80, 64)) if options.quick else (60, (160, 128))
+    progress.quiet = True
+    with tempfile.TemporaryDirectory() as folder:
+        stores = [store_of(Path(folder), seed, patients, shape) for seed in range(2 + PERFECT)]
+        train, test, *fresh = (  # phantom patients of all cohorts have the same numbers and are other women
+            Reals(store, [{**case, "patient": f"{seed} {case['patient']}"} for case in store.cases], shape)
+            for seed, store in enumerate(stores)
+        )
+        half = train.but(train.cases[: len(train) // 2])  # the floor is half of the training set: the rest are axes
+        test = test.but(test.cases[: len(half)])
+        fresh = [one.but(one.cases[: len(half)]) for one in fresh]
+        extractor = RandomResNet(2)
+        measure = yardstick(test, half)
+        rng = np.random.default_rng(0)
+        sets = {f"perfect {i}": images(one) for i, one in enumerate(fresh)}
+        sets |= degraded(sets["perfect 0"], train, rng)
+        found = {}
+        for name, samples in sets.items():
+            found[name] = measured(samples, train, test, half, extractor, measure)
+            print(name, json.dumps(found[name]), file=sys.stderr, flush=True)
+    perfect = [found.pop(f"perfect {i}") for i in range(PERFECT)]
+    text, moved = table(perfect, found)
+    print(text)
+    if options.write:
+        old = DOCUMENT.read_text()
+        before, rest = old.split(BEGIN)
+        DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
+    print(json.dumps({
+        "name": "degradations", "images_a_side": len(half), "patients": patients, "shape": list(shape), "moved": moved,
+        "device": platform.processor() or platform.machine(), "ratio": None, "opponent": None, "runs": PERFECT,
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
