@@ -75,9 +75,10 @@ def test_every_module_says_what_it_is():
 def test_the_examples_in_docstrings_run():
     import doctest
 
+    import ganatomy.hierarchy
     import ganatomy.pyramid
 
-    for module in (ganatomy, ganatomy.pyramid):
+    for module in (ganatomy, ganatomy.pyramid, ganatomy.hierarchy):
         done = doctest.testmod(module)
         assert done.attempted
         assert not done.failed

@@ -15,6 +15,7 @@ from ganatomy.data import conditions
 from ganatomy.device import device as named_device
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
+from ganatomy.networks.hierarchical import HierarchicalGenerator
 from ganatomy.refused import Refused
 
 
@@ -51,7 +52,9 @@ def sample(
     """
     if n < 1 or batch_size < 1 or (truncation is not None and truncation <= 0):
         raise Refused(f"n={n}, batch_size={batch_size}, truncation={truncation}: all must be above zero.")
-    if planes is not None and (planes < 4 or not hasattr(snapshot.recipe.networks["generator"], "halo")):
+    if planes is not None and (
+        planes < 4 or not isinstance(snapshot.recipe.networks["generator"], HierarchicalGenerator)
+    ):
         raise Refused(f"--planes {planes}: give 4 or more, for a model of volumes by sub-volumes such as hagan.")
     place = named_device(device)
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)

@@ -121,10 +121,13 @@ def test_power_grows_with_the_share_of_copies_and_falls_with_their_jitter():
 
 
 def test_the_verdict_says_its_power_and_never_more():
-    power = [{"share": 1.0, "detected": 0.9}, {"share": 0.1, "detected": 0.2}]
+    power = [
+        {"share": 1.0, "detected": 0.9, "copies": 6, "of": 600},
+        {"share": 0.1, "detected": 0.2, "copies": 1, "of": 600},
+    ]
     told = verdict([], power, 40)
     assert "No copies found at this detection power" in told
-    assert "90 % of sets with 1 % of copies" in told
+    assert "90 % of sets with 6 copies among 600, 20 % of sets with 1 copy among 600" in told
     assert "no guarantee" in told.replace("\n", " ")
     assert "anonym" not in told
     assert "Signs of copied training images" in verdict(["distance share (pixels), p = 0.002"], power, 40)

@@ -18,7 +18,8 @@ from ganatomy.pictures import Grey, grid, save_png
 Pictures = dict[str, tuple[str, str]]  # file name -> (title, caption)
 COLUMNS = {2: 6, 3: 2}
 RANDOM, PAIRS, BEST, WORST, SUSPECTS = 30, 12, 15, 10, 6  # images of a grid in 2D; half as many volumes
-FAULTY, CONVINCING = 2.0, 1.0  # score above which an image is marked as faulty, and below which as convincing
+FAULTY = 1.0  # score above which an image is marked as faulty; about one real image in twenty is
+CONVINCING = 0.5  # score below which it is marked as convincing
 RED, GREEN = (0.92, 0.27, 0.24), (0.24, 0.86, 0.35)
 NOTE = "Synthetic images; not for diagnosis."
 

@@ -182,7 +182,11 @@ def verdict(wrong: list[str], power: list[dict[str, Any]], held_out: int) -> str
         return (
             f"Signs of copied training images: {'; '.join(wrong)}. Look at the pairs before anyone gets these images."
         )
-    told = ", ".join(f"{100 * row['detected']:.0f} % of sets with {row['share']:g} % of copies" for row in power)
+    different = {row["copies"]: row for row in reversed(power)}  # a small set has one copy at several shares
+    told = ", ".join(
+        f"{100 * row['detected']:.0f} % of sets with {count} {'copy' if count == 1 else 'copies'} among {row['of']}"
+        for count, row in sorted(different.items(), reverse=True)
+    )
     if power[0]["detected"] < USEFUL:
         return (
             f"No copies found, but this audit could hardly have found any: with {held_out} held-out images it finds"
