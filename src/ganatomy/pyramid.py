@@ -21,6 +21,20 @@ def pyramid(shape: Shape) -> tuple[Shape, ...]:
     return tuple(sizes)
 
 
+Spacing = tuple[float, ...]  # millimetres between voxel centres, in array order
+
+
+def spread(spacing: Spacing | None, shape: Shape, over: Shape) -> Spacing | None:
+    """Spacing when what `shape` voxels cover is covered by `over` voxels; None stays None.
+
+    >>> spread((0.1, 0.1), (1280, 1024), (640, 512))
+    (0.2, 0.2)
+    """
+    if spacing is None:
+        return None
+    return tuple(s * n / m for s, n, m in zip(spacing, shape, over, strict=True))
+
+
 def written(shape: Shape) -> str:
     """A shape as people write it: ``1280x1024``."""
     return "x".join(str(n) for n in shape)

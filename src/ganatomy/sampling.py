@@ -16,6 +16,7 @@ from ganatomy.device import device as named_device
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
 from ganatomy.networks.hierarchical import HierarchicalGenerator
+from ganatomy.pyramid import spread
 from ganatomy.refused import Refused
 
 
@@ -120,6 +121,4 @@ def _facts(snapshot: Snapshot, wishes: list[Mapping[str, str]], numbers: range) 
 
 def _spacing(snapshot: Snapshot, shape: tuple[int, ...]) -> tuple[float, ...] | None:
     """A sample of an early snapshot is smaller than the full shape, so its pixels are larger."""
-    if snapshot.spacing is None:
-        return None
-    return tuple(s * full / n for s, full, n in zip(snapshot.spacing, snapshot.recipe.shape, shape, strict=True))
+    return spread(snapshot.spacing, snapshot.recipe.shape, shape)

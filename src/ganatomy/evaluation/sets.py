@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store, decode
 from ganatomy.modalities import table as modalities
-from ganatomy.pyramid import Shape
+from ganatomy.pyramid import Shape, spread
 from ganatomy.refused import Refused
 
 MOST_TRAINING = 4096  # training images looked through
@@ -73,10 +73,7 @@ class Reals:
 
     def spacing(self) -> tuple[float, ...] | None:
         """Millimetres of these images, the median of the store; coarser levels have larger voxels."""
-        full = self.store.manifest
-        if full.spacing is None:
-            return None
-        return tuple(s * n / m for s, n, m in zip(full.spacing, full.shape, self.shape, strict=True))
+        return spread(self.store.manifest.spacing, self.store.manifest.shape, self.shape)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ganatomy.modalities.resampling import resampled
 from ganatomy.modalities.tissue import body, bone, lungs
 from ganatomy.modalities.volume import Volumes, enlarged
 from ganatomy.pictures import Grey, flat, grid
+from ganatomy.pyramid import spread
 
 CLIP_HU = (-1024.0, 600.0)  # HA-GAN's preprocessing (Sun 2022)
 WINDOW_HU = (-1000.0, 400.0)  # of pictures: lung and soft tissue together
@@ -51,9 +52,7 @@ class ChestCT(Volumes):
         kept = clipped[tuple(slice(*pair) for pair in ends)]
         enlarged(kept.shape, self.shape)
         voxels = (resampled(kept, self.shape) - np.float32(low)) * np.float32(2 / (high - low)) - 1
-        spacing = None
-        if image.spacing is not None:
-            spacing = tuple(s * n / m for s, n, m in zip(image.spacing, kept.shape, self.shape, strict=True))
+        spacing = spread(image.spacing, kept.shape, self.shape)
         geometry = {**image.geometry, "shape": image.shape, "kept": ends}
         return image.but(pixels=np.clip(voxels, -1, 1), spacing=spacing, geometry=geometry)
 
@@ -67,8 +66,7 @@ class ChestCT(Volumes):
             whole = np.full(image.geometry["shape"], low, dtype=np.float32)
             whole[tuple(slice(*pair) for pair in ends)] = resampled(voxels, inside)
             voxels = whole
-            if spacing is not None:
-                spacing = tuple(s * m / n for s, n, m in zip(spacing, inside, grid_shape, strict=True))
+            spacing = spread(spacing, grid_shape, inside)
         return image.but(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
 
     def canonical(self, image: Image) -> Image:

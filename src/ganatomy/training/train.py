@@ -13,6 +13,7 @@ from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_fit
 from ganatomy.data.store import Store, open_store
 from ganatomy.device import device as named_device
+from ganatomy.pyramid import spread
 from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
 from ganatomy.refused import Diverged, Interrupted, Refused
@@ -129,10 +130,7 @@ def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch, precision
 
 def _about(store: Store, recipe: Recipe) -> dict[str, Any]:
     """What a snapshot says besides the recipe. The spacing is that of the recipe's shape."""
-    spacing = store.manifest.spacing
-    if spacing is not None:
-        sizes = zip(spacing, store.manifest.shape, recipe.shape, strict=True)
-        spacing = tuple(s * full / n for s, full, n in sizes)
+    spacing = spread(store.manifest.spacing, store.manifest.shape, recipe.shape)
     about = about_store(store)
     return {"modality": about["modality"], "spacing": spacing, "trained_on": about}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ganatomy.evaluation.extractors.extractor import Pixels, Rows
+from ganatomy.evaluation.metrics.spectrum import windowed
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BANDS = 8  # octaves of frequency would be too few for small images: equal steps of the logarithm
@@ -71,10 +72,7 @@ def described(image: Pixels) -> np.ndarray:
 
 def _bands(values: np.ndarray) -> np.ndarray:
     """Log power in bands of frequency, of the windowed image."""
-    values = values - values.mean()
-    for axis, n in enumerate(values.shape):
-        values = values * np.hanning(n + 1)[:-1].reshape([-1 if a == axis else 1 for a in range(values.ndim)])
-    power = np.abs(np.fft.rfftn(values)) ** 2 / values.size
+    power = np.abs(np.fft.rfftn(windowed(values))) ** 2 / values.size
     axes = [np.fft.fftfreq(n) for n in values.shape[:-1]] + [np.fft.rfftfreq(values.shape[-1])]
     frequency = np.sqrt(sum(f**2 for f in np.meshgrid(*axes, indexing="ij")))
     edges = np.geomspace(1 / min(values.shape), 0.5, BANDS + 1)

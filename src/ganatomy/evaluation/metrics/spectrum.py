@@ -40,12 +40,18 @@ def regions(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> list[NDArray
     return found
 
 
-def radial(region: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Frequency in cycles a voxel and mean power of each ring, from one cycle a region to half a cycle a voxel."""
+def windowed(region: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Less its mean, times a Hann window along every axis."""
     values = np.asarray(region, dtype=np.float64)
     values = values - values.mean()
     for axis, n in enumerate(values.shape):
         values = values * np.hanning(n + 1)[:-1].reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+    return values
+
+
+def radial(region: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Frequency in cycles a voxel and mean power of each ring, from one cycle a region to half a cycle a voxel."""
+    values = windowed(region)
     power = np.abs(np.fft.fftn(values)) ** 2
     frequencies = np.sqrt(sum(f**2 for f in np.meshgrid(*(np.fft.fftfreq(n) for n in values.shape), indexing="ij")))
     size = min(values.shape)
