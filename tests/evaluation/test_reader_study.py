@@ -10,7 +10,8 @@ import pytest
 from PIL import Image as Pillow
 
 from ganatomy.cli import main
-from ganatomy.evaluation.reader_study import auc_interval, read, server_of, study, told
+from ganatomy.evaluation.reader_study import read, server_of, study, told
+from ganatomy.evaluation.statistics import auc_interval
 from ganatomy.refused import Refused
 
 

@@ -14,7 +14,7 @@ from ganatomy.evaluation.statistics import Missing, Score, jackknife, one_a_grou
 def test_the_interval_of_a_mean_is_the_textbooks():
     x = np.random.default_rng(0).normal(size=200)
     low, high = jackknife(lambda a, b: x[a].mean(), [str(i) for i in range(200)], ["all"], parts=200)
-    assert (high - low) / 2 == pytest.approx(1.96 * x.std(ddof=1) / np.sqrt(200), rel=1e-6)
+    assert (high - low) / 2 == pytest.approx(1.96 * x.std(ddof=1) / np.sqrt(200), rel=1e-4)
 
 
 def test_patients_leave_as_one():

@@ -12,7 +12,7 @@ from ganatomy.evaluation.extractors.extractor import Extractor, Rows
 from ganatomy.evaluation.metrics import frechet, kid, mmd, precision_recall, two_sample, vendi
 from ganatomy.evaluation.metrics.inception_score import inception_score
 from ganatomy.evaluation.metrics.kernel import permutation_p
-from ganatomy.evaluation.statistics import PARTS, Missing, Score, jackknife, one_a_group
+from ganatomy.evaluation.statistics import PARTS, Missing, Score, auc_interval, jackknife, one_a_group
 from ganatomy.refused import Refused
 
 DIMENSIONS = ((200, 64), (32, 16))  # images a side from which a Frechet distance of so many dimensions is reported
@@ -93,14 +93,10 @@ def _frechet(space: Space) -> list[Score | Missing]:
     words = f"|m1-m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^1/2) (Heusel 2017){told}; it shrinks with more images"
     found.append(score(space, name, frechet.frechet_distance, words, *sides, bounds=(0, np.inf)))
     try:
-        endless = frechet.frechet_infinity(sides[0], sides[1])
+        words = "the line of Frechet distances in 1/N at 1/N = 0 (Chong 2020)"
+        return [*found, score(space, "FID-infinity", frechet.frechet_infinity, words, *sides)]
     except Refused as reason:
         return [*found, _missing(space, "FID-infinity", str(reason))]
-    return [*found, Score(
-        metric="FID-infinity", value=endless, floor=frechet.frechet_infinity(sides[0], sides[2]), images=n,
-        dimensions=wanted, extractor=_named(space),
-        definition="the line of Frechet distances in 1/N at 1/N = 0 (Chong 2020)",
-    )]  # fmt: skip
 
 
 def _kernels(space: Space, seed: int) -> list[Score | Missing]:
@@ -174,22 +170,21 @@ def _told_apart(space: Space, seed: int) -> list[Score | Missing]:
         groups = np.unique([*space.patients, *others], return_inverse=True)[1]
         return two_sample.classifier_auc(space.test, other, groups, seed)
 
-    found: list[Score | Missing] = []
-    try:
-        found.append(Score(
-            metric="classifier AUC", value=auc(space.fake, synthetic), floor=auc(space.floor, space.floor_patients),
-            images=len(space.test), dimensions=space.test.shape[1], extractor=_named(space),
-            definition="logistic regression, 5 folds by patient (Lopez-Paz 2017); 0.5 = cannot tell",
-        ))  # fmt: skip
-    except Refused as reason:
-        found.append(_missing(space, "classifier AUC", str(reason)))
     words = "share of images whose nearest other is of their own set (Lopez-Paz 2017); 0.5 = cannot tell"
-    found.append(Score(
-        metric="nearest-neighbour accuracy", value=two_sample.neighbour_accuracy(space.test, space.fake),
-        floor=two_sample.neighbour_accuracy(space.test, space.floor), images=len(space.test),
-        dimensions=space.test.shape[1], extractor=_named(space), definition=words,
-    ))  # fmt: skip
-    return found
+    nearest = score(space, "nearest-neighbour accuracy", two_sample.neighbour_accuracy, words, space.test, space.fake,
+                    space.floor, bounds=(0, 1))  # fmt: skip
+    try:
+        value = auc(space.fake, synthetic)
+        low, high = auc_interval(value, len(set(space.patients)), len(space.fake))
+        told = Score(
+            metric="classifier AUC", value=value, floor=auc(space.floor, space.floor_patients), low=low, high=high,
+            images=len(space.test), dimensions=space.test.shape[1], extractor=_named(space),
+            definition="logistic regression, 5 folds by patient (Lopez-Paz 2017), interval by Newcombe 2006 for as many"
+                       " real images as patients; 0.5 = cannot tell",
+        )  # fmt: skip
+    except Refused as reason:
+        return [_missing(space, "classifier AUC", str(reason)), nearest]
+    return [told, nearest]
 
 
 def _missing(space: Space, metric: str, why: str) -> Missing:

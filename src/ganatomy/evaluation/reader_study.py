@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 
 from ganatomy import progress
 from ganatomy.data.store import Store
 from ganatomy.durable import new_folder, write_json, write_text
 from ganatomy.evaluation.reader_page import PAGE
 from ganatomy.evaluation.sides import Asked, sides
+from ganatomy.evaluation.statistics import auc_interval
 from ganatomy.modalities.facts import Facts
 from ganatomy.pictures import eight_bit, save_png
 from ganatomy.pyramid import Shape
@@ -32,7 +32,6 @@ KEY, ANSWERS = "key.json", "answers"
 RATINGS = range(1, 7)  # 1 = surely synthetic, 6 = surely real; an even number, so that one has to choose
 MOST = 64  # images of each kind unless told: an hour of a reader's time
 LARGEST_ANSWER = 2**20  # bytes
-CONFIDENCE = 1.959964  # quantile of the normal distribution for 95 %
 
 
 def study(
@@ -135,20 +134,6 @@ def _scored(file: Path, key: dict[str, Any]) -> Reader:
     auc = float(np.mean((real[:, None] > fake) + 0.5 * (real[:, None] == fake)))
     low, high = auc_interval(auc, len(real), len(fake))
     return Reader(reader=name, auc=auc, low=low, high=high, images=len(key["synthetic"]))
-
-
-def auc_interval(auc: float, n: int, m: int) -> tuple[float, float]:
-    """95 % interval of an area under the curve by inverting a score test (Newcombe 2006, method 5)."""
-
-    def beyond(theta: float, sign: float) -> float:
-        extra = (n + m) / 2 - 1
-        variance = theta * (1 - theta) * (1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (n * m)
-        return sign * (theta - auc) - CONFIDENCE * variance**0.5
-
-    nearly = 1e-9  # 0 and 1 solve the equation, too, and are not what is looked for
-    low = 0.0 if auc == 0 else float(scipy.optimize.brentq(beyond, 0, auc - nearly, args=(-1,)))
-    high = 1.0 if auc == 1 else float(scipy.optimize.brentq(beyond, auc + nearly, 1, args=(1,)))
-    return low, high
 
 
 def told(readers: list[Reader]) -> str:

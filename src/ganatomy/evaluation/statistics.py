@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.optimize
 from numpy.typing import NDArray
 
 from ganatomy.value import Value
 
 PARTS = 20  # groups left out in turn, on each side
-QUANTILE = 1.96  # of the normal distribution: 95 %
+QUANTILE = 1.959964  # of the normal distribution: 95 %
 
 Places = NDArray[np.intp]
 
@@ -99,3 +100,17 @@ def one_a_group(groups: Sequence[str], seed: int = 0) -> Places:
         places.setdefault(group, []).append(place)
     rng = np.random.default_rng(seed)
     return np.array(sorted(int(rng.choice(own)) for own in places.values()))
+
+
+def auc_interval(auc: float, n: int, m: int) -> tuple[float, float]:
+    """95 % interval of an area under the curve by inverting a score test (Newcombe 2006, method 5)."""
+
+    def beyond(theta: float, sign: float) -> float:
+        extra = (n + m) / 2 - 1
+        variance = theta * (1 - theta) * (1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (n * m)
+        return sign * (theta - auc) - QUANTILE * variance**0.5
+
+    nearly = 1e-9  # 0 and 1 solve the equation, too, and are not what is looked for
+    low = 0.0 if auc == 0 else float(scipy.optimize.brentq(beyond, 0, auc - nearly, args=(-1,)))
+    high = 1.0 if auc == 1 else float(scipy.optimize.brentq(beyond, auc + nearly, 1, args=(1,)))
+    return low, high
