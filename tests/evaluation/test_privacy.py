@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from ganatomy.evaluation import planted, privacy
-from ganatomy.evaluation.distances import LowPixels, all_mirrors, nearest_of_mirrors, registered
+from ganatomy.evaluation.distances import LowPixels, all_mirrors, nearest_of_mirrors, reach, registered
 from ganatomy.evaluation.privacy import Looked, audited, chances, failed, verdict
 from ganatomy.phantoms.fields import power_law
 
@@ -151,3 +151,17 @@ def test_registration_moves_the_brightness_to_the_middle():
     moved = registered(image)
     assert moved[17:23, 17:23].mean() > 0.9
     assert (registered(np.zeros((4, 4), np.float32)) == 0).all()
+
+
+def test_the_reach_of_an_image_leaves_its_own_patient_out():
+    rows = np.array([[0.0], [0.1], [1.0], [3.0], [6.0]], dtype=np.float32)
+
+    class Line:
+        words = ""
+
+        def apart(self, queries, keys):
+            return np.abs(queries - keys.T)
+
+    found = reach(Line(), rows, ["a", "a", "b", "c", "d"])
+    np.testing.assert_allclose(found, [6, 5.9, 2, 3, 5.9], rtol=1e-5)
+    assert reach(Line(), rows[:2], ["a", "a"]).tolist() == pytest.approx([1e-12] * 2)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from ganatomy.evaluation.cache import features_of
-from ganatomy.evaluation.distances import FeatureSpace, LowPixels, Searched, all_mirrors, nearest_of_mirrors
+from ganatomy.evaluation.distances import FeatureSpace, LowPixels, Searched, all_mirrors, nearest_of_mirrors, reach
 from ganatomy.evaluation.extractors.extractor import Extractor, Pixels, Rows
-from ganatomy.evaluation.planted import JITTER, copies, power, ratios
+from ganatomy.evaluation.planted import JITTER, copies, power
 from ganatomy.evaluation.privacy import Looked, audited, failed, verdict
 from ganatomy.evaluation.sides import Sides
 
@@ -45,10 +45,17 @@ def _looked(sides: Sides, space: Searched, known: Rows | None, planted: list[Pix
     usual = all_mirrors(space, some, len(some), ndim, "training images")
     among = nearest_of_mirrors(space, usual, train)
     among[np.array(some.groups())[:, None] == np.array(sides.train.groups())] = np.inf
+    far = reach(space, np.concatenate([train, test[0]]), sides.train.groups() + sides.test.groups())
+    far_train, far_test = far[: len(train)], far[len(train) :]
     one = Looked(
-        space.words, nearest_of_mirrors(space, fake, train), nearest_of_mirrors(space, fake, test[0]),
-        nearest_of_mirrors(space, test, train), among, nearest_of_mirrors(space, usual, test[0]),
+        space.words, nearest_of_mirrors(space, fake, train) / far_train,
+        nearest_of_mirrors(space, fake, test[0]) / far_test, nearest_of_mirrors(space, test, train) / far_train,
+        among / far_train, nearest_of_mirrors(space, usual, test[0]) / far_test,
         sides.train.groups(), sides.test.groups(),
     )  # fmt: skip
     copied = all_mirrors(space, planted, len(planted), ndim, "planted copies")
-    return one, ratios(space, copied, train, test[0])
+    to_train, to_test = (
+        (nearest_of_mirrors(space, copied, keys) / own).min(1)
+        for keys, own in ((train, far_train), (test[0], far_test))
+    )
+    return one, to_train / np.maximum(to_test, 1e-12)

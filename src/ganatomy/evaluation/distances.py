@@ -11,6 +11,8 @@ from scipy.spatial.distance import cdist
 from ganatomy.evaluation.extractors.extractor import Extractor, Pixels, Rows, extracted
 from ganatomy.evaluation.metrics.nearest import averaged, vectors
 
+NEIGHBOUR = 3
+
 Matrix = NDArray[np.float32]  # (queries, keys)
 
 
@@ -63,6 +65,19 @@ def registered(image: Pixels) -> Pixels:
     centre = ndimage.center_of_mass(weight)
     move = [(n - 1) / 2 - c for n, c in zip(image.shape, centre, strict=True)]
     return np.asarray(ndimage.shift(image, move, order=1, mode="nearest"), dtype=np.float32)
+
+
+def reach(space: Searched, rows: Rows, patients: list[str]) -> Rows:
+    """Of each real image the distance to its third nearest image of another patient: what is far where it stands.
+
+    Distances to a real image are counted in it, since some patients are more ordinary than others and near to everyone.
+    """
+    apart = space.apart(rows, rows).copy()
+    who = np.array(patients)
+    apart[who[:, None] == who] = np.inf
+    nearest = np.sort(apart, axis=1)[:, :NEIGHBOUR]
+    widest = np.where(np.isfinite(nearest), nearest, -np.inf).max(1)  # with few patients there is no third
+    return np.maximum(widest, 1e-12).astype(np.float32)
 
 
 def mirrors(ndim: int) -> tuple[int | None, ...]:

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from ganatomy.evaluation.distances import Searched
 from ganatomy.evaluation.extractors.extractor import Pixels
 from ganatomy.evaluation.privacy import LEVEL, SHOWN, Looked, chances
 from ganatomy.evaluation.sets import Reals
@@ -32,14 +31,6 @@ def copies(train: Reals, seed: int = 0) -> list[Pixels]:
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(train), min(POOL, len(train)), replace=False)
     return [jittered(train[int(i)], rng) for i in chosen]
-
-
-def ratios(space: Searched, planted: list[Any], train: Any, test: Any) -> np.ndarray:
-    """How suspect each planted copy is, from rows of its mirror images."""
-    to_train, to_test = (
-        np.minimum.reduce([space.apart(rows, keys) for rows in planted]).min(1) for keys in (train, test)
-    )
-    return np.asarray(to_train / np.maximum(to_test, 1e-12))
 
 
 def power(looked: list[Looked], planted: list[np.ndarray], seed: int = 0) -> list[dict[str, Any]]:

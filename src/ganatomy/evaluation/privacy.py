@@ -27,7 +27,7 @@ USEFUL = 0.5  # power against the largest planted share below which a clean audi
 
 @dataclass(frozen=True)
 class Looked:
-    """Distances in one space.
+    """Distances in one space, each divided by the reach of the real image that it leads to (`distances.reach`).
 
     Args:
         fake_train: (synthetic, training), nearest of mirror images.

@@ -181,7 +181,8 @@ def _privacy(privacy: dict[str, Any]) -> str:
         _table(("space", "question", "found", "if nothing is copied", "p"), rows)
         + "<h3>Power: would planted copies be found?</h3>"
         + _table(("planted", "copies", "audit fails (share of sets)", "a copy is among the pairs shown"), power)
-        + f"<p><small>{escape(privacy['jitter'])}. The ratio is the distance to the nearest training image over that to"
+        + f"<p><small>{escape(privacy['jitter'])}. Distances to a real image are counted in that image's own to its"
+        " third nearest image of another patient. The ratio is the distance to the nearest training image over that to"
         " the nearest held-out image. The audit fails if a test does at 5 % over all tests (Bonferroni).</small></p>"
     )
 
