@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def evaluate(
     asked = Asked(n, seed, facts or Facts(), shape, held_out, needed)
     compared = sides(images, store, asked)
     ndim = len(compared.test.shape)
-    chosen = extractors.named(extractor, ndim, compared.others, None if published else weights)
+    chosen = extractors.named(extractor, ndim, compared.others, weights)
     judged = Judge(compared.train.store, compared.test.shape, compared.snapshot)(compared.fakes)
     first = space_of(compared, chosen)
     models = {name: _features(chosen, other_model(compared, path, asked)) for name, path in (beside or {}).items()}
@@ -92,7 +93,6 @@ def evaluate(
         },
         "swd": _swd(compared),
         **_scores(compared, first, seed),
-        "extractors": {e.name: {"sha256": e.digest, "words": e.words} for e in (chosen, first.extractor)},
         **described(compared),
         "embedding": _embedding(first, models, seed),
         "failures": _failures(judged),
@@ -128,9 +128,9 @@ def space_of(compared: Sides, extractor: Extractor) -> Space:
         compared.test.groups(), compared.floor.groups(),
     )  # fmt: skip
     if isinstance(extractor, Inception2015):
-        return Space(**{**vars(space), "classes": (extractor.probabilities, "the 1,008 of Inception 2015")})
+        return replace(space, classes=(extractor.probabilities, "the 1,008 of Inception 2015"))
     for name, model in _models(compared, space).items():
-        return Space(**{**vars(space), "classes": (model.predict_proba, f"{name}, learnt on training images")})
+        return replace(space, classes=(model.predict_proba, f"{name}, learnt on training images"))
     return space
 
 
@@ -150,10 +150,12 @@ def _models(compared: Sides, space: Space) -> dict[str, Pipeline]:
 def _scores(compared: Sides, space: Space, seed: int) -> dict[str, Any]:
     found: list[Score | Missing] = [*scored(space, seed), likeness(compared, seed)]
     named: dict[str, Any] = {}
+    used: list[Extractor] = [space.extractor]
     if space.extractor.name != "handcrafted":
         reference = compared.others if len(compared.others) >= 8 else compared.floor
         hand = Handcrafted(reference)
         found += scored(space_of(compared, hand), seed)
+        used.append(hand)
         named = {"constant_among_reals": hand.departures(compared.fake)}
     consistency = {
         name: {"test": _accuracy(model, space.test, compared.test.facts(), name),
@@ -164,6 +166,7 @@ def _scores(compared: Sides, space: Space, seed: int) -> dict[str, Any]:
     return {
         "scores": [_told(one) for one in found if isinstance(one, Score)],
         "not_computed": [one.model_dump() for one in found if isinstance(one, Missing)],
+        "extractors": {one.name: {"sha256": one.digest, "words": one.words} for one in used},
         "handcrafted": named,
         "label_consistency": consistency,
     }
