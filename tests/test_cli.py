@@ -9,7 +9,7 @@ import pytest
 from ganatomy.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export")
+VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export", "verify")
 
 
 def _help(verb, capsys):
@@ -95,7 +95,7 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
         ("prepare {cohort} --modality mammogram --out {cohort}", "is not empty and not a store"),
         ("prepare {cohort} --modality mammogram --out {new} --facts {new}.csv", "cannot be read"),
         ("sample {run} --out {new} --condition view_position=ML", "the model knows CC, MLO"),
-        ("sample {run} --out {new} --to gif", "there are png, npy, dicom"),
+        ("sample {run} --out {new} --to gif", "there are png, npy, dicom, hanging"),
         ("sample {store} --out {new}", "neither a snapshot nor a run"),
         ("sample {run} --out {cohort}", "is not empty; give a new folder"),
         ("select {store}", "is not a run folder"),

@@ -29,7 +29,7 @@ def test_the_readme_lists_every_module():
 
 def test_public_names():
     assert set(ganatomy.__all__) == {
-        "prepare", "train", "select", "sample", "encode", "evaluate", "export",
+        "prepare", "train", "select", "sample", "encode", "evaluate", "export", "send", "verify",
         "Image", "Recipe", "RECIPES", "Refused", "Run", "Snapshot", "Store",
     }  # fmt: skip
     for name in ganatomy.__all__:

@@ -58,7 +58,7 @@ def test_dicom_series_of_samples_are_read_by_our_own_reader(snapshot, tmp_path):
     made = list(sample(snapshot, 2, seed=1))
     write_samples(made, 2, snapshot.modality, tmp_path / "nifti")
     assert export(tmp_path / "nifti", tmp_path / "dicom", "dicom", date="20260101") == 2
-    folder = tmp_path / "dicom" / "SYN-000002"
+    (folder,) = (tmp_path / "dicom").glob("SYN-*-000002")
     (voxels, spacing, _), _ = series.volume(tuple(sorted(folder.iterdir())), "CT")
     expected = np.rint((made[1][0].pixels + 1) * 812 - 1024)
     assert np.abs(voxels - expected).max() <= 1

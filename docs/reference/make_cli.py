@@ -10,7 +10,7 @@ os.environ["COLUMNS"] = "100"
 
 from ganatomy.cli import main
 
-VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export")
+VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export", "verify")
 
 texts = []
 for verb in VERBS:

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from ganatomy.refused import Refused
     from ganatomy.sampling import sample
     from ganatomy.selection import select
+    from ganatomy.sending import send
     from ganatomy.training.run import Run
     from ganatomy.training.train import train
+    from ganatomy.verifying import verify
 
 _WHERE = {
     "prepare": "data.prepare", "train": "training.train", "select": "selection", "sample": "sampling",
     "encode": "encoding", "evaluate": "evaluation.evaluate", "export": "exporting", "Image": "image",
     "Recipe": "recipe", "RECIPES": "recipes", "Refused": "refused", "Run": "training.run",
-    "Snapshot": "checkpoint", "Store": "data.store",
+    "send": "sending", "Snapshot": "checkpoint", "Store": "data.store", "verify": "verifying",
 }  # fmt: skip
 
 __all__ = [
@@ -46,7 +48,9 @@ __all__ = [
     "prepare",
     "sample",
     "select",
+    "send",
     "train",
+    "verify",
 ]
 
 

@@ -16,16 +16,23 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` when the block ends well, and vanishes when it does not."""
+def new_file(path: Path, sync: bool = True) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the block ends well, and vanishes when it does not.
+
+    Args:
+        sync: wait for the disk, so that a power cut cannot undo it either. Who writes many files that count only
+            together writes them without and calls `sync_tree` before the file that says they are complete.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with _told_when_full(path):
             yield temporary
-            _sync(temporary)
+            if sync:
+                _sync(temporary)
             os.replace(temporary, path)
-            _sync(path.parent)
+            if sync:
+                _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -72,9 +79,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Temporary files and folders that a killed process left in `folder`."""
-    for path in folder.glob(".*.part"):
+def sync_tree(folder: Path) -> None:
+    """Wait until every file below `folder` is on the disk."""
+    for path in (folder, *folder.rglob("*")):
+        _sync(path)
+
+
+def remove_leftovers(folder: Path, below: bool = False) -> None:
+    """Temporary files and folders that a killed process left in `folder`, or also in the folders below it."""
+    for path in list(folder.rglob(".*.part") if below else folder.glob(".*.part")):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

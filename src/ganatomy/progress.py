@@ -22,7 +22,7 @@ def say(text: str) -> None:
 class Bar:
     """What the work tells of itself: how much is done, and a few words beside."""
 
-    def __init__(self, what: str, total: int, progress: Progress | None) -> None:
+    def __init__(self, what: str, total: int | None, progress: Progress | None) -> None:
         self.what, self.total, self.done, self.before = what, total, 0, 0
         self._progress = progress
         self._task = progress.add_task(what, total=total, words="") if progress else None
@@ -34,14 +34,18 @@ class Bar:
             self._progress.update(self._task, completed=self.done, words=words)
         elif not quiet and time.monotonic() - self._last > PLAIN_SECONDS:
             self._last = time.monotonic()
-            rate = (self.done - self.before) / max(self._last - self._start, 1e-9)
-            left = (self.total - self.done) / max(rate, 1e-9)
-            print(f"{self.what}: {self.done} of {self.total} {words} ({left:.0f} s left)", file=sys.stderr, flush=True)
+            print(f"{self.what}: {self.done}{self._left()} {words}".rstrip(), file=sys.stderr, flush=True)
+
+    def _left(self) -> str:
+        if self.total is None:
+            return ""
+        rate = (self.done - self.before) / max(self._last - self._start, 1e-9)
+        return f" of {self.total} ({(self.total - self.done) / max(rate, 1e-9):.0f} s left)"
 
 
 @contextmanager
-def bar(what: str, total: int, done: int = 0) -> Iterator[Bar]:
-    """A bar over `total` pieces of work, of which `done` were done before."""
+def bar(what: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+    """A bar over `total` pieces of work (None = nobody knows how many), of which `done` were done before."""
     if quiet or not sys.stderr.isatty():
         shown = Bar(what, total, None)
         shown.done = shown.before = done

@@ -63,6 +63,22 @@ def sample(
     return _drawn(snapshot, wanted, first, seed, truncation, batch_size, place, planes)
 
 
+def again(snapshot: Snapshot, record: Mapping[str, Any], device: str | None = None) -> Image:
+    """The image that a record tells of: equal on the same processor, to rounding on another.
+
+    Args:
+        record: as `sample` gives it; what others have added to it is left aside.
+
+    Raises:
+        Refused: the record is not of this snapshot's making.
+    """
+    if record.get("snapshot_sha256") != snapshot.digest:
+        raise Refused("It was made by another snapshot.")
+    facts = {name: value for name, value in record.items() if name in _space(snapshot)}
+    made = sample(snapshot, 1, record["seed"], facts, record["truncation"], 1, device, record["index"])
+    return next(iter(made))[0]
+
+
 def _drawn(
     snapshot: Snapshot, wanted: list[dict[str, str]], first: int, seed: int, truncation: float | None,
     batch_size: int, place: torch.device, planes: int | None,
@@ -114,9 +130,14 @@ def latents(snapshot: Snapshot, seed: int, numbers: range, truncation: float | N
 
 def _facts(snapshot: Snapshot, wishes: list[Mapping[str, str]], numbers: range) -> list[dict[str, str]]:
     """The facts of each sample: those of the model, those it was trained on one value of, and those left free."""
-    free = {**modalities.named(snapshot.modality)().free, **snapshot.constants}
-    space = {**snapshot.recipe.conditions, **{k: v for k, v in free.items() if k not in snapshot.recipe.conditions}}
+    space = _space(snapshot)
     return [conditions.chosen(space, wish, number) for wish, number in zip(wishes, numbers, strict=True)]
+
+
+def _space(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
+    """The facts that a sample may have, with their values."""
+    free = {**modalities.named(snapshot.modality)().free, **snapshot.constants}
+    return {**snapshot.recipe.conditions, **{k: v for k, v in free.items() if k not in snapshot.recipe.conditions}}
 
 
 def _spacing(snapshot: Snapshot, shape: tuple[int, ...]) -> tuple[float, ...] | None:

@@ -1,4 +1,4 @@
-"""One sample to one file, or one series: PNG, NPY, NIfTI, DICOM. Each says that it is synthetic and how it was made."""
+"""One sample to one file, or one series: PNG, NPY, NIfTI, DICOM. All but NPY say that they are synthetic."""
 
 import json
 from collections import Counter
@@ -9,9 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from ganatomy import nifti
-from ganatomy.dicom import write, write_mammogram, write_series
+from ganatomy.dicom import write, write_mammogram
 from ganatomy.durable import new_file
 from ganatomy.image import Image
+from ganatomy.instances import Form, Instances, instances, known, side
+from ganatomy.modalities.hanging import VIEWS, hang
 from ganatomy.pictures import save_png, sixteen_bit
 from ganatomy.refused import Refused
 
@@ -37,7 +39,7 @@ def name(record: dict[str, Any]) -> str:
 class Png:
     """16-bit grey, as displayed."""
 
-    def __init__(self, out: Path, modality: str, date: str) -> None:
+    def __init__(self, out: Path) -> None:
         self.out = out
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
@@ -50,7 +52,7 @@ class Png:
 class Npy:
     """float32 in [-1, 1], canonically oriented: exactly what the network made."""
 
-    def __init__(self, out: Path, modality: str, date: str) -> None:
+    def __init__(self, out: Path) -> None:
         self.out = out
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
@@ -63,72 +65,66 @@ class Npy:
 class Nifti:
     """HU as int16, other values as float32; upright in any viewer."""
 
-    def __init__(self, out: Path, modality: str, date: str) -> None:
+    def __init__(self, out: Path, modality: str) -> None:
         self.out, self.whole_numbers = out, modality == "chest_ct"
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
         file = f"{name(record)}.nii.gz"
         voxels = np.rint(shown.pixels).astype(np.int16) if self.whole_numbers else shown.pixels
-        nifti.write(self.out / file, voxels, _known(shown, "NIfTI"), record)
+        nifti.write(self.out / file, voxels, known(shown, "NIfTI"), record)
         return file
 
 
-class Mammograms:
-    """Digital Mammography X-Ray Image: the k-th image of each view and laterality makes study k."""
+class Hanging:
+    """The standard mammographic hanging, one picture a study; views that have not come yet stay dark."""
 
-    def __init__(self, out: Path, modality: str, date: str) -> None:
-        self.out, self.date = out, date
-        self.studies: Counter[tuple[str, ...]] = Counter()
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.studies: dict[int, dict[tuple[str, str], tuple[Image, dict[str, Any]]]] = {}
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
-        missing = [fact for fact in ("view_position", "laterality") if fact not in shown.facts]
-        if missing:
-            raise Refused(
-                f"DICOM needs {' and '.join(missing)} and the samples do not say; draw them with"
-                f" --condition {missing[0]}=..., or write PNG."
-            )
-        spacing = _known(shown, "DICOM")
-        view, laterality = shown.facts["view_position"], shown.facts["laterality"]
-        self.studies[laterality, view] += 1
-        subject = _subject(self.studies[laterality, view], record, self.date)
-        ds = write_mammogram.instance(shown.pixels, spacing, view, laterality, subject, record)
-        file = f"{subject.identifier}/{laterality}{view}.dcm"
-        write.save(ds, self.out / file)
+        key = side(shown, "The hanging")
+        self.counts[key] += 1
+        number = self.counts[key]
+        study = self.studies.setdefault(number, {})
+        study[key] = shown, record
+        text = {
+            "Comment": write_mammogram.comments(drawn_apart=True),
+            "Provenance": json.dumps([made for _, made in study.values()]),
+        }
+        file = f"study-{number:06d}.png"
+        save_png(hang({view: one.pixels for view, (one, _) in study.items()}), self.out / file, text)
+        if len(study) == len(VIEWS):
+            del self.studies[number]
         return file
 
 
-class Series:
-    """A classic CT or MR series in a folder of its own; every volume is a study of its own."""
+class Dicom:
+    """The instances of a sample as files; a series in a folder of its own."""
 
-    def __init__(self, out: Path, modality: str, date: str) -> None:
-        self.out, self.date, self.code = out, date, SERIES[modality]
-        self.count = 0
+    def __init__(self, out: Path, instances: Instances) -> None:
+        self.out, self.instances = out, instances
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
-        spacing = _known(shown, "DICOM")
-        self.count += 1
-        subject = _subject(self.count, record, self.date)
-        for ds in write_series.instances(shown.pixels, spacing, self.code, subject, record):
-            write.save(ds, self.out / subject.identifier / f"{int(ds.InstanceNumber):04d}.dcm")
-        return subject.identifier
+        files = []
+        for file, ds in self.instances(shown, record):
+            write.save(ds, self.out / file, sync=False)  # all together at the end
+            files.append(file)
+        return files[0] if len(files) == 1 else str(Path(files[0]).parent)
 
 
-SERIES = {"chest_ct": "CT", "brain_mri": "MR"}
+def writer(to: str, modality: str, out: Path, date: str, form: Form) -> Writer:
+    """The writer of a format for a modality.
 
-
-def writer(to: str, modality: str, out: Path, date: str) -> Writer:
-    """The writer of a format for a modality."""
+    Raises:
+        Refused: the form is for DICOM and the format is not, or the modality has no such object.
+    """
     if to == "dicom":
-        return Series(out, modality, date) if modality in SERIES else Mammograms(out, modality, date)
-    plain: dict[str, Callable[[Path, str, str], Writer]] = {"png": Png, "npy": Npy, "nifti": Nifti}
-    return plain[to](out, modality, date)
-
-
-def _subject(number: int, record: dict[str, Any], date: str) -> write.Subject:
-    return write.Subject(number, "SYNTHETIC", f"{record['snapshot_sha256']} {record['seed']}", date)
-
-
-def _known(shown: Image, what: str) -> tuple[float, ...]:
-    if shown.spacing is None:
-        raise Refused(f"{what} needs the spacing and the training images had none; write NPY, or give --spacing.")
-    return shown.spacing
+        return Dicom(out, instances(modality, form, date))
+    if form != Form():
+        raise Refused(f"--enhanced, --secondary-capture and --compress are for DICOM, not for {to}.")
+    if to == "nifti":
+        return Nifti(out, modality)
+    plain: dict[str, Callable[[Path], Writer]] = {"png": Png, "npy": Npy, "hanging": Hanging}
+    return plain[to](out)

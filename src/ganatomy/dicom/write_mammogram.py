@@ -11,15 +11,18 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 
 from ganatomy.dicom import write
+from ganatomy.dicom.check import ORIENTATION
 from ganatomy.dicom.mammogram import FOR_PRESENTATION
 
 BITS = 12
-VIEW_CODES = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
-ORIENTATION = {  # of rows and columns, as hung: chest walls back to back in the middle
-    ("R", "CC"): ["P", "L"], ("L", "CC"): ["A", "R"], ("R", "MLO"): ["P", "FL"], ("L", "MLO"): ["A", "FR"],
-}  # fmt: skip
+VIEW_CODES = {"CC": ("399162004", "SCT", "cranio-caudal"), "MLO": ("399368009", "SCT", "medio-lateral oblique")}
 ORDER = tuple(ORIENTATION)  # series numbers of a study
 NOT_ONE_WOMAN = " Views of this study were drawn apart: they are not one woman's."
+
+
+def stored(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Grey values in [0, 1] as they are stored."""
+    return np.round(np.clip(pixels, 0, 1) * (2**BITS - 1)).astype(np.uint16)
 
 
 def instance(
@@ -29,7 +32,7 @@ def instance(
     """One view: a valid instance, or an error that says why not.
 
     Args:
-        pixels: (rows, columns) in [0, 1], as hung (`ORIENTATION`), background 0.
+        pixels: (rows, columns) in [0, 1], as hung (`check.ORIENTATION`), background 0.
         spacing: millimetres at the detector, rows and columns.
         drawn_apart: the study's views come from independent draws, which the comments then say.
     """
@@ -37,36 +40,49 @@ def instance(
         raise ValueError(f"laterality and view must be of {ORDER}, got {(laterality, view)}")
     if len(spacing) != 2 or min(spacing) <= 0:
         raise ValueError(f"Imager Pixel Spacing needs two positive numbers, got {spacing}")
-    stored = np.round(np.clip(pixels, 0, 1) * (2**BITS - 1)).astype(np.uint16)
-    ds = write.dataset(FOR_PRESENTATION, "MG", subject, (laterality, view), record, stored)
-    number = ORDER.index((laterality, view)) + 1
-    ds.ImageType = ["DERIVED", "PRIMARY", ""]
-    ds.PatientSex = "F"
+    values = stored(pixels)
+    ds = write.dataset(FOR_PRESENTATION, "MG", subject, (laterality, view), 1, record, values)
+    _titled(ds, view, laterality, subject, drawn_apart)
+    ds.AcquisitionNumber = ds.SeriesNumber
+    ds.ImageType = ["DERIVED", "PRIMARY", ""]  # the third value is there and empty (PS3.3 C.8.11.7.1.4)
     ds.PresentationIntentType = "FOR PRESENTATION"
-    ds.StudyDescription = f"{subject.kind} screening mammography"
-    ds.SeriesDescription = f"{subject.kind} {laterality} {view}"
-    ds.SeriesNumber, ds.InstanceNumber, ds.AcquisitionNumber = number, 1, number
-    ds.DerivationDescription = f"Entirely {subject.kind.lower()} full-field digital mammogram; no patient was imaged"
-    ds.ImageComments = write.COMMENT + (NOT_ONE_WOMAN if drawn_apart else "")
     ds.AnatomicRegionSequence = Sequence([write.code("76752008", "SCT", "Breast")])
-    ds.BodyPartExamined, ds.OrganExposed = "BREAST", "BREAST"
+    ds.OrganExposed = "BREAST"
     _positioning(ds, view, laterality)
-    ds.ImagerPixelSpacing = [f"{s:.6g}" for s in spacing]
+    ds.ImagerPixelSpacing = [write.decimal(s) for s in spacing]
     ds.DetectorType = ""
-    write.add_pixels(ds, stored, BITS)
+    write.add_pixels(ds, values, BITS)
     ds.add_new("PixelPaddingValue", "US", 0)
     _presentation(ds)
-    return ds
+    return write.checked(ds)
+
+
+def captured(ds: Dataset, view: str, laterality: str, subject: write.Subject) -> None:
+    """What a Secondary Capture of a view can say of it: words, side, and the direction of rows and columns."""
+    _titled(ds, view, laterality, subject, drawn_apart=True)
+    ds.Laterality = laterality
+    ds.PatientOrientation = list(ORIENTATION[laterality, view])
+    write.checked(ds)
+
+
+def _titled(ds: Dataset, view: str, laterality: str, subject: write.Subject, drawn_apart: bool) -> None:
+    write.described(ds, subject, "screening mammography", f"{laterality} {view}")
+    ds.SeriesNumber = ORDER.index((laterality, view)) + 1
+    ds.PatientSex, ds.BodyPartExamined = "F", "BREAST"
+    ds.ImageComments = comments(drawn_apart)
+
+
+def comments(drawn_apart: bool) -> str:
+    return write.COMMENT + (NOT_ONE_WOMAN if drawn_apart else "")
 
 
 def _positioning(ds: Dataset, view: str, laterality: str) -> None:
-    value, meaning = VIEW_CODES[view]
-    item = write.code(value, "SCT", meaning)
+    item = write.code(*VIEW_CODES[view])
     item.ViewModifierCodeSequence = Sequence([])
     ds.ViewCodeSequence = Sequence([item])
     ds.ViewPosition = view
     ds.ImageLaterality = laterality
-    ds.PatientOrientation = ORIENTATION[laterality, view]
+    ds.PatientOrientation = list(ORIENTATION[laterality, view])
     ds.PositionerType = "NONE"
     ds.BreastImplantPresent, ds.PartialView, ds.QualityControlImage = "NO", "NO", "NO"
     ds.AcquisitionContextSequence = Sequence([])

@@ -13,13 +13,14 @@ FEWEST_ROWS = 640  # smaller views are enlarged, so that the label stays small b
 
 
 def hang(views: Mapping[tuple[str, str], NDArray[np.float32]], synthetic: bool = True) -> NDArray[np.uint8]:
-    """Four views, [0, 1] as hung (laterality, view position) -> one picture, 8 bit.
+    """Four views, [0, 1] as hung (laterality, view position) -> one picture, 8 bit; the place of a missing one is dark.
 
     Each view is labelled in its outer upper corner, away from the chest wall. Views drawn apart from one another are
     not one woman's; the caption below the picture has to say so.
     """
-    rows = [np.hstack([_labelled(views[key], *key, synthetic) for key in VIEWS[i : i + 2]]) for i in (0, 2)]
-    return np.vstack(rows)
+    dark = np.zeros_like(next(iter(views.values())))
+    panes = [_labelled(views[key], *key, synthetic) if key in views else _labelled(dark, *key, False) for key in VIEWS]
+    return np.vstack([np.hstack(panes[:2]), np.hstack(panes[2:])])
 
 
 def _labelled(pixels: NDArray[np.float32], laterality: str, view: str, synthetic: bool) -> NDArray[np.uint8]:

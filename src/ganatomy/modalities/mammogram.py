@@ -44,7 +44,7 @@ class Mammogram:
     shape: Shape = SHAPE
 
     name = "mammogram"
-    formats = ("png", "npy", "dicom")
+    formats = ("png", "npy", "dicom", "hanging")
     conditions: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"view_position": ("CC", "MLO"), "laterality": ("L", "R")}
     )

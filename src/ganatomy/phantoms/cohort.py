@@ -13,6 +13,7 @@ import numpy as np
 
 from ganatomy import nifti, progress
 from ganatomy.dicom import write, write_mammogram, write_series
+from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.durable import write_text
 from ganatomy.hierarchy import fits
 from ganatomy.phantoms import breast
@@ -25,7 +26,7 @@ from ganatomy.refused import Refused
 
 DATE = "20260101"  # of every phantom study, so that the same seed gives the same files
 TRUTH = "truth.csv"
-VOLUMES = {"chest_ct": (thorax, "CT"), "brain_mri": (brain, "MR")}
+VOLUMES = {"chest_ct": (thorax, CT), "brain_mri": (brain, MR)}
 KINDS = ("mammogram", *VOLUMES)
 USUAL: dict[str, Shape] = {"mammogram": (1280, 1024), "chest_ct": (128, 128, 128), "brain_mri": (128, 128, 128)}
 
@@ -117,7 +118,7 @@ def _mammograms(out: Path, seed: int, shape: Shape, number: int) -> list[dict[st
 
 def _volume(kind: str, out: Path, seed: int, shape: Shape, to: str, number: int) -> list[dict[str, Any]]:
     """The volume of one phantom patient: a NIfTI file, or a series in a folder."""
-    make, code = VOLUMES[kind]
+    make, volume_class = VOLUMES[kind]
     made = make((seed, number), shape)
     subject = write.Subject(number + 1, "PHANTOM", f"phantom {kind}, seed {seed}", DATE)
     record = {"generator": f"digital {kind} phantom", "seed": seed, "patient": number}
@@ -127,6 +128,6 @@ def _volume(kind: str, out: Path, seed: int, shape: Shape, to: str, number: int)
         voxels = np.rint(made.voxels).astype(np.int16) if kind == "chest_ct" else made.voxels
         nifti.write(out / name, voxels, made.spacing, record)
     else:
-        for ds in write_series.instances(made.voxels, made.spacing, code, subject, record):
+        for ds in write_series.instances(made.voxels, made.spacing, volume_class, subject, record):
             write.save(ds, out / name / f"{int(ds.InstanceNumber):04d}.dcm")
     return [{"file": name, "patient": subject.identifier, **made.truth}]

@@ -1,0 +1,42 @@
+"""ganatomy <verb>: one sub-command per verb, the same names as the functions."""
+
+import os
+import sys
+
+from tyro.conf import OmitArgPrefixes
+
+from ganatomy import progress
+from ganatomy.cli.app import app
+from ganatomy.durable import FULL
+from ganatomy.refused import Ended
+
+# isort: off
+from ganatomy.cli import training, images, delivery  # noqa: F401  the order of `--help`
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. 0 done, 1 our fault or a training that diverged, 2 the user's, 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    progress.quiet = "--quiet" in words
+    try:
+        app.cli(
+            args=words,
+            prog="ganatomy",
+            description="From a folder of DICOM to synthetic DICOM.",
+            config=(OmitArgPrefixes,),
+        )
+    except Ended as end:
+        print(f"ganatomy: {end}", file=sys.stderr)
+        return end.exit_code
+    except KeyboardInterrupt:
+        print("ganatomy: interrupted; the same command goes on where that is possible.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"ganatomy: The disk is full{where}. Free some space, then give the same command again.", file=sys.stderr)
+        return 2
+    return 0

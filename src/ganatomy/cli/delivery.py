@@ -1,0 +1,100 @@
+"""Out of the door: export, verify."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from ganatomy import progress
+from ganatomy.cli.app import DryRun, Quiet, app
+from ganatomy.refused import Refused
+from ganatomy.words import above_zero
+
+Flag = Annotated[bool, arg(help_behavior_hint="")]
+SENT = ("pacs", "dicomweb")
+SHOWN = 20  # refused instances; all are in the journal
+
+
+@app.command
+def export(
+    samples: Positional[Path], out: Path | None = None, to: str = "dicom", pacs: str | None = None,
+    url: str | None = None, calling_aet: str = "GANATOMY", enhanced: Flag = False, secondary_capture: Flag = False,
+    compress: str | None = None, label: Flag = False, spacing: float | None = None, date: str | None = None,
+    despite_audit: Flag = False, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Write samples in another format, or send them as DICOM; the same command goes on after an interruption.
+
+    Args:
+        samples: a folder made by sample
+        out: a new folder; not for --to pacs and --to dicomweb
+        to: dicom, png, nifti, npy, hanging (four mammograms a picture), pacs (C-STORE) or dicomweb (STOW-RS)
+        pacs: HOST:PORT/AET of the archive, for --to pacs
+        url: address of the DICOMweb service, for --to dicomweb; credentials come from GANATOMY_DICOMWEB_TOKEN, or
+            GANATOMY_DICOMWEB_USER and GANATOMY_DICOMWEB_PASSWORD in the environment, or from a netrc file
+        calling_aet: our own Application Entity Title, for --to pacs
+        enhanced: a volume as one Enhanced CT or MR instance instead of a series of slices
+        secondary_capture: pictures, for archives that refuse the modality's own objects
+        compress: rle, jpeg-ls or jpeg2000, all without loss
+        label: write SYNTHETIC into the image, outside the anatomy
+        spacing: millimetres, where the training images had none
+        date: YYYYMMDD of the DICOM studies; the day on which the samples were drawn by default
+        despite_audit: export samples that failed the privacy audit
+    """
+    from ganatomy import exporting
+
+    above_zero(spacing=spacing)
+    _agree(to, out, pacs, url)
+    if dry_run:
+        rows, _ = exporting.read_samples(samples)
+        exporting.check_audit(samples, despite_audit)
+        return progress.say(f"{len(rows)} images would go to {out or pacs or url} as {to}.")
+    if to not in SENT:
+        made = exporting.export(samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture,
+                                compress, label)  # fmt: skip
+        return progress.say(f"{made} images in {out}")
+    from ganatomy.sending import SENT as JOURNAL
+    from ganatomy.sending import Undelivered, send
+
+    sent = send(samples, pacs, url, calling_aet, date, spacing, despite_audit, enhanced, secondary_capture, compress,
+                label)  # fmt: skip
+    before = f", {sent.before} had been accepted before" if sent.before else ""
+    progress.say(f"{sent.accepted} instances accepted by {pacs or url}{before}; see {samples / JOURNAL}")
+    if sent.refused:
+        listed = "".join(f"\n  {one.uid}: {one.words}" for one in sent.refused[:SHOWN])
+        raise Undelivered(f"{len(sent.refused)} instances were refused; all are in {samples / JOURNAL}:{listed}")
+
+
+def _agree(to: str, out: Path | None, pacs: str | None, url: str | None) -> None:
+    """Refuse a destination without its address, and an address without its destination."""
+    for flag, given, needed in (("pacs HOST:PORT/AET", pacs, "pacs"), ("url URL", url, "dicomweb")):
+        if (given is not None) != (to == needed):
+            raise Refused(f"--to {needed} and --{flag} belong together; got --to {to}.")
+    if (out is None) != (to in SENT):
+        raise Refused(
+            f"--to {to}: " + ("give --out, a new folder." if out is None else "nothing is written; leave --out out.")
+        )
+
+
+@app.command
+def verify(
+    folder: Positional[Path], snapshot: Path | None = None, out: Path | None = None, device: str | None = None,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Tell of any folder of DICOM whether it is marked synthetic, who made it, and whether that is true.
+
+    Args:
+        folder: of anybody's files
+        snapshot: a run or snapshot; every image of its making is made anew from its seed and compared
+        out: a file for all findings, one JSON object a line
+        device: cpu or cuda
+    """
+    from ganatomy import verifying
+
+    if dry_run:
+        return progress.say(f"The DICOM files of {folder} would be read" + (f" and {out} written." if out else "."))
+    findings = verifying.verify(folder, snapshot, out, device)
+    for line in verifying.summary(findings):
+        progress.say(line)
+    if wrong := sum(not finding.good for finding in findings):
+        raise verifying.Unverified(f"{wrong} of {len(findings)} files are not marked synthetic, or not what they say.")
+    progress.say(f"all {len(findings)} files are marked synthetic, and nothing contradicts what they say")

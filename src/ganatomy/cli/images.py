@@ -1,0 +1,159 @@
+"""What a snapshot is good for: sample, encode, evaluate."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from ganatomy import progress
+from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app
+from ganatomy.words import above_zero, pairs_of, shape_of, share_of
+
+if TYPE_CHECKING:
+    from ganatomy.exporting import Sample
+
+
+@app.command
+def sample(
+    run: Positional[Path], out: Path, n: int = 16, seed: int = 0, condition: Pairs = (),
+    truncation: float | None = None, to: str | None = None, spacing: float | None = None, date: str | None = None,
+    batch_size: int = 8, planes: int | None = None, device: str | None = None, reject_worst: str | None = None,
+    store: Path | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Draw images from a snapshot or from the selected snapshot of a run.
+
+    Args:
+        run: a run or a snapshot folder
+        out: a new folder
+        n: how many
+        seed: image i of a seed is always the same
+        condition: a wanted fact, such as view_position=MLO; may be given several times
+        truncation: draw latent numbers within this bound only
+        to: png (16 bit), nifti, npy or dicom; png for mammograms and nifti for volumes by default
+        spacing: millimetres, where the training images had none
+        date: YYYYMMDD of the DICOM study; today by default
+        batch_size: images a pass on a GPU
+        planes: make a volume so many planes at a time, in bounded memory; in one pass by default
+        device: cpu or cuda
+        reject_worst: leave out the samples with the most artefacts, such as 5%; more are drawn instead
+        store: with --reject-worst, the training set; for a run, its own by default
+    """
+    from ganatomy import exporting, sampling
+    from ganatomy.checkpoint import find_snapshot, open_snapshot
+
+    above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
+    share = share_of(reject_worst, "--reject-worst")
+    snapshot = open_snapshot(find_snapshot(run), ("generator", "discriminator"))
+
+    def draw(count: int) -> "Iterator[Sample]":
+        wanted = pairs_of(condition, "--condition")
+        return sampling.sample(snapshot, count, seed, wanted, truncation, batch_size, device, planes=planes)
+
+    drawn = draw(n)
+    if share is not None:
+        from ganatomy.evaluation.rejecting import without_worst
+        from ganatomy.evaluation.sides import store_of
+
+        drawn = without_worst(snapshot, store_of(run, store), n, share, draw)
+    if dry_run:
+        return progress.say(f"{n} images of {snapshot.path} as {to or 'usual'} would be written to {out}.")
+    made = exporting.write_samples(drawn, n, snapshot.modality, out, to, date, spacing)
+    progress.say(f"{made} synthetic images of {snapshot.path} in {out}")
+
+
+@app.command
+def encode(
+    run: Positional[Path], store: Positional[Path], out: Path = Path("features.parquet"), split: str | None = None,
+    n: int | None = None, to: str | None = None, device: str | None = None, dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Turn images of a store into features: a table with one row a case, and a picture of the reconstructions.
+
+    Args:
+        run: a run or a snapshot with encoders: hagan-2022, or hagan-encoder after hagan
+        store: made by prepare
+        out: a file that ends in .parquet or .csv
+        split: train, validation or test; all by default
+        n: at most so many cases
+        to: nifti, to write the reconstructions as well
+        device: cpu or cuda
+    """
+    from ganatomy.checkpoint import find_snapshot, open_snapshot
+    from ganatomy.data.store import open_store
+    from ganatomy.encoding import encode as run_
+
+    above_zero(n=n)
+    snapshot, opened = open_snapshot(find_snapshot(run), roles=None), open_store(store)
+    if dry_run:
+        return progress.say(f"Features of {opened.path} by {snapshot.path} would be written to {out}.")
+    rows = run_(snapshot, opened, out, split, n, device, to)
+    progress.say(f"{rows} cases in {out}, originals beside reconstructions in {out.with_suffix('.png')}")
+
+
+@app.command
+def evaluate(
+    images: Positional[Path], store: Positional[Path | None] = None, out: Path = Path("report"), n: int | None = None,
+    extractor: str = "random", weights: Path | None = None, protocol: str | None = None, held_out: Path | None = None,
+    facts: Path | None = None, column: Pairs = (), fact: Pairs = (), shape: Shape = None, beside: Pairs = (),
+    reader_study: Path | None = None, answers: Path | None = None, serve: int | None = None,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Compare images with patients that the training has not seen; write report.json and report.html.
+
+    Args:
+        images: a run or snapshot, a folder of samples, or anybody's folder of DICOM, NIfTI, PNG or NPY
+        store: real images it was trained on; for a run, its own store by default
+        out: a new folder
+        n: images a side at most
+        extractor: of features: random (needs no weights), handcrafted, med3d-10, -18, -34, -50, inception-2015,
+            dinov2-s, -b, -l
+        weights: file of a pretrained extractor; nothing is downloaded
+        protocol: also compute a published definition: hagan-2022 or pggan-swd-16384
+        held_out: a store of other patients to compare with; the test patients of the store by default
+        facts: CSV with a column "file" and the facts that anybody's images do not carry themselves
+        column: a fact and its column in that table; may be given several times
+        fact: a fact that holds for every one of anybody's images, such as view_position=CC; may be given several times
+        beside: images of another model, NAME=FOLDER, for the figure of features; may be given several times
+        reader_study: write a blinded set of real and synthetic images and a page to rate them here, instead of a report
+        answers: a folder of readers' answers (JSON) to a reader study; images is then the study's folder
+        serve: show the reader study's page on this port of this machine; images is then the study's folder
+    """
+    above_zero(n=n)
+    if answers is not None or serve is not None:
+        return _reading(images, answers, serve, dry_run)
+    from ganatomy.modalities.facts import Facts
+
+    told = Facts(facts, pairs_of(column, "--column"), pairs_of(fact, "--fact"))
+    if dry_run:
+        return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
+    if reader_study is not None:
+        from ganatomy.evaluation.reader_study import study
+
+        shown = study(images, reader_study, store, n, facts=told, shape=shape_of(shape), held_out=held_out)
+        return progress.say(f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate"
+                            f" {reader_study} --serve 8000")  # fmt: skip
+    from ganatomy.evaluation.evaluate import evaluate as run
+
+    others = {name: Path(folder) for name, folder in pairs_of(beside, "--beside").items()}
+    content = run(images, store, out, n, extractor=extractor, weights=weights, protocol=protocol, held_out=held_out,
+                  facts=told, shape=shape_of(shape), beside=others)  # fmt: skip
+    swd = content["swd"]
+    progress.say(
+        f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})"
+    )
+    for row in content["scores"]:
+        if row["p"] is not None or row["metric"] == "Frechet distance":
+            progress.say(f"{row['metric']} ({row['extractor']}): {row['value']:.4g}, real floor {row['floor']:.4g}")
+    progress.say(content["privacy"]["verdict"])
+    progress.say(f"report: {out / 'report.html'}")
+
+
+def _reading(folder: Path, answers: Path | None, serve: int | None, dry_run: bool) -> None:
+    from ganatomy.evaluation import reader_study
+
+    if dry_run:
+        return progress.say(f"The reader study in {folder} would be {'read back' if answers else 'shown'}.")
+    if answers is not None:
+        return progress.say(reader_study.told(reader_study.read(folder, answers)))
+    return reader_study.serve(folder, serve or 0)

@@ -1,0 +1,180 @@
+"""From raw files to the best snapshot: phantom, prepare, recipes, train, select."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from ganatomy import progress
+from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app
+from ganatomy.refused import Refused
+from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of
+
+Compile = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
+
+
+@app.command
+def phantom(
+    kind: Positional[str], out: Path, patients: int = 16, seed: int = 0, shape: Shape = None, to: str = "dicom",
+    workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Make a cohort of phantom patients as DICOM or NIfTI with a table of truth.
+
+    Args:
+        kind: what to make: mammogram, chest_ct or brain_mri
+        out: a new folder
+        patients: how many; a mammogram patient has four views, the others one volume
+        seed: the same seed gives the same files
+        to: dicom or, for volumes, nifti
+        workers: processes; one a core by default
+    """
+    from ganatomy.phantoms.cohort import KINDS, cohort
+
+    above_zero(patients=patients, workers=workers)
+    if kind not in KINDS:
+        raise Refused(f"There is no phantom {kind!r}; there are {', '.join(KINDS)}.")
+    if seed < 0:
+        raise Refused(f"--seed {seed}: give a number of zero or more.")
+    if dry_run:
+        return progress.say(f"{patients} phantom patients and truth.csv would be written to {out}.")
+    made = cohort(kind, out, patients, seed, shape_of(shape), to, workers)
+    progress.say(f"{made} images of {patients} phantom patients in {out}, truth in {out / 'truth.csv'}")
+
+
+@app.command
+def prepare(
+    raw: Positional[Path], modality: str, out: Path, facts: Path | None = None, column: Pairs = (), fact: Pairs = (),
+    voi: bool | None = None, field_of_view_mm: float | None = None, shape: Shape = None,
+    workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Turn a folder of raw files into a store; give the same command again to go on after an interruption.
+
+    Args:
+        raw: folder of DICOM, NIfTI, PNG, TIFF or JPEG files
+        modality: mammogram, chest_ct or brain_mri
+        out: the store
+        facts: CSV with a column "file" (for a series: its folder) and the facts that the files do not carry themselves
+        column: a fact and its column in the table, such as laterality=side or gold=GOLD; may be given several times
+        fact: a fact that holds for every file, such as view_position=CC; may be given several times
+        voi: apply the VOI LUT or window of DICOM mammograms; it is applied by default
+        field_of_view_mm: what the grid of a brain covers; 192 by default
+        workers: processes; one a core by default
+    """
+    from ganatomy.data.prepare import prepare as run
+    from ganatomy.data.prepare import preview
+    from ganatomy.modalities.facts import Facts
+
+    above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
+    table = Facts(facts, pairs_of(column, "--column"), pairs_of(fact, "--fact"))
+    kind = modality_of(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=shape_of(shape))
+    if dry_run:
+        return progress.say(preview(raw, kind))
+    manifest = run(raw, kind, out, workers).manifest
+    progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}; {manifest.facts}")
+    left_out = sum(manifest.quarantined.values())
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in manifest.quarantined.items())
+    progress.say(
+        f"{left_out} of {manifest.files} files left out" + (f": {reasons}. See quarantine.jsonl." if left_out else ".")
+    )
+    progress.say(f"fingerprint {manifest.fingerprint[:16]}")
+
+
+@app.command
+def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
+    """List the recipes, one a line."""
+    from ganatomy.recipes import RECIPES
+
+    for name, make in RECIPES.items():
+        progress.say(f"{name:20s} {(make.__doc__ or '').strip().splitlines()[0]}")
+
+
+@app.command
+def train(
+    recipe: Positional[str | None] = None, store: Positional[Path | None] = None,
+    out: Path = Path("runs"), seed: int = 0,
+    set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
+    recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
+    shape: Shape = None, tiny: bool = False, device: str | None = None, threads: int | None = None,
+    condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (), generator: Path | None = None,
+    precision: str | None = None, channels_last: bool | None = None, recompute: bool = False, compile_: Compile = False,
+    tick_kimg: float = 4, grid_kimg: float = 40, snapshot_kimg: float = 100, checkpoint_kimg: float = 100,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Train a recipe on a store; the same command again continues where it was.
+
+    Args:
+        recipe: a name from "ganatomy recipes"; left out when --recipe FILE is given
+        store: made by prepare
+        out: folder of runs
+        seed: first weights, order of images, every draw
+        set_: change the recipe, such as strategy.fade_kimg=300; may be given several times
+        recipe_file: YAML that names a base recipe and what differs
+        tiny: the recipe made small, to try it in seconds
+        device: cpu or cuda; a GPU if there is one by default
+        threads: of the processor
+        condition: a fact of the store to condition on, with the values found there; may be given several times
+        generator: a run or snapshot whose finished generator is learnt from, for hagan-encoder
+        precision: float32 or bfloat16; what is fastest and safe on the device by default, like the next
+        channels_last: keep the channels of a voxel together in memory
+        recompute: forget activations and compute them again: less memory, more time
+        tick_kimg: a line in the log every so many thousand images
+        grid_kimg: a picture of samples every so many
+        snapshot_kimg: a snapshot every so many
+        checkpoint_kimg: a checkpoint every so many, besides those when stopped
+    """
+    import torch
+
+    from ganatomy.training.computing import chosen as computing
+    from ganatomy.training.plan import described
+    from ganatomy.training.train import train as run
+    from ganatomy.training.watch import Intervals
+
+    times = {
+        "tick_kimg": tick_kimg,
+        "grid_kimg": grid_kimg,
+        "snapshot_kimg": snapshot_kimg,
+        "checkpoint_kimg": checkpoint_kimg,
+    }
+    above_zero(threads=threads, **times)
+    if threads:
+        torch.set_num_threads(threads)
+    if recipe_file is not None and store is None and recipe is not None:
+        store, recipe = Path(recipe), None  # with --recipe FILE the only word is the store
+    chosen = conditioned(recipe_of(recipe, recipe_file, set_, shape, tiny), condition, store)
+    if dry_run:
+        progress.say(described(chosen))
+        return progress.say(f"\na run folder would be made or continued in {out}")
+    if store is None:
+        raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
+    how = computing(len(chosen.shape), device, precision, channels_last, recompute, compile_)
+    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator)
+    progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.snapshots())} snapshots")
+
+
+@app.command
+def select(
+    run: Positional[Path],
+    store: Path | None = None,
+    n: int | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank the snapshots of a run by sliced Wasserstein distance to validation patients.
+
+    Args:
+        run: a run folder
+        store: the store it was trained on; where it was by default
+        n: validation images to compare with
+    """
+    from ganatomy import selection
+    from ganatomy.training.run import open_run
+
+    above_zero(n=n)
+    opened = open_run(run)
+    if dry_run:
+        return progress.say(
+            f"{len(opened.snapshots())} snapshots would be ranked and {run / 'selection.json'} written."
+        )
+    best = selection.select(opened, store, n)
+    progress.say(selection.told(opened))
+    progress.say(f"best: {best.path}")

@@ -1,0 +1,110 @@
+"""What a validator of modules and value types does not find: values that contradict each other.
+
+`write` asks before anything leaves; `verify` asks of anybody's files.
+"""
+
+from pydicom import Dataset
+from pydicom.uid import UID
+
+from ganatomy.dicom.mammogram import FOR_PRESENTATION, view_code
+
+ORIENTATION = {  # of rows and columns, as hung: chest walls back to back in the middle
+    ("R", "CC"): ("P", "L"), ("L", "CC"): ("A", "R"), ("R", "MLO"): ("P", "FL"), ("L", "MLO"): ("A", "FR"),
+}  # fmt: skip
+LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91",
+         "1.2.840.10008.1.2.4.203")  # fmt: skip
+AXIS = 1e-3  # by how much two directions may miss a right angle, as a cosine
+
+
+def faults(ds: Dataset) -> list[str]:
+    """What is wrong with an instance, one sentence each; nothing when it is sound."""
+    found = _identity(ds) + _synthetic(ds) + _compression(ds)
+    if str(ds.get("SOPClassUID", "")).startswith(FOR_PRESENTATION):  # and For Processing, which ends with .1
+        found += _mammography(ds)
+    if "ImageOrientationPatient" in ds:
+        found += _geometry(ds)
+    return found
+
+
+def is_marked(ds: Dataset) -> bool:
+    """Whether an instance says that it is synthetic (0008,001C)."""
+    return str(ds.get("SyntheticData", "")) == "YES"
+
+
+def _identity(ds: Dataset) -> list[str]:
+    names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+    return [f"{name} is not a UID: {ds.get(name)!r}" for name in names if not UID(str(ds.get(name, ""))).is_valid]
+
+
+def _synthetic(ds: Dataset) -> list[str]:
+    """Synthetic Data has two values (PS3.3 C.12.1), and equipment that synthesises makes synthetic data."""
+    value = str(ds.get("SyntheticData", ""))
+    if value not in ("", "YES", "NO"):
+        return [f"Synthetic Data is {value!r}; only YES and NO exist"]
+    made = [
+        item for item in ds.get("ContributingEquipmentSequence") or []
+        for purpose in item.get("PurposeOfReferenceCodeSequence") or [] if purpose.get("CodeValue") == "109100"
+    ]  # fmt: skip
+    if made and value != "YES":
+        return ["Synthesizing Equipment contributed, and Synthetic Data is not YES"]
+    return []
+
+
+def _compression(ds: Dataset) -> list[str]:
+    """What once was compressed with loss says so, by how much and how (PS3.3 C.7.6.1.1.5)."""
+    said = str(ds.get("LossyImageCompression", ""))
+    meta = getattr(ds, "file_meta", None)
+    syntax = "" if meta is None else str(meta.get("TransferSyntaxUID", ""))
+    if syntax in LOSSY and said != "01":
+        return ["the transfer syntax loses information, and Lossy Image Compression is not 01"]
+    if said != "01":
+        return []
+    missing = [name for name in ("LossyImageCompressionRatio", "LossyImageCompressionMethod") if not ds.get(name)]
+    return [f"Lossy Image Compression is 01, and {name} is missing" for name in missing]
+
+
+def _mammography(ds: Dataset) -> list[str]:
+    """View, laterality and orientation against each other (PS3.3 C.8.11.7; IHE Mammography Image 4.16.4.2.2.1.1.2)."""
+    laterality = str(ds.get("ImageLaterality", ""))
+    coded = view_code(ds)
+    view = str(ds.get("ViewPosition", ""))
+    found = []
+    if laterality not in ("L", "R", "B"):
+        found.append(f"Image Laterality is {laterality!r}; L, R and B exist")
+    if not view:
+        found.append("View Position is missing")
+    elif coded and view != coded:
+        found.append(f"View Position is {view} and View Code Sequence says {coded}")
+    rows, _, columns = "\\".join(ds.get("PatientOrientation") or []).partition("\\")
+    expected = ORIENTATION.get((laterality, coded or view))
+    if expected and not _agrees((rows, columns), expected):
+        found.append(
+            f"Patient Orientation {rows}\\{columns} cannot be: a {coded or view} view of the {laterality} breast has"
+            f" {expected[0]}\\{expected[1]}, or one of its mirror images"
+        )
+    return found
+
+
+def _agrees(given: tuple[str, str], hung: tuple[str, str]) -> bool:
+    """Whether an orientation is that of the hung view or of its mirror images, which move one axis only.
+
+    An oblique view may name its column direction by the first letter alone (F for FL).
+    """
+    opposite = str.maketrans("APLRHF", "PARLFH")
+    return all(
+        end in (axis, axis[:1], axis.translate(opposite), axis[:1].translate(opposite))
+        for end, axis in zip(given, hung, strict=True)
+    )
+
+
+def _geometry(ds: Dataset) -> list[str]:
+    try:
+        values = [float(v) for v in ds.ImageOrientationPatient]
+        row, column = values[:3], values[3:]
+        cosine = sum(a * b for a, b in zip(row, column, strict=True))
+    except (TypeError, ValueError):
+        return ["Image Orientation (Patient) is not six numbers"]
+    lengths = [sum(v * v for v in direction) for direction in (row, column)]
+    if abs(cosine) > AXIS or any(abs(length - 1) > AXIS for length in lengths):
+        return ["Image Orientation (Patient) is not two directions at right angles"]
+    return []
