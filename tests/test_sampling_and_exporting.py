@@ -164,9 +164,62 @@ def test_no_header_of_a_training_image_reaches_an_output(cohort, tmp_path):
     snapshot = open_snapshot(run.snapshots()[-1])
     for to in ("png", "npy", "dicom"):
         write_samples(sample(snapshot, 4), 4, "mammogram", tmp_path / to, to)
-    written = [
-        p for part in ("store", "runs", "png", "npy", "dicom") for p in (tmp_path / part).rglob("*") if p.is_file()
-    ]
-    assert len(written) > 30
+    export(tmp_path / "png", tmp_path / "pictures", secondary_capture=True, compress="rle")
+    export(tmp_path / "png", tmp_path / "hanging", "hanging")
+    parts = ("store", "runs", "png", "npy", "dicom", "pictures", "hanging")
+    written = [p for part in parts for p in (tmp_path / part).rglob("*") if p.is_file()]
+    assert len(written) > 35
     assert not [p for p in written if marker.encode() in p.read_bytes() or b"1.2.7351" in p.read_bytes()]
     assert torch.is_tensor(snapshot.weights["generator"]["to_image.0.weight"])
+
+
+def test_a_hanging_has_four_views_with_their_chest_walls_together(snapshot, tmp_path):
+    write_samples(sample(snapshot, 6, 5), 6, "mammogram", tmp_path / "png", "png")
+    assert export(tmp_path / "png", tmp_path / "hung", "hanging") == 6
+    names = sorted(p.name for p in (tmp_path / "hung").glob("*.png"))
+    assert names == ["study-000001.png", "study-000002.png"]
+    with Pillow.open(tmp_path / "hung" / names[0]) as picture:
+        whole = np.asarray(picture)
+        assert "not one woman's" in picture.text["Comment"]
+        records = json.loads(picture.text["Provenance"])
+    assert [(r["laterality"], r["view_position"]) for r in records] == [
+        ("R", "CC"), ("R", "MLO"), ("L", "CC"), ("L", "MLO")
+    ]  # fmt: skip
+    height, width = (n // 2 for n in whole.shape)
+    shown = [image for image, _ in sample(snapshot, 6, 5)]
+    panes = {("R", "CC"): (0, 0), ("L", "CC"): (0, 1), ("R", "MLO"): (1, 0), ("L", "MLO"): (1, 1)}
+    for i, record in enumerate(records):
+        row, column = panes[record["laterality"], record["view_position"]]
+        pane = whole[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        drawn = (shown[i].pixels + 1) / 2 * 255
+        hung = drawn[:, ::-1] if record["laterality"] == "R" else drawn
+        times = height // hung.shape[0]
+        inner = pane[height // 4 :, :][::times, ::times].astype(float)  # below the label
+        assert abs(inner.mean() - hung[hung.shape[0] // 4 :].mean()) < 4
+        wall = pane[:, -1] if record["laterality"] == "R" else pane[:, 0]
+        assert abs(wall[height // 4 :].mean() - drawn[drawn.shape[0] // 4 :, 0].mean()) < 8
+    with Pillow.open(tmp_path / "hung" / names[1]) as picture:  # two views only: the others stay dark
+        half = np.asarray(picture)
+    assert half[:, width:][height // 4 : height].max() == 0
+    assert half[height // 4 : height, :width].max() > 0
+
+
+def test_a_nifti_carries_the_same_record_as_the_other_formats(hagan, tmp_path):
+    import nibabel as nib
+
+    snapshot = open_snapshot(hagan.snapshots()[-1])
+    write_samples(sample(snapshot, 1, 5), 1, "chest_ct", tmp_path / "nifti")
+    export(tmp_path / "nifti", tmp_path / "dicom")
+    row = read_samples(tmp_path / "nifti")[0][0]
+    header = nib.load(tmp_path / "nifti" / row["file"]).header
+    assert json.loads(header.extensions[0].get_content()) == row["record"]
+    assert b"SYNTHETIC" in header["descrip"].item()
+    ds = dcmread(next((tmp_path / "dicom").rglob("*.dcm")))
+    assert json.loads(ds.ContributingEquipmentSequence[0].ContributionDescription) == row["record"]
+
+
+def test_studies_carry_the_day_on_which_the_samples_were_drawn(snapshot, tmp_path):
+    write_samples(sample(snapshot, 1), 1, "mammogram", tmp_path / "png", "png", "20250607")
+    for date, expected in ((None, "20250607"), ("20260708", "20260708")):
+        export(tmp_path / "png", tmp_path / expected, date=date)
+        assert dcmread(next((tmp_path / expected).rglob("*.dcm"))).StudyDate == expected

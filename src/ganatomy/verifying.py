@@ -13,6 +13,7 @@ from pydicom import Dataset
 from ganatomy import progress
 from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.dicom import check, read, write
+from ganatomy.dicom.pixels import stored_frames
 from ganatomy.durable import write_lines
 from ganatomy.exporting import displayed
 from ganatomy.image import Unusable
@@ -134,39 +135,27 @@ def _finding(path: Path, name: str, maker: "_Maker") -> Finding:
     if text is None:
         return Finding(**about)
     try:
-        pixels = _pixels(ds)
+        pixels = stored_frames(ds)
+        number = read.whole(ds, "InstanceNumber", 0)
     except Unusable as error:
         return Finding(**about | {"pixels": "changed", "faults": (*about["faults"], str(error))})
-    number = int(ds.get("InstanceNumber") or 0)
-    written = write.instance_uid(str(ds.get("SeriesInstanceUID", "")), number, text, pixels.astype("<u2"))
+    written = write.instance_uid(read.text(ds, "SeriesInstanceUID"), number, text, pixels.astype("<u2"))
     again, difference = maker.compared(record, number, pixels)
-    kept = "as written" if written == ds.get("SOPInstanceUID") else "changed"
+    kept = "as written" if written == read.text(ds, "SOPInstanceUID") else "changed"
     return Finding(**about, pixels=kept, again=again, difference=difference)
 
 
 def _record(ds: Dataset) -> tuple[Mapping[str, Any], str | None]:
     """The record of a synthesising equipment, and its text as it is written; nothing when there is none of ours."""
-    for item in ds.get("ContributingEquipmentSequence") or []:
-        purposes = [str(code.get("CodeValue", "")) for code in item.get("PurposeOfReferenceCodeSequence") or []]
-        if write.SYNTHESIZING[0] in purposes:
-            text = str(item.get("ContributionDescription", ""))
-            try:
-                record = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and "generator" in record:
-                return record, text
+    for item in check.synthesizers(ds):
+        text = read.text(item, "ContributionDescription")
+        try:
+            record = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "generator" in record:
+            return record, text
     return {}, None
-
-
-def _pixels(ds: Dataset) -> Values:
-    """Stored values, of one frame or of several.
-
-    Raises:
-        Unusable: they cannot be decoded.
-    """
-    frames = int(ds.get("NumberOfFrames", 1) or 1)
-    return read.stored_pixels(ds) if frames == 1 else read.stored_frames(ds)
 
 
 class _Maker:

@@ -6,6 +6,7 @@
 from pydicom import Dataset
 from pydicom.uid import UID
 
+from ganatomy.dicom import read
 from ganatomy.dicom.mammogram import FOR_PRESENTATION, view_code
 
 ORIENTATION = {  # of rows and columns, as hung: chest walls back to back in the middle
@@ -13,13 +14,18 @@ ORIENTATION = {  # of rows and columns, as hung: chest walls back to back in the
 }  # fmt: skip
 LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91",
          "1.2.840.10008.1.2.4.203")  # fmt: skip
+SYNTHESIZING = "109100"  # DCM, Synthesizing Equipment
 AXIS = 1e-3  # by how much two directions may miss a right angle, as a cosine
 
 
 def faults(ds: Dataset) -> list[str]:
-    """What is wrong with an instance, one sentence each; nothing when it is sound."""
+    """What is wrong with an instance, one sentence each; nothing when it is sound.
+
+    Raises:
+        Unusable: a value is not what its representation says.
+    """
     found = _identity(ds) + _synthetic(ds) + _compression(ds)
-    if str(ds.get("SOPClassUID", "")).startswith(FOR_PRESENTATION):  # and For Processing, which ends with .1
+    if read.text(ds, "SOPClassUID").startswith(FOR_PRESENTATION):  # and For Processing, which ends with .1
         found += _mammography(ds)
     if "ImageOrientationPatient" in ds:
         found += _geometry(ds)
@@ -28,46 +34,50 @@ def faults(ds: Dataset) -> list[str]:
 
 def is_marked(ds: Dataset) -> bool:
     """Whether an instance says that it is synthetic (0008,001C)."""
-    return str(ds.get("SyntheticData", "")) == "YES"
+    return read.text(ds, "SyntheticData") == "YES"
+
+
+def synthesizers(ds: Dataset) -> list[Dataset]:
+    """The items of Contributing Equipment that synthesised the image (PS3.3 C.12.1; PS3.16 CID 7005)."""
+    return [
+        item for item in read.items(ds, "ContributingEquipmentSequence")
+        if SYNTHESIZING in [read.text(code, "CodeValue") for code in read.items(item, "PurposeOfReferenceCodeSequence")]
+    ]  # fmt: skip
 
 
 def _identity(ds: Dataset) -> list[str]:
     names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-    return [f"{name} is not a UID: {ds.get(name)!r}" for name in names if not UID(str(ds.get(name, ""))).is_valid]
+    return [f"{name} is not a UID" for name in names if not UID(read.text(ds, name)).is_valid]
 
 
 def _synthetic(ds: Dataset) -> list[str]:
     """Synthetic Data has two values (PS3.3 C.12.1), and equipment that synthesises makes synthetic data."""
-    value = str(ds.get("SyntheticData", ""))
+    value = read.text(ds, "SyntheticData")
     if value not in ("", "YES", "NO"):
         return [f"Synthetic Data is {value!r}; only YES and NO exist"]
-    made = [
-        item for item in ds.get("ContributingEquipmentSequence") or []
-        for purpose in item.get("PurposeOfReferenceCodeSequence") or [] if purpose.get("CodeValue") == "109100"
-    ]  # fmt: skip
-    if made and value != "YES":
+    if synthesizers(ds) and value != "YES":
         return ["Synthesizing Equipment contributed, and Synthetic Data is not YES"]
     return []
 
 
 def _compression(ds: Dataset) -> list[str]:
     """What once was compressed with loss says so, by how much and how (PS3.3 C.7.6.1.1.5)."""
-    said = str(ds.get("LossyImageCompression", ""))
+    said = read.text(ds, "LossyImageCompression")
     meta = getattr(ds, "file_meta", None)
     syntax = "" if meta is None else str(meta.get("TransferSyntaxUID", ""))
     if syntax in LOSSY and said != "01":
         return ["the transfer syntax loses information, and Lossy Image Compression is not 01"]
     if said != "01":
         return []
-    missing = [name for name in ("LossyImageCompressionRatio", "LossyImageCompressionMethod") if not ds.get(name)]
+    missing = [
+        name for name in ("LossyImageCompressionRatio", "LossyImageCompressionMethod") if not read.values(ds, name)
+    ]
     return [f"Lossy Image Compression is 01, and {name} is missing" for name in missing]
 
 
 def _mammography(ds: Dataset) -> list[str]:
     """View, laterality and orientation against each other (PS3.3 C.8.11.7; IHE Mammography Image 4.16.4.2.2.1.1.2)."""
-    laterality = str(ds.get("ImageLaterality", ""))
-    coded = view_code(ds)
-    view = str(ds.get("ViewPosition", ""))
+    laterality, view, coded = read.text(ds, "ImageLaterality"), read.text(ds, "ViewPosition"), view_code(ds)
     found = []
     if laterality not in ("L", "R", "B"):
         found.append(f"Image Laterality is {laterality!r}; L, R and B exist")
@@ -75,7 +85,7 @@ def _mammography(ds: Dataset) -> list[str]:
         found.append("View Position is missing")
     elif coded and view != coded:
         found.append(f"View Position is {view} and View Code Sequence says {coded}")
-    rows, _, columns = "\\".join(ds.get("PatientOrientation") or []).partition("\\")
+    rows, _, columns = "\\".join(str(v) for v in read.values(ds, "PatientOrientation")).partition("\\")
     expected = ORIENTATION.get((laterality, coded or view))
     if expected and not _agrees((rows, columns), expected):
         found.append(
@@ -98,12 +108,11 @@ def _agrees(given: tuple[str, str], hung: tuple[str, str]) -> bool:
 
 
 def _geometry(ds: Dataset) -> list[str]:
-    try:
-        values = [float(v) for v in ds.ImageOrientationPatient]
-        row, column = values[:3], values[3:]
-        cosine = sum(a * b for a, b in zip(row, column, strict=True))
-    except (TypeError, ValueError):
+    values = read.numbers(ds, "ImageOrientationPatient")
+    if len(values) != 6:
         return ["Image Orientation (Patient) is not six numbers"]
+    row, column = values[:3], values[3:]
+    cosine = sum(a * b for a, b in zip(row, column, strict=True))
     lengths = [sum(v * v for v in direction) for direction in (row, column)]
     if abs(cosine) > AXIS or any(abs(length - 1) > AXIS for length in lengths):
         return ["Image Orientation (Patient) is not two directions at right angles"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import read
+from ganatomy.dicom.pixels import Range, displayed, padding, stored_pixels
 from ganatomy.image import Image, Unusable
 
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -55,9 +56,9 @@ def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
     dataset = read.instance(path)
     _reject(dataset)
     view, laterality = view_position(dataset), _laterality(dataset)
-    stored = read.stored_pixels(dataset)
-    empty = read.padding(dataset, stored)
-    shown, limits = read.displayed(dataset, stored, voi)
+    stored = stored_pixels(dataset)
+    empty = padding(dataset, stored)
+    shown, limits = displayed(dataset, stored, voi)
     pixels = _scaled(shown, limits, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
     pixels = _oriented(pixels, dataset, view, laterality)
     facts = {"view_position": view, "laterality": laterality}
@@ -69,12 +70,12 @@ def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
 
 
 def _reject(dataset: Dataset) -> None:
-    sop_class = str(dataset.get("SOPClassUID", ""))
+    sop_class = read.text(dataset, "SOPClassUID")
     if sop_class in REJECTED_CLASSES:
         raise Unusable(REJECTED_CLASSES[sop_class], "only For Presentation mammograms are used")
-    if str(dataset.get("Modality", "")) != "MG":
-        raise Unusable("wrong modality", f"Modality is {dataset.get('Modality', 'absent')!s}, MG is needed")
-    if dataset.get("PresentationIntentType") == "FOR PROCESSING":
+    if (modality := read.text(dataset, "Modality")) != "MG":
+        raise Unusable("wrong modality", f"Modality is {modality or 'absent'}, MG is needed")
+    if read.text(dataset, "PresentationIntentType") == "FOR PROCESSING":
         raise Unusable("For Processing", "only For Presentation mammograms are used")
     for reason, present in _reasons(dataset):
         if present:
@@ -82,10 +83,10 @@ def _reject(dataset: Dataset) -> None:
 
 
 def _reasons(dataset: Dataset) -> Iterable[tuple[str, bool]]:
-    image_type = [str(value).upper() for value in _several(dataset.get("ImageType"))]
-    paddle = str(dataset.get("PaddleDescription", "")).upper()
-    magnification = float(dataset.get("EstimatedRadiographicMagnificationFactor", 1) or 1)
-    yes = {name for name in _FLAGS if dataset.get(name) == "YES"}
+    image_type = [str(value).upper() for value in read.values(dataset, "ImageType")]
+    paddle = read.text(dataset, "PaddleDescription").upper()
+    magnification = max((1.0, *read.numbers(dataset, "EstimatedRadiographicMagnificationFactor")))
+    yes = {name for name in _FLAGS if read.text(dataset, name) == "YES"}
     return (
         ("computed from tomosynthesis", any("TOMO" in v or "GENERATED_2D" in v for v in image_type[2:])),
         ("magnification view", magnification > MAGNIFIED or "MAG" in paddle),
@@ -110,12 +111,12 @@ def view_position(dataset: Dataset) -> str:
         Unusable: another view, a modified view, or none.
     """
     view = view_code(dataset)
-    items = dataset.get("ViewCodeSequence") or []
-    modifiers = [m for item in items for m in item.get("ViewModifierCodeSequence") or []]
+    codes = read.items(dataset, "ViewCodeSequence")
+    modifiers = [m for item in codes for m in read.items(item, "ViewModifierCodeSequence")]
     for modifier in modifiers:
         if (reason := REJECTED_MODIFIERS.get(_code(modifier)[0])) is not None:
             raise Unusable("modified view", reason)
-    written = str(dataset.get("ViewPosition", "") or "").strip().upper()
+    written = read.text(dataset, "ViewPosition").upper()
     if view and written in VIEWS.values() and written != view:
         raise Unusable("contradictory view", f"the view code says {view}, View Position says {written}")
     view = view or written
@@ -126,29 +127,24 @@ def view_position(dataset: Dataset) -> str:
 
 def view_code(dataset: Dataset) -> str:
     """The view that the View Code Sequence names; empty when there is none that is known."""
-    codes = dataset.get("ViewCodeSequence") or []
+    codes = read.items(dataset, "ViewCodeSequence")
     return VIEWS.get(_code(codes[0]), "") if codes else ""
 
 
 def _laterality(dataset: Dataset) -> str:
     for name in ("ImageLaterality", "FrameLaterality", "Laterality"):
-        if (value := str(dataset.get(name, "") or "").strip().upper()) in ("L", "R"):
+        if (value := read.text(dataset, name).upper()) in ("L", "R"):
             return value
     raise Unusable("no laterality")
 
 
 def _code(item: Dataset) -> tuple[str, str]:
-    return str(item.get("CodeValue", "")), str(item.get("CodingSchemeDesignator", ""))
-
-
-def _several(value: object) -> list[object]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+    return read.text(item, "CodeValue"), read.text(item, "CodingSchemeDesignator")
 
 
 def _spacing(dataset: Dataset) -> tuple[float, float] | None:
     """Imager Pixel Spacing: at the detector, the one that mammography must give (PS3.3 C.8.11.7)."""
-    value = dataset.get("ImagerPixelSpacing") or dataset.get("PixelSpacing")
-    spacing = tuple(float(str(v)) for v in _several(value))
+    spacing = read.numbers(dataset, "ImagerPixelSpacing") or read.numbers(dataset, "PixelSpacing")
     return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None
 
 
@@ -157,7 +153,7 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 
 
 def _scaled(
-    shown: NDArray[np.float32], limits: read.Range | None, empty: NDArray[np.bool_], inverted: bool
+    shown: NDArray[np.float32], limits: Range | None, empty: NDArray[np.bool_], inverted: bool
 ) -> NDArray[np.float32]:
     """[0, 1] from what is shown black to what is shown white; dense tissue bright; padding 0 after the inversion.
 
@@ -188,7 +184,7 @@ def _oriented(pixels: NDArray[np.float32], dataset: Dataset, view: str, laterali
     Patient Orientation (0020,0020) gives the direction of the rows, then of the columns. Field of View Horizontal Flip
     says only what was done at the detector and is not used.
     """
-    directions = [str(v).strip().upper() for v in _several(dataset.get("PatientOrientation"))]
+    directions = [str(v).strip().upper() for v in read.values(dataset, "PatientOrientation")]
     wall = chest_wall(pixels)
     if len(directions) == 2 and directions[0][:1] in ("A", "P"):
         told = "left" if directions[0].startswith("A") else "right"

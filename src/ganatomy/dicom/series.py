@@ -4,6 +4,7 @@ Files of one series are those that agree in all that a volume has once (`KEY`). 
 (Patient) along the normal of Image Orientation (Patient), never by Instance Number (PS3.3 C.7.6.2).
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from ganatomy.dicom import read
+from ganatomy.dicom import pixels, read
 from ganatomy.image import Unusable
 from ganatomy.orientation import LARGEST_SHEAR_DEGREES, canonical
 
@@ -39,16 +40,19 @@ def groups(paths: Iterable[Path]) -> list[list[Path]]:
     found: dict[tuple[object, ...], list[Path]] = defaultdict(list)
     for path in paths:
         try:
-            header = read.header(path, NEEDED)
+            found[_group(path)].append(path)
         except Unusable:
             found[(path,)].append(path)
-            continue
-        if str(header.get("SOPClassUID", "")) in ENHANCED or _localizer(header):
-            found[(path,)].append(path)
-        else:
-            orientation = tuple(round(float(v), 3) + 0.0 for v in header.get("ImageOrientationPatient") or ())
-            found[(path.parent, orientation, *(str(header.get(name, "")) for name in KEY))].append(path)
     return [sorted(files) for files in found.values()]
+
+
+def _group(path: Path) -> tuple[object, ...]:
+    """What the files of one volume have in common."""
+    header = read.header(path, NEEDED)
+    if read.text(header, "SOPClassUID") in ENHANCED or _localizer(header):
+        return (path,)
+    orientation = tuple(round(v, 3) + 0.0 for v in read.numbers(header, "ImageOrientationPatient"))
+    return path.parent, orientation, *(str(read.values(header, name)) for name in KEY)
 
 
 def volume(paths: tuple[Path, ...], modality: str) -> tuple[Volume, str]:
@@ -63,11 +67,11 @@ def volume(paths: tuple[Path, ...], modality: str) -> tuple[Volume, str]:
     first = read.instance(paths[0])
     if _localizer(first):
         raise Unusable("localizer", "a scout image, not a slice of a volume")
-    if str(first.get("Modality", "")) != modality:
-        raise Unusable("wrong modality", f"Modality is {first.get('Modality', 'absent')!s}, {modality} is needed")
+    if (given := read.text(first, "Modality")) != modality:
+        raise Unusable("wrong modality", f"Modality is {given or 'absent'}, {modality} is needed")
     who = read.patient(first, paths[0])
-    if str(first.get("SOPClassUID", "")) in ENHANCED:
-        return _enhanced(paths[0]), who
+    if read.text(first, "SOPClassUID") in ENHANCED:
+        return _enhanced(first), who
     if len(paths) < FEWEST:
         raise Unusable("too few slices", f"{len(paths)}; {FEWEST} are needed at least")
     slices = [first, *(read.instance(path) for path in paths[1:])]
@@ -82,8 +86,7 @@ def volume(paths: tuple[Path, ...], modality: str) -> tuple[Volume, str]:
 
 
 def _localizer(header: Dataset) -> bool:
-    kinds = header.get("ImageType") or ()
-    return any(str(value).upper() in LOCALIZERS for value in ([kinds] if isinstance(kinds, str) else kinds))
+    return any(str(value).upper() in LOCALIZERS for value in read.values(header, "ImageType"))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -92,13 +95,14 @@ def _localizer(header: Dataset) -> bool:
 
 def _places(slices: list[Dataset]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The normal of the slices and the position of each: (3,), (slices, 3), in DICOM's millimetres (L, P, S)."""
-    try:
-        row, column = np.array(slices[0].ImageOrientationPatient, dtype=np.float64).reshape(2, NORMAL)
-        places = np.array([one.ImagePositionPatient for one in slices], dtype=np.float64).reshape(-1, NORMAL)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Unusable("no position", "a slice has no Image Position or Image Orientation (Patient)") from error
+    directions = read.numbers(slices[0], "ImageOrientationPatient", 2 * NORMAL)
+    found = [read.numbers(one, "ImagePositionPatient", NORMAL) for one in slices]
+    if not directions or not all(found):
+        raise Unusable("no position", "a slice has no Image Position or Image Orientation (Patient)")
+    row, column = np.array(directions).reshape(2, NORMAL)
+    places = np.array(found)
     normal = np.cross(row, column)
-    if abs(np.linalg.norm(normal) - 1) > 1e-3 or not np.isfinite(places).all():
+    if abs(np.linalg.norm(normal) - 1) > 1e-3:
         raise Unusable("broken orientation", "Image Orientation (Patient) is not two directions at right angles")
     return normal, places
 
@@ -124,11 +128,10 @@ def _regular(places: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArra
 
 def _affine(first: Dataset, step: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.float64]:
     """Indices (slice, row, column) to millimetres (R, A, S), PS3.3 C.7.6.2.1.1."""
-    row, column = np.array(first.ImageOrientationPatient, dtype=np.float64).reshape(2, NORMAL)
-    try:
-        between_rows, between_columns = (float(v) for v in first.PixelSpacing)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Unusable("no pixel spacing") from error
+    row, column = np.array(read.numbers(first, "ImageOrientationPatient")).reshape(2, NORMAL)
+    if not (spacing := read.numbers(first, "PixelSpacing", 2)):
+        raise Unusable("no pixel spacing")
+    between_rows, between_columns = spacing
     affine = np.eye(4)
     affine[:3, :3] = LPS_TO_RAS @ np.stack([step, column * between_rows, row * between_columns], axis=1)
     affine[:3, 3] = LPS_TO_RAS @ origin
@@ -140,24 +143,30 @@ def _affine(first: Dataset, step: NDArray[np.float64], origin: NDArray[np.float6
 
 
 def _values(one: Dataset, modality: str) -> NDArray[np.float32]:
-    stored = read.stored_pixels(one)
-    kind = str(one.get("RescaleType", "HU") or "HU").upper()
+    stored = pixels.stored_pixels(one)
+    kind = read.text(one, "RescaleType").upper() or "HU"
     if modality == "CT" and kind not in ("HU", "US"):
         raise Unusable("not Hounsfield units", f"Rescale Type is {kind}")
-    if modality == "CT" and one.get("RescaleIntercept") is None:
+    if modality == "CT" and not read.numbers(one, "RescaleIntercept"):
         raise Unusable("not Hounsfield units", "there is no Rescale Intercept")
-    values, _ = read.displayed(one, stored, voi=False)
-    empty = read.padding(one, stored)
+    values, _ = pixels.displayed(one, stored, voi=False)
+    empty = pixels.padding(one, stored)
     if empty.any():
         values[empty] = values[~empty].min() if modality == "MR" and (~empty).any() else -1024
     return values
 
 
-def _enhanced(path: Path) -> Volume:
+def _enhanced(dataset: Dataset) -> Volume:
     """An Enhanced CT or MR instance: all frames in one file (PS3.3 A.38, A.36)."""
+    pixels.decompress(dataset)
     try:
-        found = highdicom.imread(path).get_volume(dtype=np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = highdicom.Image.from_dataset(dataset, copy=False).get_volume(dtype=np.float32)
     except Exception as error:  # highdicom names what is irregular in errors of many kinds
-        raise Unusable("frames are not one regular volume", str(error).splitlines()[0][:160]) from error
+        raise Unusable("frames are not one regular volume", read.first_line(error)) from error
+    voxels = np.asarray(found.array, dtype=np.float32)
+    if not np.isfinite(voxels).all():
+        raise Unusable("values are not finite")
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(found.affine, dtype=np.float64)
-    return canonical(np.asarray(found.array, dtype=np.float32), affine)
+    return canonical(voxels, affine)

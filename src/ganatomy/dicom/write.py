@@ -18,7 +18,7 @@ from pydicom.dataset import FileMetaDataset, validate_file_meta
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from ganatomy.dicom.check import faults
+from ganatomy.dicom.check import SYNTHESIZING, faults
 from ganatomy.durable import new_file
 from ganatomy.refused import Refused
 
@@ -27,7 +27,6 @@ NAMESPACE = uuid.UUID(
 )  # of this project; UIDs below it are name-based (PS3.5 B.2)
 COMMENT = "SYNTHETIC IMAGE - NOT FOR DIAGNOSTIC USE"
 DESCRIPTION_LENGTH = 1024  # characters of an ST value (PS3.5 table 6.2-1)
-SYNTHESIZING = ("109100", "DCM", "Synthesizing Equipment")  # PS3.16 CID 7005
 COMPRESSIONS = {"rle": RLELossless, "jpeg-ls": JPEGLSLossless, "jpeg2000": JPEG2000Lossless}  # none loses anything
 
 
@@ -152,7 +151,7 @@ def _synthesizer(record: dict[str, Any], subject: Subject) -> Dataset:
             f" {DESCRIPTION_LENGTH}; give the facts of the store shorter values."
         )
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = Sequence([code(*SYNTHESIZING)])
+    item.PurposeOfReferenceCodeSequence = Sequence([code(SYNTHESIZING, "DCM", "Synthesizing Equipment")])
     item.Manufacturer = "ganatomy (open source)"
     item.ManufacturerModelName = str(record["generator"])
     item.SoftwareVersions = f"ganatomy {version('ganatomy')}"

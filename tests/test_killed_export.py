@@ -1,0 +1,60 @@
+"""SIGKILL in the middle of an export: the same command finishes, with no half file and no second instance."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from cohorts import mammograms, volumes
+from pydicom import dcmread
+
+from ganatomy.exporting import INDEX, UNFINISHED, export
+from ganatomy.refused import Refused
+
+PROGRAM = "import sys; from ganatomy.exporting import export; export(sys.argv[1], sys.argv[2], compress='jpeg-ls')"
+
+
+def _files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("modality", "after"), [("mammogram", 3), ("chest_ct", 20)])
+def test_an_export_that_is_killed_is_finished_by_the_same_command(modality, after, tmp_path):
+    samples = tmp_path / "samples"
+    mammograms(samples, 200) if modality == "mammogram" else volumes(samples, modality, 20)
+    export(samples, tmp_path / "whole", compress="jpeg-ls")
+    whole, out = _files(tmp_path / "whole"), tmp_path / "out"
+    child = subprocess.Popen([sys.executable, "-c", PROGRAM, samples, out], stdout=subprocess.DEVNULL)
+    while len(list(out.rglob("*.dcm"))) < after:
+        assert child.poll() is None, "killed too late: it had finished"
+        time.sleep(0.001)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait(30) == -signal.SIGKILL
+    assert (out / UNFINISHED).exists()
+    assert not (out / INDEX).exists()
+    for path in out.rglob("*.dcm"):
+        dcmread(path)  # what has its name is whole
+    (out / f".{INDEX}.123.part").write_text("half")  # as a write that was killed leaves it
+    (next(out.glob("SYN-*")) / ".x.dcm.123.part").write_text("half")
+    export(samples, out, compress="jpeg-ls")
+    assert _files(out) == whole
+    uids = [dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in out.rglob("*.dcm")]
+    assert len(uids) == len(set(uids)) == (200 if modality == "mammogram" else 240)
+
+
+def test_an_interrupted_export_goes_on_with_its_own_options_only(tmp_path):
+    samples = mammograms(tmp_path / "samples", 4)
+    out = tmp_path / "out"
+    export(samples, out, date="20260303")
+    (out / INDEX).unlink()
+    (out / UNFINISHED).write_text(
+        '{"date": "20260303", "wish": {"modality": "mammogram", "to": "dicom", "label": false, "enhanced": false,'
+        ' "secondary_capture": false, "compress": null}}'
+    )
+    for other in ({"compress": "rle"}, {"secondary_capture": True}, {"to": "png"}, {"date": "20260304"}):
+        with pytest.raises(Refused, match=r"was begun with .*date 20260303; give that again, or a new folder"):
+            export(samples, out, **other)
+    export(samples, out, date="20260303")
+    assert (out / INDEX).exists()
