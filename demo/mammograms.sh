@@ -9,7 +9,7 @@ if [ -n "${SHORT:-}" ]; then
 else
     RECIPE=demo/mammograms.yaml PATIENTS=96 SNAPSHOT=1
 fi
-rm -rf "$OUT/samples" "$OUT/dicom" "$OUT/report"
+rm -rf "$OUT/samples" "$OUT/dicom" "$OUT/hanging" "$OUT/report"
 [ -e "$OUT/raw/truth.csv" ] || { rm -rf "$OUT"; ganatomy phantom mammogram --patients "$PATIENTS" --shape 640,512 --out "$OUT/raw"; }
 ganatomy prepare "$OUT/raw" --modality mammogram --shape 160,128 --out "$OUT/store"
 ganatomy train "$OUT/store" --recipe "$RECIPE" --out "$OUT/runs" \
@@ -18,7 +18,10 @@ RUN=$(ls -d "$OUT"/runs/*-pggan-mammogram | tail -1)
 ganatomy select "$RUN"
 ganatomy sample "$RUN" --n 32 --seed 1 --out "$OUT/samples"
 ganatomy export "$OUT/samples" --to dicom --out "$OUT/dicom"
+ganatomy export "$OUT/samples" --to hanging --out "$OUT/hanging"
+ganatomy verify "$OUT/dicom" --snapshot "$RUN" --out "$OUT/verified.jsonl" | tail -1
 ganatomy evaluate "$RUN" --out "$OUT/report"
 echo
 echo "The page with pictures, curves and numbers: $OUT/report/report.html"
-echo "Synthetic studies as DICOM:                 $OUT/dicom"
+echo "Synthetic studies as DICOM, four views:     $OUT/dicom"
+echo "The same in the standard hanging, as PNG:   $OUT/hanging"

@@ -19,6 +19,7 @@ RUN=$(ls -d "$OUT"/runs/*-hagan | tail -1)
 ganatomy select "$RUN"
 ganatomy sample "$RUN" --n 12 --seed 1 --out "$OUT/samples"
 ganatomy export "$OUT/samples" --to dicom --out "$OUT/dicom"
+ganatomy verify "$OUT/dicom" --snapshot "$RUN" --out "$OUT/verified.jsonl" | tail -1
 ganatomy evaluate "$RUN" --out "$OUT/report"
 ganatomy train hagan-encoder "$OUT/store" --generator "$RUN" --out "$OUT/runs" --set total_kimg="$ENCODER" \
     --set strategy.batch_size=8 --set optimizers.ground_encoder.lr=0.0004 --set optimizers.high_encoder.lr=0.001 \

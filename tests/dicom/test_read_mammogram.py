@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from jpeg_lossless import jpeg_lossless
 from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from ganatomy.dicom import write
 from ganatomy.dicom.mammogram import mammogram
@@ -80,6 +81,25 @@ def test_lossless_compression_gives_equal_pixels(source, tmp_path, syntax):
     ds.compress(syntax, generate_instance_uid=False)
     ds.save_as(tmp_path / "small.dcm", enforce_file_format=True)
     assert np.array_equal(mammogram(tmp_path / "small.dcm")[0].pixels, mammogram(source)[0].pixels)
+
+
+def test_jpeg_lossless_gives_equal_pixels(source, tmp_path):
+    (tmp_path / "small.dcm").write_bytes(jpeg_lossless(source.read_bytes()))
+    assert dcmread(tmp_path / "small.dcm").file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    assert np.array_equal(mammogram(tmp_path / "small.dcm")[0].pixels, mammogram(source)[0].pixels)
+
+
+@pytest.mark.parametrize(
+    "change", [{"Rows": 7}, {"Columns": 2000}, {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}]
+)
+def test_a_header_that_lies_about_jpeg_data_is_a_reason_and_no_crash(source, tmp_path, change):
+    (tmp_path / "a.dcm").write_bytes(jpeg_lossless(source.read_bytes()))
+    ds = dcmread(tmp_path / "a.dcm")
+    for name, value in change.items():
+        setattr(ds, name, value)
+    ds.save_as(tmp_path / "a.dcm")
+    with pytest.raises(Unusable, match="pixels do not match the header"):
+        mammogram(tmp_path / "a.dcm")
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])

@@ -1,5 +1,6 @@
 """2,250 broken DICOM and NIfTI files: no crash, no hang, no gigabyte; each an image or a named reason."""
 
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,7 @@ sys.exit(pytest.main([*options, fuzz_session.__file__]))
 def test_broken_files_end_in_an_image_or_a_reason():
     told = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(room=ROOM)], cwd=HERE, capture_output=True, text=True, timeout=540,
-        check=False,
+        check=False, env=os.environ | {"PYTHONPATH": str(HERE.parent / "helpers")},
     )  # fmt: skip
     assert told.returncode == 0, told.stdout[-6000:] + told.stderr[-2000:]
     passed = [int(n) for n in re.findall(r"(\d+) passing, 0 failing", told.stdout)]

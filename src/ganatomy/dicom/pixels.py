@@ -112,14 +112,15 @@ def _size(dataset: Dataset) -> tuple[int, int, int]:
     Raises:
         Unusable: no pixels, colour, or more pixels than the data can hold.
     """
-    if not isinstance(dataset.get("PixelData"), bytes):
+    data = next(iter(read.values(dataset, "PixelData")), None)
+    if not isinstance(data, bytes):
         raise Unusable("no pixel data")
     colours = read.text(dataset, "PhotometricInterpretation")
     if read.whole(dataset, "SamplesPerPixel", 1) != 1 or not colours.startswith("MONO"):
         raise Unusable("not monochrome", colours or "no photometric interpretation")
     frames, rows, columns = (read.whole(dataset, name, 0) for name in ("NumberOfFrames", "Rows", "Columns"))
     frames = frames or 1
-    room = max(LARGEST_FRAME, DENSEST * len(dataset.PixelData))
+    room = max(LARGEST_FRAME, DENSEST * len(data))
     if min(frames, rows, columns) < 1 or rows * columns > LARGEST_FRAME or frames * rows * columns > room:
         raise Unusable("impossible size", f"{frames} frames, {rows} rows and {columns} columns")
     return frames, rows, columns
