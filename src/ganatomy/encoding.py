@@ -1,4 +1,4 @@
-"""Images to features: the latent code that an encoder finds, and what the generator makes of it again (HA-GAN)."""
+"""Images to features: the latent code that an encoder finds, and what the generator makes of it again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from pyarrow import Table, csv, parquet
 from skimage.metrics import structural_similarity
-from torch import Tensor
 
-from ganatomy import hierarchy, nifti, pictures, progress
+from ganatomy import nifti, pictures, progress
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
 from ganatomy.data.feed import check_known
@@ -21,7 +20,6 @@ from ganatomy.device import device as named_device
 from ganatomy.durable import new_file
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
-from ganatomy.objectives.hierarchical import high_features
 from ganatomy.objectives.phase import Players
 from ganatomy.refused import Refused
 
@@ -101,21 +99,18 @@ def encode(
 def encoded(
     snapshot: Snapshot, store: Store, cases: list[dict[str, Any]], device: str | None = None
 ) -> Iterator[Encoded]:
-    """Encode and reconstruct cases of a store one after another.
-
-    The high-resolution encoder sees one sub-volume at a time, as it was trained.
-    """
+    """Encode and reconstruct cases of a store one after another."""
     place = named_device(device)
-    networks = Players(
-        {role: snapshot.network(role, place) for role in ("generator", "high_encoder", "ground_encoder")}
-    )
-    depth = hierarchy.sub_volume_depth(snapshot.recipe.shape[0])
+    encoding = snapshot.recipe.encoding
+    assert encoding is not None, "asked before: `_cases`"
+    networks = Players({role: snapshot.network(role, place) for role in ("generator", *encoding.encoders)})
     for case in cases:
         original = decode(store.read([case["row"]], store.level_for(snapshot.recipe.shape))[0])
         volume = torch.from_numpy(original)[None, None].to(place)
         condition = torch.from_numpy(conditions.vector(snapshot.recipe.conditions, case["facts"]))[None].to(place)
         with torch.inference_mode():
-            z, again = _there_and_back(networks, volume, condition, depth, snapshot)
+            z = encoding.encode(networks, volume)
+            again = networks["generator"](z, condition, snapshot.scope)
         made = again[0, 0].float().cpu().numpy()
         error = float(np.mean((original - made) ** 2))
         ssim = float(structural_similarity(original, made, data_range=RANGE))
@@ -124,20 +119,12 @@ def encoded(
         )
 
 
-def _there_and_back(
-    networks: Players, volume: Tensor, condition: Tensor, depth: int, snapshot: Snapshot
-) -> tuple[Tensor, Tensor]:
-    features = high_features(networks, volume, depth)
-    z = networks["ground_encoder"](features)
-    return z, networks["generator"](z, condition, snapshot.scope)[0]
-
-
 def _cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
     recipe = snapshot.recipe
-    if missing := [role for role in ("high_encoder", "ground_encoder") if role not in recipe.networks]:
+    if recipe.encoding is None:
         raise Refused(
-            f"{snapshot.path} has no {missing[0]}; train one for its generator: ganatomy train hagan-encoder STORE"
-            f" --generator {snapshot.path}"
+            f"{snapshot.path} has no encoder. For a generator of HA-GAN train one: ganatomy train hagan-encoder STORE"
+            f" --generator {snapshot.path}; alpha-gan, cce-gan and vae-gan have one from the start."
         )
     check_known(store, recipe.shape, recipe.channels, recipe.conditions)
     if split is not None and split not in SPLITS:

@@ -8,12 +8,20 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
+from ganatomy.networks.convolutional import (
+    CodeDiscriminator,
+    ConvolutionalDiscriminator,
+    ConvolutionalEncoder,
+    ConvolutionalGenerator,
+)
 from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator, HighEncoder
 from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
+from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator
 from ganatomy.objectives.adversarial import Adversarial
+from ganatomy.objectives.autoencoding import VAEGAN, AlphaGAN
 from ganatomy.objectives.hierarchical import HierarchicalReconstruction
-from ganatomy.objectives.phase import Phase, Players
+from ganatomy.objectives.phase import Encoding, Phase, Players
 from ganatomy.pyramid import Shape
 from ganatomy.refused import Refused
 from ganatomy.schedules import Constant, Schedule
@@ -24,10 +32,11 @@ from ganatomy.value import Value
 
 NetworkConfig = Annotated[
     ProgressiveGenerator | ProgressiveDiscriminator | HierarchicalGenerator | HierarchicalDiscriminator | HighEncoder
-    | GroundEncoder,
+    | GroundEncoder | ConvolutionalGenerator | ConvolutionalDiscriminator | ConvolutionalEncoder | CodeDiscriminator
+    | StyleGenerator | ResidualDiscriminator,
     Field(discriminator="kind"),
 ]  # fmt: skip
-Objective = Annotated[Adversarial | HierarchicalReconstruction, Field(discriminator="kind")]
+Objective = Annotated[Adversarial | HierarchicalReconstruction | AlphaGAN | VAEGAN, Field(discriminator="kind")]
 TINY_STEPS = 60
 
 
@@ -111,6 +120,11 @@ class Recipe(Value):
 
     def phases(self) -> tuple[Phase, ...]:
         return tuple(phase for objective in self.objectives for phase in objective.phases(self.latent))
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """The objective that turns images into latent codes, if there is one."""
+        return next((objective for objective in self.objectives if isinstance(objective, Encoding)), None)
 
     def at(self, images_seen: int, seed: int) -> Moment:
         return self.strategy.at(images_seen, self.shape, seed)

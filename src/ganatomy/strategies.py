@@ -139,4 +139,40 @@ class HierarchicalAmortisation(Value):
         return self, (2 * hierarchy.MULTIPLE,) * len(shape)
 
 
-Strategy = Annotated[ProgressiveGrowing | HierarchicalAmortisation, Field(discriminator="kind")]
+class WholeImages(Value):
+    """Every step sees whole images at full resolution."""
+
+    kind: Literal["whole-images"] = "whole-images"
+    batch_size: int = Field(4, ge=1)
+
+    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
+        """The same at any count."""
+        return Moment(Whole(shape), self.batch_size)
+
+    def shown(self, images_seen: int, shape: Shape) -> Scope:
+        """The whole image, at any time."""
+        return Whole(shape)
+
+    def final(self, shape: Shape) -> Scope:
+        return Whole(shape)
+
+    def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
+        """The whole image."""
+        return (Whole(shape),)
+
+    def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
+        """One era from the beginning to the end."""
+        yield 0.0, self.at(0, shape, 0)
+
+    def objection(self, shape: Shape) -> str | None:
+        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        if len(pyramid(shape)) > 1:
+            return None
+        return "every axis must be even and stay at 4 or more when halved, for example 64,64,64"
+
+    def tiny(self, shape: Shape) -> tuple["WholeImages", Shape]:
+        """A shape of two halvings, to try it in seconds."""
+        return self, pyramid(shape)[2] if len(pyramid(shape)) > 2 else shape
+
+
+Strategy = Annotated[ProgressiveGrowing | HierarchicalAmortisation | WholeImages, Field(discriminator="kind")]

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from ganatomy.objectives.augmentation import Augmentation
 from ganatomy.objectives.judged import Judged
 from ganatomy.objectives.labels import LabelClassification
-from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
+from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
 from ganatomy.objectives.phase import Draw
-from ganatomy.objectives.scores import NonSaturating, Wasserstein
+from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
 from ganatomy.scope import Level
 from ganatomy.space import Verdict
 
@@ -84,3 +85,72 @@ def test_draws_depend_on_the_number_and_the_purpose_alone():
     one = _judged([0.0] * 4, [0.0] * 4).draw
     assert torch.equal(one.noise("generator", 8), one.noise("generator", 8))
     assert not torch.equal(one.noise("generator", 8), one.noise("discriminator", 8))
+
+
+def test_relativistic_pairs_each_fake_with_a_real():
+    judged = _judged([2.0, -1.0], [0.0, 1.0])
+    pairs = [2.0, -2.0]  # real minus fake
+    expected = sum(math.log(1 + math.exp(-d)) for d in pairs) / 2
+    assert Relativistic().discriminator(judged)["relativistic"].item() == pytest.approx(expected)
+    expected = sum(math.log(1 + math.exp(d)) for d in pairs) / 2
+    assert Relativistic().generator(judged)["relativistic"].item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("at", ["reals", "fakes"])
+def test_zero_centred_penalty_of_a_plane(at):
+    (value,) = ZeroCentredPenalty(at=at, weight=3).discriminator(_judged([0.0, 0.0], [0.0, 0.0])).values()
+    assert value.item() == pytest.approx(3 / 2 * 0.25 * 80, rel=1e-5)
+
+
+def test_a_lazy_penalty_is_as_strong_on_average():
+    def at(step):
+        judged = _judged([0.0, 0.0], [0.0, 0.0])
+        draw = Draw(judged.draw.read, judged.draw.condition, (2,), judged.draw.scope, 0, range(2 * step, 2 * step + 2))
+        return ZeroCentredPenalty(every=4).discriminator(Judged(judged.discriminator, draw, *_rest(judged)))
+
+    def _rest(judged):
+        return judged.fakes, judged.real, judged.fake
+
+    found = [sum(at(step).values(), start=torch.zeros(())).item() for step in range(8)]
+    assert [value > 0 for value in found] == [step % 4 == 0 for step in range(8)]
+    assert sum(found) / 8 == pytest.approx(10 / 2 * 0.25 * 80, rel=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Augmentation.
+
+
+def _draw(n=6, shape=(10, 8), first=0):
+    return Draw((torch.zeros(n, 1, *shape),), torch.zeros(n, 0), (), Level(0, 1.0, shape), 0, range(first, first + n))
+
+
+@pytest.mark.parametrize("shape", [(20, 16), (12, 10, 16)])
+def test_a_translation_moves_whole_voxels_and_brings_in_the_lowest_value(shape):
+    augment = Augmentation(brightness=0, contrast=0, translation=0.25)
+    images = torch.rand(6, 1, *shape)
+    (moved,) = augment((images,), _draw(shape=shape), "x")
+    assert moved.shape == images.shape
+    assert not torch.equal(moved, images)
+    for before, after in zip(images, moved, strict=True):
+        kept = after[after > -0.999]
+        assert len(kept) >= 0.75 ** len(shape) * before.numel()
+        assert torch.isin((kept * 1e5).round(), (before * 1e5).round()).all()
+
+
+def test_augmentation_is_the_same_for_the_same_numbers_and_differentiable():
+    augment = Augmentation()
+    images = (torch.rand(6, 1, 10, 8, requires_grad=True),)
+    a, b, c = (augment(images, draw, "x")[0] for draw in (_draw(), _draw(), _draw(first=6)))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    a.sum().backward()
+    assert images[0].grad.abs().sum() > 0
+
+
+def test_a_sub_volume_and_its_whole_are_shaded_alike_and_not_moved():
+    augment = Augmentation(contrast=0, brightness=0.5, translation=0.5)
+    high, low = torch.rand(6, 1, 4, 8, 8), torch.rand(6, 1, 4, 4, 4)
+    lighter = [after - before for before, after in zip((high, low), augment((high, low), _draw(), "x"), strict=True)]
+    assert lighter[0].flatten(1).std(1).max() < 1e-6
+    torch.testing.assert_close(lighter[0].flatten(1).mean(1), lighter[1].flatten(1).mean(1))
+    assert lighter[0].abs().max() > 0.05

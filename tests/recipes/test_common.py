@@ -15,6 +15,13 @@ from ganatomy.training.watch import Intervals
 
 CPU = torch.device("cpu")
 
+# Some losses are differences of scores, so the bias of the score cancels out of them; only drift moves it.
+SCORE, CODE_SCORE = "discriminator.tower.head.bias", "code_discriminator.head.bias"
+LOST_IN_DIFFERENCES = {
+    "relativistic": {"discriminator.base.head.bias"}, "wgan": {SCORE}, "wgan-gp": {SCORE},
+    "alpha-gan": {SCORE, CODE_SCORE}, "cce-gan": {SCORE, CODE_SCORE},
+}  # fmt: skip
+
 
 class Noise:
     """Batches of random images, for training without a store."""
@@ -29,8 +36,19 @@ class Noise:
         return images, torch.eye(2)[torch.tensor(list(numbers)) % 2][:, : self.width]
 
 
-def _trained(name):
+STEPS = 16  # enough for every parameter to move
+
+
+def _short(name):
+    """The tiny recipe, and shorter still where it need not grow through its levels."""
     recipe = named(name).tiny()
+    if len(recipe.timetable()) > 1:
+        return recipe
+    return recipe.model_copy(update={"total_kimg": STEPS * recipe.at(0, 0).batch_size / 1000})
+
+
+def _trained(name):
+    recipe = _short(name)
     weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.given}
     state = State(recipe, 0, CPU, weights)
     before = {role: {k: v.clone() for k, v in p.named_parameters()} for role, p in state.players.items()}
@@ -59,18 +77,18 @@ def test_trains_with_finite_losses_and_every_parameter_learns(name):
         if torch.equal(value, before[role][key])
     }
     frozen = {f"{role}.{key}" for role in state.recipe.given for key in before[role]}
-    assert still == frozen
-    if "mammogram" not in name:
+    assert still == frozen | LOST_IN_DIFFERENCES.get(name, set())
+    if name not in ("pggan-mammogram", "gan-mammogram", "wgan-mammogram"):
         return
-    # A Wasserstein loss is a difference of scores, so the bias of the score cancels out of it; only drift moves it.
     moved = state.players["discriminator"].blocks[0].head.bias[0].item() != 0
     assert moved == (name != "wgan-mammogram")
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_resumes_bit_for_bit(name, where, tmp_path):
-    recipe = named(name).tiny()
-    often = Intervals(tick_kimg=0.05, grid_kimg=0.2, snapshot_kimg=0.2, checkpoint_kimg=0.1)
+def test_resumes_bit_for_bit_and_samples_the_whole_image(name, where, tmp_path):
+    recipe = _short(name)
+    part = recipe.total_kimg / 5
+    often = Intervals(tick_kimg=part, grid_kimg=4 * part, snapshot_kimg=4 * part, checkpoint_kimg=2 * part)
     whole = train(recipe, out=tmp_path / "whole", intervals=often, **where)
     half = recipe.model_copy(update={"total_kimg": recipe.total_kimg / 2})
     first = train(half, out=tmp_path / "parts", intervals=often, **where)
@@ -83,6 +101,13 @@ def test_resumes_bit_for_bit(name, where, tmp_path):
         assert a[0][file].keys() == b[0][file].keys()
         for key in a[0][file]:
             assert torch.equal(a[0][file][key], b[0][file][key]), (file, key)
+    snapshot = open_snapshot(second.snapshots()[-1])
+    assert snapshot.final
+    images = [image for image, _ in sample(snapshot, 3, seed=1)]
+    assert {image.pixels.shape for image in images} == {recipe.shape}
+    assert all(-1 <= image.pixels.min() <= image.pixels.max() <= 1 for image in images)
+    alone = next(iter(sample(snapshot, 1, seed=1, first=2)))[0]
+    assert (alone.pixels == images[2].pixels).all()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -90,17 +115,6 @@ def test_goes_to_json_and_back(name):
     recipe = named(name)
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
     assert recipe.name == name
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_samples_the_whole_image(name, where, tmp_path):
-    recipe = named(name).tiny()
-    run = train(recipe, out=tmp_path, intervals=Intervals(snapshot_kimg=0.4), **where)
-    snapshot = open_snapshot(run.snapshots()[-1])
-    assert snapshot.final
-    images = [image for image, _ in sample(snapshot, 3, seed=1)]
-    assert {image.pixels.shape for image in images} == {recipe.shape}
-    assert all(-1 <= image.pixels.min() <= image.pixels.max() <= 1 for image in images)
 
 
 def test_a_partial_override_keeps_the_sibling_defaults():

@@ -196,6 +196,7 @@ class Discriminator(nn.Module):
         for level in range(scope.level, 0, -1):
             x = self.blocks[level](x)
             if level == scope.level and scope.alpha < 1:
-                x = rectify(self.from_image[level - 1](shrink(image))).lerp(x, scope.alpha)
+                below = rectify(self.from_image[level - 1](shrink(image)))
+                x = below.to(x.dtype).lerp(x, scope.alpha)  # under autocast pooling may keep float32
         answer = self.blocks[0](x).float()
         return Verdict(answer[:, 0], answer[:, 1:])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from ganatomy.nn.convolution import F_CONV, F_CONV_TRANSPOSE
+from ganatomy.nn.convolution import F_CONV, F_CONV_TRANSPOSE, convolve
 from ganatomy.nn.fold import fold_phases, fold_up
 from ganatomy.nn.resample import enlarge
 
@@ -39,11 +39,14 @@ class UpConv(nn.Module):
             the output, best with few channels out, ``plain`` = as it is written. One function to rounding.
     """
 
-    def __init__(self, ndim: int, n_in: int, n_out: int, impl: Literal["fold", "phases", "plain"] = "fold") -> None:
+    def __init__(
+        self, ndim: int, n_in: int, n_out: int, impl: Literal["fold", "phases", "plain"] = "fold", bias: bool = True
+    ) -> None:
         super().__init__()
         like = conv(ndim, n_in, n_out)
         self.weight = nn.Parameter(like.weight.detach())
-        self.bias = nn.Parameter(torch.zeros(n_out) if like.bias is None else like.bias.detach())
+        drawn = torch.zeros(n_out) if like.bias is None else like.bias.detach()
+        self.bias = nn.Parameter(drawn) if bias else None
         self.impl = impl
 
     def forward(self, x: Tensor, drop: int = 0) -> Tensor:
@@ -63,10 +66,12 @@ def _without(x: Tensor, drop: int) -> Tensor:
     return x[:, :, drop : x.shape[2] - drop]
 
 
-def _phases(x: Tensor, weight: Tensor, bias: Tensor, inside: bool = False) -> Tensor:
+def _phases(x: Tensor, weight: Tensor, bias: Tensor | None, inside: bool = False) -> Tensor:
     """All phases in one convolution, then woven together; `inside` = without two planes at both ends of axis one."""
-    ndim, n_out = x.ndim - 2, len(bias)
-    every = F_CONV[ndim](x, weight, bias.repeat(2**ndim), padding=(int(not inside), *[1] * (ndim - 1)))
+    ndim = x.ndim - 2
+    n_out = len(weight) // 2**ndim
+    biases = None if bias is None else bias.repeat(2**ndim)
+    every = F_CONV[ndim](x, weight, biases, padding=(int(not inside), *[1] * (ndim - 1)))
     every = every.unflatten(1, (*[2] * ndim, n_out))  # (batch, *phase, out, *space + 1)
     for axis in range(ndim):  # the first remaining phase axis is always axis 1
         place = every.ndim - ndim + axis
@@ -74,6 +79,20 @@ def _phases(x: Tensor, weight: Tensor, bias: Tensor, inside: bool = False) -> Te
         pair = [every.select(1, p).narrow(place - 1, p, n) for p in (0, 1)]
         every = torch.stack(pair, place).flatten(place - 1, place)
     return every
+
+
+class StridedConv(nn.Module):
+    """x (batch, in, *space) -> (batch, out, *half the space): 4 taps, stride 2; any order differentiable and fast."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int, bias: bool = True) -> None:
+        super().__init__()
+        like = conv(ndim, n_in, n_out, 4, 2)
+        self.weight = nn.Parameter(like.weight.detach())
+        drawn = torch.zeros(n_out) if like.bias is None else like.bias.detach()
+        self.bias = nn.Parameter(drawn) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.weight, self.bias, stride=2, padding=1)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -5,17 +5,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ganatomy.objectives.augmentation import Augmentation
 from ganatomy.objectives.judged import Judged
 from ganatomy.objectives.labels import LabelClassification
-from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
+from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes, shared_fakes
-from ganatomy.objectives.scores import NonSaturating, Wasserstein
+from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
 from ganatomy.schedules import Constant, Schedule
 from ganatomy.scope import Images
 from ganatomy.value import Value
 
 Term = Annotated[
-    Wasserstein | NonSaturating | GradientPenalty | Drift | WeightClipping | LabelClassification,
+    Wasserstein
+    | NonSaturating
+    | Relativistic
+    | GradientPenalty
+    | ZeroCentredPenalty
+    | Drift
+    | WeightClipping
+    | LabelClassification,
     Field(discriminator="kind"),
 ]
 
@@ -26,13 +34,14 @@ class Adversarial(Value):
     `terms` are added up; each may have a part for the discriminator, one for the generator, and a constraint on the
     discriminator's weights. `discriminator_updates` is how many discriminator updates go before one of the generator.
     With `share_fakes` the generator learns from the fakes that its discriminator has just seen instead of from new
-    ones: one pass of the generator less a step.
+    ones: one pass of the generator less a step. With `augmentation` the discriminator sees reals and fakes through it.
     """
 
     kind: Literal["adversarial"] = "adversarial"
     terms: tuple[Term, ...]
     discriminator_updates: Schedule = Constant(value=1)
     share_fakes: bool = False
+    augmentation: Augmentation | None = None
 
     def phases(self, latent: int) -> tuple[Phase, ...]:
         def discriminate(players: Players, draw: Draw) -> Terms:
@@ -56,6 +65,9 @@ class Adversarial(Value):
         self, part: Callable[[Term, Judged], Terms], players: Players, draw: Draw, fake: Images, reals: bool
     ) -> Terms:
         judge = players["discriminator"]
+        if self.augmentation is not None:
+            fake = self.augmentation(fake, draw, "augment-fake")
+            draw = draw.seen(self.augmentation(draw.real, draw, "augment-real"))
         verdict_real = judge(draw.real, draw.condition, draw.scope) if reals else None
         judged = Judged(judge, draw, fake, verdict_real, judge(fake, draw.condition, draw.scope))
         terms: Terms = {}

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ganatomy.hierarchy import sub_volume_depth
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms
 from ganatomy.scope import SubVolume
 from ganatomy.value import Value
@@ -43,6 +44,15 @@ class HierarchicalReconstruction(Value):
             return {"ground": self.weight * torch.stack([_difference(a, b) for a, b in pairs]).mean()}
 
         return Phase("high_encoder", ("high_encoder",), high), Phase("ground_encoder", ("ground_encoder",), ground)
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        return ("high_encoder", "ground_encoder")
+
+    def encode(self, players: Players, image: Tensor) -> Tensor:
+        """Latent codes (batch, latent); the high encoder sees one sub-volume after another, as it was trained."""
+        code: Tensor = players["ground_encoder"](high_features(players, image, sub_volume_depth(image.shape[2])))
+        return code
 
 
 def high_features(players: Players, volume: Tensor, depth: int) -> Tensor:

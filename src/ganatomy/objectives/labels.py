@@ -26,14 +26,16 @@ class LabelClassification(AdversarialTerm):
         assert judged.real is not None
         draw = judged.draw
         return {
-            "labels_real": self.real_weight * self._entropy(judged.real.labels, draw),
-            "labels_fake": self.fake_weight * self._entropy(judged.fake.labels, draw),
+            "labels_real": self.real_weight * label_entropy(judged.real.labels, draw),
+            "labels_fake": self.fake_weight * label_entropy(judged.fake.labels, draw),
         }
 
     def generator(self, judged: Judged) -> Terms:
-        return {"labels": self.generator_weight * self._entropy(judged.fake.labels, judged.draw)}
+        return {"labels": self.generator_weight * label_entropy(judged.fake.labels, judged.draw)}
 
-    def _entropy(self, logits: Tensor, draw: Draw) -> Tensor:
-        groups = list(draw.groups)
-        pairs = zip(logits.split(groups, 1), draw.condition.split(groups, 1), strict=True)
-        return sum((F.cross_entropy(a, b) for a, b in pairs), start=logits.new_zeros(()))
+
+def label_entropy(logits: Tensor, draw: Draw) -> Tensor:
+    """Cross-entropy of label logits (batch, conditions) and the draw's conditions, a softmax for each group."""
+    groups = list(draw.groups)
+    pairs = zip(logits.split(groups, 1), draw.condition.split(groups, 1), strict=True)
+    return sum((F.cross_entropy(a, b) for a, b in pairs), start=logits.new_zeros(()))

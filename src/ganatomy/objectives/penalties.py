@@ -1,14 +1,16 @@
 """What keeps a discriminator within bounds."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ganatomy.nn.convolution import input_gradients_only
 from ganatomy.objectives.judged import AdversarialTerm, Judged
 from ganatomy.objectives.phase import Terms
+from ganatomy.scope import Images
 
 
 class GradientPenalty(AdversarialTerm):
@@ -23,16 +25,55 @@ class GradientPenalty(AdversarialTerm):
 
     def discriminator(self, judged: Judged) -> Terms:
         draw = judged.draw
-        share = draw.uniform("gradient-penalty")
-        mixed = tuple(
-            real.lerp(fake, share.view(-1, *[1] * (real.ndim - 1))).requires_grad_(True)
-            for real, fake in zip(draw.real, judged.fakes, strict=True)
+        squares = squared_slopes(
+            lambda mixed: judged.discriminator(mixed, draw.condition, draw.scope).scores,
+            between(draw.real, judged.fakes, draw.uniform("gradient-penalty")),
         )
-        scores = judged.discriminator(mixed, draw.condition, draw.scope).scores
-        with input_gradients_only():
-            gradients = torch.autograd.grad(scores.sum(), mixed, create_graph=True)
-        norm = sum(g.flatten(1).square().sum(1) for g in gradients).sqrt()  # type: ignore[union-attr]
-        return {"gradient_penalty": self.weight * (norm - 1).square().mean()}
+        return {"gradient_penalty": self.weight * unit_slope(squares)}
+
+
+def between(a: Images, b: Images, share: Tensor) -> Images:
+    """Points on the straight lines from `a` to `b`, at a share of each image (batch,)."""
+    return tuple(x.lerp(y, share.view(-1, *[1] * (x.ndim - 1))) for x, y in zip(a, b, strict=True))
+
+
+def squared_slopes(judge: Callable[[Images], Tensor], at: Images) -> Tensor:
+    """|grad of the judge's scores|^2 at some points, one number each (batch,); differentiable again."""
+    places = tuple(x.detach().requires_grad_(True) for x in at)
+    scores = judge(places)
+    with input_gradients_only():
+        gradients = torch.autograd.grad(scores.sum(), places, create_graph=True)
+    return torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
+
+
+def unit_slope(squares: Tensor) -> Tensor:
+    """E[(|grad| - 1)^2] (Gulrajani 2017)."""
+    return (squares.sqrt() - 1).square().mean()
+
+
+class ZeroCentredPenalty(AdversarialTerm):
+    """weight / 2 * E[|grad D(x)|^2] at reals (R1) or fakes (R2) (Mescheder 2018).
+
+    Args:
+        at: ``reals`` or ``fakes``.
+        weight: gamma.
+        every: compute it in every so many steps, as many times as strong (StyleGAN2's lazy regularisation).
+    """
+
+    kind: Literal["zero-centred-penalty"] = "zero-centred-penalty"
+    at: Literal["reals", "fakes"] = "reals"
+    weight: float = Field(10, ge=0)
+    every: int = Field(1, ge=1)
+
+    def discriminator(self, judged: Judged) -> Terms:
+        draw = judged.draw
+        if draw.step % self.every:
+            return {}
+        squares = squared_slopes(
+            lambda images: judged.discriminator(images, draw.condition, draw.scope).scores,
+            draw.real if self.at == "reals" else judged.fakes,
+        )
+        return {f"slope_at_{self.at}": self.weight / 2 * self.every * squares.mean()}
 
 
 class Drift(AdversarialTerm):

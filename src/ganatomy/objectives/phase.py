@@ -1,7 +1,8 @@
 """What an objective is made of: players, draws, terms and phases."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -49,10 +50,21 @@ class Draw:
     def __post_init__(self) -> None:
         object.__setattr__(self, "real", self.scope.crop(*self.read))
 
+    def seen(self, real: Images) -> "Draw":
+        """The same draw with other reals: those that a discriminator sees."""
+        other = replace(self)
+        object.__setattr__(other, "real", real)
+        return other
+
     @property
     def image(self) -> Tensor:
         """The first region that was read; all of the image when the scope reads all of it."""
         return self.read[0]
+
+    @property
+    def step(self) -> int:
+        """Counts batches; the same in every process."""
+        return self.numbers.start // max(1, len(self.numbers) * self.numbers.step)
 
     def noise(self, purpose: str, width: int) -> Tensor:
         """Standard normal latent codes (batch, width)."""
@@ -85,6 +97,20 @@ class Phase:
     loss: Callable[[Players, Draw], Terms]
     updates: Schedule = ONCE
     constrain: Callable[[Players], None] = _leave
+
+
+@runtime_checkable
+class Encoding(Protocol):
+    """An objective whose players can turn images into latent codes."""
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The roles that it takes."""
+        ...
+
+    def encode(self, players: Players, image: Tensor) -> Tensor:
+        """Latent codes (batch, latent) of whole images (batch, channel, *space) in [-1, 1]."""
+        ...
 
 
 def fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:

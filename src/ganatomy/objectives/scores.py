@@ -35,6 +35,28 @@ class NonSaturating(AdversarialTerm):
         return {"logistic": _mean(F.softplus(-judged.fake.scores))}
 
 
+class Relativistic(AdversarialTerm):
+    """Each fake against a real: D: E[softplus(D(fake) - D(real))]; G: E[softplus(D(real) - D(fake))].
+
+    The pairing makes a generator that leaves out a part of the data pay for it (Jolicoeur-Martineau 2019; Huang 2024,
+    "R3GAN", where it goes with zero-centred penalties on both sides).
+    """
+
+    kind: Literal["relativistic"] = "relativistic"
+
+    @property
+    def generator_needs_reals(self) -> bool:
+        return True
+
+    def discriminator(self, judged: Judged) -> Terms:
+        assert judged.real is not None
+        return {"relativistic": _mean(F.softplus(judged.fake.scores - judged.real.scores))}
+
+    def generator(self, judged: Judged) -> Terms:
+        assert judged.real is not None
+        return {"relativistic": _mean(F.softplus(judged.real.scores - judged.fake.scores))}
+
+
 def _mean(values: Tensor) -> Tensor:
     """Over the batch; the sum over scores of one image: (batch,) or (batch, scores)."""
     return values.mean(0).sum()

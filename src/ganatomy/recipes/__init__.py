@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ganatomy.recipe import Recipe
-from ganatomy.recipes import hagan, pggan
+from ganatomy.recipes import hagan, pggan, volumes
 from ganatomy.refused import Refused
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -16,6 +16,15 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "hagan-no-low": hagan.no_low,
     "hagan-no-encoder": hagan.no_encoder,
     "hagan-deterministic": hagan.deterministic,
+    "wgan": volumes.wgan,
+    "wgan-gp": volumes.wgan_gp,
+    "vae-gan": volumes.vae_gan,
+    "alpha-gan": volumes.alpha_gan,
+    "cce-gan": volumes.cce_gan,
+    "pggan": volumes.pggan,
+    "stylegan2": volumes.stylegan2,
+    "relativistic": volumes.relativistic,
+    "relativistic-mammogram": volumes.relativistic_mammogram,
 }
 
 

@@ -35,7 +35,7 @@ class State:
         for role in recipe.given:
             self.players[role].load_state_dict(given[role])
         self.players.to(memory_format=layout)  # type: ignore[call-overload]
-        self.ema: nn.Module = copy.deepcopy(self.players["generator"]).requires_grad_(False)
+        self.ema: nn.Module = copy.deepcopy(self.players["generator"]).requires_grad_(False).eval()
         self.images = 0
         self.steps = 0
         self.enter(recipe.at(0, seed).era)
@@ -62,6 +62,8 @@ class State:
         average: list[Tensor] = list(self.ema.parameters())
         with torch.no_grad():
             torch._foreach_lerp_(average, now, 1 - keep)
+            for theirs, mine in zip(self.ema.buffers(), self.players["generator"].buffers(), strict=True):
+                theirs.copy_(mine)  # statistics of a batch normalisation are averages already
 
     # ------------------------------------------------------------------------------------------------------------------
     # To tensors by file name and back.

@@ -1,0 +1,216 @@
+"""Plain convolutional networks for whole images: the baselines of the HA-GAN paper (Sun 2022; Kwon 2019).
+
+- Generator: a dense layer to the base of the pyramid, then nearest x 2 and a 3-tap convolution a level; the widths
+  halve each time. With `features` 64 at 128 cubed it is the baseline of HA-GAN's authors: 1024-512-256-128-64-1.
+- Discriminator and encoder: convolutions of 4 taps and stride 2 down to the base, doubling the widths; one dense layer.
+- Code discriminator: a multilayer perceptron on latent codes (alpha-GAN: Rosca 2017).
+"""
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganatomy.nn.plain import EPSILON, StridedConv, UpConv
+from ganatomy.pyramid import Shape, pyramid
+from ganatomy.scope import Images, Whole
+from ganatomy.space import Space, Verdict
+from ganatomy.value import Value
+
+SLOPE = 0.2  # of the leaky rectifiers
+GROUPS = 4  # of a group normalisation
+Norm = Literal["batch", "group", "none"]
+BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Configurations.
+
+
+class ConvolutionalGenerator(Value):
+    """Settings of the generator.
+
+    Args:
+        features: feature maps of the last hidden layer; each coarser level has twice as many, up to `widest`.
+        norm: after every hidden layer.
+    """
+
+    kind: Literal["convolutional-generator"] = "convolutional-generator"
+    features: int = Field(64, ge=1)
+    widest: int = Field(1024, ge=1)
+    norm: Norm = "batch"
+
+    def build(self, space: Space) -> nn.Module:
+        return Generator(self, space)
+
+    def tiny(self) -> "ConvolutionalGenerator":
+        return self.model_copy(update={"features": 8, "widest": 32})
+
+
+class ConvolutionalDiscriminator(Value):
+    """Settings of the discriminator; `features` are those of the first layer, doubled a level up to `widest`."""
+
+    kind: Literal["convolutional-discriminator"] = "convolutional-discriminator"
+    features: int = Field(32, ge=1)
+    widest: int = Field(512, ge=1)
+    norm: Norm = "batch"
+
+    def build(self, space: Space) -> nn.Module:
+        return Discriminator(self, space)
+
+    def tiny(self) -> "ConvolutionalDiscriminator":
+        return self.model_copy(update={"features": 8, "widest": 32})
+
+
+class ConvolutionalEncoder(Value):
+    """Settings of the encoder; with `variational` it gives mean and logarithm of the variance side by side."""
+
+    kind: Literal["convolutional-encoder"] = "convolutional-encoder"
+    features: int = Field(32, ge=1)
+    widest: int = Field(512, ge=1)
+    norm: Norm = "batch"
+    variational: bool = False
+
+    def build(self, space: Space) -> nn.Module:
+        return Encoder(self, space)
+
+    def tiny(self) -> "ConvolutionalEncoder":
+        return self.model_copy(update={"features": 8, "widest": 32})
+
+
+class CodeDiscriminator(Value):
+    """Settings of the discriminator of latent codes: `hidden` is the width of its two hidden layers."""
+
+    kind: Literal["code-discriminator"] = "code-discriminator"
+    hidden: int = Field(4096, ge=1)
+
+    def build(self, space: Space) -> nn.Module:
+        return CodeJudge(self, space)
+
+    def tiny(self) -> "CodeDiscriminator":
+        return self.model_copy(update={"hidden": 32})
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Parts.
+
+
+def normalisation(kind: Norm, channels: int, ndim: int) -> nn.Module:
+    """A normalisation of feature maps without its rectifier."""
+    if kind == "batch":
+        return BATCH_NORM[ndim](channels)
+    if kind == "group":
+        return nn.GroupNorm(min(GROUPS, channels), channels, EPSILON)
+    return nn.Identity()
+
+
+class Layer(nn.Module):
+    """A layer, its normalisation and a rectifier."""
+
+    def __init__(self, layer: nn.Module, norm: nn.Module, slope: float) -> None:
+        super().__init__()
+        self.layer, self.norm, self.slope = layer, norm, slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.layer(x)), self.slope)
+
+
+class Tower(nn.Module):
+    """(batch, channels, *shape) -> (batch, out): halved down to the base of the pyramid, then one dense layer."""
+
+    def __init__(self, shape: Shape, channels: int, features: int, widest: int, norm: Norm, out: int) -> None:
+        super().__init__()
+        sizes, ndim = pyramid(shape), len(shape)
+        widths = [channels, *(min(features * 2**i, widest) for i in range(len(sizes) - 1))]
+        # The first layer sees the image itself and is not normalised (Radford 2016).
+        kinds: list[Norm] = ["none", *[norm] * len(sizes)]
+        self.layers = nn.Sequential(
+            *(
+                Layer(StridedConv(ndim, a, b, bias=kind == "none"), normalisation(kind, b, ndim), SLOPE)
+                for kind, (a, b) in zip(kinds, pairwise(widths), strict=False)
+            )
+        )
+        self.head = nn.Linear(widths[-1] * math.prod(sizes[0]), out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.layers(x).flatten(1))
+        return y.float()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Networks.
+
+
+class Generator(nn.Module):
+    """z (batch, latent), condition (batch, conditions), the whole -> (image,), in [-1, 1]."""
+
+    def __init__(self, config: ConvolutionalGenerator, space: Space) -> None:
+        super().__init__()
+        sizes, ndim = pyramid(space.shape), len(space.shape)
+        count = len(sizes) - 1
+        widths = [min(config.features * 2 ** (count - 1 - i), config.widest) for i in range(count)]
+        bias = config.norm == "none"
+        self.base = sizes[0]
+        self.dense = nn.Linear(space.latent + space.conditions, widths[0] * math.prod(self.base), bias=bias)
+        self.norm = normalisation(config.norm, widths[0], ndim)
+        self.blocks = nn.ModuleList(
+            Layer(UpConv(ndim, a, b, bias=bias), normalisation(config.norm, b, ndim), 0.0) for a, b in pairwise(widths)
+        )
+        self.head = UpConv(ndim, widths[-1], space.channels, "phases")
+
+    def parts(self) -> list[nn.Module]:
+        """What may be recomputed or compiled, each by itself."""
+        return list(self.blocks)
+
+    def forward(self, z: Tensor, condition: Tensor, scope: Whole) -> Images:
+        x = self.dense(torch.cat((z, condition), 1)).view(len(z), -1, *self.base)
+        x = F.relu(self.norm(x))
+        for block in self.blocks:
+            x = block(x)
+        return (torch.tanh(self.head(x)).float(),)
+
+
+class Discriminator(nn.Module):
+    """(image,), condition (batch, conditions), the whole -> verdict."""
+
+    def __init__(self, config: ConvolutionalDiscriminator, space: Space) -> None:
+        super().__init__()
+        out = 1 + space.conditions
+        self.tower = Tower(space.shape, space.channels, config.features, config.widest, config.norm, out)
+
+    def forward(self, images: Images, condition: Tensor, scope: Whole) -> Verdict:
+        answer = self.tower(images[0])
+        return Verdict(answer[:, 0], answer[:, 1:])
+
+
+class Encoder(nn.Module):
+    """image (batch, channels, *shape) -> code (batch, latent), or mean and log variance (batch, 2 latent)."""
+
+    def __init__(self, config: ConvolutionalEncoder, space: Space) -> None:
+        super().__init__()
+        out = space.latent * (2 if config.variational else 1)
+        self.tower = Tower(space.shape, space.channels, config.features, config.widest, config.norm, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        code: Tensor = self.tower(x)
+        return code
+
+
+class CodeJudge(nn.Module):
+    """Codes (batch, latent) -> scores (batch,); no normalisation, so that a gradient penalty judges each by itself."""
+
+    def __init__(self, config: CodeDiscriminator, space: Space) -> None:
+        super().__init__()
+        self.first = nn.Linear(space.latent, config.hidden)
+        self.second = nn.Linear(config.hidden, config.hidden)
+        self.head = nn.Linear(config.hidden, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = F.leaky_relu(self.first(z), SLOPE)
+        x = F.leaky_relu(self.second(x), SLOPE)
+        scores: Tensor = self.head(x)[:, 0].float()
+        return scores

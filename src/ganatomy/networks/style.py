@@ -1,0 +1,198 @@
+"""StyleGAN2 (Karras 2020), 2D and 3D, as 3D-StyleGAN has it (Hong 2021): one output at the end, residual discriminator.
+
+- The latent code goes through a mapping network; every convolution is modulated by it and demodulated again.
+- Enlarging is linear (the filter 1-3-3-1), shrinking a mean over cells of two.
+- Left out: noise inputs, since every draw here is a function of a seed and a number and a generator has none of its
+  own; style mixing and path length regularisation, which need two codes or the code between the two networks.
+"""
+
+import itertools
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganatomy.networks.progressive import DiscriminatorBase, features, rectify
+from ganatomy.nn.convolution import convolve
+from ganatomy.nn.equalised import Conv, Dense
+from ganatomy.nn.norm import pixel_norm
+from ganatomy.nn.resample import shrink
+from ganatomy.pyramid import pyramid
+from ganatomy.scope import Images, Whole
+from ganatomy.space import Space, Verdict
+from ganatomy.value import Value
+
+MODE = {2: "bilinear", 3: "trilinear"}
+SLOW = 0.01  # of the mapping network's learning rate
+EPSILON = 1e-8
+TINY = {"width": 64, "widest": 16}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Configurations.
+
+
+class StyleGenerator(Value):
+    """Settings of the generator.
+
+    Args:
+        width, widest: feature maps, as in the progressive networks.
+        mapping: layers of the mapping network.
+    """
+
+    kind: Literal["style-generator"] = "style-generator"
+    width: int = Field(2048, ge=4)
+    widest: int = Field(128, ge=1)
+    mapping: int = Field(8, ge=1)
+
+    def build(self, space: Space) -> nn.Module:
+        return Generator(self, space)
+
+    def tiny(self) -> "StyleGenerator":
+        return self.model_copy(update={**TINY, "mapping": 2})
+
+
+class ResidualDiscriminator(Value):
+    """Settings of the discriminator; `group` is the group size of the minibatch standard deviation."""
+
+    kind: Literal["residual-discriminator"] = "residual-discriminator"
+    width: int = Field(2048, ge=4)
+    widest: int = Field(128, ge=1)
+    group: int = Field(4, ge=1)
+
+    def build(self, space: Space) -> nn.Module:
+        return Discriminator(self, space)
+
+    def tiny(self) -> "ResidualDiscriminator":
+        return self.model_copy(update=TINY)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Generator.
+
+
+class Mapping(nn.Module):
+    """(batch, latent + conditions) -> styles (batch, latent)."""
+
+    def __init__(self, n_in: int, latent: int, layers: int) -> None:
+        super().__init__()
+        widths = [n_in, *[latent] * layers]
+        # A weight 100 times as large at a hundredth of the scale learns a hundred times more slowly under Adam.
+        self.layers = nn.ModuleList(Dense(a, b, gain=math.sqrt(2) * SLOW) for a, b in itertools.pairwise(widths))
+        with torch.no_grad():
+            for parameter in self.layers.parameters():
+                parameter.div_(SLOW)  # biases are zero
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = pixel_norm(z)
+        for layer in self.layers:
+            x = rectify(layer(x))
+        return x
+
+
+class ModulatedConv(nn.Module):
+    """x (batch, in, *space), styles (batch, latent) -> (batch, out, *space): scaled by style, brought to unit size.
+
+    The scales of a style are applied to the input and the norms to the output instead of to a kernel of each image: the
+    same function, in one convolution for the batch.
+    """
+
+    def __init__(self, ndim: int, n_in: int, n_out: int, latent: int, kernel: int = 3, demodulate: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, *[kernel] * ndim))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.scale = 1 / math.sqrt(n_in * kernel**ndim)
+        self.style = Dense(latent, n_in, gain=1)
+        self.demodulate = demodulate
+        with torch.no_grad():
+            self.style.bias.fill_(1)  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        ones = [1] * (x.ndim - 2)
+        style, weight = self.style(w), self.weight * self.scale
+        y = convolve(x * style.view(*style.shape, *ones).to(x.dtype), weight, padding=weight.shape[-1] // 2)
+        if self.demodulate:
+            norm = (style.to(weight.dtype).square() @ weight.square().flatten(2).sum(2).T + EPSILON).rsqrt()
+            y = y * norm.view(*norm.shape, *ones).to(y.dtype)
+        return y + self.bias.view(1, -1, *ones).to(y.dtype)
+
+
+class StyledBlock(nn.Module):
+    """(batch, in, *space) -> (batch, out, *twice the space); the first block keeps the size."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int, latent: int, enlarge: bool) -> None:
+        super().__init__()
+        self.first = ModulatedConv(ndim, n_in, n_out, latent) if enlarge else None
+        self.second = ModulatedConv(ndim, n_out, n_out, latent)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        if self.first is not None:
+            x = F.interpolate(x, scale_factor=2, mode=MODE[x.ndim - 2], align_corners=False)
+            x = rectify(self.first(x, w)) * math.sqrt(2)
+        return rectify(self.second(x, w)) * math.sqrt(2)
+
+
+class Generator(nn.Module):
+    """z (batch, latent), condition (batch, conditions), the whole -> (image,)."""
+
+    def __init__(self, config: StyleGenerator, space: Space) -> None:
+        super().__init__()
+        sizes, ndim = pyramid(space.shape), len(space.shape)
+        widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
+        self.mapping = Mapping(space.latent + space.conditions, space.latent, config.mapping)
+        self.constant = nn.Parameter(torch.randn(widths[0], *sizes[0]))
+        pairs = [(widths[0], widths[0]), *itertools.pairwise(widths)]
+        self.blocks = nn.ModuleList(
+            StyledBlock(ndim, a, b, space.latent, enlarge=level > 0) for level, (a, b) in enumerate(pairs)
+        )
+        self.to_image = ModulatedConv(ndim, widths[-1], space.channels, space.latent, kernel=1, demodulate=False)
+
+    def parts(self) -> list[nn.Module]:
+        """What may be recomputed or compiled, each by itself."""
+        return list(self.blocks)
+
+    def forward(self, z: Tensor, condition: Tensor, scope: Whole) -> Images:
+        w = self.mapping(torch.cat((z, condition), 1))
+        x = self.constant.expand(len(z), *self.constant.shape)
+        for block in self.blocks:
+            x = block(x, w)
+        return (self.to_image(x, w).float(),)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Discriminator.
+
+
+class ResidualBlock(nn.Module):
+    """(batch, in, *space) -> (batch, out, *half the space)."""
+
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.first, self.second = Conv(ndim, n_in, n_in), Conv(ndim, n_in, n_out)
+        self.skip = Conv(ndim, n_in, n_out, kernel=1, gain=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = rectify(self.second(rectify(self.first(x))))
+        return (shrink(y) + self.skip(shrink(x))) / math.sqrt(2)
+
+
+class Discriminator(nn.Module):
+    """(image,), condition (batch, conditions), the whole -> verdict."""
+
+    def __init__(self, config: ResidualDiscriminator, space: Space) -> None:
+        super().__init__()
+        sizes, ndim = pyramid(space.shape), len(space.shape)
+        widths = [features(level, config.width, config.widest) for level in range(len(sizes))][::-1]
+        self.from_image = Conv(ndim, space.channels, widths[0], kernel=1)
+        self.blocks = nn.ModuleList(ResidualBlock(ndim, a, b) for a, b in itertools.pairwise(widths))
+        self.base = DiscriminatorBase(widths[-1], widths[-1], sizes[0], config.group, space.conditions)
+
+    def forward(self, images: Images, condition: Tensor, scope: Whole) -> Verdict:
+        x = rectify(self.from_image(images[0]))
+        for block in self.blocks:
+            x = block(x)
+        answer = self.base(x).float()
+        return Verdict(answer[:, 0], answer[:, 1:])

@@ -1,0 +1,60 @@
+"""Differentiable augmentation: what the discriminator sees of reals and fakes alike, so that few images go further.
+
+The generator learns through it, so it is never asked to draw augmented images (Zhao 2020, "DiffAugment"; Karras 2020,
+"ADA").
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganatomy.objectives.phase import Draw
+from ganatomy.scope import Images
+from ganatomy.value import Value
+
+LOWEST = -1.0  # of an image
+
+
+class Augmentation(Value):
+    """Draws for every image by itself, from the draw's numbers: the same whoever asks.
+
+    Args:
+        brightness: added, within +- this, in units of [-1, 1].
+        contrast: the image's deviation from its mean times 1 +- this.
+        translation: shift of each axis within +- this share of it; what comes in is the lowest value.
+    """
+
+    brightness: float = Field(0.2, ge=0, le=1)
+    contrast: float = Field(0.3, ge=0, lt=1)
+    translation: float = Field(0.125, ge=0, le=0.5)
+
+    def __call__(self, images: Images, draw: Draw, purpose: str) -> Images:
+        """Images as the discriminator sees them; a sub-volume and its whole are shaded alike and never moved."""
+        lighter, stronger = (2 * draw.uniform(f"{purpose}-{name}") - 1 for name in ("brightness", "contrast"))
+        shaded = tuple(self._shaded(image, lighter, stronger) for image in images)
+        if len(shaded) > 1 or not self.translation:
+            return shaded
+        return (self._moved(shaded[0], draw, purpose),)
+
+    def _shaded(self, image: Tensor, lighter: Tensor, stronger: Tensor) -> Tensor:
+        ones = [1] * (image.ndim - 1)
+        mean = image.flatten(1).mean(1).view(-1, *ones)
+        scaled = (image - mean) * (1 + self.contrast * stronger).view(-1, *ones) + mean
+        return scaled + (self.brightness * lighter).view(-1, *ones)
+
+    def _moved(self, image: Tensor, draw: Draw, purpose: str) -> Tensor:
+        """Whole voxels, so that nothing is blurred."""
+        shape = image.shape[2:]
+        bounds = [int(self.translation * n) for n in shape]
+        shares = [draw.uniform(f"{purpose}-shift-{axis}") for axis in range(len(shape))]
+        margins = [m for bound in reversed(bounds) for m in (bound, bound)]
+        padded = F.pad(image, margins, value=LOWEST)
+        parts = []
+        for i in range(len(image)):
+            starts = [int(float(share[i]) * (2 * bound + 1)) for share, bound in zip(shares, bounds, strict=True)]
+            part = padded[i]
+            for axis, (start, n) in enumerate(zip(starts, shape, strict=True), 1):
+                part = part.narrow(axis, start, n)
+            parts.append(part)
+        return torch.stack(parts)

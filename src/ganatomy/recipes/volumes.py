@@ -1,0 +1,211 @@
+"""The systems that HA-GAN was compared with (Sun 2022, table 1), for CT and MRI volumes of 128 cubed.
+
+The paper names them and gives no settings; the authors' early repository has the networks of WGAN, alpha-GAN and
+VAE-GAN, Kwon 2019 the losses and weights of the last two. What is taken from where, and what is our reading, each
+docstring says.
+"""
+
+from ganatomy.networks.convolutional import (
+    CodeDiscriminator,
+    ConvolutionalDiscriminator,
+    ConvolutionalEncoder,
+    ConvolutionalGenerator,
+)
+from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
+from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator
+from ganatomy.objectives.adversarial import Adversarial
+from ganatomy.objectives.augmentation import Augmentation
+from ganatomy.objectives.autoencoding import VAEGAN, AlphaGAN
+from ganatomy.objectives.labels import LabelClassification
+from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
+from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
+from ganatomy.recipe import Adam, Recipe
+from ganatomy.schedules import Constant
+from ganatomy.strategies import ProgressiveGrowing, WholeImages
+
+SHAPE = (128, 128, 128)
+TOTAL_KIMG = 320  # 80,000 steps of 4, as HA-GAN was trained
+CRITIC_UPDATES = Constant(value=5)
+
+
+def wgan() -> Recipe:
+    """WGAN with weight clipping: the authors' network, five critic updates a step (Arjovsky 2017; Sun 2022).
+
+    The clipping limit is the paper's 0.01 and the rate its 5e-5; RMSProp, which the paper advises, is Adam without
+    momentum here.
+    """
+    adam = Adam(lr=5e-5, betas=(0.0, 0.99))
+    return Recipe(
+        name="wgan",
+        shape=SHAPE,
+        latent=1024,
+        networks={"generator": ConvolutionalGenerator(), "discriminator": ConvolutionalDiscriminator()},
+        objectives=(
+            Adversarial(
+                terms=(Wasserstein(), WeightClipping(limit=0.01), LabelClassification()),
+                discriminator_updates=CRITIC_UPDATES,
+            ),
+        ),
+        strategy=WholeImages(batch_size=4),
+        optimizers={"generator": adam, "discriminator": adam},
+        ema_half_life_kimg=0,
+        total_kimg=TOTAL_KIMG,
+    )
+
+
+def wgan_gp() -> Recipe:
+    """WGAN with the gradient penalty instead, and no normalisation in the critic (Gulrajani 2017)."""
+    adam = Adam(lr=1e-4, betas=(0.0, 0.9))
+    return wgan().model_copy(
+        update={
+            "name": "wgan-gp",
+            "networks": {
+                "generator": ConvolutionalGenerator(),
+                "discriminator": ConvolutionalDiscriminator(norm="none"),
+            },
+            "objectives": (
+                Adversarial(
+                    terms=(Wasserstein(), GradientPenalty(weight=10), LabelClassification()),
+                    discriminator_updates=CRITIC_UPDATES,
+                ),
+            ),
+            "optimizers": {"generator": adam, "discriminator": adam},
+        }
+    )
+
+
+def alpha_gan() -> Recipe:
+    """alpha-GAN in Kwon's form: Wasserstein losses with gradient penalties, on images and on codes (Kwon 2019).
+
+    Latent width, batch, rate, betas and weights are Kwon's; the networks are those of HA-GAN's authors, without the
+    batch normalisation in the discriminator, which a gradient penalty of single images does not go with.
+    """
+    adam = Adam(lr=2e-4, betas=(0.9, 0.999))
+    roles = ("encoder", "generator", "discriminator", "code_discriminator")
+    return wgan().model_copy(
+        update={
+            "name": "alpha-gan",
+            "latent": 1000,
+            "networks": {
+                "encoder": ConvolutionalEncoder(),
+                "generator": ConvolutionalGenerator(),
+                "discriminator": ConvolutionalDiscriminator(norm="none"),
+                "code_discriminator": CodeDiscriminator(),
+            },
+            "objectives": (AlphaGAN(),),
+            "optimizers": dict.fromkeys(roles, adam),
+        }
+    )
+
+
+def cce_gan() -> Recipe:
+    """CCE-GAN: alpha-GAN with a cycle through the latent space, z to image to z (Xing 2021).
+
+    The short paper gives no settings that we could read: that it is an alpha-GAN with cycle consistency is the paper's,
+    the form |z - E(G z)| and its weight are our reading.
+    """
+    return alpha_gan().model_copy(update={"name": "cce-gan", "objectives": (AlphaGAN(cycle=10),)})
+
+
+def vae_gan() -> Recipe:
+    """VAE-GAN with voxels in the reconstruction, in Kwon's weights (Larsen 2016; Kwon 2019; Sun 2022)."""
+    adam = Adam(lr=1e-4, betas=(0.9, 0.999))
+    return wgan().model_copy(
+        update={
+            "name": "vae-gan",
+            "latent": 1000,
+            "networks": {
+                "encoder": ConvolutionalEncoder(variational=True),
+                "generator": ConvolutionalGenerator(),
+                "discriminator": ConvolutionalDiscriminator(),
+            },
+            "objectives": (VAEGAN(),),
+            "optimizers": dict.fromkeys(("encoder", "generator", "discriminator"), adam),
+        }
+    )
+
+
+def pggan() -> Recipe:
+    """Progressive GAN in 3D, in the settings of Eklund 2020, which HA-GAN's authors seem to have used.
+
+    At most 128 feature maps, no minibatch standard deviation (a group of one image), 1000 + 1000 thousand images a
+    level, batches of 4, an average of the weights that keeps 0.999 a step. The published number of images is far beyond
+    what the other rows see: shorten both phases in proportion when budgets are to be equal.
+    """
+    adam = Adam(lr=1e-3, betas=(0.0, 0.99))
+    return Recipe(
+        name="pggan",
+        shape=SHAPE,
+        latent=512,
+        networks={
+            "generator": ProgressiveGenerator(width=2048, widest=128),
+            "discriminator": ProgressiveDiscriminator(width=2048, widest=128, group=1),
+        },
+        objectives=(
+            Adversarial(terms=(Wasserstein(), GradientPenalty(), Drift(), LabelClassification()), share_fakes=False),
+        ),
+        strategy=ProgressiveGrowing(fade_kimg=1000, stable_kimg=1000, batch_sizes=(4,)),
+        optimizers={"generator": adam, "discriminator": adam},
+        ema_half_life_kimg=2.77,
+        total_kimg=11_000,
+    )
+
+
+def stylegan2() -> Recipe:
+    """StyleGAN2 in 3D with the plain GAN loss and R1, in the settings of 3D-StyleGAN (Karras 2020; Hong 2021).
+
+    HA-GAN's own settings are not known. The penalty is computed in every 16th step, 16 times as strong.
+    """
+    adam = Adam(lr=2e-3, betas=(0.0, 0.99))
+    return pggan().model_copy(
+        update={
+            "name": "stylegan2",
+            "latent": 128,
+            "networks": {"generator": StyleGenerator(), "discriminator": ResidualDiscriminator()},
+            "objectives": (
+                Adversarial(terms=(NonSaturating(), ZeroCentredPenalty(weight=10, every=16), LabelClassification())),
+            ),
+            "strategy": WholeImages(batch_size=4),
+            "optimizers": {"generator": adam, "discriminator": adam},
+            "ema_half_life_kimg": 10,
+            "total_kimg": 6_000,
+        }
+    )
+
+
+def relativistic() -> Recipe:
+    """Our own row: relativistic pairs with penalties on both sides and differentiable augmentation, for small sets.
+
+    The objective of R3GAN (Huang 2024: relativistic pairing, R1 and R2) on the networks of `stylegan2`, with the
+    augmentation of reals and fakes alike (Zhao 2020).
+    """
+    base = stylegan2()
+    terms = (
+        Relativistic(), ZeroCentredPenalty(at="reals", weight=1), ZeroCentredPenalty(at="fakes", weight=1),
+        LabelClassification(),
+    )  # fmt: skip
+    return base.model_copy(
+        update={
+            "name": "relativistic",
+            "objectives": (Adversarial(terms=terms, augmentation=Augmentation()),),
+            "ema_half_life_kimg": 2,
+            "total_kimg": TOTAL_KIMG,
+        }
+    )
+
+
+def relativistic_mammogram() -> Recipe:
+    """The same for mammograms of 1280 x 1024, conditioned on the view."""
+    return relativistic().model_copy(
+        update={
+            "name": "relativistic-mammogram",
+            "shape": (1280, 1024),
+            "latent": 512,
+            "conditions": {"view_position": ("CC", "MLO")},
+            "networks": {
+                "generator": StyleGenerator(width=8192, widest=512),
+                "discriminator": ResidualDiscriminator(width=8192, widest=512),
+            },
+            "total_kimg": 15_000,
+        }
+    )

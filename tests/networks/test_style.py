@@ -1,0 +1,56 @@
+"""StyleGAN2's layers against their definition, image by image."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ganatomy.networks.style import Mapping, ModulatedConv, ResidualDiscriminator, StyleGenerator
+from ganatomy.scope import Whole
+from ganatomy.space import Space
+
+CONV = {2: F.conv2d, 3: F.conv3d}
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_modulation_by_scaling_equals_a_kernel_for_each_image(ndim, demodulate):
+    torch.manual_seed(0)
+    layer = ModulatedConv(ndim, 5, 7, 11, demodulate=demodulate).double()
+    layer.bias.data.normal_()
+    x, w = torch.randn(3, 5, *[6] * ndim).double(), torch.randn(3, 11).double()
+    found = layer(x, w)
+    style = layer.style(w)
+    for i in range(3):  # Karras 2020, equations 1 and 3
+        kernel = layer.weight * layer.scale * style[i].view(1, 5, *[1] * ndim)
+        if demodulate:
+            kernel = kernel / (kernel.square().flatten(1).sum(1) + 1e-8).sqrt().view(-1, *[1] * (ndim + 1))
+        expected = CONV[ndim](x[i : i + 1], kernel, layer.bias, padding=1)
+        torch.testing.assert_close(found[i : i + 1], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_demodulated_features_have_unit_size():
+    torch.manual_seed(0)
+    layer = ModulatedConv(2, 64, 64, 16)
+    y = layer(torch.randn(8, 64, 16, 16), 5 * torch.randn(8, 16))
+    assert y.std().item() == pytest.approx(1, rel=0.1)
+
+
+def test_the_mapping_learns_a_hundred_times_more_slowly():
+    torch.manual_seed(0)
+    mapping = Mapping(16, 16, 1)
+    effective = mapping.layers[0].weight * mapping.layers[0].scale
+    assert effective.std().item() == pytest.approx(math.sqrt(2) / 4, rel=0.2)  # He's size for 16 inputs
+    assert mapping.layers[0].weight.std().item() == pytest.approx(100, rel=0.2)
+
+
+@pytest.mark.parametrize("shape", [(16, 24, 32), (40, 32)])
+def test_shapes(shape):
+    space = Space(shape, 1, 12, 2)
+    condition = torch.eye(2)
+    (image,) = StyleGenerator().tiny().build(space)(torch.randn(2, 12), condition, Whole(shape))
+    assert image.shape == (2, 1, *shape)
+    verdict = ResidualDiscriminator().tiny().build(space)((image,), condition, Whole(shape))
+    assert verdict.scores.shape == (2,)
+    assert verdict.labels.shape == (2, 2)

@@ -1,0 +1,104 @@
+"""alpha-GAN and VAE-GAN: each phase's loss against one worked out from the same networks, and who learns from it."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ganatomy.objectives.phase import Draw
+from ganatomy.recipe import changed
+from ganatomy.recipes import named
+
+
+def _players(name):
+    recipe = named(name).tiny()
+    torch.manual_seed(0)
+    players = recipe.build().eval()  # batch normalisation by its running statistics: one image at a time is the same
+    scope = recipe.final()
+    draw = Draw((torch.rand(3, 1, *recipe.shape) * 2 - 1,), torch.zeros(3, 0), (), scope, 0, range(3))
+    return recipe, players, draw, {phase.name: phase for phase in recipe.phases()}
+
+
+def _score(players, images, draw):
+    return players["discriminator"]((images,), draw.condition, draw.scope).scores
+
+
+def _made(players, z, draw):
+    return players["generator"](z, draw.condition, draw.scope)[0]
+
+
+def test_alpha_gan_of_encoder_and_generator():
+    recipe, players, draw, phases = _players("alpha-gan")
+    phase = phases["encoder_generator"]
+    assert phase.trains == ("encoder", "generator")
+    terms = phase.loss(players, draw)
+    x, z = draw.real[0], draw.noise("generator", recipe.latent)
+    code = players["encoder"](x)
+    again, made = _made(players, code, draw), _made(players, z, draw)
+    assert terms["again"].item() == pytest.approx(-_score(players, again, draw).mean().item(), abs=1e-6)
+    assert terms["made"].item() == pytest.approx(-_score(players, made, draw).mean().item(), abs=1e-6)
+    assert terms["code"].item() == pytest.approx(-players["code_discriminator"](code).mean().item(), abs=1e-6)
+    assert terms["reconstruction"].item() == pytest.approx(10 * (x - again).abs().mean().item(), rel=1e-5)
+    assert "cycle" not in terms
+
+
+def test_cce_gan_adds_the_cycle_through_the_codes_and_nothing_else():
+    recipe, players, draw, phases = _players("cce-gan")
+    terms = phases["encoder_generator"].loss(players, draw)
+    z = draw.noise("generator", recipe.latent)
+    expected = 10 * (z - players["encoder"](_made(players, z, draw))).abs().mean()
+    assert terms["cycle"].item() == pytest.approx(expected.item(), rel=1e-5)
+    plain = named("alpha-gan")
+    assert changed(plain, {"objectives.0.cycle": 10}).model_copy(update={"name": "cce-gan"}) == named("cce-gan")
+
+
+def test_alpha_gan_of_both_discriminators():
+    recipe, players, draw, phases = _players("alpha-gan")
+    x = draw.real[0]
+    with torch.no_grad():
+        code = players["encoder"](x)
+        again = _made(players, code, draw)
+        made = _made(players, draw.noise("discriminator", recipe.latent), draw)
+    terms = phases["discriminator"].loss(players, draw)
+    real = _score(players, x, draw).mean()
+    assert terms["again"].item() == pytest.approx((_score(players, again, draw).mean() - real).item(), abs=1e-6)
+    assert terms["made"].item() == pytest.approx((_score(players, made, draw).mean() - real).item(), abs=1e-6)
+    judge = players["code_discriminator"]
+    z = draw.noise("code", recipe.latent)
+    terms = phases["code_discriminator"].loss(players, draw)
+    assert terms["wasserstein"].item() == pytest.approx((judge(code).mean() - judge(z).mean()).item(), abs=1e-6)
+    share = draw.uniform("code-penalty")[:, None]
+    at = (z + share * (code - z)).requires_grad_(True)
+    (slope,) = torch.autograd.grad(judge(at).sum(), at)
+    expected = 10 * (slope.norm(dim=1) - 1).square().mean()
+    assert terms["penalty"].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_vae_gan():
+    recipe, players, draw, phases = _players("vae-gan")
+    assert [phase.trains for phase in phases.values()] == [("encoder",), ("generator",), ("discriminator",)]
+    x = draw.real[0]
+    mean, log_variance = players["encoder"](x).chunk(2, 1)
+    code = mean + draw.noise("encoder", recipe.latent) * (log_variance / 2).exp()
+    terms = phases["encoder"].loss(players, draw)
+    normal = torch.distributions.Normal
+    expected = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0)).mean()
+    assert terms["divergence"].item() == pytest.approx(expected.item(), rel=1e-4)
+    error = (x - _made(players, code, draw)).square().mean()
+    assert terms["reconstruction"].item() == pytest.approx(10 * error.item(), rel=1e-5)
+    terms = phases["discriminator"].loss(players, draw)
+    assert terms["real"].item() == pytest.approx(F.softplus(-_score(players, x, draw)).mean().item(), rel=1e-5)
+    torch.testing.assert_close(recipe.encoding.encode(players, x), mean)
+
+
+@pytest.mark.parametrize("name", ["alpha-gan", "vae-gan", "hagan-2022"])
+def test_recipes_with_an_encoder_encode_whole_images(name):
+    recipe = named(name).tiny()
+    players = recipe.build()
+    code = recipe.encoding.encode(players, torch.rand(2, 1, *recipe.shape))
+    assert code.shape == (2, recipe.latent)
+    assert set(recipe.encoding.encoders) < set(recipe.networks)
+
+
+def test_recipes_without_an_encoder_say_so():
+    assert named("hagan").encoding is None
+    assert named("wgan").encoding is None
