@@ -9,7 +9,21 @@ import pytest
 from ganatomy.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export", "verify")
+VERBS = (
+    "phantom",
+    "prepare",
+    "recipes",
+    "train",
+    "select",
+    "sample",
+    "encode",
+    "evaluate",
+    "export",
+    "verify",
+    "benchmark",
+    "probe",
+    "explore",
+)
 
 
 def _help(verb, capsys):

@@ -10,7 +10,10 @@ os.environ["COLUMNS"] = "100"
 
 from ganatomy.cli import main
 
-VERBS = ("phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export", "verify")
+VERBS = (
+    "phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export", "verify", "benchmark",
+    "probe", "explore",
+)
 
 texts = []
 for verb in VERBS:

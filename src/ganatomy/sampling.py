@@ -79,6 +79,24 @@ def again(snapshot: Snapshot, record: Mapping[str, Any], device: str | None = No
     return next(iter(made))[0]
 
 
+def decoded(
+    snapshot: Snapshot, codes: Tensor, facts: Sequence[Mapping[str, str]], device: str | None = None
+) -> Iterator[Image]:
+    """Images of given latent codes (n, latent) with given facts, one after another, in [-1, 1].
+
+    Raises:
+        Refused: an unknown fact or value.
+    """
+    place = named_device(device)
+    generator = snapshot.network("generator", place)
+    wanted = _facts(snapshot, list(facts), range(len(codes)))
+    for z, fact in zip(codes, wanted, strict=True):
+        vector = torch.from_numpy(conditions.vector(snapshot.recipe.conditions, fact))
+        with torch.inference_mode():
+            made = generator(z[None].to(place), vector[None].to(place), snapshot.scope)[0][0, 0].float().cpu().numpy()
+        yield Image(np.clip(made, -1, 1), _spacing(snapshot, made.shape), fact)
+
+
 def _drawn(
     snapshot: Snapshot, wanted: list[dict[str, str]], first: int, seed: int, truncation: float | None,
     batch_size: int, place: torch.device, planes: int | None,

@@ -113,6 +113,10 @@ class BrainMRI(Volumes):
     def foreground(self, image: Image) -> NDArray[np.bool_]:
         return anatomy.head_mask(image.pixels, FOREGROUND)
 
+    def masks(self, image: Image) -> list[NDArray[np.bool_]]:
+        """The foreground."""
+        return [self.foreground(image)]
+
     def measures(self, image: Image) -> dict[str, float]:
         """Volume, shares of three tissues, likeness of the halves."""
         return anatomy.head(image.pixels, image.spacing, FOREGROUND)

@@ -77,6 +77,10 @@ class ChestCT(Volumes):
     def foreground(self, image: Image) -> NDArray[np.bool_]:
         return body(image.pixels)
 
+    def masks(self, image: Image) -> list[NDArray[np.bool_]]:
+        """Lungs and bone."""
+        return [lungs(image.pixels), bone(image.pixels)]
+
     def measures(self, image: Image) -> dict[str, float]:
         """Volumes of lungs, bone and body, lung density, emphysema."""
         return anatomy.thorax(image.pixels, image.spacing)
@@ -88,9 +92,7 @@ class ChestCT(Volumes):
         """Lungs in green and bone in red, as contours over the first volumes."""
         sheets = []
         for image in images[:SHOWN]:
-            masks = [
-                flat(mask.astype(np.float32), image.spacing) > 0.5 for mask in (lungs(image.pixels), bone(image.pixels))
-            ]
+            masks = [flat(mask.astype(np.float32), image.spacing) > 0.5 for mask in self.masks(image)]
             sheets.append(outlined(self.flat(image), masks))
         if not sheets:
             return []

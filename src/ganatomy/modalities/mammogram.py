@@ -159,6 +159,10 @@ class Mammogram:
     def foreground(self, image: Image) -> NDArray[np.bool_]:
         return anatomy.breast_mask(image.pixels)
 
+    def masks(self, image: Image) -> list[NDArray[np.bool_]]:
+        """The breast."""
+        return [self.foreground(image)]
+
     def measures(self, image: Image) -> dict[str, float]:
         """Area, density, outline and the like of the breast."""
         chest_wall = -1 if image.facts.get("laterality") == "R" else 0

@@ -98,6 +98,10 @@ class Modality(Protocol):
         """Where an image in its own values shows the body."""
         ...
 
+    def masks(self, image: Image) -> list[NDArray[np.bool_]]:
+        """What of an image in its own values is measured, to be drawn as contours."""
+        ...
+
     def measures(self, image: Image) -> dict[str, float]:
         """What can be measured on an image in its own values, by name with unit; nan where it does not show it."""
         ...

@@ -50,11 +50,10 @@ class Augmentation(Value):
         shares = [draw.uniform(f"{purpose}-shift-{axis}") for axis in range(len(shape))]
         margins = [m for bound in reversed(bounds) for m in (bound, bound)]
         padded = F.pad(image, margins, value=LOWEST)
-        parts = []
-        for i in range(len(image)):
-            starts = [int(float(share[i]) * (2 * bound + 1)) for share, bound in zip(shares, bounds, strict=True)]
-            part = padded[i]
-            for axis, (start, n) in enumerate(zip(starts, shape, strict=True), 1):
-                part = part.narrow(axis, start, n)
-            parts.append(part)
-        return torch.stack(parts)
+        ndim, n = len(shape), len(image)
+        places = [torch.arange(n, device=image.device).view(-1, *[1] * ndim)]
+        for axis, (share, bound, size) in enumerate(zip(shares, bounds, shape, strict=True)):
+            start = (share * (2 * bound + 1)).long().view(-1, *[1] * ndim)
+            along = torch.arange(size, device=image.device).view(*[size if a == axis else 1 for a in range(ndim)])
+            places.append(start + along)
+        return padded.movedim(1, -1)[tuple(places)].movedim(-1, 1)

@@ -98,7 +98,7 @@ def _written(study: Study, out: Path, patients: int, workers: int | None) -> int
 
 def _mammograms(out: Path, seed: int, shape: Shape, number: int) -> list[dict[str, Any]]:
     """The four views of one phantom patient."""
-    subject = write.Subject(number + 1, "PHANTOM", f"phantom mammogram, seed {seed}", DATE)
+    subject = _subject(number, "mammogram", seed)
     rows = []
     for side in breast.patient(seed, number):
         for view in ("CC", "MLO"):
@@ -120,7 +120,7 @@ def _volume(kind: str, out: Path, seed: int, shape: Shape, to: str, number: int)
     """The volume of one phantom patient: a NIfTI file, or a series in a folder."""
     make, volume_class = VOLUMES[kind]
     made = make((seed, number), shape)
-    subject = write.Subject(number + 1, "PHANTOM", f"phantom {kind}, seed {seed}", DATE)
+    subject = _subject(number, kind, seed)
     record = {"generator": f"digital {kind} phantom", "seed": seed, "patient": number}
     name = subject.identifier
     if to == "nifti":
@@ -131,3 +131,8 @@ def _volume(kind: str, out: Path, seed: int, shape: Shape, to: str, number: int)
         for ds in write_series.instances(made.voxels, made.spacing, volume_class, subject, record):
             write.save(ds, out / name / f"{int(ds.InstanceNumber):04d}.dcm")
     return [{"file": name, "patient": subject.identifier, **made.truth}]
+
+
+def _subject(number: int, kind: str, seed: int) -> write.Subject:
+    """Phantoms of another seed are other persons; those of seed 0 have the plain numbers."""
+    return write.Subject(number + 1, "PHANTOM", f"phantom {kind}, seed {seed}", DATE, f"s{seed}" if seed else "")

@@ -1,0 +1,77 @@
+"""The pictures of a benchmark: random samples of each model beside reals, and their features in a plane."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ganatomy.benchmark.plan import Plan, row_folder
+from ganatomy.benchmark.row import FEATURES, SAMPLES
+from ganatomy.data.store import decode, open_store
+from ganatomy.evaluation.embedding import classical_mds, ellipse
+from ganatomy.exporting import read_samples
+from ganatomy.image import Image
+from ganatomy.modalities import table as modalities
+from ganatomy.pictures import Grey, grid, save_png
+
+SHOWN = 4  # samples of a model
+COLOURS = ("#d1495b", "#edae49", "#00798c", "#30638e", "#8f2d56", "#66a182", "#6a4c93", "#bc6c25", "#1d3557", "#e07a5f",
+           "#588157", "#9d4edd", "#ff6b6b")  # fmt: skip
+
+
+def draw(plan: Plan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Pictures by file name, with title and words."""
+    done = [(row["recipe"], row["seed"]) for row in rows if "failed" not in row and row["seed"] == plan.seeds[0]]
+    if not done:
+        return {}
+    found = {}
+    words = f"One line each, {SHOWN} images: training images (real), then {', '.join(name for name, _ in done)}."
+    save_png(_samples(plan, out, done), out / "samples.png")
+    found["samples.png"] = ("Random samples", words)
+    figure, told = _plane(out, done)
+    figure.savefig(out / "plane.png", dpi=110, metadata={"Software": None})
+    found["plane.png"] = ("Features in a plane", told)
+    return found
+
+
+def _samples(plan: Plan, out: Path, done: list[tuple[str, int]]) -> np.ndarray[Any, Any]:
+    store = open_store(Path(plan.store))
+    kind = modalities.named(store.manifest.modality)()
+    cases = store.split("train")[:SHOWN]
+    level = store.level_for(plan.shape)
+    shown: list[Grey] = []
+    for case in cases:
+        pixels = decode(store.read([case["row"]], level))[0]
+        shown.append(kind.flat(kind.denormalise(Image(pixels, None, case["facts"]))))
+    for name, seed in done:
+        _, images = read_samples(row_folder(out, name, seed) / SAMPLES)
+        for image, _ in (next(images) for _ in range(SHOWN)):
+            shown.append(kind.flat(kind.denormalise(image.but(spacing=None))))
+    return grid(shown, SHOWN)
+
+
+def _plane(out: Path, done: list[tuple[str, int]]) -> tuple[Figure, str]:
+    """Classical scaling of the features of all models and of held-out images, with ellipses."""
+    sides: dict[str, np.ndarray[Any, Any]] = {}
+    for name, seed in done:
+        with np.load(row_folder(out, name, seed) / FEATURES) as rows:
+            sides.setdefault("held-out", rows["test"])
+            sides[name] = rows["fake"]
+    plane = classical_mds(np.concatenate(list(sides.values())))
+    ends = np.cumsum([len(rows) for rows in sides.values()])[:-1]
+    figure = Figure((8, 6), layout="constrained")
+    axes = figure.subplots()
+    inside = []
+    around = None
+    for (name, _), points, colour in zip(sides.items(), np.split(plane, ends), ("#1f77b4", *COLOURS * 2), strict=False):
+        axes.scatter(points[:, 0], points[:, 1], s=6, color=colour, label=name, alpha=0.7)
+        outline = ellipse(points)
+        axes.plot(*outline.outline().T, color=colour, linewidth=1)
+        around = around or outline
+        inside.append(f"{name} {100 * around.share_inside(points):.0f} %")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    words = "Classical scaling of the features; ellipses hold 95 % of a Gaussian. Within that of the held-out images: "
+    return figure, words + ", ".join(inside) + ". A picture, not evidence."

@@ -1,0 +1,95 @@
+"""Speed and memory of one recipe, in a process of its own: warm up, then steps on random images."""
+
+import platform
+import resource
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganatomy.benchmark.plan import Plan
+from ganatomy.device import device as named_device
+from ganatomy.recipe import Recipe
+from ganatomy.scope import Images, Region
+from ganatomy.training import loop
+from ganatomy.training.computing import usual
+from ganatomy.training.plan import parameters
+from ganatomy.training.state import State
+
+WARM_UP, STEPS, SECONDS = 1, 3, 2.0  # steps before; at least so many steps and seconds are timed
+ENOUGH = 15.0  # seconds after which one step will do
+ENDLESS = 1e9  # thousands of images: the measurement ends by its own count
+
+
+class Random:
+    """Batches of noise: what a step costs does not depend on what it sees."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+
+    def batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[Images, Tensor]:
+        sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in regions]
+        images = tuple(
+            torch.rand(len(numbers), self.recipe.channels, *size, device=self.device) * 2 - 1 for size in sizes
+        )
+        condition = torch.zeros(len(numbers), sum(self.recipe.groups), device=self.device)
+        at = 0
+        for width in self.recipe.groups:
+            condition[:, at] = 1
+            at += width
+        return images, condition
+
+
+def measure(plan: Plan, name: str) -> dict[str, Any]:
+    """Steps and images a second by size, and the peak of memory above what the libraries take, in MiB."""
+    recipe = plan.recipe(name)
+    recipe = recipe.model_copy(update={"total_kimg": max(recipe.total_kimg, ENDLESS)})
+    device = named_device(plan.device)
+    before = _resident()
+    state = State(recipe, 0, device)
+    computing = usual(len(recipe.shape), device)
+    computing.applied(state.players, len(recipe.shape))
+    steps: dict[str, float] = {}
+    images: dict[str, float] = {}
+    begins = {str(moment.scope.told.get("level", "all")): kimg for kimg, moment in recipe.timetable()}
+    for part, kimg in begins.items():  # of a level that fades in and is then stable, the stable part
+        state.images = round(kimg * 1000)
+        steps[part], images[part] = _rate(state, Random(recipe, device), computing.dtype)
+    last = list(steps)[-1]
+    return {
+        "iterations_per_second": steps[last], "images_per_second": images, "memory_mib": _peak(device, before),
+        "parameters": parameters(recipe), "batch_size": recipe.at(recipe.total_images - 1, 0).batch_size,
+        "precision": str(computing.dtype).removeprefix("torch."), "device": str(device),
+        "machine": f"{torch.get_num_threads()} threads, {platform.machine()}",
+    }  # fmt: skip
+
+
+def _rate(state: State, source: Random, precision: torch.dtype) -> tuple[float, float]:
+    """Steps a second and images a second from here on."""
+    clock: list[tuple[float, int]] = []
+
+    def watch(state: State) -> bool:
+        if source.device.type == "cuda":
+            torch.cuda.synchronize()
+        clock.append((time.perf_counter(), state.images))
+        done = len(clock) - 1 - WARM_UP
+        if done < 1:
+            return True
+        seconds = clock[-1][0] - clock[WARM_UP][0]
+        return seconds < SECONDS if done >= STEPS else seconds < ENOUGH
+
+    for _ in loop.train(state, source, 0, watch, precision):
+        pass
+    seconds = clock[-1][0] - clock[WARM_UP][0]
+    return (len(clock) - 1 - WARM_UP) / seconds, (clock[-1][1] - clock[WARM_UP][1]) / seconds
+
+
+def _resident() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _peak(device: torch.device, before: float) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return _resident() - before

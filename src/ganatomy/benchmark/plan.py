@@ -1,0 +1,116 @@
+"""What a benchmark was asked for, as a plain value, and equal budgets for unequal recipes."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ganatomy.recipe import Recipe
+from ganatomy.recipes import RECIPES, named
+from ganatomy.refused import Refused
+from ganatomy.strategies import ProgressiveGrowing
+from ganatomy.value import Value
+
+VOLUMES = (
+    "wgan", "wgan-gp", "vae-gan", "alpha-gan", "cce-gan", "pggan", "stylegan2", "relativistic", "hagan", "hagan-2022",
+    "hagan-no-low", "hagan-no-encoder", "hagan-deterministic",
+)  # fmt: skip
+MAMMOGRAMS = ("pggan-mammogram", "gan-mammogram", "wgan-mammogram", "relativistic-mammogram")
+ABLATIONS = ("hagan-2022", "hagan-no-low", "hagan-no-encoder", "hagan-deterministic")
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Plan(Value):
+    """Everything that decides the numbers of a benchmark but the machine.
+
+    Args:
+        store: path of the training set, and its fingerprint.
+        held_out: path of a store of other patients; None = the test patients of `store`.
+        recipes: rows.
+        seeds: each row is trained once with every one.
+        shape: of all rows; None = the store's.
+        kimg: images that each row sees, in thousands; None = what it sees in `seconds`.
+        seconds: training time of each row and seed.
+        tiny: every recipe made small.
+        n: samples that are drawn and compared.
+        rounds: of the measurement of speed, over all rows in turn.
+    """
+
+    format: Literal[1] = 1
+    store: str
+    fingerprint: str
+    held_out: str | None = None
+    recipes: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    shape: tuple[int, ...]
+    kimg: float | None = Field(None, gt=0)
+    seconds: float | None = Field(None, gt=0)
+    tiny: bool = False
+    n: int = Field(64, ge=4)
+    extractor: str = "random"
+    weights: str | None = None
+    device: str | None = None
+    rounds: int = Field(3, ge=1)
+
+    def recipe(self, name: str) -> Recipe:
+        """A row's recipe at the benchmark's shape."""
+        recipe = named(name)
+        return (recipe.tiny() if self.tiny else recipe).resized(self.shape)
+
+    def budgeted(self, name: str, rates: dict[str, float]) -> Recipe:
+        """The same, to end when its budget is spent.
+
+        A growing recipe sees as many images in every part of its timetable, so that it reaches its full size.
+
+        Args:
+            rates: images a second by the size that a step looks at.
+        """
+        recipe = self.recipe(name)
+        parts = [str(moment.scope.told.get("level", "all")) for _, moment in recipe.timetable()]
+        if self.kimg is not None:
+            each = 1000 * self.kimg / len(parts)
+        else:
+            assert self.seconds is not None
+            each = self.seconds / sum(1 / rates[part] for part in parts)
+        whole = max(round(each), recipe.at(0, 0).batch_size)  # images of a part of the timetable
+        changes: dict[str, object] = {"total_kimg": len(parts) * whole / 1000}
+        if isinstance(recipe.strategy, ProgressiveGrowing):
+            changes["strategy"] = recipe.strategy.model_copy(
+                update={"fade_kimg": whole / 1000, "stable_kimg": whole / 1000}
+            )
+        return recipe.model_copy(update=changes)
+
+
+def seconds_of(budget: str) -> float:
+    """Seconds of words such as ``30m``, ``90s`` or ``2h``.
+
+    Raises:
+        Refused: another form.
+    """
+    unit = UNITS.get(budget[-1:], 0.0)
+    try:
+        seconds = float(budget[:-1]) * unit
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise Refused(f"--budget {budget}: give a time for each row, such as 90s, 30m or 2h.")
+    return seconds
+
+
+def rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
+    """The rows that were named, or all that there are for images of so many axes.
+
+    Raises:
+        Refused: an unknown name, or one for other images.
+    """
+    known = VOLUMES if ndim == 3 else MAMMOGRAMS
+    for name in names:
+        if name not in RECIPES:
+            raise Refused(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
+        if name not in known:
+            raise Refused(f"{name} is no row for images of {ndim} axes; there are {', '.join(known)}.")
+    return names or known
+
+
+def row_folder(out: Path, name: str, seed: int) -> Path:
+    return out / "rows" / f"{name}-seed{seed}"

@@ -1,0 +1,119 @@
+"""The verb: measure every row in turn, train and score each, write the page. Interrupted, it goes on where it was."""
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ganatomy import progress
+from ganatomy.benchmark import page
+from ganatomy.benchmark.plan import Plan, row_folder
+from ganatomy.benchmark.row import ROW
+from ganatomy.data.store import open_store
+from ganatomy.durable import write_json
+from ganatomy.refused import Interrupted, Refused
+
+PLAN, SPEED, FAILED = "plan.json", "speed.json", "failed.json"
+LAST_WORDS = 400  # characters of what a failed row said
+
+
+def benchmark(plan: Plan, out: Path, command: str, card_gib: float | None = None) -> Path:
+    """Make all rows and the page; returns the page.
+
+    Args:
+        out: a new folder, or one that an interrupted benchmark left.
+        command: told on the page.
+        card_gib: memory of a card that the page compares predictions with.
+
+    Raises:
+        Refused: `out` is another benchmark's, or the store is not the one that it was begun with.
+    """
+    _begin(plan, out)
+    speed = _speed(plan, out)
+    rows: list[dict[str, Any]] = []
+    todo = [(name, seed) for name in plan.recipes for seed in plan.seeds]
+    with progress.bar("benchmark", len(todo)) as bar:
+        for name, seed in todo:
+            rows.append(_row(plan, out, name, seed, speed[name]))
+            bar.advance(words=name)
+    return page.write(plan, out, rows, speed, command, card_gib)
+
+
+def _begin(plan: Plan, out: Path) -> None:
+    if (out / PLAN).exists():
+        before = Plan.model_validate_json((out / PLAN).read_text())
+        same = {"recipes": plan.recipes, "seeds": plan.seeds}  # rows may be added
+        if before.model_copy(update=same) != plan:
+            changed = [name for name in Plan.model_fields if getattr(before, name) != getattr(plan, name)]
+            raise Refused(
+                f"{out} was begun with another {', '.join(changed)}; give what it was begun with, or a new folder."
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise Refused(f"{out} is not empty and not a benchmark; give a new folder.")
+    if open_store(Path(plan.store)).manifest.fingerprint != plan.fingerprint:
+        raise Refused(f"{plan.store} has changed since the benchmark was begun; give a new folder.")
+    write_json(out / PLAN, plan.model_dump(mode="json"))
+
+
+def _speed(plan: Plan, out: Path) -> dict[str, Any]:
+    """Every row's speed and memory, in rounds over all rows: medians, since a machine is not always as fast."""
+    known: dict[str, Any] = json.loads((out / SPEED).read_text()) if (out / SPEED).exists() else {}
+    missing = [name for name in plan.recipes if name not in known]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in missing}
+    failed: dict[str, str] = {}
+    with progress.bar("measuring speed", len(missing) * plan.rounds) as bar:
+        for _ in range(plan.rounds):
+            for name in missing:
+                if name not in failed:
+                    code, said, error = _child("measure", out, name, 0)
+                    if code == 0:
+                        found[name].append(json.loads(said.splitlines()[-1]))
+                    else:
+                        failed[name] = error
+                bar.advance(words=name)
+    known |= {name: _median(several) for name, several in found.items() if name not in failed}
+    known |= {name: {"failed": error} for name, error in failed.items()}
+    write_json(out / SPEED, known)
+    return known
+
+
+def _median(several: list[dict[str, Any]]) -> dict[str, Any]:
+    rates = [one["iterations_per_second"] for one in several]
+    parts = several[0]["images_per_second"]
+    return {
+        **several[0],
+        "iterations_per_second": statistics.median(rates), "slowest": min(rates), "fastest": max(rates),
+        "images_per_second": {
+            part: statistics.median(one["images_per_second"][part] for one in several) for part in parts
+        },
+        "memory_mib": statistics.median(one["memory_mib"] for one in several),
+    }  # fmt: skip
+
+
+def _row(plan: Plan, out: Path, name: str, seed: int, speed: dict[str, Any]) -> dict[str, Any]:
+    """A row that is there, or is made now; what failed is a row that says so, and is tried again the next time."""
+    folder = row_folder(out, name, seed)
+    if (folder / ROW).exists():
+        return dict(json.loads((folder / ROW).read_text()))
+    (folder / FAILED).unlink(missing_ok=True)
+    if "failed" in speed:
+        error = speed["failed"]
+    else:
+        code, _, error = _child("row", out, name, seed)
+        if code == 0:
+            return dict(json.loads((folder / ROW).read_text()))
+        if code in (Interrupted.exit_code, -2):
+            raise Interrupted("The benchmark was interrupted; the same command goes on where it was.")
+        error = error or f"ended by signal {-code}"
+    row = {"recipe": name, "seed": seed, "failed": error}
+    write_json(folder / FAILED, row)
+    return row
+
+
+def _child(what: str, out: Path, name: str, seed: int) -> tuple[int, str, str]:
+    """Exit code, standard output, and the last words on standard error."""
+    command = [sys.executable, "-m", "ganatomy.benchmark.work", what, str(out), name, str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr.strip()[-LAST_WORDS:].split("\n")[-1]

@@ -1,0 +1,155 @@
+"""The tables of a benchmark, as text cells."""
+
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from ganatomy import hierarchy
+from ganatomy.benchmark import published
+from ganatomy.benchmark.plan import ABLATIONS, Plan
+from ganatomy.pyramid import written
+from ganatomy.recipes import named
+from ganatomy.training.plan import memory, parameters
+
+METRICS = (*published.METRICS, "KID")
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page: `words` stand below it."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    words: str
+
+
+def intro(plan: Plan, rows: list[dict[str, Any]], speed: dict[str, Any], command: str) -> list[str]:
+    """What was done, by which command, on what."""
+    done = [row for row in rows if "failed" not in row]
+    machine = next((s for s in speed.values() if "failed" not in s), None)
+    budget = f"{plan.kimg:g} thousand images" if plan.kimg else f"{plan.seconds:g} s of training"
+    told = [f"All images of models are synthetic. Made by: {command}"]
+    told.append(
+        f"Store {plan.fingerprint[:16]}, images of {written(plan.shape)}{' (tiny recipes)' if plan.tiny else ''}; every"
+        f" row trained for {budget} with seeds {', '.join(map(str, plan.seeds))}."
+    )
+    if done:
+        told.append(f"{done[0]['images']} images a side, of {done[0]['patients']} held-out patients.")
+    if machine:
+        told.append(f"Device {machine['device']} ({machine['machine']}), {machine['precision']}.")
+    return told
+
+
+def every(plan: Plan, rows: list[dict[str, Any]], speed: dict[str, Any], card_gib: float | None) -> list[Table]:
+    """All tables for which there is something."""
+    found = [quality(plan, rows, plan.recipes, "Quality")]
+    ablations = tuple(name for name in ABLATIONS if name in plan.recipes)
+    if len(ablations) > 1:
+        found.append(quality(plan, rows, ablations, "Ablation of HA-GAN"))
+    found.append(cost(plan, speed, card_gib))
+    if len(plan.shape) == 3 and {"hagan", "hagan-2022"} & set(plan.recipes):
+        found.append(resolutions(card_gib))
+    return found
+
+
+def quality(plan: Plan, rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Table:
+    """Each metric with its interval, the floor above, and the paper's figure beside."""
+    done = [row for row in rows if "failed" not in row]
+    metrics = [m for m in METRICS if any(s["metric"] == m for row in done for s in row["scores"])]
+    body: list[tuple[str, ...]] = []
+    if done:
+        floors = [next((s["floor"] for s in done[0]["scores"] if s["metric"] == m), None) for m in metrics]
+        body.append(("training images (floor)", NONE, *(NONE if f is None else f"{f:.4g}" for f in floors), NONE))
+    for name in names:
+        mine = [row for row in done if row["recipe"] == name]
+        if mine:
+            kimg = f"{mean(row['kimg'] for row in mine):.3g}"
+            body.append((name, kimg, *(_cell(mine, metric) for metric in metrics), _paper(name)))
+        else:
+            why = next((row["failed"] for row in rows if row["recipe"] == name), "not made")
+            body.append((name, NONE, *[f"failed: {why}" if i == 0 else NONE for i in range(len(metrics))], NONE))
+    left_out = [one for row in done[:1] for one in row["not_computed"] if one["metric"] in METRICS]
+    missing = {one["metric"]: one["why"] for one in left_out}
+    words = (
+        f"Features: {plan.extractor}. In brackets 95 % intervals of one training (jackknife over patients), or the"
+        " range over seeds when there are several. The floor compares training with held-out images. The paper's"
+        " figures are of other data and other features."
+    )
+    words += "".join(f" Not computed: {metric}, {why}." for metric, why in missing.items())
+    return Table(title, ("model", "kimg", *metrics, "paper: FID, MMD, IS"), body, words)
+
+
+def _cell(rows: list[dict[str, Any]], metric: str) -> str:
+    found = [s for row in rows for s in row["scores"] if s["metric"] == metric]
+    if not found:
+        return NONE
+    values = [s["value"] for s in found]
+    if len(found) > 1:
+        return f"{mean(values):.4g} [{min(values):.4g}, {max(values):.4g}]"
+    low, high = found[0]["low"], found[0]["high"]
+    return f"{values[0]:.4g}" + ("" if low is None else f" [{low:.4g}, {high:.4g}]")
+
+
+def _paper(name: str) -> str:
+    told = []
+    for data, cells in published.QUALITY.get(name, {}).items():
+        told.append(f"{data}: " + ", ".join(f"{cell.value:g} ± {cell.deviation:g}" for cell in cells.values()))
+    return "; ".join(told) or NONE
+
+
+def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
+    """Speed, memory, parameters."""
+    body: list[tuple[str, ...]] = []
+    for name in plan.recipes:
+        found = speed[name]
+        if "failed" in found:
+            body.append((name, f"failed: {found['failed']}", *[NONE] * 6))
+            continue
+        recipe = plan.recipe(name)
+        predicted = sum(memory(recipe, recipe.total_images - 1).values())
+        paper = published.ITERATIONS_PER_SECOND.get(name)
+        body.append((
+            name, f"{found['iterations_per_second']:.3g} [{found['slowest']:.3g}, {found['fastest']:.3g}]",
+            str(found["batch_size"]), f"{list(found['images_per_second'].values())[-1]:.3g}",
+            f"{found['memory_mib']:.0f}", _fits(predicted, card_gib),
+            f"{sum(found['parameters'].values()) / 1e6:.1f}", NONE if paper is None else f"{paper:g}",
+        ))  # fmt: skip
+    words = (
+        f"One harness for all rows: a process each, one step to warm up, medians of {plan.rounds} rounds over all rows"
+        " in turn, in brackets the slowest and the fastest. An iteration is one step of all networks, five updates of"
+        " the critic included where a recipe has them. Memory is the measured peak of the process above what the"
+        " libraries take; the prediction is for float32, without what a library needs to work. The paper does not say"
+        " at which size and on which card its speeds were measured."
+    )
+    heads = ("model", "iterations/s", "batch", "images/s", "peak MiB", "predicted GiB", "parameters (million)",
+             "paper: iterations/s")  # fmt: skip
+    return Table("Speed and memory", heads, body, words)
+
+
+def _fits(gib: float, card_gib: float | None) -> str:
+    if card_gib is None:
+        return f"{gib:.2f}"
+    return f"{gib:.2f}" + (f" (out of memory at {card_gib:g})" if gib > card_gib else f" (fits {card_gib:g})")
+
+
+def resolutions(card_gib: float | None) -> Table:
+    """HA-GAN's memory and parameters by resolution, against the paper's table."""
+    body: list[tuple[str, ...]] = []
+    for size, megabytes in published.MEMORY_MB.items():
+        shape = (size,) * 3
+        if not hierarchy.fits(shape):
+            continue
+        recipe = named("hagan-2022").resized(shape)
+        gib = sum(memory(recipe, 0).values())
+        million = sum(parameters(recipe).values()) / 1e6
+        body.append((
+            written(shape), _fits(gib, card_gib), f"{megabytes / 1024:.2f}", f"{million:.1f}",
+            f"{published.PARAMETERS_MILLION[size]:g}",
+        ))  # fmt: skip
+    words = (
+        "hagan-2022 at its own batch of 4, predicted without allocating; the paper's figures were measured on a GPU."
+    )
+    heads = ("resolution", "predicted GiB", "paper: GiB", "parameters (million)", "paper: parameters (million)")
+    return Table("HA-GAN by resolution", heads, body, words)

@@ -1,0 +1,135 @@
+"""What the models are worth: benchmark, probe, explore."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from ganatomy import progress
+from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app
+from ganatomy.refused import Refused
+from ganatomy.words import above_zero, pairs_of, shape_of
+
+TINY_KIMG = 0.064
+
+
+@app.command
+def benchmark(
+    store: Path, out: Path = Path("benchmark"), budget: str | None = None, kimg: float | None = None,
+    recipe: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
+    seed: UseAppendAction[tuple[int, ...]] = (), shape: Shape = None, tiny: bool = False, n: int = 64,
+    held_out: Path | None = None, extractor: str = "random", weights: Path | None = None, card: float | None = None,
+    device: str | None = None, rounds: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Train the systems of the papers' tables on one store with equal budgets, compare them, write one page.
+
+    Args:
+        store: made by prepare
+        out: a new folder, or one that an interrupted benchmark left
+        budget: training time of each row, such as 90s, 30m or 2h
+        kimg: thousands of images that each row sees, instead
+        recipe: a row; may be given several times; all that fit the store by default
+        seed: each row is trained with every one; may be given several times; 0 by default
+        tiny: every recipe made small and a few steps of each, to see the page in minutes
+        n: samples that are drawn and compared
+        held_out: a store of other patients to compare with; the test patients of the store by default
+        extractor: of features, as in evaluate
+        weights: file of a pretrained extractor
+        card: memory of a card in GiB, to say what would not fit
+        device: cpu or cuda
+        rounds: of the measurement of speed; 3 by default, 1 with --tiny
+    """
+    from ganatomy.benchmark.plan import Plan, rows, seconds_of
+    from ganatomy.data.store import open_store
+
+    above_zero(kimg=kimg, n=n, card=card, rounds=rounds)
+    if (budget is None) == (kimg is None) and not (tiny and budget is None):
+        raise Refused("Give --budget 30m or --kimg 20, one of the two, or --tiny.")
+    opened = open_store(store)
+    size = shape_of(shape) or opened.manifest.shape
+    plan = Plan(
+        store=str(store.resolve()), fingerprint=opened.manifest.fingerprint,
+        held_out=None if held_out is None else str(held_out.resolve()), recipes=rows(recipe, len(size)),
+        seeds=seed or (0,), shape=size, kimg=kimg or (TINY_KIMG if tiny and budget is None else None),
+        seconds=None if budget is None else seconds_of(budget), tiny=tiny, n=n, extractor=extractor,
+        weights=None if weights is None else str(weights.resolve()), device=device,
+        rounds=rounds or (1 if tiny else 3),
+    )  # fmt: skip
+    for name in plan.recipes:
+        plan.recipe(name)
+    if dry_run:
+        told = f"{len(plan.recipes)} recipes with {len(plan.seeds)} seeds would be trained: {', '.join(plan.recipes)}"
+        return progress.say(told)
+    from ganatomy.benchmark.run import benchmark as run
+
+    given = {"--kimg": kimg, "--budget": budget, "--n": n, "--extractor": extractor}
+    command = " ".join(f"{flag} {shlex.quote(str(value))}" for flag, value in given.items() if value is not None)
+    page = run(plan, out, f"ganatomy benchmark --store {store.name} {command}{' --tiny' if tiny else ''}", card)
+    progress.say(f"page: {page}")
+
+
+@app.command
+def probe(
+    features: Positional[Path], table: Positional[Path],
+    target: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="COLUMN")] = (), beside: Pairs = (),
+    key: str = "file", out: Path | None = None, seed: int = 0, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Tell what features know of clinical measurements: R2 or AUC for patients not seen, with a permutation null.
+
+    Args:
+        features: a table made by encode
+        table: CSV with the measurements
+        target: a column of it, as it is or log:COLUMN; words are classes; may be given several times
+        beside: features of another model, NAME=FILE; may be given several times
+        key: the column that joins both tables
+        out: a JSON file for the results
+        seed: of the shuffles
+    """
+    if not target:
+        raise Refused("Name what to predict: --target COLUMN, or --target log:COLUMN.")
+    tables = {features.stem: features, **{name: Path(file) for name, file in pairs_of(beside, "--beside").items()}}
+    if dry_run:
+        return progress.say(f"{', '.join(target)} of {table} would be predicted from {', '.join(tables)}.")
+    from ganatomy.probing import probe as run
+
+    for one in run(tables, table, target, out, key, seed):
+        progress.say(one.told())
+
+
+@app.command
+def explore(
+    run: Positional[Path], attribute: str, out: Path = Path("exploration"), n: int = 256, walks: int = 4,
+    steps: int = 7, seed: int = 0, condition: Pairs = (), device: str | None = None, dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Find the latent direction of a measured attribute, walk along it, and measure every image on the way again.
+
+    Args:
+        run: a run or a snapshot folder
+        attribute: what the modality measures, such as lung, bone, density or foreground; the beginning is enough
+        out: a new folder
+        n: random images that the direction is learnt on
+        walks: codes that are moved
+        steps: of a walk, from -3 to 3 standard deviations
+        seed: of the codes
+        condition: a fact of all images, such as view_position=MLO; may be given several times
+        device: cpu or cuda
+    """
+    from ganatomy.checkpoint import find_snapshot, open_snapshot
+
+    above_zero(n=n, walks=walks, steps=steps)
+    snapshot = open_snapshot(find_snapshot(run))
+    if dry_run:
+        return progress.say(
+            f"{walks} walks of {steps} steps along {attribute} of {snapshot.path} would be written to {out}."
+        )
+    from ganatomy.exploration import explore as run_
+
+    told = run_(snapshot, attribute, out, n, walks, steps, seed, pairs_of(condition, "--condition"), device)
+    largest = max(told["leakage"].items(), key=lambda pair: abs(pair[1]), default=("nothing", 0.0))
+    progress.say(
+        f"{told['attribute']}: R2 of the direction {told['r2_of_the_direction']:.3f}, it grows on"
+        f" {100 * told['monotony']:.0f} % of the steps, by {told['change_in_deviations']:.2f} deviations a walk; most"
+        f" leakage into {largest[0]} ({largest[1]:.2f} of that). Pictures: {out / 'exploration.png'}"
+    )

@@ -1,0 +1,230 @@
+"""What features know of clinical measurements: cross-validated prediction with a permutation null (Sun 2022, table 5).
+
+A number is predicted by ridge regression, a class by logistic regression, both on standardised features. Patients stay
+together in a fold. The strength of the ridge is chosen within the training folds, by leave-one-out. What is reported is
+of predictions for patients that the fit has not seen.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ganatomy.durable import write_json
+from ganatomy.evaluation.statistics import jackknife
+from ganatomy.refused import Refused
+from ganatomy.value import Value
+
+FOLDS = 5
+FEWEST = 20  # patients
+STRENGTHS = np.logspace(-2, 6, 17)  # of the ridge
+PERMUTATIONS = 200
+LOG = "log:"
+
+Rows = NDArray[np.float64]
+
+
+class Probed(Value):
+    """How well one target is predicted from one table of features.
+
+    Args:
+        features: name of the table.
+        target: as it was asked for.
+        metric: ``R2`` of a number, ``AUC`` of a class (the mean over classes, each against the rest).
+        value: of predictions for unseen patients.
+        low, high: 95 % interval by a jackknife over patients.
+        null: the 95th percentile of the same with the target shuffled among patients.
+        p: share of shuffles that are at least as good.
+        images, patients: that have both features and target.
+    """
+
+    features: str
+    target: str
+    metric: Literal["R2", "AUC"]
+    value: float
+    low: float
+    high: float
+    null: float
+    p: float
+    images: int
+    patients: int
+
+    def told(self) -> str:
+        """One line for a reader."""
+        return (
+            f"{self.features}: {self.metric} of {self.target} {self.value:.3f} [{self.low:.3f}, {self.high:.3f}],"
+            f" shuffled {self.null:.3f}, p {self.p:.3f}, {self.images} images of {self.patients} patients"
+        )
+
+
+def probe(
+    features: Mapping[str, Path], table: Path, targets: Sequence[str], out: Path | None = None, key: str = "file",
+    seed: int = 0,
+) -> list[Probed]:  # fmt: skip
+    """Predict each target from each table of features.
+
+    Args:
+        features: tables by name, made by `encode`: a column ``patient`` and the latent code.
+        table: CSV with the measurements.
+        targets: columns of it, such as ``fev1``, ``log:fev1`` or, with words in it, ``gold``.
+        out: a JSON file for the results.
+        key: the column by which both tables are joined.
+
+    Raises:
+        Refused: a table or column that is not there, or too few patients with both.
+    """
+    measured = _measured(table, key)
+    found: list[Probed] = []
+    for name, path in features.items():
+        keys, patients, codes = _features(path, key)
+        found += [_probed(name, target, keys, patients, codes, measured, table, seed) for target in targets]
+    if out is not None:
+        write_json(out, [one.model_dump() for one in found])
+    return found
+
+
+def _features(path: Path, key: str) -> tuple[list[str], list[str], Rows]:
+    """Keys, patients and codes of a table of features."""
+    try:
+        read = parquet.read_table(path) if path.suffix == ".parquet" else arrow_csv.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise Refused(f"{path} cannot be read as a table of features; make one with: ganatomy encode") from error
+    columns = [name for name in read.column_names if name[:1] == "z" and name[1:].isdigit()]
+    if not columns or {key, "patient"} - set(read.column_names):
+        raise Refused(f"{path} has no latent code, {key} or patient; make it with: ganatomy encode")
+    rows = np.stack([read[name].to_numpy() for name in columns], 1).astype(np.float64)
+    return [str(k) for k in read[key].to_pylist()], [str(p) for p in read["patient"].to_pylist()], rows
+
+
+def _measured(table: Path, key: str) -> dict[str, dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{table} cannot be read as CSV.") from error
+    if not rows or key not in rows[0]:
+        raise Refused(f"{table} has no column {key}; name the one that joins it to the features with --key.")
+    return {row[key]: row for row in rows}
+
+
+def _probed(
+    name: str, target: str, keys: list[str], patients: list[str], codes: Rows, measured: dict[str, dict[str, str]],
+    table: Path, seed: int,
+) -> Probed:  # fmt: skip
+    column = target.removeprefix(LOG)
+    if column not in next(iter(measured.values())):
+        raise Refused(f"{table} has no column {column}; it has {', '.join(next(iter(measured.values())))}.")
+    here = [i for i, k in enumerate(keys) if (measured.get(k, {}).get(column) or "").strip()]
+    who = [patients[i] for i in here]
+    if len(set(who)) < FEWEST:
+        raise Refused(
+            f"{len(set(who))} patients have both features and {column}; {FEWEST} are needed. Do both tables have"
+            " the same values in the column that joins them?"
+        )
+    words = [measured[keys[i]][column].strip() for i in here]
+    numbers = _numbers(words, target)
+    x = codes[here]
+    if numbers is not None:
+        return _regression(name, target, x, numbers, who, seed)
+    if target.startswith(LOG):
+        raise Refused(f"{target}: {column} holds words or numbers that have no logarithm, such as {words[0]!r}.")
+    return _classification(name, target, x, np.array(words), who, seed)
+
+
+def _numbers(words: list[str], target: str) -> Rows | None:
+    """The target as numbers, with its logarithm taken; None when it is none."""
+    try:
+        values = [float(word) for word in words]
+        return np.array([math.log(v) for v in values] if target.startswith(LOG) else values)
+    except ValueError:
+        return None
+
+
+def _folds(x: Rows, patients: list[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    return list(GroupKFold(FOLDS).split(x, groups=patients))
+
+
+def _regression(name: str, target: str, x: Rows, y: Rows, patients: list[str], seed: int) -> Probed:
+    """R2 of out-of-fold predictions; all shuffles are fitted at once, since ridge shares its decomposition."""
+    shuffled = np.stack([y, *_shuffles(y, patients, seed)], 1)
+    predicted, guess = np.empty_like(shuffled), np.empty_like(shuffled)
+    for fit, test in _folds(x, patients):
+        model = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS, alpha_per_target=True))
+        predicted[test] = model.fit(x[fit], shuffled[fit]).predict(x[test])
+        guess[test] = shuffled[fit].mean(0)  # what one would say without features
+    scores = 1 - ((shuffled - predicted) ** 2).sum(0) / ((shuffled - guess) ** 2).sum(0)
+
+    def value(places: NDArray[np.intp], _: NDArray[np.intp]) -> float:
+        error, spread = (((y - p[:, 0])[places] ** 2).sum() for p in (predicted, guess))
+        return float(1 - error / spread)
+
+    return _result(name, target, "R2", scores, jackknife(value, patients, ["one"]), patients)
+
+
+def _classification(name: str, target: str, x: Rows, y: NDArray[Any], patients: list[str], seed: int) -> Probed:
+    classes = np.unique(y)
+    if len(classes) < 2 or min((y == c).sum() for c in classes) < FOLDS:
+        raise Refused(f"{target}: every class needs {FOLDS} images at least, and there must be two classes.")
+    everyone = np.arange(len(y))
+
+    def probabilities(labels: NDArray[Any]) -> Rows:
+        found = np.zeros((len(labels), len(classes)))
+        for fit, test in _folds(x, patients):
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(x[fit], labels[fit])
+            known = np.searchsorted(classes, model.classes_)
+            found[np.ix_(test, known)] = model.predict_proba(x[test])
+        return found
+
+    def auc(labels: NDArray[Any], found: Rows, places: NDArray[np.intp]) -> float:
+        pairs = [(labels[places] == c, found[places, i]) for i, c in enumerate(classes)]
+        return float(np.mean([roc_auc_score(truth, score) for truth, score in pairs if 0 < truth.sum() < len(truth)]))
+
+    told = probabilities(y)
+    shuffles = _shuffles(y, patients, seed, PERMUTATIONS // 4)
+    scores = [auc(y, told, everyone), *(auc(labels, probabilities(labels), everyone) for labels in shuffles)]
+    interval = jackknife(lambda places, _: auc(y, told, places), patients, ["one"])
+    return _result(name, target, "AUC", np.array(scores), interval, patients)
+
+
+def _shuffles(y: NDArray[Any], patients: list[str], seed: int, count: int = PERMUTATIONS) -> list[NDArray[Any]]:
+    """The target of another patient for every patient, the images of one patient together where they are as many."""
+    rng = np.random.default_rng(seed)
+    by_patient: dict[str, list[int]] = {}
+    for i, patient in enumerate(patients):
+        by_patient.setdefault(patient, []).append(i)
+    groups = list(by_patient.values())
+    found = []
+    for _ in range(count):
+        other = y.copy()
+        for mine, theirs in zip(groups, [groups[i] for i in rng.permutation(len(groups))], strict=True):
+            other[mine] = y[[theirs[i % len(theirs)] for i in range(len(mine))]]
+        found.append(other)
+    return found
+
+
+def _result(
+    name: str,
+    target: str,
+    metric: Literal["R2", "AUC"],
+    scores: Rows,
+    interval: tuple[float, float],
+    patients: list[str],
+) -> Probed:
+    value, null = float(scores[0]), scores[1:]
+    return Probed(
+        features=name, target=target, metric=metric, value=round(value, 4), low=round(interval[0], 4),
+        high=round(interval[1], 4), null=round(float(np.quantile(null, 0.95)), 4),
+        p=round(float((1 + (null >= value).sum()) / (1 + len(null))), 4), images=len(patients),
+        patients=len(set(patients)),
+    )  # fmt: skip
