@@ -78,7 +78,9 @@ def alpha_gan() -> Recipe:
     """alpha-GAN in Kwon's form: Wasserstein losses with gradient penalties, on images and on codes (Kwon 2019).
 
     Latent width, batch, rate, betas and weights are Kwon's; the networks are those of HA-GAN's authors, without the
-    batch normalisation in the discriminator, which a gradient penalty of single images does not go with.
+    batch normalisation in the discriminator, which a gradient penalty of single images does not go with. The generator
+    has a group normalisation instead: it sees codes of images and random codes, and running statistics of both fit
+    neither (with batch normalisation early samples were black).
     """
     adam = Adam(lr=2e-4, betas=(0.9, 0.999))
     roles = ("encoder", "generator", "discriminator", "code_discriminator")
@@ -88,7 +90,7 @@ def alpha_gan() -> Recipe:
             "latent": 1000,
             "networks": {
                 "encoder": ConvolutionalEncoder(),
-                "generator": ConvolutionalGenerator(),
+                "generator": ConvolutionalGenerator(norm="group"),
                 "discriminator": ConvolutionalDiscriminator(norm="none"),
                 "code_discriminator": CodeDiscriminator(),
             },
@@ -108,7 +110,10 @@ def cce_gan() -> Recipe:
 
 
 def vae_gan() -> Recipe:
-    """VAE-GAN with voxels in the reconstruction, in Kwon's weights (Larsen 2016; Kwon 2019; Sun 2022)."""
+    """VAE-GAN with voxels in the reconstruction, in Kwon's weights (Larsen 2016; Kwon 2019; Sun 2022).
+
+    Its generator has a group normalisation, for the reason that `alpha-gan` gives.
+    """
     adam = Adam(lr=1e-4, betas=(0.9, 0.999))
     return wgan().model_copy(
         update={
@@ -116,7 +121,7 @@ def vae_gan() -> Recipe:
             "latent": 1000,
             "networks": {
                 "encoder": ConvolutionalEncoder(variational=True),
-                "generator": ConvolutionalGenerator(),
+                "generator": ConvolutionalGenerator(norm="group"),
                 "discriminator": ConvolutionalDiscriminator(),
             },
             "objectives": (VAEGAN(),),
