@@ -1,5 +1,6 @@
 """SIGKILL in the middle of an export: the same command finishes, with no half file and no second instance."""
 
+import json
 import os
 import signal
 import subprocess
@@ -42,6 +43,21 @@ def test_an_export_that_is_killed_is_finished_by_the_same_command(modality, afte
     assert _files(out) == whole
     uids = [dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in out.rglob("*.dcm")]
     assert len(uids) == len(set(uids)) == (200 if modality == "mammogram" else 240)
+
+
+def test_files_of_an_interrupted_command_of_another_seed_do_not_stay(tmp_path):
+    samples, out = mammograms(tmp_path / "samples", 4), tmp_path / "out"
+    export(samples, out, date="20260303")
+    before = _files(out)
+    (out / "SYN-other-000009").mkdir()
+    (out / "SYN-other-000009" / "RCC.dcm").write_bytes(b"of another seed")
+    (out / "notes.txt").write_text("mine")
+    (out / INDEX).unlink()
+    wish = {"modality": "mammogram", "to": "dicom", "label": False, "enhanced": False, "secondary_capture": False,
+            "compress": None}  # fmt: skip
+    (out / UNFINISHED).write_text(json.dumps({"date": "20260303", "wish": wish}))
+    export(samples, out, date="20260303")
+    assert _files(out) == before | {"notes.txt": b"mine"}
 
 
 def test_an_interrupted_export_goes_on_with_its_own_options_only(tmp_path):

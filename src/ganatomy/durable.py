@@ -85,9 +85,9 @@ def sync_tree(folder: Path) -> None:
         _sync(path)
 
 
-def remove_leftovers(folder: Path, below: bool = False) -> None:
-    """Temporary files and folders that a killed process left in `folder`, or also in the folders below it."""
-    for path in list(folder.rglob(".*.part") if below else folder.glob(".*.part")):
+def remove_leftovers(folder: Path) -> None:
+    """Temporary files and folders that a killed process left in `folder`."""
+    for path in folder.glob(".*.part"):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from ganatomy import nifti, progress
-from ganatomy.durable import read_lines, remove_leftovers, sha256, sync_tree, write_json, write_lines
+from ganatomy.durable import read_lines, sha256, sync_tree, write_json, write_lines
 from ganatomy.image import Image, Unusable
 from ganatomy.instances import Form
 from ganatomy.modalities import table as modalities
@@ -22,6 +22,7 @@ from ganatomy.writing import writer
 
 INDEX = "samples.jsonl"
 UNFINISHED = "unfinished.json"
+WRITTEN = (".png", ".npy", ".gz", ".dcm", ".part")  # suffixes of samples, and of a file that was being written
 AUDIT = "audit.json"  # the word of the privacy audit, left by `evaluate`
 
 PLAIN = Form()
@@ -142,11 +143,21 @@ def _date_of(out: Path, wish: dict[str, Any], date: str | None) -> str:
         if begun["wish"] != wish or date not in (None, begun["date"]):
             told = ", ".join(f"{name} {value}" for name, value in begun["wish"].items() if value)
             raise Refused(f"{out} was begun with {told}, date {begun['date']}; give that again, or a new folder.")
-        remove_leftovers(out, below=True)
+        _clear(out)
         return str(begun["date"])
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
     return dicom_date(date)
+
+
+def _clear(out: Path) -> None:
+    """Remove what an interrupted command wrote: all of it is written again, and of another seed it would stay."""
+    for path in list(out.rglob("*")):
+        if path.suffix in WRITTEN:
+            path.unlink()
+    for path in sorted(out.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
