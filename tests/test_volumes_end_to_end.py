@@ -167,3 +167,11 @@ def test_a_report_of_volumes_has_planes_and_contours(hagan, volumes, tmp_path, m
     }  # fmt: skip
     assert content["swd"]["fake"]["average"] > 0
     assert "Lungs and bone" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_any_recipe_with_an_encoder_gives_features(volumes, tmp_path):
+    run = train(changed(named("vae-gan").tiny(), {"total_kimg": 0.016}), volumes, tmp_path / "runs")
+    snapshot = open_snapshot(run.snapshots()[-1], None)
+    assert encode(snapshot, volumes, tmp_path / "f.csv", n=3) == 3
+    table = csv.read_csv(tmp_path / "f.csv").to_pylist()
+    assert {len([name for name in row if name[0] == "z"]) for row in table} == {snapshot.recipe.latent}

@@ -110,7 +110,7 @@ def encoded(
         condition = torch.from_numpy(conditions.vector(snapshot.recipe.conditions, case["facts"]))[None].to(place)
         with torch.inference_mode():
             z = encoding.encode(networks, volume)
-            again = networks["generator"](z, condition, snapshot.scope)
+            again = networks["generator"](z, condition, snapshot.scope)[0]
         made = again[0, 0].float().cpu().numpy()
         error = float(np.mean((original - made) ** 2))
         ssim = float(structural_similarity(original, made, data_range=RANGE))

@@ -146,9 +146,9 @@ def test_mixed_folders_labels_and_reasons(tmp_path):
     raw = tmp_path / "raw"
     cohort("chest_ct", raw, 6, seed=1, shape=(32, 32, 32), workers=1)
     cohort("chest_ct", raw / "nifti", 2, seed=2, shape=(32, 32, 32), to="nifti", workers=1)
-    sorted((raw / "PHA-000002").iterdir())[9].unlink()
+    sorted((raw / "PHA-s1-000002").iterdir())[9].unlink()
     (raw / "notes.txt").write_text("x")
-    _rewritten(raw / "truth.csv", lambda rows: [row for row in rows if row["file"] != "PHA-000003"])
+    _rewritten(raw / "truth.csv", lambda rows: [row for row in rows if row["file"] != "PHA-s1-000003"])
     kind = ChestCT(Facts(raw / "truth.csv", {"emphysema": "emphysema"}), (32, 32, 32))
     store = prepare(raw, kind, tmp_path / "store", workers=1)
     assert store.manifest.quarantined == {"no label": 3, "missing slices": 1, "not an image file": 1}
@@ -156,7 +156,7 @@ def test_mixed_folders_labels_and_reasons(tmp_path):
     assert sum(store.manifest.facts["emphysema"].values()) == 4
     assert store.manifest.spacing == pytest.approx((300 / 32, 280 / 32, 380 / 32), rel=0.25)
     details = {row["file"]: row["detail"] for row in read_lines(store.path / "quarantine.jsonl")}
-    assert "gives no emphysema for PHA-000003" in details["PHA-000003"]
+    assert "gives no emphysema for PHA-s1-000003" in details["PHA-s1-000003"]
 
 
 def test_nifti_and_dicom_of_one_phantom_agree(tmp_path):
