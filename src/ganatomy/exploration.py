@@ -20,9 +20,8 @@ from ganatomy.checkpoint import Snapshot
 from ganatomy.durable import new_folder, write_json
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
-from ganatomy.modalities.contours import outlined
+from ganatomy.modalities.contours import contoured
 from ganatomy.modalities.modality import Modality
-from ganatomy.pictures import flat
 from ganatomy.refused import Refused
 from ganatomy.sampling import decoded, latents
 
@@ -153,13 +152,12 @@ def _told(name: str, random: Measures, found: Measures, walks: int, at: Rows) ->
 
 def _figure(kind: Modality, images: list[Image], found: Measures, name: str, walks: int, steps: int) -> Figure:
     """A line for each walk; under each image what was measured."""
-    shapes = flat(kind.flat(images[0])).shape
-    wide = shapes[1] / shapes[0]
+    height, width = kind.flat(images[0]).shape
+    wide = width / height
     figure = Figure((1.6 * steps * wide, 2 * walks), layout="constrained")
     axes = figure.subplots(walks, steps, squeeze=False)
     for place, image, measured in zip(axes.ravel(), images, found, strict=True):
-        masks = [flat(mask.astype(np.float32), image.spacing) > 0.5 for mask in kind.masks(image)]
-        place.imshow(outlined(kind.flat(image), masks))
+        place.imshow(contoured(kind.flat(image), kind.masks(image), image.spacing))
         place.set_xlabel(f"{measured[name]:.4g}", fontsize=8)
         place.set_xticks([])
         place.set_yticks([])

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from ganatomy import nifti, progress
 from ganatomy.durable import read_lines, sha256, sync_tree, write_json, write_lines
 from ganatomy.image import Image, Unusable
-from ganatomy.instances import Form
+from ganatomy.instances import PLAIN, Form
 from ganatomy.modalities import table as modalities
 from ganatomy.refused import Refused
 from ganatomy.visible_label import WORD, labelled
@@ -24,8 +24,6 @@ INDEX = "samples.jsonl"
 UNFINISHED = "unfinished.json"
 WRITTEN = (".png", ".npy", ".gz", ".dcm", ".part")  # suffixes of samples, and of a file that was being written
 AUDIT = "audit.json"  # the word of the privacy audit, left by `evaluate`
-
-PLAIN = Form()
 
 Sample = tuple[Image, dict[str, Any]]
 

@@ -43,6 +43,9 @@ class Form:
             raise Refused("--enhanced and --secondary-capture are two kinds of object; give one.")
 
 
+PLAIN = Form()
+
+
 class Instances(Protocol):
     """The instances of one sample after another, each with the path that its file would have."""
 

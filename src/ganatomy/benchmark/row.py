@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ganatomy.benchmark.plan import Plan, row_folder
-from ganatomy.checkpoint import open_snapshot
+from ganatomy.benchmark.plan import SPEED, Plan, row_folder
+from ganatomy.checkpoint import META, open_snapshot
 from ganatomy.data.store import open_store
 from ganatomy.durable import new_file, write_json
 from ganatomy.evaluation.evaluate import space_of
@@ -18,6 +18,7 @@ from ganatomy.evaluation.sides import Asked, sides
 from ganatomy.evaluation.statistics import Missing
 from ganatomy.exporting import holds_samples, write_samples
 from ganatomy.sampling import sample
+from ganatomy.training.run import Run
 from ganatomy.training.train import train
 from ganatomy.training.watch import Intervals
 
@@ -28,7 +29,7 @@ PARTS = 4  # checkpoints of a training, so that an interruption costs little
 def make(plan: Plan, out: Path, name: str, seed: int) -> None:
     """Make a row; ``row.json`` comes last."""
     folder = row_folder(out, name, seed)
-    recipe = plan.budgeted(name, json.loads((out / "speed.json").read_text())[name]["images_per_second"])
+    recipe = plan.budgeted(name, json.loads((out / SPEED).read_text())[name]["images_per_second"])
     every = recipe.total_kimg / PARTS
     often = Intervals(
         tick_kimg=every, grid_kimg=recipe.total_kimg, snapshot_kimg=recipe.total_kimg, checkpoint_kimg=every
@@ -42,9 +43,7 @@ def make(plan: Plan, out: Path, name: str, seed: int) -> None:
     scores, space = scores_of(plan, samples)
     with new_file(folder / FEATURES) as temporary, temporary.open("wb") as handle:
         np.savez(handle, fake=space.fake, test=space.test, floor=space.floor)
-    write_json(
-        folder / ROW, {"recipe": name, "seed": seed, "kimg": recipe.total_kimg, "steps": _steps(run.path), **scores}
-    )
+    write_json(folder / ROW, {"recipe": name, "seed": seed, "kimg": recipe.total_kimg, "steps": _steps(run), **scores})
 
 
 def scores_of(plan: Plan, images: Path) -> tuple[dict[str, Any], Space]:
@@ -62,6 +61,5 @@ def scores_of(plan: Plan, images: Path) -> tuple[dict[str, Any], Space]:
     }, space  # fmt: skip
 
 
-def _steps(run: Path) -> int:
-    newest = max((run / "checkpoints").iterdir())
-    return int(json.loads((newest / "meta.json").read_text())["counts"]["steps"])
+def _steps(run: Run) -> int:
+    return int(json.loads((run.checkpoints()[-1] / META).read_text())["counts"]["steps"])

@@ -9,13 +9,13 @@ from typing import Any
 
 from ganatomy import progress
 from ganatomy.benchmark import page
-from ganatomy.benchmark.plan import Plan, row_folder
+from ganatomy.benchmark.plan import PLAN, SPEED, Plan, row_folder
 from ganatomy.benchmark.row import ROW
 from ganatomy.data.store import open_store
 from ganatomy.durable import write_json
 from ganatomy.refused import Interrupted, Refused
 
-PLAN, SPEED, FAILED = "plan.json", "speed.json", "failed.json"
+FAILED = "failed.json"
 LAST_WORDS = 400  # characters of what a failed row said
 
 

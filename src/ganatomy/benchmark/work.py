@@ -10,14 +10,14 @@ from pathlib import Path
 from ganatomy import progress
 from ganatomy.benchmark import row
 from ganatomy.benchmark.measure import measure
-from ganatomy.benchmark.plan import Plan
+from ganatomy.benchmark.plan import PLAN, Plan
 from ganatomy.refused import Ended
 
 
 def main(what: str, out: Path, name: str, seed: int) -> int:
     """Do it; the last line of standard output is the result of a measurement."""
     progress.quiet = True
-    plan = Plan.model_validate_json((out / "plan.json").read_text())
+    plan = Plan.model_validate_json((out / PLAN).read_text())
     try:
         if what == "measure":
             print(json.dumps(measure(plan, name)))

@@ -21,7 +21,7 @@ STATUSES = {  # of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)
     0x0110: "processing failure", 0x0122: "SOP class not supported", 0x0124: "not authorised",
     0xB000: "elements coerced", 0xB006: "elements discarded", 0xB007: "data set does not match SOP class, stored",
 }  # fmt: skip
-RANGES = {0xA7: "out of resources", 0xA9: "data set does not match SOP class", 0xC0: "cannot understand"}
+RANGES = {0xA7: "out of resources", 0xA9: "data set does not match SOP class"}  # first byte of the status
 
 
 class Archive:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ganatomy.image import Image, Unusable
 from ganatomy.modalities import anatomy
-from ganatomy.modalities.contours import outlined
+from ganatomy.modalities.contours import contoured
 from ganatomy.modalities.modality import Candidate, Plate
 from ganatomy.modalities.resampling import resampled
 from ganatomy.modalities.tissue import body, bone, lungs
@@ -90,10 +90,7 @@ class ChestCT(Volumes):
 
     def plates(self, images: Sequence[Image]) -> list[Plate]:
         """Lungs in green and bone in red, as contours over the first volumes."""
-        sheets = []
-        for image in images[:SHOWN]:
-            masks = [flat(mask.astype(np.float32), image.spacing) > 0.5 for mask in self.masks(image)]
-            sheets.append(outlined(self.flat(image), masks))
+        sheets = [contoured(self.flat(image), self.masks(image), image.spacing) for image in images[:SHOWN]]
         if not sheets:
             return []
         words = "Lungs (green) and bone (red) by thresholds, drawn as contours: where they look wrong, so is the image."

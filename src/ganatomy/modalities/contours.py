@@ -6,9 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ganatomy.pictures import Grey
+from ganatomy.pictures import Grey, flat
 
 COLOURS = ((60, 220, 90), (235, 70, 60), (80, 150, 255))
+
+
+def contoured(
+    picture: Grey, masks: Sequence[NDArray[np.bool_]], spacing: tuple[float, ...] | None
+) -> NDArray[np.float32]:
+    """`outlined`, for masks of the image that a flat picture was made of (`pictures.flat`)."""
+    return outlined(picture, [flat(mask.astype(np.float32), spacing) > 0.5 for mask in masks])
 
 
 def outlined(picture: Grey, masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float32]:

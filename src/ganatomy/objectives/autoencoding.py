@@ -116,15 +116,14 @@ class VAEGAN(Value):
 
     def phases(self, latent: int) -> tuple[Phase, ...]:
         def encode(players: Players, draw: Draw) -> Terms:
-            mean, log_variance = players["encoder"](draw.real[0]).chunk(2, 1)
-            code = mean + draw.noise("encoder", latent) * (log_variance / 2).exp()
+            code, mean, log_variance = self._drawn(players, draw, "encoder", latent)
             divergence = (log_variance.exp() + mean.square() - 1 - log_variance).mean() / 2
             error = (draw.real[0] - _decoded(players, code, draw)[0]).square().mean()
             return {"divergence": divergence, "reconstruction": self.in_encoder * error}
 
         def generate(players: Players, draw: Draw) -> Terms:
             with torch.no_grad():
-                code = self._drawn(players, draw, latent)
+                code, *_ = self._drawn(players, draw, "again", latent)
             again, made = _decoded(players, code, draw), fakes(players, draw, "generator", latent)
             judged = [_judged(players, images, draw) for images in (again, made)]
             return {
@@ -135,7 +134,7 @@ class VAEGAN(Value):
 
         def discriminate(players: Players, draw: Draw) -> Terms:
             with torch.no_grad():
-                again = _decoded(players, self._drawn(players, draw, latent), draw)
+                again = _decoded(players, self._drawn(players, draw, "again", latent)[0], draw)
             made = frozen_fakes(players, draw, "discriminator", latent)
             real = _judged(players, draw.real, draw)
             return {
@@ -160,10 +159,10 @@ class VAEGAN(Value):
         mean: Tensor = players["encoder"](image).chunk(2, 1)[0]
         return mean
 
-    def _drawn(self, players: Players, draw: Draw, latent: int) -> Tensor:
+    def _drawn(self, players: Players, draw: Draw, purpose: str, latent: int) -> tuple[Tensor, Tensor, Tensor]:
+        """A code of each real image, with the mean and the logarithm of the variance that it was drawn with."""
         mean, log_variance = players["encoder"](draw.real[0]).chunk(2, 1)
-        code: Tensor = mean + draw.noise("again", latent) * (log_variance / 2).exp()
-        return code
+        return mean + draw.noise(purpose, latent) * (log_variance / 2).exp(), mean, log_variance
 
 
 def _decoded(players: Players, code: Tensor, draw: Draw) -> Images:
