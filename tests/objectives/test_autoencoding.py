@@ -8,6 +8,8 @@ from ganatomy.objectives.phase import Draw
 from ganatomy.recipe import changed
 from ganatomy.recipes import named
 
+ROUNDING = 1e-5  # oneDNN chooses kernels by how memory lies: float32 scores near 0.1 differ by up to 2e-6 between calls
+
 
 def _players(name):
     recipe = named(name).tiny()
@@ -34,9 +36,9 @@ def test_alpha_gan_of_encoder_and_generator():
     x, z = draw.real[0], draw.noise("generator", recipe.latent)
     code = players["encoder"](x)
     again, made = _made(players, code, draw), _made(players, z, draw)
-    assert terms["again"].item() == pytest.approx(-_score(players, again, draw).mean().item(), abs=1e-6)
-    assert terms["made"].item() == pytest.approx(-_score(players, made, draw).mean().item(), abs=1e-6)
-    assert terms["code"].item() == pytest.approx(-players["code_discriminator"](code).mean().item(), abs=1e-6)
+    assert terms["again"].item() == pytest.approx(-_score(players, again, draw).mean().item(), abs=ROUNDING)
+    assert terms["made"].item() == pytest.approx(-_score(players, made, draw).mean().item(), abs=ROUNDING)
+    assert terms["code"].item() == pytest.approx(-players["code_discriminator"](code).mean().item(), abs=ROUNDING)
     assert terms["reconstruction"].item() == pytest.approx(10 * (x - again).abs().mean().item(), rel=1e-5)
     assert "cycle" not in terms
 
@@ -60,12 +62,12 @@ def test_alpha_gan_of_both_discriminators():
         made = _made(players, draw.noise("discriminator", recipe.latent), draw)
     terms = phases["discriminator"].loss(players, draw)
     real = _score(players, x, draw).mean()
-    assert terms["again"].item() == pytest.approx((_score(players, again, draw).mean() - real).item(), abs=1e-6)
-    assert terms["made"].item() == pytest.approx((_score(players, made, draw).mean() - real).item(), abs=1e-6)
+    assert terms["again"].item() == pytest.approx((_score(players, again, draw).mean() - real).item(), abs=ROUNDING)
+    assert terms["made"].item() == pytest.approx((_score(players, made, draw).mean() - real).item(), abs=ROUNDING)
     judge = players["code_discriminator"]
     z = draw.noise("code", recipe.latent)
     terms = phases["code_discriminator"].loss(players, draw)
-    assert terms["wasserstein"].item() == pytest.approx((judge(code).mean() - judge(z).mean()).item(), abs=1e-6)
+    assert terms["wasserstein"].item() == pytest.approx((judge(code).mean() - judge(z).mean()).item(), abs=ROUNDING)
     share = draw.uniform("code-penalty")[:, None]
     at = (z + share * (code - z)).requires_grad_(True)
     (slope,) = torch.autograd.grad(judge(at).sum(), at)
