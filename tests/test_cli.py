@@ -75,8 +75,8 @@ def test_recipes_are_listed_one_a_line(capsys):
     assert main(["recipes"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
         "pggan-mammogram", "gan-mammogram", "wgan-mammogram", "hagan", "hagan-2022", "hagan-encoder", "hagan-no-low",
-        "hagan-no-encoder", "hagan-deterministic", "wgan", "wgan-gp", "vae-gan", "alpha-gan", "cce-gan", "pggan",
-        "stylegan2", "relativistic", "relativistic-mammogram",
+        "hagan-no-encoder", "hagan-deterministic", "wgan", "wgan-gp", "vae-gan", "alpha-gan", "cce-gan", "vae",
+        "autoregressive", "latent-diffusion", "pggan", "stylegan2", "relativistic", "relativistic-mammogram",
     ]  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def encoded(
         volume = torch.from_numpy(original)[None, None].to(place)
         condition = torch.from_numpy(conditions.vector(snapshot.recipe.conditions, case["facts"]))[None].to(place)
         with torch.inference_mode():
-            z = encoding.encode(networks, volume)
+            z = encoding.encode(networks, volume, condition)
             again = networks["generator"](z, condition, snapshot.scope)[0]
         made = again[0, 0].float().cpu().numpy()
         error = float(np.mean((original - made) ** 2))
@@ -124,7 +124,8 @@ def _cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -
     if recipe.encoding is None:
         raise Refused(
             f"{snapshot.path} has no encoder. For a generator of HA-GAN train one: ganatomy train hagan-encoder STORE"
-            f" --generator {snapshot.path}; alpha-gan, cce-gan and vae-gan have one from the start."
+            f" --generator {snapshot.path}; alpha-gan, cce-gan, vae-gan, vae, latent-diffusion and"
+            " autoregressive have one from the start."
         )
     check_known(store, recipe.shape, recipe.channels, recipe.conditions)
     if split is not None and split not in SPLITS:

@@ -8,36 +8,43 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
+from ganatomy.networks.autoencoder import GridEncoder
+from ganatomy.networks.autoregressive import AutoregressiveGenerator
 from ganatomy.networks.convolutional import (
     CodeDiscriminator,
     ConvolutionalDiscriminator,
     ConvolutionalEncoder,
     ConvolutionalGenerator,
 )
+from ganatomy.networks.diffusion import LatentDiffusionGenerator
 from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator, HighEncoder
 from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator
 from ganatomy.objectives.adversarial import Adversarial
-from ganatomy.objectives.autoencoding import VAEGAN, AlphaGAN
+from ganatomy.objectives.autoencoding import VAE, VAEGAN, AlphaGAN
 from ganatomy.objectives.hierarchical import HierarchicalReconstruction
+from ganatomy.objectives.latent import Autoregressive, LatentDiffusion
 from ganatomy.objectives.phase import Encoding, Phase, Players
 from ganatomy.pyramid import Shape
 from ganatomy.refused import Refused
 from ganatomy.schedules import Constant, Schedule
 from ganatomy.scope import Scope
-from ganatomy.space import Space
+from ganatomy.space import OwnCodes, Space
 from ganatomy.strategies import Moment, Strategy
 from ganatomy.value import Value
 
 NetworkConfig = Annotated[
     ProgressiveGenerator | ProgressiveDiscriminator | HierarchicalGenerator | HierarchicalDiscriminator | HighEncoder
     | GroundEncoder | ConvolutionalGenerator | ConvolutionalDiscriminator | ConvolutionalEncoder | CodeDiscriminator
-    | StyleGenerator | ResidualDiscriminator,
+    | StyleGenerator | ResidualDiscriminator | GridEncoder | LatentDiffusionGenerator | AutoregressiveGenerator,
     Field(discriminator="kind"),
 ]  # fmt: skip
-Objective = Annotated[Adversarial | HierarchicalReconstruction | AlphaGAN | VAEGAN, Field(discriminator="kind")]
-TINY_STEPS = 60
+Objective = Annotated[
+    Adversarial | HierarchicalReconstruction | AlphaGAN | VAEGAN | VAE | LatentDiffusion | Autoregressive,
+    Field(discriminator="kind"),
+]
+TINY_STEPS, TINY_LATENT = 60, 16
 
 
 class Adam(Value):
@@ -89,8 +96,17 @@ class Recipe(Value):
 
     @model_validator(mode="after")
     def _the_shape_can_be_made(self) -> "Recipe":
-        if objection := self.strategy.objection(self.shape):
+        if objection := self.objection(self.shape):
             raise ValueError(objection)
+        if self.latent != (width := self._latent_for(self.shape)):
+            raise ValueError(f"the latent code of this generator has {width} numbers for this shape")
+        return self
+
+    @model_validator(mode="after")
+    def _something_learns_at_all_times(self) -> "Recipe":
+        for _, moment in self.strategy.timetable(self.shape):
+            if not self.phases(moment.part):
+                raise ValueError(f"no objective trains in the part {moment.part!r} of the strategy's timetable")
         return self
 
     @property
@@ -118,8 +134,20 @@ class Recipe(Value):
     def build_generator(self) -> nn.Module:
         return self.networks["generator"].build(self.space)
 
-    def phases(self) -> tuple[Phase, ...]:
-        return tuple(phase for objective in self.objectives for phase in objective.phases(self.latent))
+    def phases(self, part: str | None = None) -> tuple[Phase, ...]:
+        """All phases, or those that run in a part of the strategy's timetable."""
+        every = (phase for objective in self.objectives for phase in objective.phases(self.latent))
+        return tuple(phase for phase in every if part is None or phase.part in (None, part))
+
+    def objection(self, shape: Shape) -> str | None:
+        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        generator = self.networks.get("generator")
+        theirs = generator.objection(shape) if isinstance(generator, OwnCodes) else None
+        return self.strategy.objection(shape) or theirs
+
+    def _latent_for(self, shape: Shape) -> int:
+        generator = self.networks.get("generator")
+        return generator.latent(shape) if isinstance(generator, OwnCodes) else self.latent
 
     @property
     def encoding(self) -> Encoding | None:
@@ -148,17 +176,18 @@ class Recipe(Value):
         flag = f"--shape {','.join(map(str, shape))}"
         if len(shape) != len(self.shape):
             raise Refused(f"{flag} does not fit {self.name}: it makes images of {len(self.shape)} axes.")
-        if objection := self.strategy.objection(shape):
+        if objection := self.objection(shape):
             raise Refused(f"{flag} does not fit {self.name}: {objection}.")
-        return self.model_copy(update={"shape": shape})
+        return self.model_copy(update={"shape": shape, "latent": self._latent_for(shape)})
 
     def tiny(self) -> "Recipe":
         """The same recipe, small enough to train on a laptop's processor in seconds."""
         strategy, shape = self.strategy.tiny(self.shape)
+        generator = self.networks["generator"]
         return self.model_copy(
             update={
                 "shape": shape,
-                "latent": 16,
+                "latent": generator.latent(shape) if isinstance(generator, OwnCodes) else TINY_LATENT,
                 "networks": {role: config.tiny() for role, config in self.networks.items()},
                 "strategy": strategy,
                 "ema_half_life_kimg": min(0.064, self.ema_half_life_kimg),

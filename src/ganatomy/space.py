@@ -1,7 +1,7 @@
 """What every network is told when it is built, and what every discriminator answers."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -23,6 +23,19 @@ class Space:
     channels: int
     latent: int
     conditions: int
+
+
+@runtime_checkable
+class OwnCodes(Protocol):
+    """Settings of a generator whose latent code is a grid that follows from the shape of the image."""
+
+    def latent(self, shape: Shape) -> int:
+        """Width of the latent code for images of a shape."""
+        ...
+
+    def objection(self, shape: Shape) -> str | None:
+        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        ...
 
 
 class Verdict(NamedTuple):

@@ -1,5 +1,6 @@
 """Training strategies: pure functions from images seen to what the next step looks at."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -15,14 +16,16 @@ from ganatomy.value import Value
 
 @dataclass(frozen=True)
 class Moment:
-    """What one step does: its scope, its global batch size, and the era it belongs to.
+    """What one step does: its scope, its global batch size, the era and the part of the timetable it belongs to.
 
-    Optimisers start anew when the era changes, so that Adam's moments of one level do not steer the next.
+    Optimisers start anew when the era changes, so that Adam's moments of one level do not steer the next. Steps of one
+    part cost the same, and a phase of an objective may run in one part alone.
     """
 
     scope: Scope
     batch_size: int
     era: int = 0
+    part: str = "all"
 
 
 class ProgressiveGrowing(Value):
@@ -51,7 +54,7 @@ class ProgressiveGrowing(Value):
             alpha = 1.0 if rank == 0 else min(since % (self.fade_kimg + self.stable_kimg) / self.fade_kimg, 1.0)
         level = first + rank
         batch_size = self.batch_sizes[min(level, len(self.batch_sizes) - 1)]
-        return Moment(Level(level, alpha, sizes[level]), batch_size, era=2 * rank - (alpha < 1))
+        return Moment(Level(level, alpha, sizes[level]), batch_size, 2 * rank - (alpha < 1), f"level {level}")
 
     def shown(self, images_seen: int, shape: Shape) -> Scope:
         """What the generator can make of the whole image at that count: the level that it is training."""
@@ -70,6 +73,10 @@ class ProgressiveGrowing(Value):
         if len(pyramid(shape)) > 1:
             return None
         return "every axis must be even and stay at 4 or more when halved, for example 160,128"
+
+    def paced(self, kimg: float) -> "ProgressiveGrowing":
+        """The same with so many thousand images in every part of its timetable."""
+        return self.model_copy(update={"fade_kimg": kimg, "stable_kimg": kimg})
 
     def tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
         """A short timetable and a small shape, to try it in seconds."""
@@ -135,6 +142,10 @@ class HierarchicalAmortisation(Value):
             return None
         return f"every axis must be a multiple of {hierarchy.MULTIPLE}, for example 64,64,64"
 
+    def paced(self, kimg: float) -> "HierarchicalAmortisation":
+        """The same: there is one part."""
+        return self
+
     def tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
         return self, (2 * hierarchy.MULTIPLE,) * len(shape)
 
@@ -170,9 +181,59 @@ class WholeImages(Value):
             return None
         return "every axis must be even and stay at 4 or more when halved, for example 64,64,64"
 
+    def paced(self, kimg: float) -> "WholeImages":
+        """The same: there is one part."""
+        return self
+
     def tiny(self, shape: Shape) -> tuple["WholeImages", Shape]:
         """A shape of two halvings, to try it in seconds."""
         return self, pyramid(shape)[2] if len(pyramid(shape)) > 2 else shape
 
 
-Strategy = Annotated[ProgressiveGrowing | HierarchicalAmortisation | WholeImages, Field(discriminator="kind")]
+class TwoStages(Value):
+    """Whole images; an autoencoder learns first, then a model of its codes (``prior``) (Rombach 2022).
+
+    The phases of an objective say by name in which of the two parts they run.
+    """
+
+    kind: Literal["two-stages"] = "two-stages"
+    autoencoder_kimg: float = Field(gt=0)
+    batch_size: int = Field(4, ge=1)
+
+    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
+        """The step at a count of images seen."""
+        second = images_seen >= self.autoencoder_kimg * 1000
+        return Moment(Whole(shape), self.batch_size, int(second), "prior" if second else "autoencoder")
+
+    def shown(self, images_seen: int, shape: Shape) -> Scope:
+        """The whole image, at any time; before the second part its codes are of a model that has not learnt."""
+        return Whole(shape)
+
+    def final(self, shape: Shape) -> Scope:
+        return Whole(shape)
+
+    def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
+        """The whole image."""
+        return (Whole(shape),)
+
+    def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
+        """Both parts with the kimg at which they begin."""
+        for kimg in (0.0, self.autoencoder_kimg):
+            yield kimg, self.at(math.ceil(kimg * 1000), shape, 0)
+
+    def objection(self, shape: Shape) -> str | None:
+        """Every shape that the networks can make will do."""
+        return None
+
+    def paced(self, kimg: float) -> "TwoStages":
+        """The same with so many thousand images in every part of its timetable."""
+        return self.model_copy(update={"autoencoder_kimg": kimg})
+
+    def tiny(self, shape: Shape) -> tuple["TwoStages", Shape]:
+        """A short timetable and a small shape, to try it in seconds."""
+        return self.paced(0.12), (32,) * len(shape)
+
+
+Strategy = Annotated[
+    ProgressiveGrowing | HierarchicalAmortisation | WholeImages | TwoStages, Field(discriminator="kind")
+]

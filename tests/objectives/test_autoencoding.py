@@ -89,15 +89,16 @@ def test_vae_gan():
     assert terms["reconstruction"].item() == pytest.approx(10 * error.item(), rel=1e-5)
     terms = phases["discriminator"].loss(players, draw)
     assert terms["real"].item() == pytest.approx(F.softplus(-_score(players, x, draw)).mean().item(), rel=1e-5)
-    torch.testing.assert_close(recipe.encoding.encode(players, x), mean)
+    torch.testing.assert_close(recipe.encoding.encode(players, x, draw.condition), mean)
 
 
-@pytest.mark.parametrize("name", ["alpha-gan", "vae-gan", "hagan-2022"])
+@pytest.mark.parametrize("name", ["alpha-gan", "vae-gan", "hagan-2022", "vae", "latent-diffusion", "autoregressive"])
 def test_recipes_with_an_encoder_encode_whole_images(name):
     recipe = named(name).tiny()
     players = recipe.build()
-    code = recipe.encoding.encode(players, torch.rand(2, 1, *recipe.shape))
+    code = recipe.encoding.encode(players, torch.rand(2, 1, *recipe.shape) * 2 - 1, torch.zeros(2, 0))
     assert code.shape == (2, recipe.latent)
+    assert torch.isfinite(code).all()
     assert set(recipe.encoding.encoders) < set(recipe.networks)
 
 

@@ -1,5 +1,6 @@
 """Speed and memory of one recipe, in a process of its own: warm up, then steps on random images."""
 
+import math
 import platform
 import resource
 import time
@@ -52,9 +53,9 @@ def measure(plan: Plan, name: str) -> dict[str, Any]:
     computing.applied(state.players, len(recipe.shape))
     steps: dict[str, float] = {}
     images: dict[str, float] = {}
-    begins = {str(moment.scope.told.get("level", "all")): kimg for kimg, moment in recipe.timetable()}
+    begins = {moment.part: kimg for kimg, moment in recipe.timetable()}
     for part, kimg in begins.items():  # of a level that fades in and is then stable, the stable part
-        state.images = round(kimg * 1000)
+        state.images = math.ceil(kimg * 1000)
         steps[part], images[part] = _rate(state, Random(recipe, device), computing.dtype)
     last = list(steps)[-1]
     return {

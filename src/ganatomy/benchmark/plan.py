@@ -8,12 +8,12 @@ from pydantic import Field
 from ganatomy.recipe import Recipe
 from ganatomy.recipes import RECIPES, named
 from ganatomy.refused import Refused
-from ganatomy.strategies import ProgressiveGrowing
 from ganatomy.value import Value
 
 VOLUMES = (
-    "wgan", "wgan-gp", "vae-gan", "alpha-gan", "cce-gan", "pggan", "stylegan2", "relativistic", "hagan", "hagan-2022",
-    "hagan-no-low", "hagan-no-encoder", "hagan-deterministic",
+    "wgan", "wgan-gp", "vae-gan", "alpha-gan", "cce-gan", "pggan", "stylegan2", "vae", "autoregressive",
+    "latent-diffusion", "relativistic", "hagan", "hagan-2022", "hagan-no-low", "hagan-no-encoder",
+    "hagan-deterministic",
 )  # fmt: skip
 MAMMOGRAMS = ("pggan-mammogram", "gan-mammogram", "wgan-mammogram", "relativistic-mammogram")
 ABLATIONS = ("hagan-2022", "hagan-no-low", "hagan-no-encoder", "hagan-deterministic")
@@ -61,25 +61,21 @@ class Plan(Value):
     def budgeted(self, name: str, rates: dict[str, float]) -> Recipe:
         """The same, to end when its budget is spent.
 
-        A growing recipe sees as many images in every part of its timetable, so that it reaches its full size.
+        A recipe with several parts sees as many images in each, so that it reaches its full size or last stage.
 
         Args:
-            rates: images a second by the size that a step looks at.
+            rates: images a second by the part of the timetable.
         """
         recipe = self.recipe(name)
-        parts = [str(moment.scope.told.get("level", "all")) for _, moment in recipe.timetable()]
+        parts = [moment.part for _, moment in recipe.timetable()]
         if self.kimg is not None:
             each = 1000 * self.kimg / len(parts)
         else:
             assert self.seconds is not None
             each = self.seconds / sum(1 / rates[part] for part in parts)
         whole = max(round(each), recipe.at(0, 0).batch_size)  # images of a part of the timetable
-        changes: dict[str, object] = {"total_kimg": len(parts) * whole / 1000}
-        if isinstance(recipe.strategy, ProgressiveGrowing):
-            changes["strategy"] = recipe.strategy.model_copy(
-                update={"fade_kimg": whole / 1000, "stable_kimg": whole / 1000}
-            )
-        return recipe.model_copy(update=changes)
+        paced = recipe.strategy.paced(whole / 1000)
+        return recipe.model_copy(update={"total_kimg": len(parts) * whole / 1000, "strategy": paced})
 
 
 def seconds_of(budget: str) -> float:

@@ -1,4 +1,4 @@
-"""GANs with an encoder: alpha-GAN with its cycle-consistent form, and the VAE-GAN.
+"""Generators that learn with an encoder: alpha-GAN with its cycle-consistent form, VAE-GAN, VAE.
 
 Players: ``encoder`` E, ``generator`` G, ``discriminator`` D, and for the alpha-GAN a ``code_discriminator`` C. x is a
 real image, z a standard normal code; bars are means over voxels.
@@ -11,6 +11,8 @@ real image, z a standard normal code; bars are means over voxels.
         E:     KL(E x || N(0, 1)) + in_encoder |x - G(E x)|^2
         G:     in_generator |x - G(E x)|^2 + softplus(-D(G(E x))) + softplus(-D(G z))
         D:     softplus(-D(x)) + softplus(D(G(E x))) + softplus(D(G z))
+    VAE, with no discriminator (Kingma 2014; Rybkin 2021):
+        E, G:  (N/2 log |x - G(E x)|^2 + KL(E x || N(0, 1))) / N,   N voxels
 """
 
 from typing import Literal
@@ -26,6 +28,8 @@ from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen
 from ganatomy.scope import Images
 from ganatomy.space import Verdict
 from ganatomy.value import Value
+
+LEAST_ERROR = 1e-6  # of a VAE's voxels: keeps the logarithm finite
 
 
 class AlphaGAN(Value):
@@ -49,7 +53,7 @@ class AlphaGAN(Value):
 
     def phases(self, latent: int) -> tuple[Phase, ...]:
         def encode_and_generate(players: Players, draw: Draw) -> Terms:
-            code = self.encode(players, draw.real[0])
+            code = self.encode(players, draw.real[0], draw.condition)
             again, made = _decoded(players, code, draw), fakes(players, draw, "generator", latent)
             judged = [_judged(players, images, draw) for images in (again, made)]
             terms = {
@@ -60,12 +64,12 @@ class AlphaGAN(Value):
             }  # fmt: skip
             if self.cycle:
                 z = draw.noise("generator", latent)
-                terms["cycle"] = self.cycle * _distance(z, self.encode(players, made[0]))
+                terms["cycle"] = self.cycle * _distance(z, self.encode(players, made[0], draw.condition))
             return terms
 
         def discriminate(players: Players, draw: Draw) -> Terms:
             with torch.no_grad():
-                again = _decoded(players, self.encode(players, draw.real[0]), draw)
+                again = _decoded(players, self.encode(players, draw.real[0], draw.condition), draw)
             made = frozen_fakes(players, draw, "discriminator", latent)
             real = _judged(players, draw.real, draw)
             return {
@@ -78,7 +82,7 @@ class AlphaGAN(Value):
 
         def judge_codes(players: Players, draw: Draw) -> Terms:
             with torch.no_grad():
-                code = self.encode(players, draw.real[0])
+                code = self.encode(players, draw.real[0], draw.condition)
             z, judge = draw.noise("code", latent), players["code_discriminator"]
             squares = squared_slopes(lambda at: judge(at[0]), between((z,), (code,), draw.uniform("code-penalty")))
             return {
@@ -96,7 +100,7 @@ class AlphaGAN(Value):
     def encoders(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, players: Players, image: Tensor) -> Tensor:
+    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
         """Latent codes (batch, latent) of images (batch, channel, *space)."""
         code: Tensor = players["encoder"](image)
         return code
@@ -116,14 +120,13 @@ class VAEGAN(Value):
 
     def phases(self, latent: int) -> tuple[Phase, ...]:
         def encode(players: Players, draw: Draw) -> Terms:
-            code, mean, log_variance = self._drawn(players, draw, "encoder", latent)
-            divergence = (log_variance.exp() + mean.square() - 1 - log_variance).mean() / 2
+            code, divergence = _drawn(players, draw, "encoder", latent)
             error = (draw.real[0] - _decoded(players, code, draw)[0]).square().mean()
             return {"divergence": divergence, "reconstruction": self.in_encoder * error}
 
         def generate(players: Players, draw: Draw) -> Terms:
             with torch.no_grad():
-                code, *_ = self._drawn(players, draw, "again", latent)
+                code, _ = _drawn(players, draw, "again", latent)
             again, made = _decoded(players, code, draw), fakes(players, draw, "generator", latent)
             judged = [_judged(players, images, draw) for images in (again, made)]
             return {
@@ -134,7 +137,7 @@ class VAEGAN(Value):
 
         def discriminate(players: Players, draw: Draw) -> Terms:
             with torch.no_grad():
-                again = _decoded(players, self._drawn(players, draw, "again", latent)[0], draw)
+                again = _decoded(players, _drawn(players, draw, "again", latent)[0], draw)
             made = frozen_fakes(players, draw, "discriminator", latent)
             real = _judged(players, draw.real, draw)
             return {
@@ -154,15 +157,44 @@ class VAEGAN(Value):
     def encoders(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, players: Players, image: Tensor) -> Tensor:
+    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
         """The mean of the codes (batch, latent) of images (batch, channel, *space)."""
         mean: Tensor = players["encoder"](image).chunk(2, 1)[0]
         return mean
 
-    def _drawn(self, players: Players, draw: Draw, purpose: str, latent: int) -> tuple[Tensor, Tensor, Tensor]:
-        """A code of each real image, with the mean and the logarithm of the variance that it was drawn with."""
-        mean, log_variance = players["encoder"](draw.real[0]).chunk(2, 1)
-        return mean + draw.noise(purpose, latent) * (log_variance / 2).exp(), mean, log_variance
+
+class VAE(Value):
+    """A variational autoencoder whose variance of voxels is what the error shows (Kingma 2014; Rybkin 2021).
+
+    So nothing has to be weighed: with N voxels and the mean squared error e the likelihood's part is N/2 log e.
+    """
+
+    kind: Literal["vae"] = "vae"
+
+    def phases(self, latent: int) -> tuple[Phase, ...]:
+        def autoencode(players: Players, draw: Draw) -> Terms:
+            code, divergence = _drawn(players, draw, "encoder", latent)
+            error = (draw.real[0] - _decoded(players, code, draw)[0]).square().mean()
+            voxels = draw.real[0][0].numel()
+            return {"likelihood": (error + LEAST_ERROR).log() / 2, "divergence": divergence * latent / voxels}
+
+        return (Phase("autoencoder", ("encoder", "generator"), autoencode),)
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        return ("encoder",)
+
+    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+        """The mean of the codes (batch, latent) of images (batch, channel, *space)."""
+        mean: Tensor = players["encoder"](image).chunk(2, 1)[0]
+        return mean
+
+
+def _drawn(players: Players, draw: Draw, purpose: str, latent: int) -> tuple[Tensor, Tensor]:
+    """A code of each real image, and the divergence of what it was drawn from, a mean over the code's numbers."""
+    mean, log_variance = players["encoder"](draw.real[0]).chunk(2, 1)
+    code = mean + draw.noise(purpose, latent) * (log_variance / 2).exp()
+    return code, (log_variance.exp() + mean.square() - 1 - log_variance).mean() / 2
 
 
 def _decoded(players: Players, code: Tensor, draw: Draw) -> Images:

@@ -49,7 +49,7 @@ class HierarchicalReconstruction(Value):
     def encoders(self) -> tuple[str, ...]:
         return ("high_encoder", "ground_encoder")
 
-    def encode(self, players: Players, image: Tensor) -> Tensor:
+    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
         """Latent codes (batch, latent); the high encoder sees one sub-volume after another, as it was trained."""
         code: Tensor = players["ground_encoder"](high_features(players, image, sub_volume_depth(image.shape[2])))
         return code

@@ -90,6 +90,7 @@ class Phase:
         trains: roles whose weights move; all others are frozen while the loss is computed.
         updates: how many times in a step; each update beyond the first gets fresh images.
         constrain: runs after each update (weight clipping).
+        part: of the strategy's timetable in which it runs; None = in all.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Phase:
     loss: Callable[[Players, Draw], Terms]
     updates: Schedule = ONCE
     constrain: Callable[[Players], None] = _leave
+    part: str | None = None
 
 
 @runtime_checkable
@@ -108,8 +110,8 @@ class Encoding(Protocol):
         """The roles that it takes."""
         ...
 
-    def encode(self, players: Players, image: Tensor) -> Tensor:
-        """Latent codes (batch, latent) of whole images (batch, channel, *space) in [-1, 1]."""
+    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+        """Latent codes (batch, latent) of whole images (batch, channel, *space) in [-1, 1] with these conditions."""
         ...
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ganatomy.recipe import Recipe
-from ganatomy.recipes import hagan, pggan, volumes
+from ganatomy.recipes import hagan, latent, pggan, volumes
 from ganatomy.refused import Refused
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -21,6 +21,9 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "vae-gan": volumes.vae_gan,
     "alpha-gan": volumes.alpha_gan,
     "cce-gan": volumes.cce_gan,
+    "vae": volumes.vae,
+    "autoregressive": latent.autoregressive,
+    "latent-diffusion": latent.latent_diffusion,
     "pggan": volumes.pggan,
     "stylegan2": volumes.stylegan2,
     "relativistic": volumes.relativistic,

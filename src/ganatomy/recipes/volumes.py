@@ -15,7 +15,7 @@ from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveG
 from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator
 from ganatomy.objectives.adversarial import Adversarial
 from ganatomy.objectives.augmentation import Augmentation
-from ganatomy.objectives.autoencoding import VAEGAN, AlphaGAN
+from ganatomy.objectives.autoencoding import VAE, VAEGAN, AlphaGAN
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
@@ -126,6 +126,23 @@ def vae_gan() -> Recipe:
             },
             "objectives": (VAEGAN(),),
             "optimizers": dict.fromkeys(("encoder", "generator", "discriminator"), adam),
+        }
+    )
+
+
+def vae() -> Recipe:
+    """A variational autoencoder with the networks of `vae-gan`, to see what the discriminator is for (Kingma 2014).
+
+    The variance of voxels is estimated, so no weight has to be chosen (Rybkin 2021).
+    """
+    base = vae_gan()
+    roles = ("encoder", "generator")
+    return base.model_copy(
+        update={
+            "name": "vae",
+            "networks": {role: base.networks[role] for role in roles},
+            "objectives": (VAE(),),
+            "optimizers": {role: base.optimizers[role] for role in roles},
         }
     )
 

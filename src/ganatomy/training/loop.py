@@ -32,7 +32,6 @@ def train(
         Diverged: a loss term is not finite. The weights have not taken that step.
     """
     recipe = state.recipe
-    phases = recipe.phases()
     while watch(state) and state.images < recipe.total_images:
         moment = recipe.at(state.images, seed)
         if moment.era != state.era:
@@ -40,7 +39,7 @@ def train(
         state.set_learning_rates()
         draws: list[Draw] = []
         terms: Terms = {}
-        for phase in phases:
+        for phase in recipe.phases(moment.part):
             for update in range(int(phase.updates(state.images))):
                 if update == len(draws):  # phases of one step share the first draw; further updates get fresh images
                     first = state.images + update * moment.batch_size

@@ -1,0 +1,114 @@
+"""An encoder and a decoder between images and a coarse grid of numbers, from MONAI's parts (Rombach 2022).
+
+Models that learn a distribution of such grids build on them: `networks.diffusion`, `networks.autoregressive`. Residual
+blocks with group normalisation, halved `halvings` times; no attention. MONAI comes with the extra ``benchmark``.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganatomy.pyramid import Shape
+from ganatomy.refused import Refused
+from ganatomy.space import Space
+from ganatomy.value import Value
+
+GROUPS = 4  # of the normalisations
+EPSILON = 1e-6
+
+
+class Grid(Value):
+    """The size of the networks and of the grid that lies between them.
+
+    Args:
+        features: feature maps at full resolution, doubled a halving up to `widest`.
+        channels: numbers at each place of the grid.
+        halvings: of each axis.
+    """
+
+    features: int = Field(16, ge=GROUPS, multiple_of=GROUPS)
+    widest: int = Field(128, ge=GROUPS, multiple_of=GROUPS)
+    channels: int = Field(4, ge=1)
+    halvings: int = Field(3, ge=1)
+
+    def grid(self, shape: Shape) -> Shape:
+        """Places per axis for images of a shape."""
+        return tuple(n // 2**self.halvings for n in shape)
+
+    def widths(self) -> list[int]:
+        """Feature maps from full resolution down to the grid."""
+        return [min(self.features * 2**i, self.widest) for i in range(self.halvings + 1)]
+
+    def settings(self, ndim: int) -> dict[str, object]:
+        """What MONAI's encoder and decoder are both told."""
+        none = [False] * (self.halvings + 1)
+        return {
+            "spatial_dims": ndim, "channels": self.widths(), "num_res_blocks": [1] * (self.halvings + 1),
+            "norm_num_groups": GROUPS, "norm_eps": EPSILON, "attention_levels": none, "with_nonlocal_attn": False,
+        }  # fmt: skip
+
+
+class GridEncoder(Value):
+    """Settings of an encoder; with `variational` it gives mean and logarithm of the variance side by side."""
+
+    kind: Literal["grid-encoder"] = "grid-encoder"
+    grid: Grid = Grid()
+    variational: bool = False
+
+    def build(self, space: Space) -> nn.Module:
+        return Encoder(self, space)
+
+    def tiny(self) -> "GridEncoder":
+        return self.model_copy(update={"grid": tiny_grid(self.grid)})
+
+
+def tiny_grid(grid: Grid) -> Grid:
+    """The same grid from narrow networks."""
+    return grid.model_copy(update={"features": 2 * GROUPS, "widest": 2 * GROUPS})
+
+
+class Encoder(nn.Module):
+    """image (batch, channels, *shape) -> grid (batch, channels or twice as many, *grid)."""
+
+    def __init__(self, config: GridEncoder, space: Space) -> None:
+        super().__init__()
+        out = config.grid.channels * (2 if config.variational else 1)
+        settings = config.grid.settings(len(space.shape))
+        self.net = monai("autoencoderkl").Encoder(in_channels=space.channels, out_channels=out, **settings)
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid: Tensor = self.net(x)
+        return grid.float()
+
+
+class Decoder(nn.Module):
+    """grid (batch, channels, *grid) -> image (batch, channels, *shape), in [-1, 1]."""
+
+    def __init__(self, grid: Grid, space: Space) -> None:
+        super().__init__()
+        settings = grid.settings(len(space.shape))
+        self.net = monai("autoencoderkl").Decoder(in_channels=grid.channels, out_channels=space.channels, **settings)
+
+    def parts(self) -> list[nn.Module]:
+        """What may be recomputed or compiled, each by itself."""
+        return list(self.net.blocks)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return self.net(grid).float().tanh()
+
+
+def monai(module: str) -> ModuleType:
+    """A module of MONAI's networks.
+
+    Raises:
+        Refused: MONAI is not installed.
+    """
+    try:
+        return import_module(f"monai.networks.nets.{module}")
+    except ModuleNotFoundError as error:
+        raise Refused(
+            f"This recipe needs the package {error.name}; install it with: pip install 'ganatomy[benchmark]'"
+        ) from error

@@ -1,0 +1,135 @@
+"""An autoregressive model of volumes: a grid of tokens, each predicted from those before it (van den Oord 2017).
+
+The tokens are codes rounded to a few levels a channel (finite scalar quantisation: Mentzer 2024), which needs no
+codebook to be learnt. Their order is that of memory; MONAI's transformer predicts each from those before. A sample is a
+function of its latent code z: a token is where the normal number's quantile falls among the probabilities.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganatomy.networks.autoencoder import Decoder, Grid, monai, tiny_grid
+from ganatomy.pyramid import Shape
+from ganatomy.scope import Images, Whole
+from ganatomy.space import Space
+from ganatomy.value import Value
+
+FARTHEST = 6.0  # of a latent number, in deviations
+
+
+class AutoregressiveGenerator(Value):
+    """Settings of the generator.
+
+    Args:
+        grid: of the tokens, that of the encoder.
+        levels: of each channel; a token is one of levels ** channels words.
+        width, depth, heads: of the transformer.
+    """
+
+    kind: Literal["autoregressive-generator"] = "autoregressive-generator"
+    grid: Grid = Grid(halvings=4)
+    levels: Literal[3, 5, 7, 9] = 5
+    width: int = Field(256, ge=8)
+    depth: int = Field(6, ge=1)
+    heads: int = Field(8, ge=1)
+
+    def build(self, space: Space) -> nn.Module:
+        return Generator(self, space)
+
+    def latent(self, shape: Shape) -> int:
+        """Width of the latent code for images of a shape: the number of tokens."""
+        return math.prod(self.grid.grid(shape))
+
+    def objection(self, shape: Shape) -> str | None:
+        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        multiple = 2**self.grid.halvings
+        return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
+
+    def tiny(self) -> "AutoregressiveGenerator":
+        return self.model_copy(update={"grid": tiny_grid(self.grid), "width": 32, "depth": 2, "heads": 2})
+
+
+class Generator(nn.Module):
+    """z (batch, tokens), condition (batch, conditions), the whole -> (image,), in [-1, 1]."""
+
+    def __init__(self, config: AutoregressiveGenerator, space: Space) -> None:
+        super().__init__()
+        self.channels, self.levels = config.grid.channels, config.levels
+        self.grid = config.grid.grid(space.shape)
+        self.words = self.levels**self.channels
+        self.decoder = Decoder(config.grid, space)
+        self.net = monai("transformer").DecoderOnlyTransformer(
+            num_tokens=self.words, max_seq_len=math.prod(self.grid), attn_layers_dim=config.width,
+            attn_layers_depth=config.depth, attn_layers_heads=config.heads, use_flash_attention=True,
+        )  # fmt: skip
+        for block in self.net.blocks:
+            block.norm_cross_attn = nn.Identity()  # MONAI's blocks have it also where nothing is attended to across
+        self.start = nn.Linear(1 + space.conditions, config.width, bias=False)  # before the first token
+
+    def parts(self) -> list[nn.Module]:
+        """What may be recomputed or compiled, each by itself."""
+        return self.decoder.parts()
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Codes and tokens.
+
+    def rounded(self, codes: Tensor) -> Tensor:
+        """Codes (batch, channels, *grid) bounded and rounded to the levels, in [-1, 1]; gradients pass straight on."""
+        half = (self.levels - 1) / 2
+        bounded = codes.tanh()
+        return bounded + ((bounded * half).round() / half - bounded).detach()
+
+    def tokens(self, codes: Tensor) -> Tensor:
+        """The word (batch, tokens) that every code is rounded to."""
+        half = (self.levels - 1) // 2
+        digits = (self.rounded(codes) * half).round().long() + half
+        return (digits * self._places(codes.device)).sum(1).flatten(1)
+
+    def image(self, tokens: Tensor) -> Tensor:
+        """Image (batch, channels, *shape) of tokens (batch, tokens)."""
+        half = (self.levels - 1) / 2
+        places = self._places(tokens.device)
+        digits = tokens.view(-1, 1, *self.grid) // places % self.levels
+        image: Tensor = self.decoder((digits - half) / half)
+        return image
+
+    def _places(self, device: torch.device) -> Tensor:
+        places = self.levels ** torch.arange(self.channels, device=device)
+        return places.view(1, -1, *[1] * len(self.grid))
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Tokens and latent codes.
+
+    def logits(self, tokens: Tensor, condition: Tensor) -> Tensor:
+        """(batch, n + 1, words): what follows nothing, and what follows each beginning of tokens (batch, n)."""
+        start = self.start(torch.cat((condition.new_ones(len(condition), 1), condition), 1))[:, None]
+        x = torch.cat((start, self.net.token_embeddings(tokens)), 1)
+        x = x + self.net.position_embeddings(x[..., 0])
+        for block in self.net.blocks:
+            x = block(x)
+        found: Tensor = self.net.to_logits(x)
+        return found.float()
+
+    def drawn(self, z: Tensor, condition: Tensor) -> Tensor:
+        """Tokens (batch, tokens) for latent codes (batch, tokens), one after another."""
+        quantiles = torch.special.ndtr(z.double()).T.contiguous()[..., None]
+        tokens = torch.zeros(len(z), 0, dtype=torch.long, device=z.device)
+        for i in range(z.shape[1]):
+            sums = self.logits(tokens, condition)[:, -1].double().softmax(1).cumsum(1)
+            token = torch.searchsorted(sums, quantiles[i]).clamp(max=self.words - 1)
+            tokens = torch.cat((tokens, token), 1)
+        return tokens
+
+    def latents(self, tokens: Tensor, condition: Tensor) -> Tensor:
+        """The latent codes (batch, tokens) in the middle of those that these tokens are drawn for."""
+        shares = self.logits(tokens[:, :-1], condition).double().softmax(2)
+        ends = shares.cumsum(2).gather(2, tokens[..., None])[..., 0]
+        middle = ends - shares.gather(2, tokens[..., None])[..., 0] / 2
+        return torch.special.ndtri(middle).clamp(-FARTHEST, FARTHEST).float()
+
+    def forward(self, z: Tensor, condition: Tensor, scope: Whole) -> Images:
+        return (self.image(self.drawn(z, condition)),)

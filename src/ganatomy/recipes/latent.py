@@ -1,0 +1,52 @@
+"""What today's reviews set beside GANs: models of an autoencoder's codes, for volumes of 128 cubed; MONAI's networks.
+
+They need the extra ``benchmark``. Widths are small beside published models, so that one card or a processor will do.
+"""
+
+from ganatomy.networks.autoencoder import Grid, GridEncoder
+from ganatomy.networks.autoregressive import AutoregressiveGenerator
+from ganatomy.networks.diffusion import LatentDiffusionGenerator
+from ganatomy.objectives.latent import Autoregressive, LatentDiffusion
+from ganatomy.recipe import Adam, Recipe
+from ganatomy.recipes.volumes import SHAPE, TOTAL_KIMG
+from ganatomy.strategies import TwoStages
+
+ADAM = Adam(lr=3e-4, betas=(0.9, 0.999))
+
+
+def latent_diffusion() -> Recipe:
+    """Latent diffusion as a flow: four numbers at every eighth voxel (Rombach 2022; Liu 2023; Pinaya 2022).
+
+    The autoencoder has a divergence and no discriminator; 15 midpoint steps make an image.
+    """
+    grid = Grid(halvings=3)
+    generator = LatentDiffusionGenerator(grid=grid)
+    return Recipe(
+        name="latent-diffusion",
+        shape=SHAPE,
+        latent=generator.latent(SHAPE),
+        networks={"encoder": GridEncoder(grid=grid, variational=True), "generator": generator},
+        objectives=(LatentDiffusion(),),
+        strategy=TwoStages(autoencoder_kimg=TOTAL_KIMG / 2),
+        optimizers={"encoder": ADAM, "generator": ADAM},
+        ema_half_life_kimg=2,
+        total_kimg=TOTAL_KIMG,
+    )
+
+
+def autoregressive() -> Recipe:
+    """A transformer over tokens of every sixteenth voxel, 512 for 128 cubed (van den Oord 2017; Tudosiu 2022).
+
+    Tokens are rounded codes instead of a learnt codebook (Mentzer 2024). An image takes one pass of the transformer
+    for every token, so its cost grows with the number of voxels squared and more.
+    """
+    grid = Grid(halvings=4)
+    generator = AutoregressiveGenerator(grid=grid)
+    return latent_diffusion().model_copy(
+        update={
+            "name": "autoregressive",
+            "latent": generator.latent(SHAPE),
+            "networks": {"encoder": GridEncoder(grid=grid), "generator": generator},
+            "objectives": (Autoregressive(),),
+        }
+    )
