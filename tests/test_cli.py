@@ -23,6 +23,7 @@ VERBS = (
     "benchmark",
     "probe",
     "explore",
+    "augment-study",
 )
 
 

@@ -1,4 +1,4 @@
-"""What the models are worth: benchmark, probe, explore."""
+"""What the models are worth: benchmark, probe, explore, augment-study."""
 
 import shlex
 from pathlib import Path
@@ -133,3 +133,41 @@ def explore(
         f" {100 * told['monotony']:.0f} % of the steps, by {told['change_in_deviations']:.2f} deviations a walk; most"
         f" leakage into {largest[0]} ({largest[1]:.2f} of that). Pictures: {out / 'exploration.png'}"
     )
+
+
+@app.command(name="augment-study")
+def augment_study(
+    store: Positional[Path], target: str, samples: Pairs = (), out: Path = Path("augment-study"),
+    held_out: Path | None = None, share: UseAppendAction[tuple[float, ...]] = (), seeds: int = 3, steps: int = 300,
+    shape: Shape = None, device: str | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Train classifiers on real images, with synthetic or jittered ones added, and on synthetic ones alone; compare.
+
+    Args:
+        store: the training images of the models
+        target: the fact to classify by, which the models were conditioned on
+        samples: synthetic images of a model, NAME=FOLDER; may be given several times
+        out: a new folder, or one that an interrupted study left
+        held_out: a store of other patients to test on; the test patients of the store by default
+        share: of the real training patients, such as 0.1; may be given several times; 0.1, 0.25, 0.5 and 1 by default
+        seeds: classifiers of each kind
+        steps: of each classifier, of 16 images
+        shape: a stored size at which images are classified; the full one by default
+        device: cpu or cuda
+    """
+    from ganatomy.data.store import open_store
+
+    above_zero(seeds=seeds, steps=steps)
+    opened, other = open_store(store), None if held_out is None else open_store(held_out)
+    folders = {name: Path(folder) for name, folder in pairs_of(samples, "--samples").items()}
+    if dry_run:
+        return progress.say(f"{target} of {store} would be learnt with and without {', '.join(folders) or 'copies'}.")
+    from ganatomy.augment_study import SHARES, TABLE
+    from ganatomy.augment_study import augment_study as run
+
+    told = run(opened, folders, target, out, other, share or SHARES, seeds, steps, shape_of(shape), device)
+    largest = max(share or SHARES)
+    for row in told["rows"]:
+        if row["share"] in (0.0, largest):
+            progress.say(f"{row['trained_on']}: accuracy {row['accuracy']:.3f}, AUC {row['auc']:.3f}")
+    progress.say(f"table: {out / TABLE}")

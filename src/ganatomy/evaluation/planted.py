@@ -13,14 +13,19 @@ SHARES = (1.0, 0.5, 0.1)  # % of the synthetic images
 POOL = 60  # copies to plant from
 TRIALS = 200
 SHIFT, GAIN, NOISE = 0.02, 0.05, 0.02  # of the axis, of the contrast, of half the range
-JITTER = "planted copies are moved by up to 2 % of an axis, half of them mirrored, contrast +-5 %, noise of 1 %"
+SHAKE = "moved by up to 2 % of an axis, contrast +-5 %, noise of 1 %"
+JITTER = f"planted copies are {SHAKE}, half of them mirrored"
 
 
 def jittered(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Moved by up to 2 % of an axis, half of them mirrored, contrast changed by up to 5 %, with 1 % of noise."""
+    """Shaken, and half of them mirrored."""
+    copy = shaken(image, rng)
+    return np.flip(copy, 0 if image.ndim == 2 else 2) if rng.random() < 0.5 else copy
+
+
+def shaken(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Moved by up to 2 % of an axis, contrast changed by up to 5 %, with 1 % of noise."""
     moved = ndimage.shift(image, [rng.uniform(-SHIFT, SHIFT) * n for n in image.shape], order=1, mode="nearest")
-    if rng.random() < 0.5:
-        moved = np.flip(moved, 0 if image.ndim == 2 else 2)
     gained = (moved + 1) * rng.uniform(1 - GAIN, 1 + GAIN) - 1
     noisy = gained + rng.normal(size=image.shape) * NOISE * (gained > -1 + NOISE)
     return np.clip(noisy, -1, 1).astype(np.float32)
