@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -89,3 +91,64 @@ def test_mistakes_are_named_and_leave_nothing(snapshot, options, words, tmp_path
     with pytest.raises(Refused, match=words):
         explore(snapshot, out=tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
+
+
+def test_components_are_directions_that_nobody_named(snapshot, known, tmp_path):
+    told = explore(snapshot, "component_1", tmp_path / "out", n=80, walks=2, steps=5)
+    direction = np.load(tmp_path / "out" / "direction.npy")
+    assert told["attribute"] == "component 1"
+    assert (direction[:2] ** 2).sum() > 0.95  # the other numbers change nothing
+    assert told["monotony"] == 1
+    assert told["r2_of_the_direction"] > 0.8
+
+
+class Reads:
+    """An encoder for images that hold their code in a corner."""
+
+    def __init__(self, snapshot, device=None):
+        pass
+
+    def code(self, pixels, facts):
+        return 10 * pixels[0, 0, :].astype(np.float32)
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Codes of 60 images of 30 patients, and a lung function that their fourth number decides."""
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(60, 16))
+    files = [f"{i}.nii" for i in range(60)]
+    names = {"file": files, "patient": [str(i // 2) for i in range(60)]}
+    pq.write_table(pa.table(names | {f"z{i:04d}": codes[:, i] for i in range(16)}), tmp_path / "features.parquet")
+    rows = [f"{file},{2 + 0.5 * z[3] + 0.05 * rng.normal():.4f},words" for file, z in zip(files, codes, strict=True)]
+    (tmp_path / "table.csv").write_text("\n".join(["file,fev1,smoker", *rows]))
+    return exploration.Column(tmp_path / "features.parquet", tmp_path / "table.csv")
+
+
+def test_a_column_of_a_table_is_learnt_on_codes_and_told_of_images_on_the_way(snapshot, tables, monkeypatch, tmp_path):
+    def decoded(snapshot, codes, facts, device=None):
+        for code in codes.numpy():
+            pixels = np.full((16, 16, 16), -1, np.float32)
+            pixels[0, 0] = code / 10
+            pixels[4:12, 4:12, 4:12] = 0.5
+            yield Image(pixels, (5.0, 5.0, 5.0))
+
+    monkeypatch.setattr(exploration, "decoded", decoded)
+    monkeypatch.setattr(exploration, "Coder", Reads)
+    told = explore(snapshot, "fev1", tmp_path / "out", n=20, walks=2, steps=4, column=tables)
+    direction = np.load(tmp_path / "out" / "direction.npy")
+    assert direction[3] > 0.98
+    assert told["r2_of_the_direction"] > 0.9
+    assert told["monotony"] == 1
+    assert np.ptp(told["values"][0]) == pytest.approx(6 * 0.5, rel=0.1)  # six deviations along the direction
+    with pytest.raises(Refused, match="has no column weight"):
+        explore(snapshot, "weight", tmp_path / "no", column=tables)
+    with pytest.raises(Refused, match=r"0 of 60 images show smoker"):
+        explore(snapshot, "smoker", tmp_path / "no", column=tables)
+
+
+def test_a_column_needs_an_encoder_and_codes_of_its_own(snapshot, tables, hagan, tmp_path, capsys):
+    with pytest.raises(Refused, match="has no encoder"):
+        explore(snapshot, "fev1", tmp_path / "no", column=tables)
+    assert main(["explore", str(hagan.path), "--attribute", "fev1", "--table", str(tables.table)]) == 2
+    assert "both --features and --table" in capsys.readouterr().err

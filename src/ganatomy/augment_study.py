@@ -301,7 +301,8 @@ def _markdown(plan: Plan, content: dict[str, Any]) -> str:
         "", "Gains are over real images alone of the same share and seed (for synthetic images alone: over all real"
         " images), means over seeds with 95 % t intervals of the pairs; they do not hold what other patients"
         f" would change. Copies: {SHAKE}. The generators were trained on all real training images, so what they"
-        " add to a small share is more than a generator of that share could.", "", f"![Gains by share of real images]({PICTURE})", "",
+        " add to a small share is more than a generator of that share could.", "",
+        f"![Gains by share of real images]({PICTURE})", "",
     ]  # fmt: skip
     return "\n".join(lines)
 

@@ -1,12 +1,13 @@
 """Images to features: the latent code that an encoder finds, and what the generator makes of it again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pyarrow import Table, csv, parquet
 from skimage.metrics import structural_similarity
 
@@ -26,6 +27,8 @@ from ganatomy.refused import Refused
 RANGE = 2.0  # of pixels, -1 to 1: peak of the PSNR and range of the SSIM
 SHOWN = 8  # cases of the picture
 TABLES = (".parquet", ".csv")
+
+Pixels = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def encode(
     rows: list[dict[str, Any]] = []
     shown: list[pictures.Grey] = []
     kind = modalities.named(store.manifest.modality)()
-    cases = _cases(snapshot, store, split, n)
+    cases = cases_of(snapshot, store, split, n)
     with progress.bar("encoding", len(cases)) as bar:
         for number, one in enumerate(encoded(snapshot, store, cases, device)):
             rows.append(_row(one))
@@ -100,33 +103,74 @@ def encoded(
     snapshot: Snapshot, store: Store, cases: list[dict[str, Any]], device: str | None = None
 ) -> Iterator[Encoded]:
     """Encode and reconstruct cases of a store one after another."""
-    place = named_device(device)
-    encoding = snapshot.recipe.encoding
-    assert encoding is not None, "asked before: `_cases`"
-    networks = Players({role: snapshot.network(role, place) for role in ("generator", *encoding.encoders)})
+    coder = Coder(snapshot, device)
     for case in cases:
-        original = decode(store.read([case["row"]], store.level_for(snapshot.recipe.shape))[0])
-        volume = torch.from_numpy(original)[None, None].to(place)
-        condition = torch.from_numpy(conditions.vector(snapshot.recipe.conditions, case["facts"]))[None].to(place)
+        original = original_of(store, case, snapshot)
+        z = coder.code(original, case["facts"])
+        made = coder.image(z, case["facts"])
+        yield Encoded(case, z, original, made, similarity(original, made), psnr(original, made))
+
+
+class Coder:
+    """The generator of a snapshot and its encoders: from images to latent codes and back.
+
+    Raises:
+        Refused: the snapshot has no encoder.
+    """
+
+    def __init__(self, snapshot: Snapshot, device: str | None = None) -> None:
+        check_encoder(snapshot)
+        assert snapshot.recipe.encoding is not None
+        self._snapshot, self._encoding, self._place = snapshot, snapshot.recipe.encoding, named_device(device)
+        roles = ("generator", *self._encoding.encoders)
+        self._networks = Players({role: snapshot.network(role, self._place) for role in roles})
+
+    def code(self, pixels: Pixels, facts: Mapping[str, str]) -> Pixels:
+        """The latent code (latent,) of an image in [-1, 1] with these facts."""
+        image = torch.from_numpy(pixels)[None, None].to(self._place)
         with torch.inference_mode():
-            z = encoding.encode(networks, volume, condition)
-            again = networks["generator"](z, condition, snapshot.scope)[0]
-        made = again[0, 0].float().cpu().numpy()
-        error = float(np.mean((original - made) ** 2))
-        ssim = float(structural_similarity(original, made, data_range=RANGE))
-        yield Encoded(
-            case, z[0].cpu().numpy(), original, made, ssim, 10 * float(np.log10(RANGE**2 / max(error, 1e-12)))
-        )
+            return self._encoding.encode(self._networks, image, self._condition(facts))[0].cpu().numpy()
+
+    def image(self, z: Pixels, facts: Mapping[str, str]) -> Pixels:
+        """What the generator makes of a code with these facts, about [-1, 1]."""
+        code = torch.from_numpy(z)[None].to(self._place)
+        with torch.inference_mode():
+            made = self._networks["generator"](code, self._condition(facts), self._snapshot.scope)[0]
+        return made[0, 0].float().cpu().numpy()
+
+    def _condition(self, facts: Mapping[str, str]) -> torch.Tensor:
+        return torch.from_numpy(conditions.vector(self._snapshot.recipe.conditions, facts))[None].to(self._place)
 
 
-def _cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
-    recipe = snapshot.recipe
-    if recipe.encoding is None:
+def original_of(store: Store, case: dict[str, Any], snapshot: Snapshot) -> Pixels:
+    """A case of a store at the size that a snapshot makes, in [-1, 1]."""
+    return decode(store.read([case["row"]], store.level_for(snapshot.recipe.shape))[0])
+
+
+def similarity(a: Pixels, b: Pixels) -> float:
+    """Structural similarity with a 7-voxel window (Wang 2004) of images in [-1, 1]."""
+    return float(structural_similarity(a, b, data_range=RANGE))
+
+
+def psnr(a: Pixels, b: Pixels) -> float:
+    """Peak signal to noise ratio in dB of images in [-1, 1], peak 2."""
+    return 10 * float(np.log10(RANGE**2 / max(float(np.mean((a - b) ** 2)), 1e-12)))
+
+
+def check_encoder(snapshot: Snapshot) -> None:
+    """Refuse a snapshot that cannot encode."""
+    if snapshot.recipe.encoding is None:
         raise Refused(
             f"{snapshot.path} has no encoder. For a generator of HA-GAN train one: ganatomy train hagan-encoder STORE"
             f" --generator {snapshot.path}; alpha-gan, cce-gan, vae-gan, vae, latent-diffusion and"
             " autoregressive have one from the start."
         )
+
+
+def cases_of(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
+    """The cases of a split, at most n, of a store that fits a snapshot with encoders."""
+    recipe = snapshot.recipe
+    check_encoder(snapshot)
     check_known(store, recipe.shape, recipe.channels, recipe.conditions)
     if split is not None and split not in SPLITS:
         raise Refused(f"--split {split}: there are {', '.join(SPLITS)}.")

@@ -5,7 +5,6 @@ together in a fold. The strength of the ridge is chosen within the training fold
 of predictions for patients that the fit has not seen.
 """
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,14 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pyarrow import csv as arrow_csv
-from pyarrow import parquet
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ganatomy.data.tables import read_features, read_measurements
 from ganatomy.durable import write_json
 from ganatomy.evaluation.statistics import jackknife
 from ganatomy.refused import Refused
@@ -84,38 +82,14 @@ def probe(
     Raises:
         Refused: a table or column that is not there, or too few patients with both.
     """
-    measured = _measured(table, key)
+    measured = read_measurements(table, key)
     found: list[Probed] = []
     for name, path in features.items():
-        keys, patients, codes = _features(path, key)
+        keys, patients, codes = read_features(path, key)
         found += [_probed(name, target, keys, patients, codes, measured, table, seed) for target in targets]
     if out is not None:
         write_json(out, [one.model_dump() for one in found])
     return found
-
-
-def _features(path: Path, key: str) -> tuple[list[str], list[str], Rows]:
-    """Keys, patients and codes of a table of features."""
-    try:
-        read = parquet.read_table(path) if path.suffix == ".parquet" else arrow_csv.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise Refused(f"{path} cannot be read as a table of features; make one with: ganatomy encode") from error
-    columns = [name for name in read.column_names if name[:1] == "z" and name[1:].isdigit()]
-    if not columns or {key, "patient"} - set(read.column_names):
-        raise Refused(f"{path} has no latent code, {key} or patient; make it with: ganatomy encode")
-    rows = np.stack([read[name].to_numpy() for name in columns], 1).astype(np.float64)
-    return [str(k) for k in read[key].to_pylist()], [str(p) for p in read["patient"].to_pylist()], rows
-
-
-def _measured(table: Path, key: str) -> dict[str, dict[str, str]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{table} cannot be read as CSV.") from error
-    if not rows or key not in rows[0]:
-        raise Refused(f"{table} has no column {key}; name the one that joins it to the features with --key.")
-    return {row[key]: row for row in rows}
 
 
 def _probed(

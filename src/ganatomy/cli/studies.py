@@ -100,14 +100,15 @@ def probe(
 @app.command
 def explore(
     run: Positional[Path], attribute: str, out: Path = Path("exploration"), n: int = 256, walks: int = 4,
-    steps: int = 7, seed: int = 0, condition: Pairs = (), device: str | None = None, dry_run: DryRun = False,
-    quiet: Quiet = False,
+    steps: int = 7, seed: int = 0, condition: Pairs = (), device: str | None = None, features: Path | None = None,
+    table: Path | None = None, key: str = "file", dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Find the latent direction of a measured attribute, walk along it, and measure every image on the way again.
+    """Find the latent direction of an attribute, walk along it, and measure every image on the way again.
 
     Args:
         run: a run or a snapshot folder
-        attribute: what the modality measures, such as lung, bone, density or foreground; the beginning is enough
+        attribute: what the modality measures, such as lung, bone, density or foreground, of which the beginning is
+            enough; component_1 to component_4 for directions that nobody named; or a column of --table
         out: a new folder
         n: random images that the direction is learnt on
         walks: codes that are moved
@@ -115,18 +116,25 @@ def explore(
         seed: of the codes
         condition: a fact of all images, such as view_position=MLO; may be given several times
         device: cpu or cuda
+        features: codes of real images, made by encode with this model, to learn the direction of a column on
+        table: CSV with the column
+        key: the column that joins both tables
     """
     from ganatomy.checkpoint import find_snapshot, open_snapshot
+    from ganatomy.exploration import Column
 
     above_zero(n=n, walks=walks, steps=steps)
-    snapshot = open_snapshot(find_snapshot(run))
+    if (features is None) != (table is None):
+        raise Refused("A column of a table needs both --features and --table.")
+    column = None if features is None or table is None else Column(features, table, key)
+    snapshot = open_snapshot(find_snapshot(run), ("generator",) if column is None else None)
     if dry_run:
         return progress.say(
             f"{walks} walks of {steps} steps along {attribute} of {snapshot.path} would be written to {out}."
         )
     from ganatomy.exploration import explore as run_
 
-    told = run_(snapshot, attribute, out, n, walks, steps, seed, pairs_of(condition, "--condition"), device)
+    told = run_(snapshot, attribute, out, n, walks, steps, seed, pairs_of(condition, "--condition"), device, column)
     largest = max(told["leakage"].items(), key=lambda pair: abs(pair[1]), default=("nothing", 0.0))
     progress.say(
         f"{told['attribute']}: R2 of the direction {told['r2_of_the_direction']:.3f}, it grows on"
