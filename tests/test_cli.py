@@ -24,6 +24,8 @@ VERBS = (
     "probe",
     "explore",
     "augment-study",
+    "outliers",
+    "transfer",
 )
 
 

@@ -110,3 +110,21 @@ def test_mistakes_are_named(options, words, tmp_path):
     with pytest.raises(Refused, match=words):
         probe({"x": path}, tmp_path / options.get("table", table.name), options.get("targets", ["value"]),
               key=options.get("key", "file"))  # fmt: skip
+
+
+def test_few_labels_tell_more_when_there_are_more(tmp_path, capsys):
+    good, blind, table = _tables(tmp_path, 200, repeats=2)
+    found = probe({"good": good}, table, ["value", "grade"], few=(10, 100))
+    numbers, grades = found[:3], found[3:]
+    assert [one.labelled for one in numbers[1:]] == [10, 100]
+    assert numbers[1].value < numbers[2].value < numbers[0].value + 0.02
+    assert numbers[2].value == pytest.approx(0.8, abs=0.12)
+    assert [one.metric for one in grades] == ["AUC"] * 3
+    assert 0.4 < grades[1].value < grades[2].value
+    unknown = probe({"blind": blind}, table, ["value"], few=(100,))[1]
+    assert unknown.low < 0.02
+    assert unknown.value < 0.05
+    assert main(["probe", str(good), str(table), "--target", "value", "--few", "10"]) == 0
+    assert "R2 of value from 10 labelled patients" in capsys.readouterr().out
+    with pytest.raises(Refused, match="give 4 to 196 of 200 patients"):
+        probe({"good": good}, table, ["value"], few=(198,))

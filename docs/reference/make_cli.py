@@ -12,7 +12,7 @@ from ganatomy.cli import main
 
 VERBS = (
     "phantom", "prepare", "recipes", "train", "select", "sample", "encode", "evaluate", "export", "verify", "benchmark",
-    "probe", "explore", "augment-study",
+    "probe", "explore", "augment-study", "outliers", "transfer",
 )
 
 texts = []

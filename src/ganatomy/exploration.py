@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from skimage.transform import downscale_local_mean
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
@@ -31,6 +30,7 @@ from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.contours import contoured
 from ganatomy.modalities.modality import Modality
+from ganatomy.pictures import row_of
 from ganatomy.refused import Refused
 from ganatomy.sampling import decoded, latents
 
@@ -124,7 +124,7 @@ class _Random(NamedTuple):
 
     def components(self, image: Image) -> dict[str, float]:
         """Coordinates of an image along the principal components, by name."""
-        along = self.directions @ (_small(image) - self.mean)
+        along = self.directions @ (row_of(image.pixels, SMALL) - self.mean)
         return {f"{COMPONENT} {i + 1}": float(value) for i, value in enumerate(along)}
 
 
@@ -133,19 +133,13 @@ def _random(kind: Modality, images: Iterator[Image], n: int) -> _Random:
     with progress.bar("measuring random images", n) as bar:
         for image in images:
             measures.append(kind.measures(kind.denormalise(image)))
-            small.append(_small(image))
+            small.append(row_of(image.pixels, SMALL))
             bar.advance()
     found = PCA(COMPONENTS, svd_solver="full").fit(np.stack(small))
     random = _Random(measures, found.mean_, found.components_)
     for one, row in zip(measures, small, strict=True):
         one |= {f"{COMPONENT} {i + 1}": float(v) for i, v in enumerate(found.components_ @ (row - found.mean_))}
     return random
-
-
-def _small(image: Image) -> Rows:
-    """The image, at most 16 voxels an axis, as one row."""
-    factors = tuple(max(1, n // SMALL) for n in image.shape)
-    return np.asarray(downscale_local_mean(image.pixels, factors), dtype=np.float64).ravel()
 
 
 class _Predicted:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
+from skimage.transform import downscale_local_mean
 
 from ganatomy.durable import new_file
 
@@ -83,3 +84,9 @@ def save_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], path: Path, text: d
         fields.add_itxt(name, value)
     with new_file(path) as temporary:
         Pillow.fromarray(pixels).save(temporary, format="PNG", pnginfo=fields)
+
+
+def row_of(pixels: NDArray[np.float32], most: int) -> NDArray[np.float64]:
+    """An image shrunk to less than twice `most` pixels or voxels an axis by means over cells, as one row."""
+    factors = tuple(max(1, n // most) for n in pixels.shape)
+    return np.asarray(downscale_local_mean(pixels, factors), dtype=np.float64).ravel()

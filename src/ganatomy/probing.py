@@ -8,7 +8,7 @@ of predictions for patients that the fit has not seen.
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ FOLDS = 5
 FEWEST = 20  # patients
 STRENGTHS = np.logspace(-2, 6, 17)  # of the ridge
 PERMUTATIONS = 200
+FEWEST_LABELLED, REPEATS = 4, 40  # patients, choices of them
 LOG = "log:"
 
 Rows = NDArray[np.float64]
@@ -66,10 +67,36 @@ class Probed(Value):
         )
 
 
+class FewLabels(Value):
+    """How well a target is predicted when few patients are labelled: the encoder has seen images, not labels.
+
+    Args:
+        labelled: patients that a prediction was learnt from; all others were predicted.
+        value: the mean over repeats, each with other labelled patients.
+        low, high: 2.5th and 97.5th percentile of the repeats.
+    """
+
+    features: str
+    target: str
+    metric: Literal["R2", "AUC"]
+    labelled: int
+    value: float
+    low: float
+    high: float
+    repeats: int
+
+    def told(self) -> str:
+        """One line for a reader."""
+        return (
+            f"{self.features}: {self.metric} of {self.target} from {self.labelled} labelled patients {self.value:.3f},"
+            f" in 95 % of {self.repeats} choices [{self.low:.3f}, {self.high:.3f}]"
+        )
+
+
 def probe(
     features: Mapping[str, Path], table: Path, targets: Sequence[str], out: Path | None = None, key: str = "file",
-    seed: int = 0,
-) -> list[Probed]:  # fmt: skip
+    seed: int = 0, few: Sequence[int] = (),
+) -> list[Probed | FewLabels]:  # fmt: skip
     """Predict each target from each table of features.
 
     Args:
@@ -78,24 +105,36 @@ def probe(
         targets: columns of it, such as ``fev1``, ``log:fev1`` or, with words in it, ``gold``.
         out: a JSON file for the results.
         key: the column by which both tables are joined.
+        few: numbers of labelled patients to learn from instead of all, to see what unlabelled images are worth.
 
     Raises:
         Refused: a table or column that is not there, or too few patients with both.
     """
     measured = read_measurements(table, key)
-    found: list[Probed] = []
+    found: list[Probed | FewLabels] = []
     for name, path in features.items():
         keys, patients, codes = read_features(path, key)
-        found += [_probed(name, target, keys, patients, codes, measured, table, seed) for target in targets]
+        for target in targets:
+            joined = _joined(target, keys, patients, codes, measured, table)
+            found.append(_probed(name, target, joined, seed))
+            found += [_with_few(name, target, joined, count, seed) for count in few]
     if out is not None:
         write_json(out, [one.model_dump() for one in found])
     return found
 
 
-def _probed(
-    name: str, target: str, keys: list[str], patients: list[str], codes: Rows, measured: dict[str, dict[str, str]],
-    table: Path, seed: int,
-) -> Probed:  # fmt: skip
+class _Joined(NamedTuple):
+    """Codes (n, latent) with the target of each, as numbers or as words, and the patient."""
+
+    codes: Rows
+    numbers: Rows | None
+    words: NDArray[Any]
+    patients: list[str]
+
+
+def _joined(
+    target: str, keys: list[str], patients: list[str], codes: Rows, measured: dict[str, dict[str, str]], table: Path
+) -> _Joined:
     column = target.removeprefix(LOG)
     if column not in next(iter(measured.values())):
         raise Refused(f"{table} has no column {column}; it has {', '.join(next(iter(measured.values())))}.")
@@ -108,12 +147,54 @@ def _probed(
         )
     words = [measured[keys[i]][column].strip() for i in here]
     numbers = _numbers(words, target)
-    x = codes[here]
-    if numbers is not None:
-        return _regression(name, target, x, numbers, who, seed)
-    if target.startswith(LOG):
+    if numbers is None and target.startswith(LOG):
         raise Refused(f"{target}: {column} holds words or numbers that have no logarithm, such as {words[0]!r}.")
-    return _classification(name, target, x, np.array(words), who, seed)
+    return _Joined(codes[here], numbers, np.array(words), who)
+
+
+def _probed(name: str, target: str, joined: _Joined, seed: int) -> Probed:
+    if joined.numbers is not None:
+        return _regression(name, target, joined.codes, joined.numbers, joined.patients, seed)
+    return _classification(name, target, joined.codes, joined.words, joined.patients, seed)
+
+
+def _with_few(name: str, target: str, joined: _Joined, count: int, seed: int) -> FewLabels:
+    """Learn from a few patients, predict all others; many times."""
+    names = np.unique(joined.patients)
+    if not FEWEST_LABELLED <= count <= len(names) - FEWEST_LABELLED:
+        raise Refused(
+            f"--few {count}: give {FEWEST_LABELLED} to {len(names) - FEWEST_LABELLED} of {len(names)} patients."
+        )
+    rng = np.random.default_rng(seed)
+    who = np.array(joined.patients)
+    values: list[float] = []
+    for _ in range(REPEATS):
+        labelled = np.isin(who, rng.choice(names, count, replace=False))
+        if joined.numbers is not None:
+            values.append(_r2_of(joined.codes, joined.numbers, labelled))
+        elif min(len(np.unique(joined.words[side])) for side in (labelled, ~labelled)) > 1:  # else nothing to learn
+            values.append(_auc_of(joined.codes, joined.words, labelled))
+    if not values:
+        raise Refused(f"--few {count}: {target} has one and the same value in every choice of patients; give more.")
+    low, high = np.quantile(values, (0.025, 0.975))
+    return FewLabels(
+        features=name, target=target, metric="AUC" if joined.numbers is None else "R2", labelled=count,
+        value=round(float(np.mean(values)), 4), low=round(float(low), 4), high=round(float(high), 4),
+        repeats=len(values),
+    )  # fmt: skip
+
+
+def _r2_of(x: Rows, y: Rows, labelled: NDArray[np.bool_]) -> float:
+    model = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS)).fit(x[labelled], y[labelled])
+    error = ((y - model.predict(x))[~labelled] ** 2).sum()
+    return float(1 - error / ((y[~labelled] - y[labelled].mean()) ** 2).sum())
+
+
+def _auc_of(x: Rows, y: NDArray[Any], labelled: NDArray[np.bool_]) -> float:
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(x[labelled], y[labelled])
+    told, truth = model.predict_proba(x[~labelled]), y[~labelled]
+    pairs = [(truth == c, told[:, i]) for i, c in enumerate(model.classes_)]
+    return float(np.mean([roc_auc_score(is_c, score) for is_c, score in pairs if 0 < is_c.sum() < len(is_c)]))
 
 
 def _numbers(words: list[str], target: str) -> Rows | None:

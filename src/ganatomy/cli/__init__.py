@@ -11,7 +11,7 @@ from ganatomy.durable import FULL
 from ganatomy.refused import Ended
 
 # isort: off
-from ganatomy.cli import training, images, delivery, studies  # noqa: F401  the order of `--help`
+from ganatomy.cli import training, images, delivery, studies, encodings  # noqa: F401  the order of `--help`
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -73,7 +73,8 @@ def benchmark(
 def probe(
     features: Positional[Path], table: Positional[Path],
     target: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="COLUMN")] = (), beside: Pairs = (),
-    key: str = "file", out: Path | None = None, seed: int = 0, dry_run: DryRun = False, quiet: Quiet = False,
+    key: str = "file", out: Path | None = None, seed: int = 0, few: UseAppendAction[tuple[int, ...]] = (),
+    dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Tell what features know of clinical measurements: R2 or AUC for patients not seen, with a permutation null.
 
@@ -85,6 +86,7 @@ def probe(
         key: the column that joins both tables
         out: a JSON file for the results
         seed: of the shuffles
+        few: learn from so many labelled patients, too, and predict all others; may be given several times
     """
     if not target:
         raise Refused("Name what to predict: --target COLUMN, or --target log:COLUMN.")
@@ -93,7 +95,7 @@ def probe(
         return progress.say(f"{', '.join(target)} of {table} would be predicted from {', '.join(tables)}.")
     from ganatomy.probing import probe as run
 
-    for one in run(tables, table, target, out, key, seed):
+    for one in run(tables, table, target, out, key, seed, few):
         progress.say(one.told())
 
 

@@ -67,7 +67,7 @@ class Judge:
             self._critic = Critic(snapshot, ordinary)
         self._usual = self._anatomy(reals(store, "train", shape, REFERENCE))
         raw = self._raw(ordinary, features_of(self._extractor, ordinary, "validation images"))
-        self._ordinary = {name: _middle_and_width(values) for name, values in raw.items()}
+        self._ordinary = {name: middle_and_width(values) for name, values in raw.items()}
 
     def __call__(self, images: Images) -> Judged:
         rows = extracted(self._extractor, images, len(images), "images")
@@ -128,7 +128,7 @@ def _region(whole: torch.Tensor, start: int, depth: int | None) -> torch.Tensor:
     return whole if depth is None else whole[:, :, start : start + depth]
 
 
-def _middle_and_width(values: Numbers) -> tuple[float, float]:
+def middle_and_width(values: Numbers) -> tuple[float, float]:
     """Median, and the deviation that a Gaussian of this 10 to 90 % range would have."""
     low, high = np.quantile(values, (0.1, 0.9))
     return float(np.median(values)), max(float(high - low) / 2.56, 1e-6 * max(1.0, abs(float(np.median(values)))))
