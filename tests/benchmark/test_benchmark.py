@@ -48,14 +48,14 @@ def test_a_budget_of_time_is_a_budget_of_images_at_the_measured_rate():
 
 def test_a_growing_recipe_reaches_its_full_size_within_the_budget():
     plan = Plan(**BASE, seconds=100)
-    rates = {f"{level}.0": 100 / 4**level for level in range(5)}
+    rates = {f"level {level}": 100 / 4**level for level in range(5)}
     recipe = plan.budgeted("pggan", rates)
     parts = recipe.timetable()
     assert len(parts) == 9
     assert parts[-1][1].scope.shape == (64, 64, 64)
     each = 1000 * (parts[1][0] - parts[0][0])
     assert recipe.total_images == pytest.approx(9 * each, rel=0.01)
-    spent = sum(each / rates[str(moment.scope.told["level"])] for _, moment in parts)
+    spent = sum(each / rates[moment.part] for _, moment in parts)
     assert spent == pytest.approx(100, rel=0.2)  # whole images
 
 
@@ -97,7 +97,7 @@ def test_the_page_has_every_row_with_intervals_floors_and_the_papers_figures(mad
     assert "--tiny" in text
     speed = text.split("## Speed and memory")[1]
     assert speed.count("(fits 16)") == 2
-    for name in ("benchmark.html", "samples.png", "plane.png", "speed.json", "plan.json"):
+    for name in ("benchmark.html", "samples.png", "reals.png", "plane.png", "speed.json", "plan.json"):
         assert (made[0] / name).stat().st_size > 0
 
 
@@ -117,6 +117,36 @@ def test_a_failed_row_is_tried_again_and_the_others_are_kept(made):
     again = json.loads((row_folder(out, "wgan", 0) / ROW).read_text())
     assert again["kimg"] == 0.016
     assert {one["metric"] for one in again["scores"]} >= {"MMD", "KID", "inception score"}
+
+
+def test_measurements_of_speed_are_kept_one_by_one(tmp_path, monkeypatch):
+    asked = []
+
+    def child(what, out, name, seed):
+        asked.append(name)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        rate = float(len(asked))
+        told = {"iterations_per_second": rate, "images_per_second": {"all": 4 * rate}, "memory_mib": 100.0}
+        return (0, json.dumps(told), "") if name != "wgan-gp" else (1, "", "out of memory")
+
+    monkeypatch.setattr(run, "_child", child)
+    plan = Plan(**{**BASE, "recipes": ("wgan", "wgan-gp", "hagan"), "kimg": 1, "rounds": 2})
+    with pytest.raises(KeyboardInterrupt):
+        run._speed(plan, tmp_path)
+    assert asked == ["wgan", "wgan-gp", "hagan", "wgan"]
+    known = run._speed(plan, tmp_path)
+    assert asked[4:] == ["wgan", "hagan"]  # the second round goes on; what failed is not tried again in it
+    assert known["wgan-gp"] == {"recipe": "wgan-gp", "failed": "out of memory"}
+    assert (known["hagan"]["slowest"], known["hagan"]["fastest"]) == (3, 6)
+
+
+def test_two_stages_share_a_budget(tmp_path):
+    plan = Plan(**BASE, seconds=100)
+    recipe = plan.budgeted("latent-diffusion", {"autoencoder": 2, "prior": 8})
+    assert recipe.strategy.autoencoder_kimg == pytest.approx(0.16)
+    assert recipe.total_kimg == pytest.approx(0.32)  # 80 s and 20 s
+    assert recipe.latent == 4 * 8**3
 
 
 def test_an_interrupted_benchmark_says_so_and_another_wish_is_refused(made, monkeypatch, capsys):

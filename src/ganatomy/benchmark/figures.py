@@ -1,5 +1,6 @@
 """The pictures of a benchmark: random samples of each model beside reals, and their features in a plane."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ def draw(plan: Plan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[s
     if not done:
         return {}
     found = {}
-    words = f"One line each, {SHOWN} images: training images (real), then {', '.join(name for name, _ in done)}."
-    save_png(_samples(plan, out, done), out / "samples.png")
+    save_png(_reals(plan), out / "reals.png")
+    found["reals.png"] = ("Real images", f"{SHOWN} training images.")
+    save_png(_samples(out, done), out / "samples.png")
+    words = f"One line each, {SHOWN} images: {', '.join(name for name, _ in done)}."
     found["samples.png"] = ("Random samples", words)
     figure, told = _plane(out, done)
     figure.savefig(out / "plane.png", dpi=110, metadata={"Software": None})
@@ -35,19 +38,22 @@ def draw(plan: Plan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[s
     return found
 
 
-def _samples(plan: Plan, out: Path, done: list[tuple[str, int]]) -> np.ndarray[Any, Any]:
+def _reals(plan: Plan) -> np.ndarray[Any, Any]:
+    """A picture of its own, since real images may not go where synthetic ones may."""
     store = open_store(Path(plan.store))
     kind = modalities.named(store.manifest.modality)()
-    cases = store.split("train")[:SHOWN]
     level = store.level_for(plan.shape)
+    cases = store.split("train")[:SHOWN]
+    shown = [kind.denormalise(Image(decode(store.read([c["row"]], level))[0], None, c["facts"])) for c in cases]
+    return grid([kind.flat(image) for image in shown], SHOWN)
+
+
+def _samples(out: Path, done: list[tuple[str, int]]) -> np.ndarray[Any, Any]:
     shown: list[Grey] = []
-    for case in cases:
-        pixels = decode(store.read([case["row"]], level))[0]
-        shown.append(kind.flat(kind.denormalise(Image(pixels, None, case["facts"]))))
     for name, seed in done:
-        _, images = read_samples(row_folder(out, name, seed) / SAMPLES)
-        for image, _ in (next(images) for _ in range(SHOWN)):
-            shown.append(kind.flat(kind.denormalise(image.but(spacing=None))))
+        rows, images = read_samples(row_folder(out, name, seed) / SAMPLES)
+        kind = modalities.named(rows[0]["modality"])()
+        shown += [kind.flat(kind.denormalise(image.but(spacing=None))) for image, _ in itertools.islice(images, SHOWN)]
     return grid(shown, SHOWN)
 
 

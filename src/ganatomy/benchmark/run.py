@@ -12,10 +12,10 @@ from ganatomy.benchmark import page
 from ganatomy.benchmark.plan import PLAN, SPEED, Plan, row_folder
 from ganatomy.benchmark.row import ROW
 from ganatomy.data.store import open_store
-from ganatomy.durable import write_json
+from ganatomy.durable import read_lines, write_json, write_lines
 from ganatomy.refused import Interrupted, Refused
 
-FAILED = "failed.json"
+FAILED, MEASURED = "failed.json", "measured.jsonl"
 LAST_WORDS = 400  # characters of what a failed row said
 
 
@@ -61,20 +61,20 @@ def _speed(plan: Plan, out: Path) -> dict[str, Any]:
     """Every row's speed and memory, in rounds over all rows: medians, since a machine is not always as fast."""
     known: dict[str, Any] = json.loads((out / SPEED).read_text()) if (out / SPEED).exists() else {}
     missing = [name for name in plan.recipes if name not in known]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in missing}
-    failed: dict[str, str] = {}
+    lines = read_lines(out / MEASURED) if (out / MEASURED).exists() else []
     with progress.bar("measuring speed", len(missing) * plan.rounds) as bar:
-        for _ in range(plan.rounds):
+        for turn in range(plan.rounds):
             for name in missing:
-                if name not in failed:
+                mine = [line for line in lines if line["recipe"] == name]
+                if len(mine) <= turn and not any("failed" in line for line in mine):
                     code, said, error = _child("measure", out, name, 0)
-                    if code == 0:
-                        found[name].append(json.loads(said.splitlines()[-1]))
-                    else:
-                        failed[name] = error
+                    told = json.loads(said.splitlines()[-1]) if code == 0 else {"failed": error}
+                    lines.append({"recipe": name, **told})
+                    write_lines(out / MEASURED, lines)
                 bar.advance(words=name)
-    known |= {name: _median(several) for name, several in found.items() if name not in failed}
-    known |= {name: {"failed": error} for name, error in failed.items()}
+    for name in missing:
+        mine = [line for line in lines if line["recipe"] == name]
+        known[name] = next((line for line in mine if "failed" in line), None) or _median(mine)
     write_json(out / SPEED, known)
     return known
 
