@@ -44,6 +44,8 @@ def test_a_budget_of_time_is_a_budget_of_images_at_the_measured_rate():
     plan = Plan(**BASE, seconds=100)
     assert plan.budgeted("hagan", {"all": 12.5}).total_kimg == 1.25
     assert Plan(**BASE, kimg=3).budgeted("hagan", {"all": 12.5}).total_kimg == 3
+    assert Plan(**BASE, kimg=32).budgeted("hagan", {}).ema_half_life_kimg == pytest.approx(0.2)  # 2 of 320
+    assert Plan(**BASE, kimg=3200).budgeted("hagan", {}).ema_half_life_kimg == 2
 
 
 def test_a_growing_recipe_reaches_its_full_size_within_the_budget():

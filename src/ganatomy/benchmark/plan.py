@@ -61,7 +61,8 @@ class Plan(Value):
     def budgeted(self, name: str, rates: dict[str, float]) -> Recipe:
         """The same, to end when its budget is spent.
 
-        A recipe with several parts sees as many images in each, so that it reaches its full size or last stage.
+        A recipe with several parts sees as many images in each, so that it reaches its full size or last stage. The
+        half-life of its average of the weights is shortened as its training is.
 
         Args:
             rates: images a second by the part of the timetable.
@@ -74,8 +75,15 @@ class Plan(Value):
             assert self.seconds is not None
             each = self.seconds / sum(1 / rates[part] for part in parts)
         whole = max(round(each), recipe.at(0, 0).batch_size)  # images of a part of the timetable
-        paced = recipe.strategy.paced(whole / 1000)
-        return recipe.model_copy(update={"total_kimg": len(parts) * whole / 1000, "strategy": paced})
+        total = len(parts) * whole / 1000
+        shorter = min(1.0, total / recipe.total_kimg)  # the average of the weights keeps its share of the training
+        return recipe.model_copy(
+            update={
+                "total_kimg": total,
+                "strategy": recipe.strategy.paced(whole / 1000),
+                "ema_half_life_kimg": recipe.ema_half_life_kimg * shorter,
+            }
+        )
 
 
 def seconds_of(budget: str) -> float:
