@@ -29,6 +29,7 @@ from ganatomy.evaluation.failures import middle_and_width
 from ganatomy.evaluation.statistics import auc_interval
 from ganatomy.pictures import row_of
 from ganatomy.refused import Refused
+from ganatomy.scope import seen
 
 SMALL = 8  # voxels an axis of the images that the baseline compares
 FEWEST = 4  # validation images
@@ -105,9 +106,8 @@ class Features:
         found = []
         with torch.inference_mode():
             for scope in self._scopes:
-                regions = (whole if r.depth is None else whole[:, :, r.start : r.start + r.depth] for r in scope.reads)
                 self._seen.clear()
-                self._network(scope.crop(*regions), vector, scope)
+                self._network(seen(scope, whole), vector, scope)
                 found.append(self._seen[-1].flatten().double().cpu().numpy())
         return np.concatenate(found)
 

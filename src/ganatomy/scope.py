@@ -120,6 +120,12 @@ class SubVolume:
         return high, _fitted(low, low_shape(self.shape))
 
 
+def seen(scope: Scope, whole: Tensor) -> Images:
+    """What a scope shows of whole images (batch, channel, *space); a coarser region is cut from the finest."""
+    regions = (whole if r.depth is None else whole[:, :, r.start : r.start + r.depth] for r in scope.reads)
+    return scope.crop(*regions)
+
+
 def _fitted(image: Tensor, shape: Shape) -> Tensor:
     """A stored level may be larger than what is wanted."""
     factor = image.shape[-1] // shape[-1]

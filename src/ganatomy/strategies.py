@@ -150,15 +150,10 @@ class HierarchicalAmortisation(Value):
         return self, (2 * hierarchy.MULTIPLE,) * len(shape)
 
 
-class WholeImages(Value):
+class _Whole(Value):
     """Every step sees whole images at full resolution."""
 
-    kind: Literal["whole-images"] = "whole-images"
     batch_size: int = Field(4, ge=1)
-
-    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
-        """The same at any count."""
-        return Moment(Whole(shape), self.batch_size)
 
     def shown(self, images_seen: int, shape: Shape) -> Scope:
         """The whole image, at any time."""
@@ -170,6 +165,16 @@ class WholeImages(Value):
     def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
         """The whole image."""
         return (Whole(shape),)
+
+
+class WholeImages(_Whole):
+    """Every step sees whole images at full resolution, and all networks learn in every step."""
+
+    kind: Literal["whole-images"] = "whole-images"
+
+    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
+        """The same at any count."""
+        return Moment(Whole(shape), self.batch_size)
 
     def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
         """One era from the beginning to the end."""
@@ -190,31 +195,20 @@ class WholeImages(Value):
         return self, pyramid(shape)[2] if len(pyramid(shape)) > 2 else shape
 
 
-class TwoStages(Value):
+class TwoStages(_Whole):
     """Whole images; an autoencoder learns first, then a model of its codes (``prior``) (Rombach 2022).
 
-    The phases of an objective say by name in which of the two parts they run.
+    The phases of an objective say by name in which of the two parts they run. What is shown before the second part are
+    codes of a model that has not learnt.
     """
 
     kind: Literal["two-stages"] = "two-stages"
     autoencoder_kimg: float = Field(gt=0)
-    batch_size: int = Field(4, ge=1)
 
     def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
         """The step at a count of images seen."""
         second = images_seen >= self.autoencoder_kimg * 1000
         return Moment(Whole(shape), self.batch_size, int(second), "prior" if second else "autoencoder")
-
-    def shown(self, images_seen: int, shape: Shape) -> Scope:
-        """The whole image, at any time; before the second part its codes are of a model that has not learnt."""
-        return Whole(shape)
-
-    def final(self, shape: Shape) -> Scope:
-        return Whole(shape)
-
-    def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
-        """The whole image."""
-        return (Whole(shape),)
 
     def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
         """Both parts with the kimg at which they begin."""

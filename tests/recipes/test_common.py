@@ -42,9 +42,11 @@ STEPS = 16  # enough for every parameter to move
 def _short(name):
     """The tiny recipe, and shorter still where it need not grow through its levels."""
     recipe = named(name).tiny()
-    if len(recipe.timetable()) > 1:
+    parts = len(recipe.timetable())
+    if parts > 2:
         return recipe
-    return recipe.model_copy(update={"total_kimg": STEPS * recipe.at(0, 0).batch_size / 1000})
+    kimg = STEPS * recipe.at(0, 0).batch_size / 1000
+    return recipe.model_copy(update={"total_kimg": kimg, "strategy": recipe.strategy.paced(kimg / parts)})
 
 
 def _trained(name):

@@ -23,6 +23,7 @@ from ganatomy.evaluation.sets import MOST_TRAINING, Images, Reals, reals
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import Shape
+from ganatomy.scope import seen
 
 NEIGHBOUR = 3  # the manifold is as far away as the third nearest training image
 REFERENCE = 256  # training images whose anatomy tells what is usual
@@ -118,14 +119,9 @@ class Critic:
         vectors = torch.from_numpy(np.stack([conditions.vector(self._conditions, facts) for _, facts in batch]))
         found = []
         for scope in self._scopes:
-            seen = scope.crop(*(_region(whole, region.start, region.depth) for region in scope.reads))
-            found.append(float(self._network(seen, vectors.to(self._place), scope).scores[0].mean()))
+            verdict = self._network(seen(scope, whole), vectors.to(self._place), scope)
+            found.append(float(verdict.scores[0].mean()))
         return float(np.mean(found))
-
-
-def _region(whole: torch.Tensor, start: int, depth: int | None) -> torch.Tensor:
-    """A coarser region is cut from the finest: the scope shrinks it."""
-    return whole if depth is None else whole[:, :, start : start + depth]
 
 
 def middle_and_width(values: Numbers) -> tuple[float, float]:

@@ -106,7 +106,20 @@ class AlphaGAN(Value):
         return code
 
 
-class VAEGAN(Value):
+class _Variational(Value):
+    """An encoder that gives mean and logarithm of the variance of a code."""
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        return ("encoder",)
+
+    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+        """The mean of the codes (batch, latent) of images (batch, channel, *space)."""
+        mean: Tensor = players["encoder"](image).chunk(2, 1)[0]
+        return mean
+
+
+class VAEGAN(_Variational):
     """A variational autoencoder whose decoder is the generator of a GAN.
 
     The weights are those of Kwon's code: 20 for the reconstruction in the generator's loss, 10 in the encoder's. The KL
@@ -153,17 +166,8 @@ class VAEGAN(Value):
             Phase("discriminator", ("discriminator",), discriminate),
         )
 
-    @property
-    def encoders(self) -> tuple[str, ...]:
-        return ("encoder",)
 
-    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
-        """The mean of the codes (batch, latent) of images (batch, channel, *space)."""
-        mean: Tensor = players["encoder"](image).chunk(2, 1)[0]
-        return mean
-
-
-class VAE(Value):
+class VAE(_Variational):
     """A variational autoencoder whose variance of voxels is what the error shows (Kingma 2014; Rybkin 2021).
 
     So nothing has to be weighed: with N voxels and the mean squared error e the likelihood's part is N/2 log e.
@@ -179,15 +183,6 @@ class VAE(Value):
             return {"likelihood": (error + LEAST_ERROR).log() / 2, "divergence": divergence * latent / voxels}
 
         return (Phase("autoencoder", ("encoder", "generator"), autoencode),)
-
-    @property
-    def encoders(self) -> tuple[str, ...]:
-        return ("encoder",)
-
-    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
-        """The mean of the codes (batch, latent) of images (batch, channel, *space)."""
-        mean: Tensor = players["encoder"](image).chunk(2, 1)[0]
-        return mean
 
 
 def _drawn(players: Players, draw: Draw, purpose: str, latent: int) -> tuple[Tensor, Tensor]:
