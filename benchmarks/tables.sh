@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Every row of docs/benchmark.md: on phantoms, and with BRAINS=FOLDER (NIfTI with participants.csv: file, sex) on real brains.
-# About 40 minutes each on two cores; OUT says where, BUDGET how long a row trains. Given again, it goes on where it was.
+# The tables of docs/benchmark.md, which docs/reference/make_benchmark.py then writes. OUT says where; given again, it goes on.
+#   phantoms-64     every recipe as it is, 64 cubed: what a step costs. 40 minutes on two cores.
+#   phantoms-small  every recipe made small (--tiny), 32 cubed: what they learn. 25 minutes.
+#   brains-small    the same on real brains, with BRAINS=FOLDER of NIfTI and participants.csv (file, sex). 25 minutes.
 set -euo pipefail
-OUT=${OUT:-tables} BUDGET=${BUDGET:-60s} SIZE=${SIZE:-64,64,64}
+OUT=${OUT:-tables}
 BRAINS=$([ -z "${BRAINS:-}" ] || realpath "$BRAINS")
 mkdir -p "$OUT"
 cd "$OUT"
@@ -12,8 +14,9 @@ for seed in 0 1; do
     ganatomy prepare raw$seed --modality chest_ct --shape 64,64,64 --facts raw$seed/truth.csv \
         --column emphysema=emphysema --out phantoms$seed
 done
-ganatomy benchmark --store phantoms0 --held-out phantoms1 --shape "$SIZE" --budget "$BUDGET" --rounds 1 --n 32 --card 8 \
-    --out benchmark-phantoms
+ganatomy benchmark --store phantoms0 --held-out phantoms1 --budget 45s --rounds 1 --n 32 --card 8 --out phantoms-64
+small=(--tiny --shape 32,32,32 --budget 60s --rounds 1)
+ganatomy benchmark --store phantoms0 --held-out phantoms1 "${small[@]}" --n 64 --out phantoms-small
 [ -n "$BRAINS" ] || exit 0
 number=0
 for file in "$BRAINS"/*.nii.gz; do # two of five patients are held out: the set is small
@@ -25,5 +28,4 @@ for half in 0 1; do
     ganatomy prepare brains-raw$half --modality brain_mri --shape 64,64,64 --facts "$BRAINS/participants.csv" \
         --column sex=sex --out brains$half
 done
-ganatomy benchmark --store brains0 --held-out brains1 --shape "$SIZE" --budget "$BUDGET" --rounds 1 --n 12 --card 8 \
-    --out benchmark-brains
+ganatomy benchmark --store brains0 --held-out brains1 "${small[@]}" --n 13 --out brains-small

@@ -1,8 +1,12 @@
 """How a run is computed changes its speed and memory, not its result; what computes wrongly is refused."""
 
+import ctypes
+import platform
+
 import pytest
 import torch
 
+from ganatomy.device import hold_memory
 from ganatomy.objectives.phase import Draw
 from ganatomy.recipe import changed
 from ganatomy.recipes import named
@@ -101,3 +105,18 @@ def test_half_precision_volumes_on_a_cudnn_that_computes_them_wrongly_are_refuse
     Computing(precision="float32").check(3, torch.device("cuda"))
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91600)
     Computing(precision="bfloat16").check(3, torch.device("cuda"))
+
+
+def test_memory_is_held_on_a_processor_where_the_library_can():
+    held = usual(3, CPU).hold_memory and usual(2, CPU).hold_memory
+    assert held
+    assert not usual(2, torch.device("cuda")).hold_memory
+    assert hold_memory() == (platform.libc_ver()[0] == "glibc")
+
+
+def test_a_library_that_knows_no_such_thing_is_left_alone(monkeypatch):
+    def absent(name):
+        raise OSError
+
+    monkeypatch.setattr(ctypes, "CDLL", absent)
+    assert hold_memory() is False

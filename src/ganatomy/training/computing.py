@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ganatomy.device import device as named_device
+from ganatomy.device import hold_memory
 from ganatomy.objectives.phase import Players
 from ganatomy.refused import Refused
 from ganatomy.value import Value
@@ -25,12 +26,14 @@ class Computing(Value):
         recompute: forget the activations inside a generator's blocks and compute them again for the backward pass:
             less memory, more time, the same gradients.
         compiled: let torch compile the parts of the generator.
+        hold_memory: keep freed memory within the process (`device.hold_memory`): faster on a processor, a higher peak.
     """
 
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     recompute: bool = False
     compiled: bool = False
+    hold_memory: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -54,6 +57,8 @@ class Computing(Value):
 
     def applied(self, players: Players, ndim: int) -> None:
         """Lay out, wrap and compile the networks; names and values of the weights stay."""
+        if self.hold_memory:
+            hold_memory()
         players.to(memory_format=self.layout(ndim))  # type: ignore[call-overload]
         parts: list[nn.Module] = players["generator"].parts()  # type: ignore[operator]
         for part in parts:
@@ -88,8 +93,8 @@ def usual(ndim: int, device: torch.device) -> Computing:
     """
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
     if ndim == 3 and device.type == "cpu" and native():
-        return Computing(precision="bfloat16")
-    return Computing(channels_last=ndim == 2 or device.type == "cuda")
+        return Computing(precision="bfloat16", hold_memory=True)
+    return Computing(channels_last=ndim == 2 or device.type == "cuda", hold_memory=device.type == "cpu")
 
 
 def _recomputed(block: nn.Module):  # type: ignore[no-untyped-def]
