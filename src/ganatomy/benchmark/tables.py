@@ -118,7 +118,7 @@ def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
         ))  # fmt: skip
     words = (
         "One harness for all rows: a process each, one step to warm up, the median over"
-        f" {plan.rounds} round{'s' if plan.rounds > 1 else ''} of all rows in turn, in brackets the slowest and fastest."
+        f" {plan.rounds} round{'s' if plan.rounds > 1 else ''} of all rows in turn, in brackets slowest and fastest."
         " An iteration is one step of all networks, five updates of the critic included where a recipe has them; of a"
         " recipe with levels or stages it is one of the last. Memory is the measured peak of the process above what the"
         " libraries take; the prediction is for float32, without what a library needs to work. The paper does not say"
