@@ -17,8 +17,8 @@ ADAM = Adam(lr=3e-4, betas=(0.9, 0.999))
 def latent_diffusion() -> Recipe:
     """Latent diffusion as a flow: four numbers at every eighth voxel (Rombach 2022; Liu 2023; Pinaya 2022).
 
-    The autoencoder has a divergence and no discriminator; 15 midpoint steps make an image. The model of codes learns from
-    `strategy.autoencoder_kimg` on: shorten it together with `total_kimg`.
+    The autoencoder has a divergence and no discriminator; 15 midpoint steps make an image. The model of codes learns
+    from `strategy.autoencoder_kimg` on: shorten it together with `total_kimg`.
     """
     grid = Grid(halvings=3)
     generator = LatentDiffusionGenerator(grid=grid)

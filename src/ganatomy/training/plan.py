@@ -79,6 +79,7 @@ def described(recipe: Recipe) -> str:
     ]
     for kimg, moment in recipe.timetable():
         told = ", ".join(f"{name} {value:g}" for name, value in moment.scope.told.items())
+        told = told or moment.part.removeprefix("all")
         lines.append(f"            {kimg:<9g} {_read(moment.scope):26s} {moment.batch_size:<6d} {told}")
     lines.append(f"            {recipe.total_kimg:<9g} end")
     needs = memory(recipe, recipe.total_images - 1)
