@@ -24,7 +24,7 @@ truth=raw0/truth.csv
 told probe.txt ganatomy probe hagan-2022.parquet $truth --beside vae-gan=vae-gan.parquet --beside alpha-gan=alpha-gan.parquet \
     --target lung_ml --target bone_ml --target log:emphysema_percent --target kernel --few 10 --few 50 --out probe.json
 alpha=$(ls -d runs/*-alpha-gan | tail -1)
-[ -e explore-lung ] || told explore-lung.txt ganatomy explore "$alpha" --attribute lung --out explore-lung
+[ -e explore-lung ] || told explore-lung.txt ganatomy explore "$alpha" --attribute lung_volume --out explore-lung
 [ -e explore-component ] || told explore-component.txt ganatomy explore "$alpha" --attribute component_1 --out explore-component
 [ -e explore-column ] || told explore-column.txt ganatomy explore "$alpha" --attribute emphysema_percent \
     --features alpha-gan.parquet --table $truth --out explore-column

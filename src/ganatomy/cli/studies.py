@@ -109,7 +109,7 @@ def explore(
 
     Args:
         run: a run or a snapshot folder
-        attribute: what the modality measures, such as lung, bone, density or foreground, of which the beginning is
+        attribute: what the modality measures, such as lung_volume or density, of which the beginning is
             enough; component_1 to component_4 for directions that nobody named; or a column of --table
         out: a new folder
         n: random images that the direction is learnt on
