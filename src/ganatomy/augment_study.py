@@ -316,15 +316,20 @@ def _gain(gain: dict[str, float | None] | None) -> str:
 
 
 def _figure(plan: Plan, rows: list[dict[str, Any]]) -> Figure:
-    """Metric against share of real patients, a line a training set; synthetic images alone are a level."""
+    """Metric against share of real patients, a line a training set; synthetic images alone are a dashed level."""
     figure = Figure((10, 4), layout="constrained")
+    lines = [
+        (REAL, "C0"),
+        (JITTERED, "C1"),
+        *((f"{REAL} + {name}", f"C{i + 2}") for i, name in enumerate(plan.samples)),
+    ]
     for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
-        for name in dict.fromkeys(row["trained_on"] for row in rows):
+        for name, colour in lines:
             mine = [row for row in rows if row["trained_on"] == name]
-            if mine[0]["share"]:
-                axes.plot([100 * r["share"] for r in mine], [r[metric] for r in mine], marker="o", label=name)
-            else:
-                axes.axhline(mine[0][metric], linestyle="--", linewidth=1, label=f"{name} alone", color="grey")
+            axes.plot([100 * r["share"] for r in mine], [r[metric] for r in mine], "o-", color=colour, label=name)
+            for row in rows:
+                if name == f"{REAL} + {row['trained_on']}":
+                    axes.axhline(row[metric], linestyle="--", color=colour, label=f"{row['trained_on']} alone")
         axes.set_xscale("log")
         axes.set_xticks([100 * s for s in plan.shares], [f"{100 * s:g}" for s in plan.shares])
         axes.minorticks_off()
