@@ -71,6 +71,13 @@ def test_selection_and_report_use_different_patients(store):
     assert not {case["patient"] for case in floor.cases} & sides["test"]
 
 
+def test_held_out_images_without_the_facts_of_the_store_are_named(store):
+    held_out = reals(store, "test", store.manifest.shape)
+    bare = held_out.but([{**case, "facts": {}} for case in held_out.cases])
+    with pytest.raises(Refused, match=r"have no facts, those of .* have laterality, view_position; prepare both"):
+        matching(store, "train", bare)
+
+
 def test_too_few_patients_are_refused(tmp_path):
     cohort("mammogram", tmp_path / "raw", 2, shape=(80, 64))
     store = prepare(tmp_path / "raw", Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)

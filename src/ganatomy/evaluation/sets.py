@@ -158,6 +158,12 @@ def matching(store: Store, split: str, like: Reals, seed: int = 0) -> Reals:
         raise Refused(
             f"The {split} split has too few images of {missing} for {len(like)} comparisons; give a smaller --n."
         )
+    if None in places and any(case["facts"] for case in order):
+        facts = ", ".join(sorted({name for case in order for name in case["facts"]}))
+        raise Refused(
+            f"The held-out images of {like.store.path} have no facts, those of {store.path} have {facts}; prepare both"
+            " with the same facts."
+        )
     if None in places:
         raise Refused(f"The {split} split has {len(order)} images, fewer than {len(like)}; give a smaller --n.")
     return Reals(store, [order[place] for place in places if place is not None], like.shape)
