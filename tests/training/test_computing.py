@@ -84,8 +84,9 @@ def test_half_precision_is_near_and_not_the_same():
 
 def test_wishes_go_before_what_is_usual():
     assert chosen(2, "cpu", None, None, False, False) is None
-    assert usual(2, CPU) == Computing(channels_last=True)
-    assert chosen(2, "cpu", "bfloat16", False, True, False) == Computing(precision="bfloat16", recompute=True)
+    assert usual(2, CPU) == Computing(channels_last=True, hold_memory=True)
+    wished = Computing(precision="bfloat16", recompute=True, hold_memory=True)
+    assert chosen(2, "cpu", "bfloat16", False, True, False) == wished
 
 
 def test_a_run_goes_on_as_it_was_begun(volumes, tmp_path):
