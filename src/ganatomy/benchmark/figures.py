@@ -28,7 +28,7 @@ def draw(plan: Plan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[s
         return {}
     found = {}
     save_png(_reals(plan), out / "reals.png")
-    found["reals.png"] = ("Real images", f"{SHOWN} training images.")
+    found["reals.png"] = ("Training images", f"{SHOWN} of them.")
     save_png(_samples(out, done), out / "samples.png")
     words = f"One line each, {SHOWN} images: {', '.join(name for name, _ in done)}."
     found["samples.png"] = ("Random samples", words)

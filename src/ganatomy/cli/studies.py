@@ -63,7 +63,10 @@ def benchmark(
         return progress.say(told)
     from ganatomy.benchmark.run import benchmark as run
 
-    given = {"--kimg": kimg, "--budget": budget, "--n": n, "--extractor": extractor}
+    given = {
+        "--held-out": held_out and held_out.name, "--shape": shape, "--kimg": kimg, "--budget": budget, "--n": n,
+        "--rounds": rounds, "--extractor": extractor,
+    }  # fmt: skip
     command = " ".join(f"{flag} {shlex.quote(str(value))}" for flag, value in given.items() if value is not None)
     page = run(plan, out, f"ganatomy benchmark --store {store.name} {command}{' --tiny' if tiny else ''}", card)
     progress.say(f"page: {page}")
