@@ -49,7 +49,7 @@ def main():
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--child", nargs=2)
     options = parser.parse_args()
-    size, steps, rounds = (32, 4, 1) if options.quick else (options.size, 6, 3)
+    size, steps, rounds = (32, 4, 1) if options.quick else (options.size, 6, 2)
     if options.child:
         return child(options.child[0], size, steps, options.child[1] == "held")
     rows = []
