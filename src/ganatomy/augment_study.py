@@ -23,6 +23,7 @@ from ganatomy.data.store import Store, decode
 from ganatomy.device import device as named_device
 from ganatomy.durable import new_file, read_lines, write_json, write_lines, write_text
 from ganatomy.evaluation.planted import SHAKE, shaken
+from ganatomy.evaluation.statistics import area_over_classes
 from ganatomy.exporting import digest_of, read_samples
 from ganatomy.pyramid import Shape, written
 from ganatomy.refused import Refused
@@ -226,7 +227,8 @@ def _tested(
     place = named_device(device)
     network = classifier.train(images, labels, len(plan.classes), plan.steps, cell.seed, place)
     told = classifier.probabilities(network, tested.images, place)
-    return {"accuracy": classifier.accuracy(told, tested.labels), "auc": classifier.area(told, tested.labels)}
+    area = area_over_classes(told, tested.labels, range(len(plan.classes)))
+    return {"accuracy": classifier.accuracy(told, tested.labels), "auc": area}
 
 
 def _jittered(real: Labelled, count: int, seed: int) -> Labelled:
@@ -262,7 +264,7 @@ def _rows(plan: Plan, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for cell in cells:
         found.setdefault((cell["trained_on"], cell["share"]), {})[cell["seed"]] = cell
     rows = []
-    for (name, share), by_seed in sorted(found.items(), key=lambda item: (item[0][1], list(found).index(item[0]))):
+    for (name, share), by_seed in sorted(found.items(), key=lambda item: item[0][1]):
         row: dict[str, Any] = {"trained_on": name, "share": share}
         against = found[(REAL, share or max(plan.shares))]
         for metric in METRICS:

@@ -1,16 +1,13 @@
 """A classifier of images for studies of synthetic data: MONAI's residual network, trained the same way on anything."""
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import nn, optim
 from torch.nn import functional as F
 
 from ganatomy import randomness
-from ganatomy.refused import Refused
+from ganatomy.networks.autoencoder import monai
 
 WIDTHS = [16, 32, 64, 128]  # of the four stages
 RATE, DECAY = 2e-3, 1e-2  # highest learning rate, weight decay (AdamW)
@@ -37,10 +34,12 @@ def train(images: Pixels, labels: Labels, classes: int, steps: int, seed: int, d
     schedule = optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     batch = min(BATCH, len(images))
     whole = len(images) // batch * batch  # what is left over comes in another epoch: batches are of one size
+    every, classes_of = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
     for step in range(steps):
         epoch, place = divmod(step * batch, whole)
-        rows = randomness.permutation(seed, "classifier", epoch, len(images))[place : place + batch]
-        x, y = torch.from_numpy(images[rows])[:, None].to(device), torch.from_numpy(labels[rows]).to(device)
+        rows = torch.from_numpy(randomness.permutation(seed, "classifier", epoch, len(images))[place : place + batch])
+        # Taken by torch, not by NumPy: oneDNN chooses its kernel by how memory is aligned, and so the rounding.
+        x, y = every[rows].to(device), classes_of[rows].to(device)
         loss = F.cross_entropy(network(x), y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -54,7 +53,7 @@ def probabilities(network: nn.Module, images: Pixels, device: torch.device) -> N
     found = []
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
-            x = torch.from_numpy(images[start : start + BATCH])[:, None].to(device)
+            x = torch.tensor(images[start : start + BATCH], device=device)[:, None]
             found.append(network(x).double().softmax(1).cpu().numpy())
     return np.concatenate(found)
 
@@ -64,21 +63,8 @@ def accuracy(told: NDArray[np.float64], labels: Labels) -> float:
     return float((told.argmax(1) == labels).mean())
 
 
-def area(told: NDArray[np.float64], labels: Labels) -> float:
-    """Area under the curve of each class against the rest, the mean over the classes that occur; nan for one class."""
-    pairs = [(labels == c, told[:, c]) for c in range(told.shape[1])]
-    areas = [roc_auc_score(truth, score) for truth, score in pairs if 0 < truth.sum() < len(truth)]
-    return float(np.mean(areas)) if areas else math.nan
-
-
 def _network(ndim: int, classes: int) -> nn.Module:
-    try:
-        from monai.networks.nets.resnet import ResNet
-    except ModuleNotFoundError as error:
-        raise Refused(
-            f"A classifier needs the package {error.name}; install it with: pip install 'ganatomy[benchmark]'"
-        ) from error
-    network: nn.Module = ResNet(
+    network: nn.Module = monai("resnet").ResNet(
         "basic", [1, 1, 1, 1], WIDTHS, spatial_dims=ndim, n_input_channels=1, num_classes=classes, conv1_t_stride=2
     )
     return network

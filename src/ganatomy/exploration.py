@@ -101,7 +101,7 @@ def explore(
         if predicted:
             one[name] = predicted(predicted.coder.code(image.pixels, image.facts))
         elif name.startswith(COMPONENT):
-            one[name] = random.components(image)[name]
+            one[name] = random.components(row_of(image.pixels, SMALL))[name]
     content = {
         "attribute": name, "images": n, "seed": seed, "steps": at.round(3).tolist(),
         "r2_of_the_direction": round(r2, 4),
@@ -122,9 +122,9 @@ class _Random(NamedTuple):
     mean: Rows
     directions: Rows
 
-    def components(self, image: Image) -> dict[str, float]:
-        """Coordinates of an image along the principal components, by name."""
-        along = self.directions @ (row_of(image.pixels, SMALL) - self.mean)
+    def components(self, small: Rows) -> dict[str, float]:
+        """Coordinates of an image, shrunk to a row, along the principal components, by name."""
+        along = self.directions @ (small - self.mean)
         return {f"{COMPONENT} {i + 1}": float(value) for i, value in enumerate(along)}
 
 
@@ -138,7 +138,7 @@ def _random(kind: Modality, images: Iterator[Image], n: int) -> _Random:
     found = PCA(COMPONENTS, svd_solver="full").fit(np.stack(small))
     random = _Random(measures, found.mean_, found.components_)
     for one, row in zip(measures, small, strict=True):
-        one |= {f"{COMPONENT} {i + 1}": float(v) for i, v in enumerate(found.components_ @ (row - found.mean_))}
+        one |= random.components(row)
     return random
 
 

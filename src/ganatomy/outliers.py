@@ -6,6 +6,7 @@ validation images (median 0, 80 % of a normal distribution within +-1.28); the s
 stands a baseline that knows no model: the distance to the nearest training image, small.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from ganatomy.scope import seen
 
 SMALL = 8  # voxels an axis of the images that the baseline compares
 FEWEST = 4  # validation images
-BASELINE = "nearest training image"
+BASELINE, OTHERS = "nearest training image", "others"
 
 Numbers = NDArray[np.float64]
 
@@ -134,41 +135,42 @@ def outliers(
     judge = Strangeness(snapshot, store, device)
     cases = cases_of(snapshot, store, split, None)
     strangers = cases_of(snapshot, others, None, None) if others else []
-    rows, usual = [], []
     kinds = KINDS if planted else {}
-    with progress.bar("images", len(cases) * (1 + len(kinds)) + len(strangers)) as bar:
+
+    def looked_at() -> Iterator[tuple[dict[str, Any], str, Pixels]]:
         for case in cases:
             image = original_of(store, case, snapshot)
-            usual.append(judge(image, case["facts"]))
-            rows.append({"file": case["file"], "patient": case["patient"], "what": split, **usual[-1]})
-            bar.advance()
+            yield case, split, image
             for name, spoil in kinds.items():
-                rng = np.random.default_rng(randomness.key(seed, name, case["row"]))
-                found = judge(spoil(image, rng), case["facts"])
-                rows.append({"file": case["file"], "patient": case["patient"], "what": name, **found})
-                bar.advance()
+                yield case, name, spoil(image, np.random.default_rng(randomness.key(seed, name, case["row"])))
         for case in strangers:
             assert others is not None
-            found = judge(original_of(others, case, snapshot), case["facts"])
-            rows.append({"file": case["file"], "patient": case["patient"], "what": "others", **found})
+            yield case, OTHERS, original_of(others, case, snapshot)
+
+    by_what: dict[str, list[dict[str, Any]]] = {}
+    with progress.bar("images", len(cases) * (1 + len(kinds)) + len(strangers)) as bar:
+        for case, what, image in looked_at():
+            row = {"file": case["file"], "patient": case["patient"], "what": what, **judge(image, case["facts"])}
+            by_what.setdefault(what, []).append(row)
             bar.advance()
+    usual = by_what.pop(split)
+    scores = ("score", *judge.parts, BASELINE)
     content = {
         "snapshot_sha256": snapshot.digest, "split": split, "images": len(cases), "parts": list(judge.parts),
-        "found": {what: _areas(usual, [row for row in rows if row["what"] == what]) for what in
-                  [*kinds, *(["others"] if strangers else [])]},
+        "found": {what: _areas(usual, strange, scores) for what, strange in by_what.items()},
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     with new_file(out / "scores.csv") as temporary:
-        csv.write_csv(Table.from_pylist(rows), temporary)
+        csv.write_csv(Table.from_pylist([*usual, *(row for rows in by_what.values() for row in rows)]), temporary)
     write_json(out / "outliers.json", content)
     return content
 
 
-def _areas(usual: list[dict[str, float]], strange: list[dict[str, Any]]) -> dict[str, Any]:
+def _areas(usual: list[dict[str, Any]], strange: list[dict[str, Any]], scores: Sequence[str]) -> dict[str, Any]:
     """Area under the curve of each score with its 95 % interval."""
     found = {}
     truth = [0] * len(usual) + [1] * len(strange)
-    for name in usual[0]:
+    for name in scores:
         area = float(roc_auc_score(truth, [row[name] for row in [*usual, *strange]]))
         low, high = auc_interval(area, len(strange), len(usual))
         found[name] = {"auc": round(area, 4), "low": round(low, 4), "high": round(high, 4)}

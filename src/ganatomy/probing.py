@@ -13,14 +13,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ganatomy.data.tables import read_features, read_measurements
 from ganatomy.durable import write_json
-from ganatomy.evaluation.statistics import jackknife
+from ganatomy.evaluation.statistics import area_over_classes, jackknife
 from ganatomy.refused import Refused
 from ganatomy.value import Value
 
@@ -192,9 +191,7 @@ def _r2_of(x: Rows, y: Rows, labelled: NDArray[np.bool_]) -> float:
 
 def _auc_of(x: Rows, y: NDArray[Any], labelled: NDArray[np.bool_]) -> float:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(x[labelled], y[labelled])
-    told, truth = model.predict_proba(x[~labelled]), y[~labelled]
-    pairs = [(truth == c, told[:, i]) for i, c in enumerate(model.classes_)]
-    return float(np.mean([roc_auc_score(is_c, score) for is_c, score in pairs if 0 < is_c.sum() < len(is_c)]))
+    return area_over_classes(model.predict_proba(x[~labelled]), y[~labelled], model.classes_)
 
 
 def _numbers(words: list[str], target: str) -> Rows | None:
@@ -231,7 +228,6 @@ def _classification(name: str, target: str, x: Rows, y: NDArray[Any], patients: 
     classes = np.unique(y)
     if len(classes) < 2 or min((y == c).sum() for c in classes) < FOLDS:
         raise Refused(f"{target}: every class needs {FOLDS} images at least, and there must be two classes.")
-    everyone = np.arange(len(y))
 
     def probabilities(labels: NDArray[Any]) -> Rows:
         found = np.zeros((len(labels), len(classes)))
@@ -241,14 +237,11 @@ def _classification(name: str, target: str, x: Rows, y: NDArray[Any], patients: 
             found[np.ix_(test, known)] = model.predict_proba(x[test])
         return found
 
-    def auc(labels: NDArray[Any], found: Rows, places: NDArray[np.intp]) -> float:
-        pairs = [(labels[places] == c, found[places, i]) for i, c in enumerate(classes)]
-        return float(np.mean([roc_auc_score(truth, score) for truth, score in pairs if 0 < truth.sum() < len(truth)]))
-
     told = probabilities(y)
     shuffles = _shuffles(y, patients, seed, PERMUTATIONS // 4)
-    scores = [auc(y, told, everyone), *(auc(labels, probabilities(labels), everyone) for labels in shuffles)]
-    interval = jackknife(lambda places, _: auc(y, told, places), patients, ["one"])
+    scores = [area_over_classes(found, labels, classes) for labels, found in
+              [(y, told), *((labels, probabilities(labels)) for labels in shuffles)]]  # fmt: skip
+    interval = jackknife(lambda places, _: area_over_classes(told[places], y[places], classes), patients, ["one"])
     return _result(name, target, "AUC", np.array(scores), interval, patients)
 
 

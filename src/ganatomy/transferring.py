@@ -22,8 +22,9 @@ from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store
 from ganatomy.durable import new_file, new_folder, write_json
 from ganatomy.encoding import Coder, Pixels, cases_of, original_of, similarity
-from ganatomy.evaluation.extractors.extractor import extracted
+from ganatomy.evaluation.cache import features_of
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
+from ganatomy.evaluation.sets import reals
 from ganatomy.image import Image
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.modality import Modality
@@ -63,7 +64,9 @@ def transfer(
     kind = modalities.named(store.manifest.modality)()
     coder = Coder(snapshot, device)
     extractor = RandomResNet(len(snapshot.recipe.shape))
-    told = {name: _told_apart(snapshot, name, [store, *([like] if like else [])], extractor) for name in to}
+    sides = [reals(one, "train", snapshot.recipe.shape) for one in (store, like) if one]
+    known = np.concatenate([features_of(extractor, side, "training images") for side in sides])
+    told = {name: _told_apart(name, known, [facts for side in sides for facts in side.facts()]) for name in to}
     rows, shown = [], []
     features: dict[str, list[NDArray[np.float32]]] = {form: [] for form in FORMS}
     with new_folder(out) as folder, progress.bar("transferring", len(cases)) as bar:
@@ -71,7 +74,7 @@ def transfer(
             forms = _forms(snapshot, store, case, to, coder)
             rows.append(_measured(kind, case, forms))
             for form, pixels in forms.items():
-                features[form].append(extracted(extractor, [pixels], 1, form)[0])
+                features[form].append(extractor([pixels])[0])
                 if number < SHOWN:
                     shown.append(kind.flat(kind.denormalise(Image(pixels, None, case["facts"]))))
             _write(folder / f"{number:06d}.nii.gz", kind, forms["transferred"], case, to, snapshot)
@@ -142,19 +145,14 @@ def _compared(pairs: NDArray[np.float64], n: int) -> dict[str, float | int | Non
     }  # fmt: skip
 
 
-def _told_apart(snapshot: Snapshot, name: str, stores: list[Store], extractor: RandomResNet) -> Pipeline:
-    """A classifier of a fact, learnt on the training images of the stores."""
-    rows, values = [], []
-    for store in stores:
-        cases = cases_of(snapshot, store, "train", None)
-        images = (original_of(store, case, snapshot) for case in cases)
-        rows.append(extracted(extractor, images, len(cases), "training images"))
-        values += [case["facts"][name] for case in cases]
+def _told_apart(name: str, rows: NDArray[np.float32], facts: list[dict[str, str]]) -> Pipeline:
+    """A classifier of a fact, learnt on the features of training images."""
+    values = [one[name] for one in facts]
     if len(set(values)) < 2:
         raise Refused(
             f"All training images have {name}={values[0]}; give images of the other domain with --like STORE."
         )
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(np.concatenate(rows), values)
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(rows, values)
 
 
 def _share(model: Pipeline, rows: NDArray[np.float32], value: str) -> float:

@@ -1,10 +1,13 @@
 """How sure a number is: leave groups of patients out and see how it moves."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from ganatomy.value import Value
 
@@ -100,6 +103,18 @@ def one_a_group(groups: Sequence[str], seed: int = 0) -> Places:
         places.setdefault(group, []).append(place)
     rng = np.random.default_rng(seed)
     return np.array(sorted(int(rng.choice(own)) for own in places.values()))
+
+
+def area_over_classes(told: NDArray[np.float64], labels: NDArray[Any], classes: Iterable[Any]) -> float:
+    """Area under the curve of each class against the rest, the mean over the classes that occur; nan for one class.
+
+    Args:
+        told: (n, classes), larger = likelier.
+        labels: (n,), of these classes.
+    """
+    pairs = [(labels == one, told[:, i]) for i, one in enumerate(classes)]
+    areas = [roc_auc_score(truth, score) for truth, score in pairs if 0 < truth.sum() < len(truth)]
+    return float(np.mean(areas)) if areas else math.nan
 
 
 def auc_interval(auc: float, n: int, m: int) -> tuple[float, float]:

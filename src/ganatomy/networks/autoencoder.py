@@ -110,5 +110,5 @@ def monai(module: str) -> ModuleType:
         return import_module(f"monai.networks.nets.{module}")
     except ModuleNotFoundError as error:
         raise Refused(
-            f"This recipe needs the package {error.name}; install it with: pip install 'ganatomy[benchmark]'"
+            f"MONAI's networks need the package {error.name}; install it with: pip install 'ganatomy[benchmark]'"
         ) from error

@@ -187,8 +187,13 @@ class VAE(_Variational):
 
 def _drawn(players: Players, draw: Draw, purpose: str, latent: int) -> tuple[Tensor, Tensor]:
     """A code of each real image, and the divergence of what it was drawn from, a mean over the code's numbers."""
-    mean, log_variance = players["encoder"](draw.real[0]).chunk(2, 1)
-    code = mean + draw.noise(purpose, latent) * (log_variance / 2).exp()
+    return drawn_code(players["encoder"](draw.real[0]), draw.noise(purpose, latent))
+
+
+def drawn_code(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """The same from mean and logarithm of the variance side by side, with as many normal numbers as a code has."""
+    mean, log_variance = moments.chunk(2, 1)
+    code = mean + noise.view_as(mean) * (log_variance / 2).exp()
     return code, (log_variance.exp() + mean.square() - 1 - log_variance).mean() / 2
 
 

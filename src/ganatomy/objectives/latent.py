@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganatomy.objectives.autoencoding import drawn_code
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms
 from ganatomy.value import Value
 
@@ -34,11 +35,9 @@ class LatentDiffusion(Value):
 
     def phases(self, latent: int) -> tuple[Phase, ...]:
         def autoencode(players: Players, draw: Draw) -> Terms:
-            mean, log_variance = players["encoder"](draw.real[0]).chunk(2, 1)
-            noise = draw.noise("autoencoder", latent).view_as(mean)
             generator: Any = players["generator"]
-            again = generator.decoder(mean + noise * (log_variance / 2).exp())
-            divergence = (log_variance.exp() + mean.square() - 1 - log_variance).mean() / 2
+            codes, divergence = drawn_code(players["encoder"](draw.real[0]), draw.noise("autoencoder", latent))
+            again = generator.decoder(codes)
             return {
                 "reconstruction": (draw.real[0] - again).abs().mean(),
                 "divergence": self.divergence * divergence,
