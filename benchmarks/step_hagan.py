@@ -62,7 +62,7 @@ class Ours:
         draw = Draw(read, torch.zeros(self.batch, 0, device=self.device), (), scope, 0, numbers)
         losses = {}
         for phase in self.phases:
-            for key, value in run(phase, self.state, draw, self.computing.dtype).items():
+            for key, value in run(phase, self.state, [draw], self.computing).items():
                 losses[f"{phase.name}/{key}"] = value
         self.state.follow(self.batch)
         self.count += self.batch

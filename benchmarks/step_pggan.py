@@ -23,6 +23,7 @@ from ganatomy import randomness
 from ganatomy.objectives.phase import Draw
 from ganatomy.recipe import changed
 from ganatomy.recipes import RECIPES
+from ganatomy.training.computing import Computing
 from ganatomy.training.loop import run
 from ganatomy.training.state import State
 
@@ -107,7 +108,8 @@ def plain_step(state, image, condition, level, seed, numbers):
 def our_step(state, phases, image, condition, scope, seed, numbers, precision):
     image = image.contiguous(memory_format=torch.channels_last)  # as the feed gives it
     draw = Draw((image,), condition, state.recipe.groups, scope, seed, numbers)
-    return tuple(float(sum(run(phase, state, draw, precision).values())) for phase in phases)
+    how = Computing(precision=str(precision).removeprefix("torch."))
+    return tuple(float(sum(run(phase, state, [draw], how).values())) for phase in phases)
 
 
 def plain(state):

@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
@@ -21,6 +22,8 @@ from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator,
 from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator
+from ganatomy.nn.across import BatchNorm
+from ganatomy.nn.norm import group_size
 from ganatomy.objectives.adversarial import Adversarial
 from ganatomy.objectives.autoencoding import VAE, VAEGAN, AlphaGAN
 from ganatomy.objectives.hierarchical import HierarchicalReconstruction
@@ -166,6 +169,23 @@ class Recipe(Value):
 
     def timetable(self) -> list[tuple[float, Moment]]:
         return [(kimg, moment) for kimg, moment in self.strategy.timetable(self.shape) if kimg < self.total_kimg]
+
+    def inseparable(self, pieces: int) -> str | None:
+        """Why the images of a batch cannot be computed in so many pieces, one after another; None if they can."""
+        with torch.device("meta"):
+            players = self.build()
+        if any(isinstance(part, BatchNorm) for part in players.modules()):
+            return "its batch normalisation takes the mean of all images of a batch"
+        if any(not phase.separable for phase in self.phases()):
+            return "its loss is not a mean over images"
+        groups = {config.group for config in self.networks.values() if isinstance(config, ProgressiveDiscriminator)}
+        for _, moment in self.timetable():
+            if any(moment.batch_size // group_size(moment.batch_size, group) % pieces for group in groups):
+                return (
+                    f"its discriminator compares images of a batch of {moment.batch_size} in groups; give fewer, larger"
+                    " batches, or --set networks.discriminator.group=1"
+                )
+        return None
 
     def resized(self, shape: Shape) -> "Recipe":
         """The same recipe for images of another size.

@@ -25,6 +25,19 @@ def above_zero(**given: float | None) -> None:
             raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
 
 
+def without(words: list[str], flag: str) -> list[str]:
+    """A command's words without a flag and its value, given as one word or two."""
+    kept, skip = [], False
+    for word in words:
+        if skip or word.startswith(f"{flag}="):
+            skip = False
+        elif word == flag:
+            skip = True
+        else:
+            kept.append(word)
+    return kept
+
+
 def share_of(text: str | None, flag: str) -> float | None:
     """A share from words such as ``5%`` or ``0.05``; None stays None."""
     if text is None:

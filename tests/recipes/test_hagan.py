@@ -136,7 +136,7 @@ def test_shared_fakes_are_those_that_the_discriminator_saw():
     seen = []
     state.players["discriminator"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     for phase in recipe.phases():
-        loop.run(phase, state, draw)
+        loop.run(phase, state, [draw])
     reals_d, fakes_d, fakes_g = seen
     assert torch.equal(reals_d[0], draw.real[0])
     assert torch.equal(fakes_d[0], fakes_g[0])

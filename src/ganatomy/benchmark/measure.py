@@ -14,7 +14,7 @@ from ganatomy.device import device as named_device
 from ganatomy.recipe import Recipe
 from ganatomy.scope import Images, Region
 from ganatomy.training import loop
-from ganatomy.training.computing import usual
+from ganatomy.training.computing import Computing, usual
 from ganatomy.training.plan import parameters
 from ganatomy.training.state import State
 
@@ -56,17 +56,17 @@ def measure(plan: Plan, name: str) -> dict[str, Any]:
     begins = {moment.part: kimg for kimg, moment in recipe.timetable()}
     for part, kimg in begins.items():  # of a level that fades in and is then stable, the stable part
         state.images = math.ceil(kimg * 1000)
-        steps[part], images[part] = _rate(state, Random(recipe, device), computing.dtype)
+        steps[part], images[part] = _rate(state, Random(recipe, device), computing)
     last = list(steps)[-1]
     return {
         "iterations_per_second": steps[last], "images_per_second": images, "memory_mib": _peak(device, before),
         "parameters": parameters(recipe), "batch_size": recipe.at(recipe.total_images - 1, 0).batch_size,
-        "precision": str(computing.dtype).removeprefix("torch."), "device": str(device),
+        "precision": computing.precision, "device": str(device),
         "machine": f"{torch.get_num_threads()} threads, {platform.machine()}",
     }  # fmt: skip
 
 
-def _rate(state: State, source: Random, precision: torch.dtype) -> tuple[float, float]:
+def _rate(state: State, source: Random, how: Computing) -> tuple[float, float]:
     """Steps a second and images a second from here on."""
     clock: list[tuple[float, int]] = []
 
@@ -80,7 +80,7 @@ def _rate(state: State, source: Random, precision: torch.dtype) -> tuple[float, 
         seconds = clock[-1][0] - clock[WARM_UP][0]
         return seconds < SECONDS if done >= STEPS else seconds < ENOUGH
 
-    for _ in loop.train(state, source, 0, watch, precision):
+    for _ in loop.train(state, source, 0, watch, how):
         pass
     seconds = clock[-1][0] - clock[WARM_UP][0]
     return (len(clock) - 1 - WARM_UP) / seconds, (clock[-1][1] - clock[WARM_UP][1]) / seconds

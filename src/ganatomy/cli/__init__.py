@@ -6,9 +6,9 @@ import sys
 from tyro.conf import OmitArgPrefixes
 
 from ganatomy import progress
-from ganatomy.cli.app import app
+from ganatomy.cli.app import app, spoken
 from ganatomy.durable import FULL
-from ganatomy.refused import Ended
+from ganatomy.refused import Ended, Interrupted
 
 # isort: off
 from ganatomy.cli import training, images, delivery, studies, encodings  # noqa: F401  the order of `--help`
@@ -17,7 +17,9 @@ from ganatomy.cli import training, images, delivery, studies, encodings  # noqa:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. 0 done, 1 our fault or a training that diverged, 2 the user's, 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
-    progress.quiet = "--quiet" in words
+    beside = os.environ.get("RANK", "0") != "0"  # one of several that torchrun has started: the first talks for all
+    progress.quiet = "--quiet" in words or beside
+    spoken[:] = words
     try:
         app.cli(
             args=words,
@@ -26,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
             config=(OmitArgPrefixes,),
         )
     except Ended as end:
-        print(f"ganatomy: {end}", file=sys.stderr)
+        if not (beside and isinstance(end, Interrupted)):
+            print(f"ganatomy: {end}", file=sys.stderr)
         return end.exit_code
     except KeyboardInterrupt:
         print("ganatomy: interrupted; the same command goes on where that is possible.", file=sys.stderr)

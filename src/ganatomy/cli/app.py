@@ -6,6 +6,7 @@ from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
 app = SubcommandApp()
+spoken: list[str] = []  # the words of the command in hand, for what begins it again in several processes
 
 Quiet = Annotated[bool, arg(help="no progress and no messages", help_behavior_hint="")]
 DryRun = Annotated[bool, arg(help="say what would be done and do nothing", help_behavior_hint="")]

@@ -6,9 +6,9 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from ganatomy import progress
-from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app
+from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app, spoken
 from ganatomy.refused import Refused
-from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of
+from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of, without
 
 Compile = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
 
@@ -97,6 +97,7 @@ def train(
     shape: Shape = None, tiny: bool = False, device: str | None = None, threads: int | None = None,
     condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (), generator: Path | None = None,
     precision: str | None = None, channels_last: bool | None = None, recompute: bool = False, compile_: Compile = False,
+    micro_batches: int | None = None, processes: int = 1,
     tick_kimg: float = 4, grid_kimg: float = 40, snapshot_kimg: float = 100, checkpoint_kimg: float = 100,
     dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -114,9 +115,11 @@ def train(
         threads: of the processor
         condition: a fact of the store to condition on, with the values found there; may be given several times
         generator: a run or snapshot whose finished generator is learnt from, for hagan-encoder
-        precision: float32 or bfloat16; what is fastest and safe on the device by default, like the next
+        precision: float32, bfloat16 or float16; what is fastest and safe on the device by default, like the next
         channels_last: keep the channels of a voxel together in memory
         recompute: forget activations and compute them again: less memory, more time
+        micro_batches: compute a batch in so many pieces: less memory, the same result to rounding
+        processes: on this machine, which share every batch; for several machines see torchrun
         tick_kimg: a line in the log every so many thousand images
         grid_kimg: a picture of samples every so many
         snapshot_kimg: a snapshot every so many
@@ -125,7 +128,11 @@ def train(
     import torch
 
     from ganatomy.training.computing import chosen as computing
+    from ganatomy.training.distributed import place
+    from ganatomy.training.distributed import processes as started
+    from ganatomy.training.launch import launched
     from ganatomy.training.plan import described
+    from ganatomy.training.train import checked
     from ganatomy.training.train import train as run
     from ganatomy.training.watch import Intervals
 
@@ -135,7 +142,7 @@ def train(
         "snapshot_kimg": snapshot_kimg,
         "checkpoint_kimg": checkpoint_kimg,
     }
-    above_zero(threads=threads, **times)
+    above_zero(threads=threads, micro_batches=micro_batches, processes=processes, **times)
     if threads:
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
@@ -146,7 +153,13 @@ def train(
         return progress.say(f"\na run folder would be made or continued in {out}")
     if store is None:
         raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
-    how = computing(len(chosen.shape), device, precision, channels_last, recompute, compile_)
+    how = computing(
+        len(chosen.shape), device, precision=precision, channels_last=channels_last, recompute=recompute or None,
+        compiled=compile_ or None, micro_batches=micro_batches,
+    )  # fmt: skip
+    if processes > 1 and started() == 1:
+        checked(chosen, store, place(device), how, generator, processes)
+        return launched(processes, without(spoken, "--processes"))
     done = run(chosen, store, out, seed, device, Intervals(**times), how, generator)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.snapshots())} snapshots")
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganatomy.nn.across import BatchNorm
 from ganatomy.nn.plain import EPSILON, StridedConv, UpConv
 from ganatomy.pyramid import Shape, pyramid
 from ganatomy.scope import Images, Whole
@@ -24,7 +25,6 @@ from ganatomy.value import Value
 SLOPE = 0.2  # of the leaky rectifiers
 GROUPS = 4  # of a group normalisation
 Norm = Literal["batch", "group", "none"]
-BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -99,10 +99,10 @@ class CodeDiscriminator(Value):
 # Parts.
 
 
-def normalisation(kind: Norm, channels: int, ndim: int) -> nn.Module:
+def normalisation(kind: Norm, channels: int) -> nn.Module:
     """A normalisation of feature maps without its rectifier."""
     if kind == "batch":
-        return BATCH_NORM[ndim](channels)
+        return BatchNorm(channels)
     if kind == "group":
         return nn.GroupNorm(min(GROUPS, channels), channels, EPSILON)
     return nn.Identity()
@@ -130,7 +130,7 @@ class Tower(nn.Module):
         kinds: list[Norm] = ["none", *[norm] * len(sizes)]
         self.layers = nn.Sequential(
             *(
-                Layer(StridedConv(ndim, a, b, bias=kind == "none"), normalisation(kind, b, ndim), SLOPE)
+                Layer(StridedConv(ndim, a, b, bias=kind == "none"), normalisation(kind, b), SLOPE)
                 for kind, (a, b) in zip(kinds, pairwise(widths), strict=False)
             )
         )
@@ -156,9 +156,9 @@ class Generator(nn.Module):
         bias = config.norm == "none"
         self.base = sizes[0]
         self.dense = nn.Linear(space.latent + space.conditions, widths[0] * math.prod(self.base), bias=bias)
-        self.norm = normalisation(config.norm, widths[0], ndim)
+        self.norm = normalisation(config.norm, widths[0])
         self.blocks = nn.ModuleList(
-            Layer(UpConv(ndim, a, b, bias=bias), normalisation(config.norm, b, ndim), 0.0) for a, b in pairwise(widths)
+            Layer(UpConv(ndim, a, b, bias=bias), normalisation(config.norm, b), 0.0) for a, b in pairwise(widths)
         )
         self.head = UpConv(ndim, widths[-1], space.channels, "phases")
 

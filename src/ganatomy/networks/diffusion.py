@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganatomy.networks.autoencoder import GROUPS, Decoder, Grid, monai, tiny_grid
+from ganatomy.nn.across import BatchNorm
 from ganatomy.pyramid import Shape
 from ganatomy.scope import Images, Whole
 from ganatomy.space import Space
@@ -60,7 +61,7 @@ class Generator(nn.Module):
         self.steps = config.steps
         self.grid = (channels, *config.grid.grid(space.shape))
         self.decoder = Decoder(config.grid, space)
-        self.scale: Any = (nn.BatchNorm2d if ndim == 2 else nn.BatchNorm3d)(channels, affine=False)  # of the codes
+        self.scale: Any = BatchNorm(channels, affine=False)  # of the codes
         self.net = monai("diffusion_model_unet").DiffusionModelUNet(
             spatial_dims=ndim, in_channels=channels + space.conditions, out_channels=channels,
             channels=(config.width, 2 * config.width), num_res_blocks=2, attention_levels=(False, True),

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ganatomy.nn.across import gathered, own
+
 EPSILON = 1e-8  # both, in the official code
 
 
@@ -14,16 +16,23 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * (x.float().square().mean(1, keepdim=True) + EPSILON).rsqrt().to(x.dtype)
 
 
+def group_size(batch: int, group: int) -> int:
+    """Images of a group: the largest divisor of the batch up to `group`."""
+    return next(g for g in range(min(group, batch), 0, -1) if batch % g == 0)
+
+
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
     """x (batch, channel, *space) with one more channel: how much the images of a group differ.
 
     The standard deviation over a group of images, for each feature and place, averaged to one number a group. The
     group is the largest divisor of the batch up to `group`; neighbours in the batch do not share one (official code:
-    image i belongs to group i modulo the number of groups).
+    image i belongs to group i modulo the number of groups). The batch is that of all processes.
     """
-    n = len(x)
-    size = next(g for g in range(min(group, n), 0, -1) if n % g == 0)
-    groups = x.float().reshape(size, n // size, *x.shape[1:])
+    everyone = gathered(x.float())
+    n = len(everyone)
+    size = group_size(n, group)
+    groups = everyone.reshape(size, n // size, *x.shape[1:])
     deviation = (groups.var(0, unbiased=False) + EPSILON).sqrt().flatten(1).mean(1)
-    channel = deviation.to(x.dtype).repeat(size).view(n, 1, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
+    mine = own(deviation.to(x.dtype).repeat(size))
+    channel = mine.view(-1, 1, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
     return torch.cat((x, channel), 1)

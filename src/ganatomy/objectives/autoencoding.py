@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganatomy.nn.across import averaged
 from ganatomy.objectives.labels import label_entropy
 from ganatomy.objectives.penalties import between, squared_slopes, unit_slope
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes
@@ -178,11 +179,11 @@ class VAE(_Variational):
     def phases(self, latent: int) -> tuple[Phase, ...]:
         def autoencode(players: Players, draw: Draw) -> Terms:
             code, divergence = _drawn(players, draw, "encoder", latent)
-            error = (draw.real[0] - _decoded(players, code, draw)[0]).square().mean()
+            error = averaged((draw.real[0] - _decoded(players, code, draw)[0]).square().mean())
             voxels = draw.real[0][0].numel()
             return {"likelihood": (error + LEAST_ERROR).log() / 2, "divergence": divergence * latent / voxels}
 
-        return (Phase("autoencoder", ("encoder", "generator"), autoencode),)
+        return (Phase("autoencoder", ("encoder", "generator"), autoencode, separable=False),)
 
 
 def _drawn(players: Players, draw: Draw, purpose: str, latent: int) -> tuple[Tensor, Tensor]:

@@ -91,6 +91,7 @@ class Phase:
         updates: how many times in a step; each update beyond the first gets fresh images.
         constrain: runs after each update (weight clipping).
         part: of the strategy's timetable in which it runs; None = in all.
+        separable: the loss is a mean over images, so that a batch may be computed in pieces.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Phase:
     updates: Schedule = ONCE
     constrain: Callable[[Players], None] = _leave
     part: str | None = None
+    separable: bool = True
 
 
 @runtime_checkable

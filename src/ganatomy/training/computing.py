@@ -1,8 +1,9 @@
 """How a run is computed: precision, memory layout, recomputation, compilation. None of it belongs to the recipe."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -12,7 +13,7 @@ from ganatomy.objectives.phase import Players
 from ganatomy.refused import Refused
 from ganatomy.value import Value
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
 WRONG_CUDNN = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
@@ -21,18 +22,21 @@ class Computing(Value):
     """Settings of the machine; `docs/performance.md` has a measured line for each.
 
     Args:
-        precision: of the networks; weights, optimiser, losses and norms stay in float32.
+        precision: of the networks; weights, optimiser, losses and norms stay in float32. In float16 losses are scaled
+            up for the backward pass.
         channels_last: keep the channels of a voxel together in memory.
         recompute: forget the activations inside a generator's blocks and compute them again for the backward pass:
             less memory, more time, the same gradients.
         compiled: let torch compile the parts of the generator.
+        micro_batches: compute a batch in so many pieces, one after another: less memory, the same result to rounding.
         hold_memory: keep freed memory within the process (`device.hold_memory`): faster on a processor, a higher peak.
     """
 
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool = False
     recompute: bool = False
     compiled: bool = False
+    micro_batches: int = Field(1, ge=1)
     hold_memory: bool = False
 
     @property
@@ -49,7 +53,7 @@ class Computing(Value):
             Refused: half precision 3D convolution on a cuDNN that gets it wrong.
         """
         version = torch.backends.cudnn.version() if device.type == "cuda" else None
-        if ndim == 3 and self.precision == "bfloat16" and version in WRONG_CUDNN:
+        if ndim == 3 and self.precision != "float32" and version in WRONG_CUDNN:
             raise Refused(
                 f"cuDNN {version} computes half precision 3D convolutions wrongly; give --precision float32, or install"
                 " a build of torch with cuDNN 9.15 or newer."
@@ -68,21 +72,18 @@ class Computing(Value):
                 part.compile()
 
 
-def chosen(
-    ndim: int, device: str | None, precision: str | None, channels_last: bool | None, recompute: bool, compiled: bool
-) -> Computing | None:
-    """What is usual on a device, but for what was wished; None when nothing was.
+def chosen(ndim: int, device: str | None, **wishes: Any) -> Computing | None:
+    """What is usual on a device, but for what was wished by name, None = no wish; None when nothing was.
 
     Raises:
         Refused: an unknown precision.
     """
-    if precision is None and channels_last is None and not recompute and not compiled:
+    wished = {name: value for name, value in wishes.items() if value is not None}
+    if not wished:
         return None
-    if precision not in (None, *PRECISIONS):
+    if (precision := wished.get("precision", "float32")) not in PRECISIONS:
         raise Refused(f"--precision {precision}: there are {', '.join(PRECISIONS)}.")
-    wished = {"precision": precision, "channels_last": channels_last, "recompute": recompute, "compiled": compiled}
-    start = usual(ndim, named_device(device))
-    return start.model_copy(update={name: value for name, value in wished.items() if value is not None})
+    return usual(ndim, named_device(device)).model_copy(update=wished)
 
 
 def usual(ndim: int, device: torch.device) -> Computing:

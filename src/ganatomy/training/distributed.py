@@ -1,33 +1,158 @@
-"""Several processes: how many there are, and gradients averaged by hand.
+"""Several processes: joining them, a batch in pieces, gradients averaged by hand, replicas compared.
 
 No wrapper stands around a network, so penalties with a double backward, networks of which only a part ran, and several
 backward passes a step all just work (DistributedDataParallel is silently wrong for some of them).
 """
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
+
+from ganatomy.device import device as named_device
+from ganatomy.nn.across import rank, world_size
+from ganatomy.recipe import Recipe
+from ganatomy.refused import Ended, Refused
+
+Answer = TypeVar("Answer")
+PATIENCE = timedelta(minutes=30)  # of a process that waits for the others: longer than a checkpoint takes to write
 
 
-def world_size() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+def processes() -> int:
+    """How many torchrun, or something that sets its variables, has started together with this one; 1 = alone."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def rank() -> int:
-    return distributed.get_rank() if distributed.is_initialized() else 0
+def place(name: str | None) -> torch.device:
+    """The device of that name; of several processes on a machine each gets a GPU of its own.
 
-
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over processes, in one flat reduction; parameters without one are skipped.
-
-    Which parameters have a gradient is a function of the scope, and the scope is the same on all processes.
+    Raises:
+        Refused: more processes than GPUs.
     """
+    device = named_device(name)
+    if device.type != "cuda" or device.index is not None or processes() == 1:
+        return device
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if local >= torch.cuda.device_count():
+        raise Refused(f"There are more processes than the {torch.cuda.device_count()} GPUs of this machine.")
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Meet the other processes that torchrun has started; alone, nothing happens.
+
+    Raises:
+        Ended: another process has gone. The checkpoints that it left are whole.
+    """
+    if processes() == 1 or distributed.is_initialized():
+        yield
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    except distributed.DistError as error:
+        raise Ended(_gone(error)) from error
+    except RuntimeError as error:
+        if "gloo" not in str(error) and "Connection" not in str(error):
+            raise
+        raise Ended(_gone(error)) from error
+    finally:
+        distributed.destroy_process_group()
+
+
+def _gone(error: Exception) -> str:
+    why = str(error).splitlines()[0]
+    return f"Another process of this training has gone ({why}); the same command goes on from the last checkpoint."
+
+
+def first(work: Callable[[], Answer]) -> Answer:
+    """What process 0 alone does, answered in every process; so is its refusal."""
+    if world_size() == 1:
+        return work()
+    said: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            said[0] = work()
+        except Refused as refusal:
+            said[1] = refusal
+    distributed.broadcast_object_list(said, src=0)
+    if said[1] is not None:
+        raise said[1]
+    return said[0]
+
+
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Whether any process says yes; the same answer in all of them."""
+    if world_size() == 1:
+        return flag
+    votes = torch.tensor(float(flag), device=device)
+    distributed.all_reduce(votes)
+    return bool(votes)
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over processes, all in one flat reduction."""
     if world_size() == 1:
         return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
+    flat = torch.cat([tensor.float().flatten() for tensor in tensors])
     distributed.all_reduce(flat)
     flat /= world_size()
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
+
+
+def gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    """The gradients there are; which those are is a function of the scope, the same on all processes."""
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+def replicas_differ(networks: Mapping[str, nn.Module]) -> list[str]:
+    """Roles whose weights are not the same numbers in every process; the same answer in all of them."""
+    if world_size() == 1:
+        return []
+    sums = torch.stack([sum((_digest(t) for t in n.state_dict().values()), torch.zeros((), dtype=torch.float64))
+                        for n in networks.values()])  # fmt: skip
+    device = next(p.device for n in networks.values() for p in n.parameters())
+    low, high = sums.to(device).clone(), sums.to(device).clone()
+    distributed.all_reduce(low, distributed.ReduceOp.MIN)
+    distributed.all_reduce(high, distributed.ReduceOp.MAX)
+    return [role for role, a, b in zip(networks, low, high, strict=True) if a != b]
+
+
+def _digest(tensor: Tensor) -> Tensor:
+    """A number that changes with nearly any change of a tensor: values weighed by their place."""
+    flat = tensor.detach().double().flatten()
+    return (flat * torch.linspace(1, 2, len(flat), dtype=torch.float64, device=flat.device)).sum().cpu()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# A batch in pieces.
+
+
+def share(numbers: range, micro_batches: int = 1) -> list[range]:
+    """This process's pieces of a batch, by the global numbers of their images.
+
+    Piece p of n has the images p, p + n, p + 2 n, ... of the batch, so that images that a discriminator compares
+    with one another (`nn.norm.minibatch_deviation`) stay in one piece; of a piece each process has every w-th.
+    """
+    return [numbers[piece::micro_batches][rank() :: world_size()] for piece in range(micro_batches)]
+
+
+def check_pieces(recipe: Recipe, processes: int, micro_batches: int) -> None:
+    """Whether batches can be cut for so many processes and micro-batches with the result of one piece.
+
+    Raises:
+        Refused: they cannot; the message says why.
+    """
+    pieces = f"{processes} processes x {micro_batches} micro-batches"
+    for _, moment in recipe.timetable():
+        if moment.batch_size % (processes * micro_batches):
+            raise Refused(f"A batch of {moment.batch_size} images cannot be cut into equal parts for {pieces}.")
+    if micro_batches > 1 and (why := recipe.inseparable(micro_batches)):
+        raise Refused(f"--micro-batches {micro_batches} would change what {recipe.name} learns: {why}.")

@@ -1,15 +1,17 @@
 """The loop. It asks whether it is time and whether another batch is needed; it knows no method by name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganatomy.objectives.phase import Draw, Phase, Terms
 from ganatomy.refused import Diverged
 from ganatomy.scope import Images, Region, Scope
 from ganatomy.training import distributed
+from ganatomy.training.computing import Computing
 from ganatomy.training.state import State
 
 
@@ -22,14 +24,14 @@ class Source(Protocol):
 
 
 def train(
-    state: State, source: Source, seed: int, watch: Callable[[State], bool], precision: torch.dtype = torch.float32
+    state: State, source: Source, seed: int, watch: Callable[[State], bool], how: Computing = Computing()  # noqa: B008
 ) -> Iterator[Terms]:
     """Train until the recipe's end or until `watch` says stop; yields the terms of each step, detached.
 
     `watch` runs before every step, so that a resumed run reports the same moments as an unbroken one.
 
     Raises:
-        Diverged: a loss term is not finite. The weights have not taken that step.
+        Diverged: a loss term or a gradient is not finite. The weights have not taken that step.
     """
     recipe = state.recipe
     while watch(state) and state.images < recipe.total_images:
@@ -37,46 +39,96 @@ def train(
         if moment.era != state.era:
             state.enter(moment.era)
         state.set_learning_rates()
-        draws: list[Draw] = []
+        batches: list[list[Draw]] = []
         terms: Terms = {}
         for phase in recipe.phases(moment.part):
             for update in range(int(phase.updates(state.images))):
-                if update == len(draws):  # phases of one step share the first draw; further updates get fresh images
+                if update == len(batches):  # phases of one step share the first batch; further updates get fresh images
                     first = state.images + update * moment.batch_size
                     numbers = range(first, first + moment.batch_size)
-                    draws.append(_draw(state, source, seed, moment.scope, numbers))
-                terms |= {
-                    f"{phase.name}/{name}": term for name, term in run(phase, state, draws[update], precision).items()
-                }
-        state.images += len(draws) * moment.batch_size
+                    pieces = distributed.share(numbers, how.micro_batches)
+                    batches.append([_draw(state, source, seed, moment.scope, piece) for piece in pieces])
+                found = run(phase, state, batches[update], how)
+                terms |= {f"{phase.name}/{name}": term for name, term in found.items()}
+        state.images += len(batches) * moment.batch_size
         state.steps += 1
-        state.follow(len(draws) * moment.batch_size)
+        state.follow(len(batches) * moment.batch_size)
         yield terms
 
 
-def run(phase: Phase, state: State, draw: Draw, precision: torch.dtype = torch.float32) -> Terms:
-    """One update: freeze the others, loss, backward, average, step.
+def run(phase: Phase, state: State, pieces: Sequence[Draw], how: Computing = Computing()) -> Terms:  # noqa: B008
+    """One update from a batch in one piece or several: freeze the others, loss, backward, average, step.
 
     With another precision than float32 the networks run under autocast; weights, optimiser and losses stay in float32.
+    With float16 the loss is scaled up for the backward pass, and an update that overflows is left out.
     """
     state.players.let_learn(phase.trains)
-    with torch.autocast(draw.image.device.type, precision, enabled=precision != torch.float32):
-        terms = phase.loss(state.players, draw)
-    total = sum(terms.values(), start=torch.zeros((), device=draw.image.device))
-    if not torch.isfinite(total):
-        raise Diverged(", ".join(f"{phase.name}/{name} = {term.item():.4g}" for name, term in terms.items()))
+    device = pieces[0].image.device
+    sums: Terms = {}
+    zero = torch.zeros((), device=device)
+    for draw in _one_by_one(pieces, state.players):
+        with torch.autocast(device.type, how.dtype, enabled=how.dtype != torch.float32):
+            terms = phase.loss(state.players, draw)
+        if terms:
+            state.scaler.scale(sum(terms.values(), start=zero) / len(pieces)).backward()
+        sums = {name: sums.get(name, zero) + term.detach() / len(pieces) for name, term in terms.items()}
+        del terms
     learners = [state.optimizers[role] for role in phase.trains]
-    total.backward()
-    distributed.average_gradients(p for role in phase.trains for p in state.players[role].parameters())
+    gradients = distributed.gradients(p for role in phase.trains for p in state.players[role].parameters())
+    distributed.average([*gradients, *sums.values()])
+    if state.scaler.is_enabled():
+        _scaled_step(phase, state, learners, sums)
+    else:
+        _check(phase, gradients, sums)
+        for optimizer in learners:
+            optimizer.step()
     for optimizer in learners:
-        optimizer.step()
         optimizer.zero_grad(set_to_none=True)  # before the next phase computes its own: less memory at the peak
     phase.constrain(state.players)
-    return {name: term.detach() for name, term in terms.items()}
+    return sums
+
+
+def _one_by_one(pieces: Sequence[Draw], players: nn.Module) -> Iterator[Draw]:
+    """The pieces of a batch; of several each is new to the phase, and finds the networks' buffers as the first did.
+
+    So that nothing of a piece stays in memory, and the power iteration of a spectral norm takes no step more.
+    """
+    if len(pieces) == 1:
+        yield pieces[0]
+        return
+    before = [buffer.clone() for buffer in players.buffers()]
+    for piece in pieces:
+        with torch.no_grad():
+            for buffer, value in zip(players.buffers(), before, strict=True):
+                buffer.copy_(value)
+        yield replace(piece)
+
+
+def _check(phase: Phase, gradients: list[Tensor], terms: Terms) -> None:
+    """Refuse to step on numbers that are not finite."""
+    norm = torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
+    if torch.isfinite(norm + sum(terms.values(), start=torch.zeros((), device=norm.device))):
+        return
+    raise Diverged(_named(phase, terms))
+
+
+def _named(phase: Phase, terms: Terms) -> str:
+    bad = {name: term for name, term in terms.items() if not torch.isfinite(term)}
+    if not bad:
+        return f"the gradient of {' and '.join(phase.trains)} in the phase {phase.name}"
+    return ", ".join(f"{phase.name}/{name} = {term.item():.4g}" for name, term in bad.items())
+
+
+def _scaled_step(phase: Phase, state: State, learners: list[torch.optim.Adam], terms: Terms) -> None:
+    """Step on scaled gradients; when they overflow, leave the step out and scale less the next time."""
+    for optimizer in learners:
+        state.scaler.step(optimizer)
+    state.scaler.update()
+    if state.scaler.get_scale() < 1:
+        raise Diverged(_named(phase, terms) + ", even with losses that are not scaled up,")
 
 
 def _draw(state: State, source: Source, seed: int, scope: Scope, numbers: range) -> Draw:
-    """This process's share of the images with these global numbers."""
-    share = numbers[distributed.rank() :: distributed.world_size()]
-    read, condition = source.batch(share, scope.reads)
-    return Draw(read, condition, state.recipe.groups, scope, seed, share)
+    """The images with these global numbers."""
+    read, condition = source.batch(numbers, scope.reads)
+    return Draw(read, condition, state.recipe.groups, scope, seed, numbers)

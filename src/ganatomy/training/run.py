@@ -59,10 +59,10 @@ class Run:
         found = json.loads((self.path / "environment.json").read_text()).get("computing")
         return None if found is None else dict(found)
 
-    def note(self, computing: dict[str, Any]) -> None:
+    def note(self, computing: dict[str, Any], processes: int) -> None:
         """Write down how it is computed."""
         file = self.path / "environment.json"
-        write_json(file, {**json.loads(file.read_text()), "computing": computing})
+        write_json(file, {**json.loads(file.read_text()), "computing": computing, "processes": processes})
 
     @property
     def seed(self) -> int:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
@@ -12,10 +13,11 @@ from ganatomy.recipe import Recipe
 
 Tensors = dict[str, Tensor]
 NOTHING: dict[str, Tensors] = {}
+SCALE = 2.0**16  # of losses in float16, at the start
 
 
 class State:
-    """Players, moving average of the generator, optimisers, images seen, steps.
+    """Players, moving average of the generator, optimisers, scale of losses, images seen, steps.
 
     Args:
         recipe: what to build.
@@ -23,11 +25,12 @@ class State:
         device: where the networks live.
         given: weights of the networks that do not learn, by role.
         layout: memory format of the weights.
+        scaled: scale losses up for the backward pass, which float16 needs.
     """
 
     def __init__(
         self, recipe: Recipe, seed: int, device: torch.device, given: Mapping[str, Tensors] = NOTHING,
-        layout: torch.memory_format = torch.contiguous_format,
+        layout: torch.memory_format = torch.contiguous_format, scaled: bool = False,
     ) -> None:  # fmt: skip
         torch.manual_seed(randomness.key(seed, "weights") % 2**63)
         self.recipe = recipe
@@ -36,6 +39,7 @@ class State:
             self.players[role].load_state_dict(given[role])
         self.players.to(memory_format=layout)  # type: ignore[call-overload]
         self.ema: nn.Module = copy.deepcopy(self.players["generator"]).requires_grad_(False).eval()
+        self.scaler = torch.amp.GradScaler(device.type, SCALE, enabled=scaled)
         self.images = 0
         self.steps = 0
         self.enter(recipe.at(0, seed).era)
@@ -84,12 +88,15 @@ class State:
             }
         return files
 
-    def counts(self) -> dict[str, int]:
-        return {"images": self.images, "steps": self.steps, "era": self.era}
+    def counts(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"images": self.images, "steps": self.steps, "era": self.era}
+        return found | ({"scaler": self.scaler.state_dict()} if self.scaler.is_enabled() else {})
 
     @torch.no_grad()
-    def load(self, files: dict[str, Tensors], counts: dict[str, int]) -> None:
+    def load(self, files: dict[str, Tensors], counts: dict[str, Any]) -> None:
         self.images, self.steps = counts["images"], counts["steps"]
+        if self.scaler.is_enabled() and "scaler" in counts:
+            self.scaler.load_state_dict(counts["scaler"])
         self.enter(counts["era"])
         self.ema.load_state_dict(files["ema"])
         for role, player in self.players.items():

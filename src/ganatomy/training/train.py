@@ -12,16 +12,16 @@ from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_fit
 from ganatomy.data.store import Store, open_store
-from ganatomy.device import device as named_device
+from ganatomy.nn.across import rank, world_size
 from ganatomy.pyramid import spread
 from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
 from ganatomy.refused import Diverged, Interrupted, Refused
-from ganatomy.training import loop
+from ganatomy.training import distributed, loop
 from ganatomy.training.computing import Computing, usual
 from ganatomy.training.run import Run, about_store, make_or_continue
 from ganatomy.training.state import NOTHING, State, Tensors
-from ganatomy.training.watch import GRID, Intervals, Watch, reals_picture, stopping
+from ganatomy.training.watch import GRID, Follower, Intervals, Watch, reals_picture, stopping
 
 ADVICE = (
     "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch, or where levels fade"
@@ -41,12 +41,14 @@ def train(
 ) -> Run:
     """Train a recipe on a store; the same call again continues where it was.
 
+    In processes that torchrun has started each computes its share of every batch; the first writes the run.
+
     Args:
         recipe: a name or a value.
         store: where the images are.
         out: folder of runs; a new one is made in it, or the one of this recipe, store and seed goes on.
         seed: decides the first weights, the order of images and every draw.
-        device: None = a GPU if there is one.
+        device: None = a GPU if there is one; of several processes started by torchrun each gets one of its own.
         intervals: how often to log, draw, and save.
         computing: precision, memory layout and the like; None = as the run was begun, and at its beginning the fastest
             that is safe on the device.
@@ -61,33 +63,70 @@ def train(
         Diverged: a loss is no finite number; the last good checkpoint is kept.
         Interrupted: SIGINT or SIGTERM; a checkpoint was saved.
     """
+    place = distributed.place(device)
+    recipe, store, source = checked(recipe, store, place, computing, generator, distributed.processes())
+    given = _given(recipe, source)
+    ndim = len(recipe.shape)
+    fixed = recipe.at(0, seed).batch_size if recipe.order == "stored" else None
+    feed = Feed(store, "train", recipe.conditions, seed, place, whole_batches_of=fixed)
+    digest = None if source is None else source.digest
+    with distributed.joined(place):
+        run = Run(distributed.first(lambda: make_or_continue(Path(out), recipe, store, seed, digest).path))
+        computing = computing or _begun(run) or usual(ndim, place)
+        computing.check(ndim, place)
+        distributed.first(lambda: run.note(computing.model_dump(), world_size()))
+        feed.layout = computing.layout(ndim)
+        state = State(recipe, seed, place, given, computing.layout(ndim), computing.precision == "float16")
+        _go_on(run, state)
+        computing.applied(state.players, ndim)
+        intervals = intervals or Intervals()
+        if rank() > 0:
+            _loop(run, state, feed, seed, Follower(intervals, state), computing)
+            return run
+        if state.images == 0:
+            shown = (feed.batch(range(n, n + 1), recipe.final().reads)[0][0] for n in range(GRID))
+            reals_picture(run.path / "reals.png", shown)
+        watch = Watch(run, intervals, _about(store, recipe), seed, _grid_conditions(recipe), state)
+        _loop(run, state, feed, seed, watch, computing)
+        return run
+
+
+def checked(
+    recipe: Recipe | str, store: Store | Path | str, place: torch.device, computing: Computing | None,
+    generator: Path | str | None, processes: int,
+) -> tuple[Recipe, Store, Snapshot | None]:  # fmt: skip
+    """The recipe, the store and the given generator, found to fit together, the device and so many processes.
+
+    Raises:
+        Refused: they do not.
+    """
     recipe = named(recipe) if isinstance(recipe, str) else recipe
     source = None if generator is None else open_snapshot(find_snapshot(Path(generator)))
     recipe = recipe if source is None else recipe.after(source.recipe)
-    given = _given(recipe, source)
+    _given(recipe, source)
     store = store if isinstance(store, Store) else open_store(Path(store))
     check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
-    place = named_device(device)
     ndim = len(recipe.shape)
-    (computing or usual(ndim, place)).check(ndim, place)
-    fixed = recipe.at(0, seed).batch_size if recipe.order == "stored" else None
-    feed = Feed(store, "train", recipe.conditions, seed, place, whole_batches_of=fixed)
-    run = make_or_continue(Path(out), recipe, store, seed, None if source is None else source.digest)
-    computing = computing or _begun(run) or usual(ndim, place)
+    computing = computing or usual(ndim, place)
     computing.check(ndim, place)
-    run.note(computing.model_dump())
-    feed.layout = computing.layout(ndim)
-    state = State(recipe, seed, place, given, computing.layout(ndim))
-    if (found := run.load_newest()) is not None:
+    distributed.check_pieces(recipe, processes, computing.micro_batches)
+    return recipe, store, source
+
+
+def _go_on(run: Run, state: State) -> None:
+    """Load the newest checkpoint that is whole; the first process looks for it and sets damaged ones aside."""
+    found = None
+
+    def newest() -> None:
+        nonlocal found
+        found = run.load_newest()
+
+    distributed.first(newest)
+    if rank() > 0:
+        newest()
+    if found is not None:
         state.load(found[0], found[1]["counts"])
-        progress.say(f"{run.path}: going on at {state.images / 1000:.1f} of {recipe.total_kimg:g} kimg")
-    computing.applied(state.players, ndim)
-    if state.images == 0:
-        shown = (feed.batch(range(n, n + 1), recipe.final().reads)[0][0] for n in range(GRID))
-        reals_picture(run.path / "reals.png", shown)
-    watch = Watch(run, intervals or Intervals(), _about(store, recipe), seed, _grid_conditions(recipe), state)
-    _loop(run, state, feed, seed, watch, computing.dtype)
-    return run
+        progress.say(f"{run.path}: going on at {state.images / 1000:.1f} of {state.recipe.total_kimg:g} kimg")
 
 
 def _begun(run: Run) -> Computing | None:
@@ -104,12 +143,12 @@ def _given(recipe: Recipe, source: Snapshot | None) -> Mapping[str, Tensors]:
     return source.weights
 
 
-def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch, precision: torch.dtype) -> None:
+def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch | Follower, how: Computing) -> None:
     undo = stopping(watch)
     before = state.images
     try:
         with progress.bar(state.recipe.name, state.recipe.total_images, state.images) as bar:
-            for terms in loop.train(state, feed, seed, watch, precision):
+            for terms in loop.train(state, feed, seed, watch, how):
                 watch.note(terms)
                 bar.advance(state.images - before, watch.words(state))
                 before = state.images

@@ -18,6 +18,7 @@ from ganatomy.objectives.phase import Terms
 from ganatomy.pictures import grid, save_png
 from ganatomy.pyramid import written
 from ganatomy.randomness import normal
+from ganatomy.training import distributed
 from ganatomy.training.run import KEPT_CHECKPOINTS, Run
 from ganatomy.training.state import State
 from ganatomy.training.ticks import Log
@@ -33,6 +34,63 @@ class Intervals(Value):
     grid_kimg: float = Field(40, gt=0)
     snapshot_kimg: float = Field(100, gt=0)
     checkpoint_kimg: float = Field(100, gt=0)
+
+
+class Turns:
+    """When what happens every so many images is due again; the same in every process."""
+
+    def __init__(self, images: int) -> None:
+        self._last = images
+        self._fresh = images == 0
+
+    def passed(self, images: int) -> bool:
+        """Whether there has been a step since, or there was none before."""
+        return self._fresh or images > self._last
+
+    def due(self, images: int, kimg: float, ended: bool) -> bool:
+        every = kimg * 1000
+        return ended or self._fresh or images // every > self._last // every
+
+    def done(self, images: int) -> None:
+        self._fresh, self._last = False, images
+
+
+class Follower:
+    """What the processes beside the first have for a watch: it writes nothing, and stops when any process stops."""
+
+    stop: str | None = None
+
+    def __init__(self, intervals: Intervals, state: State) -> None:
+        self._intervals, self._turns = intervals, Turns(state.images)
+
+    def __call__(self, state: State) -> bool:
+        ended = state.images >= state.recipe.total_images
+        if self._turns.passed(state.images) and self._turns.due(state.images, self._intervals.checkpoint_kimg, ended):
+            check_replicas(state)
+        self._turns.done(state.images)
+        self.stop = agreed_stop(self.stop, state)
+        return self.stop is None
+
+    def note(self, terms: Terms) -> None:
+        """The first process notes the terms of all."""
+
+    def words(self, state: State) -> str:
+        return ""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def check_replicas(state: State) -> None:
+    """The processes' weights are one and the same, or there is an error of ours or of the machine."""
+    differ = distributed.replicas_differ(state.kept())
+    assert not differ, f"the processes no longer have the same weights of {', '.join(differ)}"
+
+
+def agreed_stop(stop: str | None, state: State) -> str | None:
+    """Why to stop, if any process was told to."""
+    device = next(state.ema.parameters()).device
+    return (stop or "stopped with another process") if distributed.any_of(stop is not None, device) else None
 
 
 class Watch:
@@ -51,8 +109,7 @@ class Watch:
     ) -> None:
         self._run, self._intervals, self._about, self._seed = run, intervals, about, seed
         self._conditions = conditions
-        self._last = state.images
-        self._fresh = state.images == 0
+        self._turns = Turns(state.images)
         self._log = Log(run.path, state.images)
         self._clock, self._clock_images = time.monotonic(), state.images
         self._sums: dict[str, Tensor] = {}
@@ -61,9 +118,10 @@ class Watch:
 
     def __call__(self, state: State) -> bool:
         ended = state.images >= state.recipe.total_images
-        if self._fresh or state.images > self._last:
+        if self._turns.passed(state.images):
             self._periodic(state, ended)
-        self._fresh, self._last = False, state.images
+        self._turns.done(state.images)
+        self.stop = agreed_stop(self.stop, state)
         if self.stop and not ended:
             self._save_checkpoint(state)
         return self.stop is None
@@ -82,18 +140,19 @@ class Watch:
         return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {written(shape)}"
 
     def _periodic(self, state: State, ended: bool) -> None:
-        if self._due(state, self._intervals.tick_kimg, ended) and self._count:
-            self._tick(state)
-        if self._due(state, self._intervals.grid_kimg, ended):
-            self._draw_grid(state)
-        if self._due(state, self._intervals.snapshot_kimg, ended) and state.images:
-            self._save_snapshot(state)
-        if self._due(state, self._intervals.checkpoint_kimg, ended) and state.images:
-            self._save_checkpoint(state)
+        def due(kimg: float) -> bool:
+            return self._turns.due(state.images, kimg, ended)
 
-    def _due(self, state: State, kimg: float, ended: bool) -> bool:
-        every = kimg * 1000
-        return ended or self._fresh or state.images // every > self._last // every
+        if due(self._intervals.tick_kimg) and self._count:
+            self._tick(state)
+        if due(self._intervals.grid_kimg):
+            self._draw_grid(state)
+        if due(self._intervals.snapshot_kimg) and state.images:
+            self._save_snapshot(state)
+        if due(self._intervals.checkpoint_kimg):
+            check_replicas(state)
+            if state.images:
+                self._save_checkpoint(state)
 
     def _tick(self, state: State) -> None:
         values = {name: float(total) / self._count for name, total in self._sums.items()}
@@ -141,7 +200,7 @@ class Watch:
         self._log.close()
 
 
-def stopping(watch: Watch) -> Callable[[], None]:
+def stopping(watch: Watch | Follower) -> Callable[[], None]:
     """Let SIGINT and SIGTERM end the run after the step in hand, with a checkpoint; returns what undoes that.
 
     A second signal ends it at once.

@@ -1,0 +1,94 @@
+"""What the images of one step have in common, when several processes have a share of them each.
+
+A batch of a run is one batch, however many processes there are: statistics over its images are taken over all of them,
+and differentiated, twice if need be. With one process nothing happens here.
+
+    process r of w has the images r, r + w, r + 2 w, ... of the batch, as many as every other
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.autograd import Function
+
+
+def world_size() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+class _Sum(Function):
+    """Its gradient is a sum over processes, too: every process's loss depends on every summand."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return _Sum.apply(gradients[0])
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum of x over processes; of the same shape in all of them, differentiable as often as wished."""
+    return x if world_size() == 1 else _Sum.apply(x)
+
+
+def averaged(x: Tensor) -> Tensor:
+    """The mean of x over processes."""
+    return summed(x) / world_size()
+
+
+def gathered(x: Tensor) -> Tensor:
+    """x (share of the batch, ...) of all processes as (batch, ...), in the order of the batch."""
+    w = world_size()
+    if w == 1:
+        return x
+    places = torch.arange(rank(), len(x) * w, w, device=x.device)
+    return summed(x.new_zeros(len(x) * w, *x.shape[1:]).index_copy(0, places, x))
+
+
+def own(x: Tensor) -> Tensor:
+    """The rows of x (batch, ...) that are this process's: what undoes `gathered`."""
+    return x if world_size() == 1 else x[rank() :: world_size()]
+
+
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation (Ioffe 2015) over the whole batch, in 2D and 3D; PyTorch's own with one process.
+
+    PyTorch's SyncBatchNorm does the same on GPUs alone.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        assert input.ndim in (4, 5)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if world_size() == 1 or not self.training:
+            out: Tensor = super().forward(input)
+            return out
+        assert self.momentum is not None
+        x = input.float()
+        over = [0, *range(2, x.ndim)]
+        count = x.numel() // x.shape[1] * world_size()
+        mean = summed(x.sum(over)) / count
+        centred = x - _along(mean, x)
+        variance = summed(centred.square().sum(over)) / count
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        y = centred * _along((variance + self.eps).rsqrt(), x)
+        if self.affine:
+            y = y * _along(self.weight, x) + _along(self.bias, x)
+        return y.to(input.dtype)
+
+
+def _along(channels: Tensor, x: Tensor) -> Tensor:
+    return channels.view(1, -1, *[1] * (x.ndim - 2))

@@ -1,0 +1,44 @@
+"""A command begun again as several processes on this machine, by PyTorch's own launcher."""
+
+import os
+import sys
+
+from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from ganatomy.refused import Ended, Interrupted
+
+
+class Failed(Ended):
+    """A process has ended with an error, which it has told by itself."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def launched(processes: int, words: list[str]) -> None:
+    """Run ``ganatomy WORDS`` as so many processes that train together, until all have ended.
+
+    They are not started again when one dies: what goes on is a new start from the last checkpoint, which never hangs.
+
+    Raises:
+        Failed: a process failed; with its exit code.
+        Interrupted: SIGINT or SIGTERM, after the processes have saved a checkpoint.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id="ganatomy", rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=0, logs_specs=DefaultLogsSpecs(), monitor_interval=0.1,
+        local_addr="127.0.0.1",
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "ganatomy", *words)
+    except ChildFailedError as error:
+        number, failure = error.get_first_failure()
+        code = failure.exitcode if failure.exitcode > 0 else 1
+        how = f"exit code {failure.exitcode}" if failure.exitcode > 0 else f"signal {-failure.exitcode}"
+        raise Failed(f"Process {number} of {processes} ended ({how}); the same command goes on.", code) from None
+    except SignalException as signal:
+        raise Interrupted(f"{signal.sigval.name}: stopped; the same command goes on.") from None
