@@ -24,7 +24,11 @@ class Source(Protocol):
 
 
 def train(
-    state: State, source: Source, seed: int, watch: Callable[[State], bool], how: Computing = Computing()  # noqa: B008
+    state: State,
+    source: Source,
+    seed: int,
+    watch: Callable[[State], bool],
+    how: Computing = Computing(),  # noqa: B008
 ) -> Iterator[Terms]:
     """Train until the recipe's end or until `watch` says stop; yields the terms of each step, detached.
 
