@@ -25,6 +25,15 @@ def above_zero(**given: float | None) -> None:
             raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
 
 
+def shard_of(text: str) -> tuple[int, int]:
+    """Which of how many, from words such as ``3/100``."""
+    try:
+        number, total = (int(n) for n in text.split("/"))
+    except ValueError:
+        raise Refused(f"--shard {text}: give i/n, such as 3/100.") from None
+    return number, total
+
+
 def without(words: list[str], flag: str) -> list[str]:
     """A command's words without a flag and its value, given as one word or two."""
     kept, skip = [], False

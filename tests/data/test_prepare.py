@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from pydicom import dcmread
+from stores import KIND, content, same
 
 from ganatomy.data import prepare as preparing
 from ganatomy.data.prepare import prepare
@@ -21,21 +22,6 @@ from ganatomy.data.store import decode, encode, open_store
 from ganatomy.durable import read_lines
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.refused import Refused
-
-KIND = Mammogram(shape=(80, 64))
-
-
-def _content(path):
-    """All that a store is, but the time at which it was made."""
-    store = open_store(path)
-    arrays = {level: np.asarray(store.array(level)[:]) for level in store.manifest.levels}
-    return store.manifest, store.cases, read_lines(path / "quarantine.jsonl"), arrays
-
-
-def _same(a, b):
-    assert a[:3] == b[:3]
-    for level in a[3]:
-        assert np.array_equal(a[3][level], b[3][level]), level
 
 
 def test_one_row_a_file_and_patients_stay_together(store, cohort):
@@ -74,17 +60,17 @@ def test_encoding_keeps_sixteen_bits():
 
 def test_workers_do_not_change_the_store(cohort, store, tmp_path):
     prepare(cohort, KIND, tmp_path / "two", workers=2)
-    _same(_content(store.path), _content(tmp_path / "two"))
+    same(content(store.path), content(tmp_path / "two"))
 
 
 def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, store, tmp_path, monkeypatch):
     done, real = [], preparing._do
 
-    def some(out, part, *rest):
+    def some(out, kind, plan, part, files):
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(part)
-        real(out, part, *rest)
+        real(out, kind, plan, part, files)
 
     monkeypatch.setattr(preparing, "_do", some)
     with pytest.raises(KeyboardInterrupt):
@@ -92,10 +78,15 @@ def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, sto
     with pytest.raises(Refused, match="not finished"):
         open_store(tmp_path / "store")
     again = []
-    monkeypatch.setattr(preparing, "_do", lambda out, part, *rest: (again.append(part), real(out, part, *rest)))
+
+    def noted(out, kind, plan, part, files):
+        again.append(part)
+        real(out, kind, plan, part, files)
+
+    monkeypatch.setattr(preparing, "_do", noted)
     prepare(cohort, KIND, tmp_path / "store", workers=1)
     assert not set(done) & set(again)
-    _same(_content(store.path), _content(tmp_path / "store"))
+    same(content(store.path), content(tmp_path / "store"))
     again.clear()
     prepare(cohort, KIND, tmp_path / "store", workers=1)
     assert not again
@@ -110,7 +101,7 @@ def test_killed_at_any_moment_the_same_command_completes_it(cohort, store, tmp_p
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
-    _same(_content(store.path), _content(tmp_path / "store"))
+    same(content(store.path), content(tmp_path / "store"))
     assert not multiprocessing.active_children()
 
 

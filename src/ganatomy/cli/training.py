@@ -8,7 +8,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from ganatomy import progress
 from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app, spoken
 from ganatomy.refused import Refused
-from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of, without
+from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of, shard_of, without
 
 Compile = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
 
@@ -45,7 +45,8 @@ def phantom(
 def prepare(
     raw: Positional[Path], modality: str, out: Path, facts: Path | None = None, column: Pairs = (), fact: Pairs = (),
     voi: bool | None = None, field_of_view_mm: float | None = None, shape: Shape = None,
-    workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+    workers: int | None = None,
+    shard: str | None = None, dask: str | None = None, dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Turn a folder of raw files into a store; give the same command again to go on after an interruption.
 
@@ -59,9 +60,11 @@ def prepare(
         voi: apply the VOI LUT or window of DICOM mammograms; it is applied by default
         field_of_view_mm: what the grid of a brain covers; 192 by default
         workers: processes; one a core by default
+        shard: i/n, to do every n-th part in this job and the others in others, such as a SLURM array's
+        dask: address of a Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786
     """
     from ganatomy.data.prepare import prepare as run
-    from ganatomy.data.prepare import preview
+    from ganatomy.data.prepare import prepare_shard, preview
     from ganatomy.modalities.facts import Facts
 
     above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
@@ -69,7 +72,13 @@ def prepare(
     kind = modality_of(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=shape_of(shape))
     if dry_run:
         return progress.say(preview(raw, kind))
-    manifest = run(raw, kind, out, workers).manifest
+    if shard is not None:
+        done = prepare_shard(raw, kind, out, shard_of(shard), workers)
+        if done is None:
+            return progress.say(f"{out}: shard {shard} is done; the store is complete when all are.")
+        manifest = done.manifest
+    else:
+        manifest = run(raw, kind, out, workers, dask).manifest
     progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}; {manifest.facts}")
     left_out = sum(manifest.quarantined.values())
     reasons = "; ".join(f"{count} x {reason}" for reason, count in manifest.quarantined.items())

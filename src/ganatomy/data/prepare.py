@@ -5,14 +5,14 @@ of rows; a process that does a part owns its shards. The file of rows is written
 run does again only the parts that were not finished.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,26 @@ import zarr
 from numpy.typing import NDArray
 
 from ganatomy import progress
+from ganatomy.data import jobs
 from ganatomy.data import store as storing
 from ganatomy.data.split import pseudonym, split
 from ganatomy.data.store import Manifest, Store, open_store
-from ganatomy.durable import read_lines, remove_leftovers, write_json, write_lines
+from ganatomy.durable import new_folder, read_lines, remove_leftovers, write_json, write_lines
 from ganatomy.image import Unusable
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.table import named
-from ganatomy.processes import pool
 from ganatomy.pyramid import written
 from ganatomy.refused import Refused
 
 PART = {2: 16, 3: 1}  # images a part, by the number of axes: one shard of each array
 LARGE_PART, LARGE = 64, 4096  # from this many files on, larger shards keep the number of files on disk low
-IN_FLIGHT = 4  # parts queued a worker: bounds memory whatever the number of files
+LISTING = "listing.jsonl"
+IDLE = 2  # times that a pool may break without a part done
 
 
-def prepare(raw: Path | str, modality: Modality | str, out: Path | str, workers: int | None = None) -> Store:
+def prepare(
+    raw: Path | str, modality: Modality | str, out: Path | str, workers: int | None = None, dask: str | None = None
+) -> Store:
     """Make or complete a store of all usable images below a folder.
 
     Args:
@@ -47,6 +50,7 @@ def prepare(raw: Path | str, modality: Modality | str, out: Path | str, workers:
         modality: how to read and normalise them, and to what size; a name means the modality with its defaults.
         out: the store's folder. An interrupted store is completed; a complete one of the same files is left as it is.
         workers: processes; None = one a core.
+        dask: address of a Dask scheduler whose workers do the work instead.
 
     Returns:
         The store, complete.
@@ -54,20 +58,52 @@ def prepare(raw: Path | str, modality: Modality | str, out: Path | str, workers:
     Raises:
         Refused: no usable image, or `out` holds something else.
     """
-    raw, out = Path(raw), Path(out)
-    kind: Modality = named(modality)() if isinstance(modality, str) else modality
+    raw, out, kind = Path(raw).resolve(), Path(out).resolve(), _kind(modality)
     candidates = kind.candidates(raw)
     plan = _plan(candidates, kind)
-    if (out / "manifest.json").exists():
-        store = open_store(out)
-        _same_plan(out, plan)
-        return store
-    _begin(out, plan)
-    todo = [part for part in range(_parts(plan)) if not _rows_file(out, part).exists()]
-    with progress.bar("preparing", len(candidates), len(candidates) - len(todo) * plan["part"]) as shown:
-        for done in _done(out, candidates, kind, plan, todo, workers or os.cpu_count() or 1):
-            shown.advance(done)
-    return _finish(out, plan, kind)
+    _begin(out, raw, plan, candidates)
+    if not (out / "manifest.json").exists():
+        every = list(range(_parts(plan)))
+        _do_all(out, candidates, kind, plan, every, workers or os.cpu_count() or 1, dask)
+        _finish(out, plan, kind)
+    return open_store(out)
+
+
+def prepare_shard(
+    raw: Path | str, modality: Modality | str, out: Path | str, shard: tuple[int, int], workers: int | None = None
+) -> Store | None:
+    """Do every n-th part of what `prepare` does: one of n jobs side by side, on machines that see the same folders.
+
+    The job that begins first lists the files, for all; the one that ends last completes the store. A job that was killed
+    is given again; so is one too many, which does nothing twice.
+
+    Args:
+        shard: (i, n), i from 1 to n.
+
+    Returns:
+        The store when it is complete; None while other shards have still to end.
+
+    Raises:
+        Refused: as `prepare`, or there is no such shard.
+    """
+    raw, out, kind = Path(raw).resolve(), Path(out).resolve(), _kind(modality)
+    if not 1 <= shard[0] <= shard[1]:
+        raise Refused(f"--shard {shard[0]}/{shard[1]}: give i/n with i from 1 to n.")
+    if not (out / "plan.json").exists():
+        found = kind.candidates(raw)
+        _begin(out, raw, _plan(found, kind), found)
+    if not (out / "manifest.json").exists():
+        plan, candidates = _begun(out, raw, kind)
+        mine = list(range(shard[0] - 1, _parts(plan), shard[1]))
+        _do_all(out, candidates, kind, plan, mine, workers or os.cpu_count() or 1, None)
+        if not all(_rows_file(out, part).exists() for part in range(_parts(plan))):
+            return None
+        _finish(out, plan, kind)
+    return open_store(out)
+
+
+def _kind(modality: Modality | str) -> Modality:
+    return named(modality)() if isinstance(modality, str) else modality
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -94,11 +130,15 @@ def _parts(plan: dict[str, Any]) -> int:
     return int(-(-plan["files"] // plan["part"]))
 
 
+def _same_kind(out: Path, before: dict[str, Any], modality: str, shape: list[int], options: dict[str, Any]) -> None:
+    for what, value in (("modality", modality), ("shape", shape), ("options", options)):
+        if before[what] != value:
+            raise Refused(f"{out} is a store of {what} {before[what]}, not {value}; give another --out.")
+
+
 def _same_plan(out: Path, plan: dict[str, Any]) -> None:
     before = json.loads((out / "plan.json").read_text())
-    for name, what in (("modality", "modality"), ("shape", "shape"), ("options", "options")):
-        if before[name] != plan[name]:
-            raise Refused(f"{out} is a store of {what} {before[name]}, not {plan[name]}; give another --out.")
+    _same_kind(out, before, plan["modality"], plan["shape"], plan["options"])
     if before != plan:
         raise Refused(
             f"The raw folder has changed since {out} was begun ({before['files']} files then, {plan['files']} now);"
@@ -106,19 +146,37 @@ def _same_plan(out: Path, plan: dict[str, Any]) -> None:
         )
 
 
-def _begin(out: Path, plan: dict[str, Any]) -> None:
-    """An empty store, or one that was begun with the same plan."""
-    if (out / "plan.json").exists():
-        _same_plan(out, plan)
-    elif out.exists() and any(path for path in out.iterdir() if path.name != "arrays"):
-        raise Refused(f"{out} is not empty and not a store; give a new folder.")
-    else:
-        rows = _parts(plan) * plan["part"]
-        for level in storing.stored_levels(tuple(plan["shape"])):
-            storing.create_array(out, level, rows, plan["part"])
-        write_json(out / "plan.json", plan)
-    (out / "parts").mkdir(exist_ok=True)
-    remove_leftovers(out / "parts")
+def _begin(out: Path, raw: Path, plan: dict[str, Any], candidates: list[Candidate]) -> None:
+    """An empty store, or one that was begun with the same plan; of several that begin at once one wins, whole."""
+    if not (out / "plan.json").exists():
+        if out.exists() and any(out.iterdir()):
+            raise Refused(f"{out} is not empty and not a store; give a new folder.")
+        try:
+            with new_folder(out) as temporary:
+                rows = _parts(plan) * plan["part"]
+                for level in storing.stored_levels(tuple(plan["shape"])):
+                    storing.create_array(temporary, level, rows, plan["part"])
+                (temporary / "parts").mkdir()
+                write_lines(temporary / LISTING, [_listed(candidate, raw) for candidate in candidates])
+                write_json(temporary / "plan.json", plan)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    _same_plan(out, plan)
+
+
+def _listed(candidate: Candidate, raw: Path) -> dict[str, Any]:
+    return {"name": candidate.name, "paths": [os.path.relpath(path, raw) for path in candidate.paths],
+            "facts": dict(candidate.facts)}  # fmt: skip
+
+
+def _begun(out: Path, raw: Path, modality: Modality) -> tuple[dict[str, Any], list[Candidate]]:
+    """Plan and files of a store that another job has begun, without looking through the folder again."""
+    listed = read_lines(out / LISTING)
+    candidates = [Candidate(tuple(raw / p for p in row["paths"]), row["name"], row["facts"]) for row in listed]
+    plan = json.loads((out / "plan.json").read_text())
+    _same_kind(out, plan, modality.name, list(modality.shape), dict(modality.options))
+    return plan, candidates
 
 
 def _rows_file(out: Path, part: int) -> Path:
@@ -129,39 +187,47 @@ def _rows_file(out: Path, part: int) -> Path:
 # The work: parts, side by side.
 
 
-def _done(
-    out: Path, candidates: list[Candidate], modality: Modality, plan: dict[str, Any], todo: list[int], workers: int
-) -> Iterator[int]:
-    """Do the parts; yields how many files each had."""
-
-    def files(part: int) -> list[Candidate]:
-        return candidates[part * plan["part"] : (part + 1) * plan["part"]]
-
-    if workers == 1 or len(todo) <= 1:
-        for part in todo:
-            _do(out, part, files(part), modality, plan)
-            yield len(files(part))
-        return
-    with pool(min(workers, len(todo))) as executor:
-        running: dict[Future[None], int] = {}
-        waiting = iter(todo)
-        try:
-            while True:
-                while len(running) < workers * IN_FLIGHT and (following := next(waiting, None)) is not None:
-                    running[executor.submit(_do, out, following, files(following), modality, plan)] = following
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    future.result()
-                    yield len(files(running.pop(future)))
-        except BrokenProcessPool as error:
-            raise Refused(
-                "A worker was ended from outside, most often for lack of memory. The finished parts are kept: give the"
-                " same command again, with fewer --workers if memory is short."
-            ) from error
+def _do_all(
+    out: Path, candidates: list[Candidate], modality: Modality, plan: dict[str, Any], mine: list[int], workers: int,
+    dask: str | None,
+) -> None:  # fmt: skip
+    """Do those parts that are not done; a pool that has lost a worker is begun anew as long as parts get done."""
+    work = partial(_do, out, modality, plan)
+    todo, before, idle = _undone(out, mine), len(mine) + 1, 0
+    with progress.bar("preparing", sum(len(_files(candidates, plan, part)) for part in mine)) as shown:
+        while todo and idle < IDLE:
+            idle = idle + 1 if len(todo) == before else 0
+            before = len(todo)
+            shown.advance(sum(len(_files(candidates, plan, part)) for part in set(mine) - set(todo)) - shown.done)
+            try:
+                todos = ((part, _files(candidates, plan, part)) for part in todo)
+                for done in _done(work, todos, min(workers, len(todo)), dask):
+                    shown.advance(done)
+            except jobs.BrokenProcessPool:
+                progress.say("A worker was ended from outside; its part is done again.")
+            todo = _undone(out, mine)
+    if todo:
+        raise Refused(
+            "Workers are ended from outside before any part is done, most often for lack of memory. The finished parts"
+            " are kept: give the same command again with fewer --workers."
+        )
 
 
-def _do(out: Path, part: int, files: list[Candidate], modality: Modality, plan: dict[str, Any]) -> None:
+def _undone(out: Path, parts: list[int]) -> list[int]:
+    return [part for part in parts if not _rows_file(out, part).exists()]
+
+
+def _done(work: jobs.Work, todo: Iterable[jobs.Job], workers: int, dask: str | None) -> Iterator[int]:
+    if dask is not None:
+        return jobs.on_cluster(work, todo, dask)
+    return jobs.pooled(work, todo, workers) if workers > 1 else jobs.alone(work, todo)
+
+
+def _files(candidates: list[Candidate], plan: dict[str, Any], part: int) -> list[Candidate]:
+    return candidates[part * plan["part"] : (part + 1) * plan["part"]]
+
+
+def _do(out: Path, modality: Modality, plan: dict[str, Any], part: int, files: list[Candidate]) -> None:
     """One part: read, normalise, write every level, then the rows."""
     first, size = part * plan["part"], plan["part"]
     shape = tuple(plan["shape"])
@@ -204,7 +270,8 @@ def _halved(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
 # The end: rows of all parts to cases, split, fingerprint.
 
 
-def _finish(out: Path, plan: dict[str, Any], modality: Modality) -> Store:
+def _finish(out: Path, plan: dict[str, Any], modality: Modality) -> None:
+    remove_leftovers(out / "parts")
     rows = [row for part in range(_parts(plan)) for row in read_lines(_rows_file(out, part))]
     cases, quarantine = [row for row in rows if "row" in row], [row for row in rows if "reason" in row]
     cases, twins = _without_twins(cases)
@@ -221,7 +288,6 @@ def _finish(out: Path, plan: dict[str, Any], modality: Modality) -> Store:
     write_lines(out / "cases.jsonl", cases)
     manifest = _manifest(plan, modality, cases, reasons)
     write_json(out / "manifest.json", manifest.model_dump(mode="json"))
-    return open_store(out)
 
 
 def _without_twins(cases: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

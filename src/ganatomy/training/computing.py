@@ -63,7 +63,8 @@ class Computing(Value):
         """Lay out, wrap and compile the networks; names and values of the weights stay."""
         if self.hold_memory:
             hold_memory()
-        players.to(memory_format=self.layout(ndim))  # type: ignore[call-overload]
+        if self.channels_last:
+            players.to(memory_format=self.layout(ndim))  # type: ignore[call-overload]
         parts: list[nn.Module] = players["generator"].parts()  # type: ignore[operator]
         for part in parts:
             if self.recompute:

@@ -1,8 +1,7 @@
 """All that changes while training; saved whole, loaded whole. Everything else follows from the recipe and the count."""
 
-import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn, optim
@@ -11,6 +10,7 @@ from ganatomy import randomness
 from ganatomy.objectives.phase import Players
 from ganatomy.recipe import Recipe
 
+Module = TypeVar("Module", bound=nn.Module)
 Tensors = dict[str, Tensor]
 NOTHING: dict[str, Tensors] = {}
 SCALE = 2.0**16  # of losses in float16, at the start
@@ -34,15 +34,24 @@ class State:
     ) -> None:  # fmt: skip
         torch.manual_seed(randomness.key(seed, "weights") % 2**63)
         self.recipe = recipe
-        self.players: Players = recipe.build().to(device)
+        self._device, self._layout = device, layout
+        self.players: Players = self._placed(recipe.build())
         for role in recipe.given:
             self.players[role].load_state_dict(given[role])
-        self.players.to(memory_format=layout)  # type: ignore[call-overload]
-        self.ema: nn.Module = copy.deepcopy(self.players["generator"]).requires_grad_(False).eval()
+        self.ema: nn.Module = self._placed(recipe.build_generator()).requires_grad_(False).eval()
+        self.ema.load_state_dict(self.players["generator"].state_dict())
         self.scaler = torch.amp.GradScaler(device.type, SCALE, enabled=scaled)
         self.images = 0
         self.steps = 0
         self.enter(recipe.at(0, seed).era)
+
+    def _placed(self, network: Module) -> Module:
+        """The network on the device, in the layout; untouched where both are the default."""
+        if self._device.type != "cpu":
+            network.to(self._device)
+        if self._layout != torch.contiguous_format:
+            network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        return network
 
     def _optimizer(self, role: str) -> optim.Adam:
         adam = self.recipe.optimizers[role]

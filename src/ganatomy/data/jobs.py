@@ -1,0 +1,84 @@
+"""Parts of a store done side by side: in this process, in a pool of processes, on a Dask cluster.
+
+A job is a part's number and its files; the work writes the part and leaves nothing half done that counts, so a job may
+be done twice, and a worker may die at any moment.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from ganatomy.modalities.modality import Candidate
+from ganatomy.processes import pool
+from ganatomy.refused import Refused
+
+Job = tuple[int, list[Candidate]]
+Work = Callable[[int, list[Candidate]], None]
+IN_FLIGHT = 4  # jobs queued a worker: bounds memory whatever the number of files
+RETRIES = 2  # of a job on a cluster that failed; one whose worker died is given to another anyway
+
+
+def alone(work: Work, jobs: Iterable[Job]) -> Iterator[int]:
+    """One after another; yields how many files each had."""
+    for part, files in jobs:
+        work(part, files)
+        yield len(files)
+
+
+def pooled(work: Work, jobs: Iterable[Job], workers: int) -> Iterator[int]:
+    """In so many processes of this machine; yields how many files each had, in the order in which they end.
+
+    Raises:
+        BrokenProcessPool: a worker was ended from outside.
+    """
+    with pool(workers) as executor:
+        running: dict[Future[None], int] = {}
+        waiting = iter(jobs)
+        while True:
+            while len(running) < workers * IN_FLIGHT and (job := next(waiting, None)) is not None:
+                running[executor.submit(work, *job)] = len(job[1])
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future.result()
+                yield running.pop(future)
+
+
+def on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[int]:
+    """On the workers of a Dask cluster, which must see the same folders and have this package; yields as `pooled`.
+
+    Raises:
+        Refused: Dask is not installed, nothing answers at the address, or workers die again and again.
+    """
+    try:
+        from distributed import Client, KilledWorker, as_completed
+    except ImportError as error:
+        raise Refused("--dask needs the package distributed: pip install 'ganatomy[dask]'.") from error
+    try:
+        client: Any = Client(address, timeout=20)
+    except (OSError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise Refused(f"--dask {address}: no Dask scheduler answers ({why}); give its address, such as"
+                      " tcp://127.0.0.1:8786.") from error  # fmt: skip
+    with client:
+        every = list(jobs)
+        futures = client.map(_one, [work] * len(every), every, pure=False, retries=RETRIES)
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except KilledWorker as error:
+            raise Refused(
+                "Workers of the cluster died again and again on the same part, most often for lack of memory. The"
+                " finished parts are kept: give the same command again with more memory a worker."
+            ) from error
+        finally:
+            client.cancel(futures)
+
+
+def _one(work: Work, job: Job) -> int:
+    work(*job)
+    return len(job[1])
+
+
+__all__ = ["BrokenProcessPool", "alone", "on_cluster", "pooled"]
