@@ -11,8 +11,10 @@ from ganatomy.cli import main
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = (
     "phantom",
+    "fetch",
     "prepare",
     "recipes",
+    "plan",
     "train",
     "select",
     "sample",

@@ -25,6 +25,19 @@ def above_zero(**given: float | None) -> None:
             raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
 
 
+UNITS = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20, "tb": 10**12, "g": 2**30, "m": 2**20}
+
+
+def bytes_of(text: str) -> int:
+    """A size from words such as ``16GB`` or ``24GiB``."""
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    unit = text[len(number) :].strip().lower()
+    try:
+        return round(float(number) * UNITS[unit])
+    except (ValueError, KeyError):
+        raise Refused(f"--memory {text}: give a number and a unit, such as 16GB or 24GiB.") from None
+
+
 def shard_of(text: str) -> tuple[int, int]:
     """Which of how many, from words such as ``3/100``."""
     try:

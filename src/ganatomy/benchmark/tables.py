@@ -108,7 +108,7 @@ def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
             body.append((name, f"failed: {found['failed']}", *[NONE] * 6))
             continue
         recipe = plan.recipe(name)
-        predicted = sum(memory(recipe, recipe.total_images - 1).values())
+        predicted = sum(memory(recipe).values())
         paper = published.ITERATIONS_PER_SECOND.get(name)
         body.append((
             name, f"{found['iterations_per_second']:.3g} [{found['slowest']:.3g}, {found['fastest']:.3g}]",
@@ -143,7 +143,7 @@ def resolutions(card_gib: float | None) -> Table:
         if not hierarchy.fits(shape):
             continue
         recipe = named("hagan-2022").resized(shape)
-        gib = sum(memory(recipe, 0).values())
+        gib = sum(memory(recipe).values())
         million = sum(parameters(recipe).values()) / 1e6
         body.append((
             written(shape), _fits(gib, card_gib), f"{megabytes / 1024:.2f}", f"{million:.1f}",

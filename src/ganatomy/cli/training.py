@@ -1,4 +1,4 @@
-"""From raw files to the best snapshot: phantom, prepare, recipes, train, select."""
+"""From raw files to the best snapshot: phantom, fetch, prepare, recipes, plan, train, select."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,17 @@ from tyro.conf import Positional, UseAppendAction, arg
 from ganatomy import progress
 from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app, spoken
 from ganatomy.refused import Refused
-from ganatomy.words import above_zero, conditioned, modality_of, pairs_of, recipe_of, shape_of, shard_of, without
+from ganatomy.words import (
+    above_zero,
+    bytes_of,
+    conditioned,
+    modality_of,
+    pairs_of,
+    recipe_of,
+    shape_of,
+    shard_of,
+    without,
+)
 
 Compile = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
 
@@ -39,6 +49,36 @@ def phantom(
         return progress.say(f"{patients} phantom patients and truth.csv would be written to {out}.")
     made = cohort(kind, out, patients, seed, shape_of(shape), to, workers)
     progress.say(f"{made} images of {patients} phantom patients in {out}, truth in {out / 'truth.csv'}")
+
+
+@app.command
+def fetch(
+    collection: str, out: Path = Path("raw"), modality: str | None = None, patients: int | None = None,
+    match: Pairs = (), licence: tuple[str, ...] = (), endpoint: str | None = None, workers: int = 8,
+    dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Get a public collection of the NCI Imaging Data Commons; --dry-run tells its size, licence and citation offline.
+
+    Args:
+        collection: its name there, such as cmmd or lctsc
+        out: a folder of raw files
+        modality: DICOM's code, such as MG, CT or MR
+        patients: so many patients, the first by name
+        match: a column of the index and its value, such as SeriesDescription=CHEST; may be given several times
+        licence: accept these besides CC0 and CC BY
+        endpoint: another server of the same buckets, such as a mirror
+        workers: series at a time
+    """
+    from ganatomy.fetching.fetch import fetch as run
+    from ganatomy.fetching.index import FREE, wanted
+
+    above_zero(patients=patients, workers=workers)
+    found = wanted(collection, modality, patients, pairs_of(match, "--match"), (*FREE, *licence))
+    progress.say(found.told())
+    if dry_run:
+        return progress.say(f"They would be downloaded to {out}.")
+    files = run(found, out, workers, endpoint)
+    progress.say(f"{out / collection}: {files} files, all that the index has; LICENCE.txt says how to attribute them")
 
 
 @app.command
@@ -106,7 +146,8 @@ def train(
     shape: Shape = None, tiny: bool = False, device: str | None = None, threads: int | None = None,
     condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (), generator: Path | None = None,
     precision: str | None = None, channels_last: bool | None = None, recompute: bool = False, compile_: Compile = False,
-    micro_batches: int | None = None, processes: int = 1,
+    micro_batches: int | None = None, hold_memory: bool | None = None, fit: bool = False, anyway: bool = False,
+    processes: int = 1,
     tick_kimg: float = 4, grid_kimg: float = 40, snapshot_kimg: float = 100, checkpoint_kimg: float = 100,
     dry_run: DryRun = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -128,6 +169,9 @@ def train(
         channels_last: keep the channels of a voxel together in memory
         recompute: forget activations and compute them again: less memory, more time
         micro_batches: compute a batch in so many pieces: less memory, the same result to rounding
+        hold_memory: on a processor, keep freed memory within the process: faster, a higher peak
+        fit: where it would not fit into memory, compute it in the cheapest way that does
+        anyway: try what will not fit by prediction
         processes: on this machine, which share every batch; for several machines see torchrun
         tick_kimg: a line in the log every so many thousand images
         grid_kimg: a picture of samples every so many
@@ -137,11 +181,10 @@ def train(
     import torch
 
     from ganatomy.training.computing import chosen as computing
-    from ganatomy.training.distributed import place
     from ganatomy.training.distributed import processes as started
     from ganatomy.training.launch import launched
     from ganatomy.training.plan import described
-    from ganatomy.training.train import checked
+    from ganatomy.training.train import Wish, ready
     from ganatomy.training.train import train as run
     from ganatomy.training.watch import Intervals
 
@@ -164,13 +207,60 @@ def train(
         raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
     how = computing(
         len(chosen.shape), device, precision=precision, channels_last=channels_last, recompute=recompute or None,
-        compiled=compile_ or None, micro_batches=micro_batches,
+        compiled=compile_ or None, micro_batches=micro_batches, hold_memory=hold_memory,
     )  # fmt: skip
     if processes > 1 and started() == 1:
-        checked(chosen, store, place(device), how, generator, processes)
+        ready(Wish(chosen, store, out, seed, device, how, generator, fit, anyway), processes)
         return launched(processes, without(spoken, "--processes"))
-    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator)
+    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator, fit, anyway)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.snapshots())} snapshots")
+
+
+@app.command
+def plan(
+    recipe: Positional[str | None] = None, memory: str | None = None,
+    set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
+    recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
+    shape: Shape = None, batch: int | None = None, device: str | None = None, processes: int = 1,
+    precision: str | None = None, recompute: bool = False, micro_batches: int | None = None,
+    hold_memory: bool | None = None, dry_run: DryRun = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Say whether training and sampling fit into memory, before anything is allocated, and what would make them fit.
+
+    Args:
+        recipe: a name from "ganatomy recipes"; left out when --recipe FILE is given
+        memory: such as 16GB or 24GiB; what is free on the device by default
+        set_: change the recipe, such as strategy.fade_kimg=300; may be given several times
+        recipe_file: YAML that names a base recipe and what differs
+        batch: images a step, of all processes together
+        device: cpu or cuda; cuda where --memory is given, whether there is one here or not
+        processes: that share every batch
+        precision: float32, bfloat16 or float16; what is usual on the device by default
+        recompute: forget activations and compute them again
+        micro_batches: compute a batch in so many pieces
+        hold_memory: on a processor, keep freed memory within the process
+    """
+    import torch
+
+    from ganatomy.device import device as named_device
+    from ganatomy.device import free_memory
+    from ganatomy.training.computing import PRECISIONS
+    from ganatomy.training.distributed import check_pieces
+    from ganatomy.training.plan import batched, told, usual_for
+
+    above_zero(batch=batch, processes=processes, micro_batches=micro_batches)
+    chosen = batched(recipe_of(recipe, recipe_file, set_, shape, tiny=False), batch)
+    if precision not in (None, *PRECISIONS):
+        raise Refused(f"--precision {precision}: there are {', '.join(PRECISIONS)}.")
+    kinds = ("cpu", "cuda")
+    if device not in (None, *kinds):
+        raise Refused(f"--device {device}: a plan is for {' or '.join(kinds)}.")
+    place = torch.device(device or "cuda") if memory else named_device(device)
+    wishes = {"precision": precision, "recompute": recompute or None, "micro_batches": micro_batches,
+              "hold_memory": hold_memory}  # fmt: skip
+    how = usual_for(chosen, place).model_copy(update={name: wish for name, wish in wishes.items() if wish is not None})
+    check_pieces(chosen, processes, how.micro_batches)
+    progress.say(told(chosen, how, place, bytes_of(memory) if memory else free_memory(place), processes))
 
 
 @app.command

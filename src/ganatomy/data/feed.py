@@ -85,11 +85,22 @@ class Feed:
         pixels = decode(self._read(places, level, planes))[:, None]
         return torch.from_numpy(pixels).to(self._device, memory_format=self.layout)
 
+    def _whole(self, level: Shape) -> NDArray[np.uint16]:
+        """All cases at a level, shard by shard (an index over all axes would take many times as much memory)."""
+        array, rows = self._store.array(level), np.asarray(self._rows)
+        kept = np.empty((len(rows), *level), dtype=np.uint16)
+        step = (array.shards or array.chunks)[0]
+        for start in range(0, array.shape[0], step):
+            inside = (rows >= start) & (rows < start + step)
+            if inside.any():
+                kept[inside] = np.asarray(array[start : start + step])[rows[inside] - start]
+        return kept
+
     def _read(self, places: list[int], level: Shape, planes: slice) -> NDArray[np.uint16]:
         if level not in self._kept:
             held = sum(kept.nbytes for kept in self._kept.values() if kept is not None)
             fits = held + 2 * len(self._rows) * int(np.prod(level)) <= KEPT
-            self._kept[level] = np.asarray(self._store.array(level).oindex[np.asarray(self._rows)]) if fits else None
+            self._kept[level] = self._whole(level) if fits else None
         kept = self._kept[level]
         if kept is not None:
             return kept[places, planes]

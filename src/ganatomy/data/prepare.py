@@ -74,8 +74,8 @@ def prepare_shard(
 ) -> Store | None:
     """Do every n-th part of what `prepare` does: one of n jobs side by side, on machines that see the same folders.
 
-    The job that begins first lists the files, for all; the one that ends last completes the store. A job that was killed
-    is given again; so is one too many, which does nothing twice.
+    The job that begins first lists the files, for all; the one that ends last completes the store. A job that was
+    killed is given again; given once too often it does nothing twice.
 
     Args:
         shard: (i, n), i from 1 to n.

@@ -1,16 +1,23 @@
-"""What a training will be, told before it is begun: parameters, timetable, memory."""
+"""What a training will be, told before it is begun: parameters, timetable, memory, and whether it fits."""
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
-from ganatomy.objectives.phase import Draw
 from ganatomy.pyramid import written
-from ganatomy.recipe import Recipe
+from ganatomy.recipe import Recipe, changed
+from ganatomy.refused import Refused
 from ganatomy.scope import Scope
+from ganatomy.training import need
+from ganatomy.training.computing import Computing, usual
+from ganatomy.training.ledger import by_planes
+from ganatomy.training.need import GIB, Need
 
-BYTES = 4  # of a float32
-MOMENTS = 2  # Adam keeps two numbers a weight
+PLANES = 16  # of a slab, in the plan of a drawing
 
 
 def parameters(recipe: Recipe) -> dict[str, int]:
@@ -20,50 +27,18 @@ def parameters(recipe: Recipe) -> dict[str, int]:
     return {role: sum(p.numel() for p in player.parameters()) for role, player in players.items()}
 
 
-def memory(recipe: Recipe, images_seen: int) -> dict[str, float]:
-    """Predicted peak of a step in GiB by part, at a count of images seen.
-
-    Weights, gradients, Adam's moments and the average are counted; activations are measured on meta tensors: the sizes
-    of all that autograd keeps in the phase that keeps most.
-    """
-    counts = parameters(recipe)
-    weights = sum(counts.values()) * BYTES
-    kept = _kept_bytes(recipe, images_seen)
-    return {
-        "weights and their average": (weights + counts["generator"] * BYTES) / 2**30,
-        "gradients and optimiser": weights * (1 + MOMENTS) / 2**30,
-        "activations": kept / 2**30,
-    }
+def memory(recipe: Recipe, how: Computing | None = None, device: str = "cpu") -> dict[str, float]:
+    """Predicted peak of training in GiB by part (`need`), in the part of the timetable that needs most."""
+    place = torch.device(device)
+    return {name: size / GIB for name, size in need.heaviest(recipe, how or Computing(), place)[1].parts().items()}
 
 
-def _kept_bytes(recipe: Recipe, images_seen: int) -> int:
-    """Bytes of the largest set of tensors that one phase keeps for its backward passes."""
-    moment = recipe.at(images_seen, 0)
-    with torch.device("meta"):
-        players = recipe.build()
-        sizes = [(r.shape if r.depth is None else (r.depth, *r.shape[1:])) for r in moment.scope.reads]
-        read = tuple(torch.empty(moment.batch_size, recipe.channels, *size) for size in sizes)
-        condition = torch.empty(moment.batch_size, sum(recipe.groups))
-    draw = Draw(read, condition, recipe.groups, moment.scope, 0, range(moment.batch_size))
-    largest = 0
-    for phase in recipe.phases():
-        players.let_learn(phase.trains)
-        kept: dict[int, int] = {}
-
-        def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
-            kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            terms = phase.loss(players, draw)
-        largest = max(largest, sum(kept.values()))
-        del terms
-    return largest
-
-
-def _read(scope: Scope) -> str:
-    """What a step reads of each image, such as ``16 of 128x128x128, 32x32x32``."""
-    return ", ".join((f"{r.depth} of " if r.depth else "") + written(r.shape) for r in scope.reads)
+def batched(recipe: Recipe, batch: int | None) -> Recipe:
+    """The recipe with another batch size, at every level where it has levels."""
+    if batch is None:
+        return recipe
+    levels = "batch_sizes" in type(recipe.strategy).model_fields
+    return changed(recipe, {"strategy.batch_sizes": [batch]} if levels else {"strategy.batch_size": batch})
 
 
 def described(recipe: Recipe) -> str:
@@ -82,7 +57,134 @@ def described(recipe: Recipe) -> str:
         told = told or moment.part.removeprefix("all")
         lines.append(f"            {kimg:<9g} {_read(moment.scope):26s} {moment.batch_size:<6d} {told}")
     lines.append(f"            {recipe.total_kimg:<9g} end")
-    needs = memory(recipe, recipe.total_images - 1)
-    lines += ["", f"memory      {sum(needs.values()):.2f} GiB for a step at the end (float32):"]
+    needs = memory(recipe)
+    lines += ["", f"memory      {sum(needs.values()):.2f} GiB where a step needs most (float32, on a processor):"]
     lines += [f"            {gib:6.2f} GiB {part}" for part, gib in needs.items()]
     return "\n".join(lines)
+
+
+def _read(scope: Scope) -> str:
+    """What a step reads of each image, such as ``16 of 128x128x128, 32x32x32``."""
+    return ", ".join((f"{r.depth} of " if r.depth else "") + written(r.shape) for r in scope.reads)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Does it fit.
+
+
+def told(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int = 1) -> str:
+    """Whether training and sampling fit, what is the most that fits, and what would make it fit."""
+    part, total = need.heaviest(recipe, how, device, processes)
+    moment = need.parts(recipe)[part]
+    head = f"{recipe.name}, {written(recipe.shape)}, batch {moment.batch_size}, {_named(how)}, on {device.type}"
+    if processes > 1:
+        head += f", each of {processes} processes"
+    lines = [f"{head}; predicted, nothing was allocated", "", f"memory {free / GIB:.2f} GiB"]
+    lines += _table(f"training, most in the part {moment.part!r}" if moment.part != "all" else "training", total, free)
+    for words, one in _drawings(recipe, device):
+        lines.append(f"{words:40s} {one.total / GIB:8.2f} GiB  {_fits(one, free)}")
+    most = need.largest_batch(recipe, how, device, free, processes)
+    lines += ["", f"largest batch at {written(recipe.shape)}: {most}{' or more' if most == need.MANY else ''}"]
+    size = need.largest_size(recipe, how, device, free)
+    lines.append(f"largest size at this batch: {'none' if size is None else written(size)}")
+    lines += ["", *_options(recipe, how, device, free, processes, part)] if total.total > free else []
+    return "\n".join([*lines, "", *_speeds(recipe, device)])
+
+
+def _named(how: Computing) -> str:
+    more = [f"{how.micro_batches} micro-batches"] if how.micro_batches > 1 else []
+    more += ["recompute"] if how.recompute else []
+    return ", ".join([how.precision, *more])
+
+
+def _fits(one: Need, free: int) -> str:
+    return "fits" if one.total <= free else "does not fit"
+
+
+def _table(words: str, total: Need, free: int) -> list[str]:
+    lines = [f"{words:40s} {total.total / GIB:8.2f} GiB  {_fits(total, free)}"]
+    return lines + [f"  {part:38s} {size / GIB:8.2f} GiB" for part, size in total.parts().items()]
+
+
+def _drawings(recipe: Recipe, device: torch.device) -> list[tuple[str, Need]]:
+    found = [("sampling, one image at a time", need.sampling(recipe, device))]
+    if by_planes(recipe):
+        found.append((f"sampling, {PLANES} planes at a time", need.sampling(recipe, device, 1, PLANES)))
+    return found
+
+
+def flags(how: Computing, base: Computing) -> str:
+    """What to add to the command for `how` where `base` is usual."""
+    words = []
+    if how.precision != base.precision:
+        words.append(f"--precision {how.precision}")
+    if how.recompute and not base.recompute:
+        words.append("--recompute")
+    if how.micro_batches != base.micro_batches:
+        words.append(f"--micro-batches {how.micro_batches}")
+    if how.hold_memory != base.hold_memory:
+        words.append("--no-hold-memory")
+    return " ".join(words) or "as it is"
+
+
+def _options(
+    recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int, part: int
+) -> list[str]:  # fmt: skip
+    """The ways to need less, until one fits; that one is what `--fit` applies."""
+    lines = ["needs less with"]
+    for other in need.easier(recipe, how, device, processes):
+        one = need.training(recipe, other, device, processes, part)
+        lines.append(f"  {flags(other, how):38s} {one.total / GIB:8.2f} GiB  {_fits(one, free)}")
+        if one.total <= free:
+            return [*lines, "  --fit applies the first that fits"]
+    return [*lines, "  nothing makes it fit; give a smaller --shape or batch"]
+
+
+@cache
+def _measured() -> list[dict[str, Any]]:
+    text = resources.files("ganatomy.training").joinpath("speeds.json").read_text(encoding="utf-8")
+    return list(json.loads(text))
+
+
+def _speeds(recipe: Recipe, device: torch.device) -> list[str]:
+    found = [row for row in _measured() if row["recipe"] == recipe.name and row["device"].startswith(device.type)]
+    lines = [
+        f"  {row['iterations_per_second']:g} at {row['shape']}, batch {row['batch']}, {row['precision']}"
+        f" ({row['device']}; {row['by']})"
+        for row in found
+    ]
+    return ["iterations/s as measured:", *lines] if found else [f"iterations/s: not measured on {device.type} yet"]
+
+
+def check(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int = 1) -> None:
+    """Refuse what will not fit, with the table of what would.
+
+    Raises:
+        Refused: it needs more than there is.
+    """
+    if need.surely_fits(recipe, free):
+        return
+    if need.heaviest(recipe, how, device, processes)[1].total > free:
+        raise Refused(
+            f"{recipe.name} will not fit; --fit applies what makes it fit, --anyway tries it as it is.\n"
+            + told(recipe, how, device, free, processes)
+        )
+
+
+def fit(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int = 1) -> Computing:
+    """The cheapest way to compute the recipe that fits (`need.easier`).
+
+    Raises:
+        Refused: none does.
+    """
+    if need.surely_fits(recipe, free):
+        return how
+    found = need.fitted(recipe, how, device, free, processes)
+    if found is None:
+        raise Refused(f"Nothing makes {recipe.name} fit.\n" + told(recipe, how, device, free, processes))
+    return found[0]
+
+
+def usual_for(recipe: Recipe, device: torch.device) -> Computing:
+    """How the recipe is computed on a device when nothing is wished."""
+    return usual(len(recipe.shape), device)

@@ -123,22 +123,31 @@ def make_or_continue(out: Path, recipe: Recipe, store: Store, seed: int, generat
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
     """
-    if (out / "recipe.json").exists():
-        if differences := _differences(out, recipe, store, seed, generator):
-            raise Refused(
-                f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a"
-                " new one, or the recipe, store and seed of this run to continue it."
-            )
-        return _prepared(Run(out), recipe)
-    for path in reversed(_runs(out)):
-        if not _differences(path, recipe, store, seed, generator):
-            return _prepared(Run(path), recipe)
+    if (run := find_run(out, recipe, store, seed, generator)) is not None:
+        return _prepared(run, recipe)
     number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
     run = Run(out / f"{number:05d}-{recipe.name}")
     run.path.mkdir(parents=True)
     write_json(run.path / "environment.json", {**environment(seed), "generator": generator})
     write_json(run.path / "store.json", about_store(store) | {"path": str(store.path.resolve())})
     return _prepared(run, recipe)  # recipe.json last: a folder without it is no run
+
+
+def find_run(out: Path, recipe: Recipe, store: Store, seed: int, generator: str | None = None) -> Run | None:
+    """The run that `make_or_continue` would continue; None if it would make one.
+
+    Raises:
+        Refused: `out` is a run of another recipe, store or seed.
+    """
+    if (out / "recipe.json").exists():
+        if differences := _differences(out, recipe, store, seed, generator):
+            raise Refused(
+                f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a"
+                " new one, or the recipe, store and seed of this run to continue it."
+            )
+        return Run(out)
+    fitting = (path for path in reversed(_runs(out)) if not _differences(path, recipe, store, seed, generator))
+    return next((Run(path) for path in fitting), None)
 
 
 def _prepared(run: Run, recipe: Recipe) -> Run:

@@ -1,6 +1,7 @@
 """The verb: make or continue a run."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_fit
 from ganatomy.data.store import Store, open_store
+from ganatomy.device import free_memory
 from ganatomy.nn.across import rank, world_size
 from ganatomy.pyramid import spread
 from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
 from ganatomy.refused import Diverged, Interrupted, Refused
-from ganatomy.training import distributed, loop
+from ganatomy.training import distributed, loop, plan
 from ganatomy.training.computing import Computing, usual
-from ganatomy.training.run import Run, about_store, make_or_continue
+from ganatomy.training.run import Run, about_store, find_run, make_or_continue
 from ganatomy.training.state import NOTHING, State, Tensors
 from ganatomy.training.watch import GRID, Follower, Intervals, Watch, reals_picture, stopping
 
@@ -38,6 +40,8 @@ def train(
     intervals: Intervals | None = None,
     computing: Computing | None = None,
     generator: Path | str | None = None,
+    fit: bool = False,
+    anyway: bool = False,
 ) -> Run:
     """Train a recipe on a store; the same call again continues where it was.
 
@@ -54,63 +58,101 @@ def train(
             that is safe on the device.
         generator: a run or snapshot whose generator the recipe's networks learn from, such as `hagan-encoder`; the
             recipe takes over its shape, conditions and widths.
+        fit: where it would not fit into memory, compute it in the cheapest way that does (`need.easier`).
+        anyway: try what will not fit by prediction.
 
     Returns:
         The run, complete.
 
     Raises:
-        Refused: the recipe does not fit the store, or `out` is another run.
+        Refused: the recipe does not fit the store or the memory, or `out` is another run.
         Diverged: a loss is no finite number; the last good checkpoint is kept.
         Interrupted: SIGINT or SIGTERM; a checkpoint was saved.
     """
-    place = distributed.place(device)
-    recipe, store, source = checked(recipe, store, place, computing, generator, distributed.processes())
-    given = _given(recipe, source)
+    wish = Wish(recipe, store, Path(out), seed, device, computing, generator, fit, anyway)
+    return _train(ready(wish, distributed.processes()), intervals or Intervals())
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was given to `train`."""
+
+    recipe: Recipe | str
+    store: Store | Path | str
+    out: Path
+    seed: int = 0
+    device: str | None = None
+    computing: Computing | None = None
+    generator: Path | str | None = None
+    fit: bool = False
+    anyway: bool = False
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What was found to go together."""
+
+    recipe: Recipe
+    store: Store
+    source: Snapshot | None
+    out: Path
+    seed: int
+    place: torch.device
+    computing: Computing
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the generator that was given, if one was."""
+        return None if self.source is None else self.source.digest
+
+
+def ready(wish: Wish, processes: int) -> Ready:
+    """Recipe, store, generator, device, memory and so many processes, found to go together; nothing is written.
+
+    Raises:
+        Refused: they do not.
+    """
+    place = distributed.place(wish.device)
+    recipe = named(wish.recipe) if isinstance(wish.recipe, str) else wish.recipe
+    source = None if wish.generator is None else open_snapshot(find_snapshot(Path(wish.generator)))
+    recipe = recipe if source is None else recipe.after(source.recipe)
+    _given(recipe, source)
+    store = wish.store if isinstance(wish.store, Store) else open_store(Path(wish.store))
+    check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
+    begun = find_run(wish.out, recipe, store, wish.seed, None if source is None else source.digest)
+    ndim = len(recipe.shape)
+    computing = wish.computing or (None if begun is None else _begun(begun)) or usual(ndim, place)
+    computing.check(ndim, place)
+    distributed.check_pieces(recipe, processes, computing.micro_batches)
+    local = processes if place.type == "cpu" else 1  # processes on a machine share its memory, GPUs do not
+    if wish.fit:
+        computing = plan.fit(recipe, computing, place, free_memory(place) // local, processes)
+    elif not wish.anyway:
+        plan.check(recipe, computing, place, free_memory(place) // local, processes)
+    return Ready(recipe, store, source, wish.out, wish.seed, place, computing)
+
+
+def _train(found: Ready, intervals: Intervals) -> Run:
+    recipe, store, seed, place, how = found.recipe, found.store, found.seed, found.place, found.computing
     ndim = len(recipe.shape)
     fixed = recipe.at(0, seed).batch_size if recipe.order == "stored" else None
-    feed = Feed(store, "train", recipe.conditions, seed, place, whole_batches_of=fixed)
-    digest = None if source is None else source.digest
+    feed = Feed(store, "train", recipe.conditions, seed, place, how.layout(ndim), whole_batches_of=fixed)
     with distributed.joined(place):
-        run = Run(distributed.first(lambda: make_or_continue(Path(out), recipe, store, seed, digest).path))
-        computing = computing or _begun(run) or usual(ndim, place)
-        computing.check(ndim, place)
-        distributed.first(lambda: run.note(computing.model_dump(), world_size()))
-        feed.layout = computing.layout(ndim)
-        state = State(recipe, seed, place, given, computing.layout(ndim), computing.precision == "float16")
+        run = Run(distributed.first(lambda: make_or_continue(found.out, recipe, store, seed, found.digest).path))
+        distributed.first(lambda: run.note(how.model_dump(), world_size()))
+        given = _given(recipe, found.source)
+        state = State(recipe, seed, place, given, how.layout(ndim), how.precision == "float16")
         _go_on(run, state)
-        computing.applied(state.players, ndim)
-        intervals = intervals or Intervals()
+        how.applied(state.players, ndim)
         if rank() > 0:
-            _loop(run, state, feed, seed, Follower(intervals, state), computing)
+            _loop(run, state, feed, seed, Follower(intervals, state), how)
             return run
         if state.images == 0:
             shown = (feed.batch(range(n, n + 1), recipe.final().reads)[0][0] for n in range(GRID))
             reals_picture(run.path / "reals.png", shown)
         watch = Watch(run, intervals, _about(store, recipe), seed, _grid_conditions(recipe), state)
-        _loop(run, state, feed, seed, watch, computing)
+        _loop(run, state, feed, seed, watch, how)
         return run
-
-
-def checked(
-    recipe: Recipe | str, store: Store | Path | str, place: torch.device, computing: Computing | None,
-    generator: Path | str | None, processes: int,
-) -> tuple[Recipe, Store, Snapshot | None]:  # fmt: skip
-    """The recipe, the store and the given generator, found to fit together, the device and so many processes.
-
-    Raises:
-        Refused: they do not.
-    """
-    recipe = named(recipe) if isinstance(recipe, str) else recipe
-    source = None if generator is None else open_snapshot(find_snapshot(Path(generator)))
-    recipe = recipe if source is None else recipe.after(source.recipe)
-    _given(recipe, source)
-    store = store if isinstance(store, Store) else open_store(Path(store))
-    check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
-    ndim = len(recipe.shape)
-    computing = computing or usual(ndim, place)
-    computing.check(ndim, place)
-    distributed.check_pieces(recipe, processes, computing.micro_batches)
-    return recipe, store, source
 
 
 def _go_on(run: Run, state: State) -> None:

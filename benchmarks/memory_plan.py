@@ -1,0 +1,117 @@
+"""The memory that `ganatomy plan` predicts against the peak of `ganatomy train`, for every recipe at two sizes.
+
+    python benchmarks/memory_plan.py [--quick] [--recipes hagan,wgan] [--threads 2] [--precision float32]
+
+Each row is a training of a few steps on phantoms by the command line, in a process of its own, computed as is usual on
+a processor; its peak is the largest resident set, libraries, pictures and checkpoints included. Batches have 4 images;
+recipes with levels begin at the last one. The last line is JSON; `ratio` is the largest of predicted over measured or
+the reverse.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import yaml
+
+from ganatomy.recipe import changed
+from ganatomy.recipes import RECIPES, named
+from ganatomy.training import need
+from ganatomy.training.plan import usual_for
+
+CPU = torch.device("cpu")
+SIZES = {2: ("40,32", "80,64"), 3: ("16,16,16", "32,32,32")}
+WIDER = ("32,32,32", "64,64,64")  # where 16 is too small for the recipe, or light enough
+LIGHT = ("hagan", "latent-diffusion", "autoregressive", "vae")
+HEAVY = {"relativistic": ("8,8,8", "16,16,16")}  # minutes a step otherwise
+QUICK = ("hagan", "vae", "gan-mammogram")
+STEPS = 3
+CHILD = "import resource, sys; from ganatomy.cli import main; code = main(sys.argv[1:]); "
+CHILD += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+
+
+def changes(recipe):
+    """What makes a training of a few steps of it, the last of them at the full size."""
+    batch = 4
+    updates = max(int(phase.updates(0)) for phase in recipe.phases())
+    found = {"total_kimg": STEPS * batch * updates / 1000}
+    fields = type(recipe.strategy).model_fields
+    if "batch_sizes" in fields:
+        found |= {"strategy.batch_sizes": [batch], "strategy.first_level": 99}
+    if "autoencoder_kimg" in fields:
+        found |= {"strategy.autoencoder_kimg": 2 * batch / 1000, "total_kimg": 4 * batch / 1000}
+    return found
+
+
+def ganatomy(words, threads):
+    """The peak of a command in MiB."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run([sys.executable, "-c", CHILD, *map(str, words)], capture_output=True, text=True, check=False,
+                          env=environment)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return int(done.stdout.splitlines()[-1]) / 1024
+
+
+def row(name, size, folder, options):
+    recipe = named(name).resized(tuple(int(n) for n in size.split(",")))
+    wishes = changes(recipe)
+    recipe = changed(recipe, wishes)
+    how = usual_for(recipe, CPU)
+    store, runs = folder / f"store{len(recipe.shape)}", folder / "runs"
+    words = ["train", name, store, "--shape", size, "--out", runs, "--threads", options.threads, "--device", "cpu"]
+    if options.precision:
+        how = how.model_copy(update={"precision": options.precision})
+        words += ["--precision", options.precision]
+    if recipe.given:
+        before = named("hagan").resized(recipe.shape)
+        shown = [w for key, value in changes(before).items() for w in ("--set", f"{key}={value}")]
+        ganatomy(["train", "hagan", *words[2:], *shown], options.threads)
+        words += ["--generator", max((folder / "runs").glob("*-hagan"))]
+    for key, value in wishes.items():
+        words += ["--set", f"{key}={yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}"]
+    peak = ganatomy(words, options.threads)
+    shutil.rmtree(folder / "runs")
+    mine = need.heaviest(recipe, how, CPU)[1].total / 2**20
+    return {"recipe": name, "size": size.replace(",", "x"), "precision": how.precision, "predicted_mib": round(mine),
+            "measured_mib": round(peak), "error": round(mine / peak - 1, 3)}  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--recipes")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"])
+    options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    names = options.recipes.split(",") if options.recipes else QUICK if options.quick else RECIPES
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for kind, shape, ndim in (("mammogram", "80,64", 2), ("chest_ct", "64,64,64", 3)):
+            size = ["--shape", "320,256" if ndim == 2 else shape]
+            ganatomy(["phantom", kind, "--out", folder / kind, "--patients", 8, *size, "--quiet"], 1)
+            ganatomy(["prepare", folder / kind, "--modality", kind, "--shape", shape, "--out", folder / f"store{ndim}",
+                      "--quiet"], 1)  # fmt: skip
+        for name in names:
+            light = any(name.startswith(part) for part in LIGHT)
+            sizes = HEAVY.get(name) or (WIDER if light else SIZES[len(named(name).shape)])
+            for size in sizes[:1] if options.quick else sizes:
+                rows.append(row(name, size, folder, options))
+                print(json.dumps(rows[-1]), flush=True)
+    worst = max(max(1 + r["error"], 1 / (1 + r["error"])) for r in rows)
+    device = f"cpu, {options.threads} threads, {platform.machine()}, torch {torch.__version__}"
+    print(json.dumps({"name": "memory_plan", "ratio": round(worst, 3), "opponent": "the measured peak",
+                      "device": device, "runs": 1, "rows": rows}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
