@@ -67,7 +67,7 @@ def write_samples(
                              "date": date, "record": record})  # fmt: skip
                 bar.advance()
     except Refused:
-        if not rows:  # nothing was written, so nothing is left behind
+        if [path.name for path in out.iterdir()] == [UNFINISHED]:  # nothing was written, so nothing is left behind
             (out / UNFINISHED).unlink()
             out.rmdir()
         raise

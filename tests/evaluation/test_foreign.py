@@ -133,6 +133,7 @@ def test_held_out_patients_that_were_trained_on_are_refused(store, cohort, tmp_p
         disjoint(train.but(renamed), train)
 
 
+@pytest.mark.slow
 def test_another_store_can_be_held_out(run, store, others, tmp_path):
     folder = _pngs(others, tmp_path / "png", store)  # its table gives the patients names of their own
     held_out = prepare(folder, Mammogram(Facts(folder / "facts.csv"), shape=(80, 64)), tmp_path / "other", workers=1)

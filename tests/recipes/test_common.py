@@ -86,7 +86,11 @@ def test_trains_with_finite_losses_and_every_parameter_learns(name):
     assert moved == (name != "wgan-mammogram")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+FAMILIES = ("pggan-mammogram", "hagan", "hagan-2022", "hagan-encoder", "vae-gan", "alpha-gan", "stylegan2")
+EVERY = [pytest.param(name, marks=() if name in FAMILIES else pytest.mark.slow) for name in RECIPES]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_resumes_bit_for_bit_and_samples_the_whole_image(name, where, tmp_path):
     recipe = _short(name)
     part = recipe.total_kimg / 5

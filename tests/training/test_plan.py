@@ -81,6 +81,7 @@ def test_every_prediction_is_near_the_measured_peak_at_two_sizes(name):
         assert abs(row["error"]) <= ALLOWED, row
 
 
+@pytest.mark.slow
 def test_what_makes_it_fit_is_the_cheapest_that_does():
     recipe = named("hagan").tiny()
     whole = need.training(recipe, Computing(), CUDA).total

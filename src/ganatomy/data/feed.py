@@ -31,7 +31,7 @@ class Feed:
             for ever, and those left over by whole batches of that size never.
 
     Raises:
-        Refused: the split is empty, or a case lacks a condition.
+        Refused: the split is empty, a case lacks a condition, or files of the store are gone.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Feed:
         layout: torch.memory_format = torch.contiguous_format,
         whole_batches_of: int | None = None,
     ) -> None:
+        store.check_files()
         cases = store.split(split)
         if not cases:
             raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
@@ -66,8 +67,17 @@ class Feed:
         Image number n is the same whatever the batch size: epoch n // cases visits the cases in an order of its own. A
         region has the size of the smallest stored level that holds it.
         """
+        return self.tensors(self.read(numbers, regions))
+
+    def read(self, numbers: range, regions: tuple[Region, ...]) -> tuple[list[int], list[NDArray[np.float32]]]:
+        """The first half of `batch`: from the disk, decoded; touches no tensor, so another thread may do it."""
         places = [self._place(n) for n in numbers]
-        images = tuple(self._region(places, region) for region in regions)
+        return places, [self._region(places, region) for region in regions]
+
+    def tensors(self, found: tuple[list[int], list[NDArray[np.float32]]]) -> tuple[Images, Tensor]:
+        """The second half: to the device."""
+        places, pixels = found
+        images = tuple(torch.from_numpy(each).to(self._device, memory_format=self.layout) for each in pixels)
         return images, self._vectors[places].to(self._device)
 
     def _place(self, number: int) -> int:
@@ -76,14 +86,13 @@ class Feed:
         n = len(self._rows)
         return int(randomness.permutation(self._seed, "order", number // n, n)[number % n])
 
-    def _region(self, places: list[int], region: Region) -> Tensor:
+    def _region(self, places: list[int], region: Region) -> NDArray[np.float32]:
         level = self._store.level_for(region.shape)
         times = level[0] // region.shape[0]
         planes = slice(None)
         if region.depth is not None:
             planes = slice(times * region.start, times * (region.start + region.depth))
-        pixels = decode(self._read(places, level, planes))[:, None]
-        return torch.from_numpy(pixels).to(self._device, memory_format=self.layout)
+        return decode(self._read(places, level, planes))[:, None]
 
     def _whole(self, level: Shape) -> NDArray[np.uint16]:
         """All cases at a level, shard by shard (an index over all axes would take many times as much memory)."""
@@ -100,7 +109,8 @@ class Feed:
         if level not in self._kept:
             held = sum(kept.nbytes for kept in self._kept.values() if kept is not None)
             fits = held + 2 * len(self._rows) * int(np.prod(level)) <= KEPT
-            self._kept[level] = self._whole(level) if fits else None
+            with self._store.named_damage(level):
+                self._kept[level] = self._whole(level) if fits else None
         kept = self._kept[level]
         if kept is not None:
             return kept[places, planes]

@@ -35,7 +35,7 @@ from ganatomy.pyramid import written
 from ganatomy.refused import Refused
 
 PART = {2: 16, 3: 1}  # images a part, by the number of axes: one shard of each array
-LARGE_PART, LARGE = 64, 4096  # from this many files on, larger shards keep the number of files on disk low
+LARGE_PART, LARGE = {2: 64, 3: 8}, 4096  # from this many files on, shards of hundreds of MB keep their number low
 LISTING = "listing.jsonl"
 IDLE = 2  # times that a pool may break without a part done
 
@@ -122,7 +122,7 @@ def _plan(candidates: list[Candidate], modality: Modality) -> dict[str, Any]:
         "shape": list(modality.shape),
         "files": len(candidates),
         "listing": listing.hexdigest(),
-        "part": PART[len(modality.shape)] if len(candidates) < LARGE or len(modality.shape) == 3 else LARGE_PART,
+        "part": (PART if len(candidates) < LARGE else LARGE_PART)[len(modality.shape)],
     }
 
 

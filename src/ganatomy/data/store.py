@@ -10,6 +10,8 @@ All of it is readable without this package: JSON and zarr.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ganatomy.durable import read_lines
 from ganatomy.pyramid import Shape, pyramid, written
@@ -75,7 +77,41 @@ class Store:
 
     def read(self, rows: list[int], shape: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
         """Stored values of some rows at a stored level, of all or some planes of the first axis: (rows, *shape)."""
-        return np.stack([np.asarray(self.array(shape)[row, planes]) for row in rows])
+        with self.named_damage(shape):
+            return np.stack([np.asarray(self.array(shape)[row, planes]) for row in rows])
+
+    @contextmanager
+    def named_damage(self, shape: Shape) -> Iterator[None]:
+        """What zarr says of a chunk whose checksum is wrong, as a sentence for the user."""
+        try:
+            yield
+        except (ValueError, RuntimeError, OSError) as error:
+            if isinstance(error, Refused):
+                raise
+            raise Refused(
+                f"The store {self.path} is damaged at {written(shape)} ({str(error).splitlines()[0]}); prepare it again"
+                " into another folder."
+            ) from error
+
+    def check_files(self) -> None:
+        """Every file that holds pixels of a case is there; zarr would take one that is not for black images.
+
+        Raises:
+            Refused: some are gone.
+        """
+        for level in self.manifest.levels:
+            array = self.array(level)
+            shard = (array.shards or array.chunks)[0]
+            wanted = {case["row"] // shard for case in self.cases}
+            folder = self.path / "arrays" / written(level) / "c"
+            below = ("0",) * len(level)
+            gone = {part for part in wanted if not folder.joinpath(str(part), *below).exists()}
+            if gone:
+                lost = sum(case["row"] // shard in gone for case in self.cases)
+                raise Refused(
+                    f"The store {self.path} has lost {len(gone)} files of {written(level)} with {lost} cases; prepare"
+                    " it again into another folder."
+                )
 
 
 def stored_levels(shape: Shape) -> tuple[Shape, ...]:
@@ -113,7 +149,7 @@ def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
     zarr.create_array(
         store / "arrays" / written(level), shape=(rows, *level), dtype="uint16", fill_value=0, overwrite=True,
         chunks=(per_chunk, planes, *level[1:]), shards=(shard, *level),
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        compressors=(BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.objectives.phase import Draw, Phase, Terms
+from ganatomy.recipe import Recipe
 from ganatomy.refused import Diverged
 from ganatomy.scope import Images, Region, Scope
 from ganatomy.training import distributed
@@ -43,21 +44,40 @@ def train(
         if moment.era != state.era:
             state.enter(moment.era)
         state.set_learning_rates()
+        planned = _planned(recipe, state.images, seed, how.micro_batches)
         batches: list[list[Draw]] = []
         terms: Terms = {}
         for phase in recipe.phases(moment.part):
             for update in range(int(phase.updates(state.images))):
                 if update == len(batches):  # phases of one step share the first batch; further updates get fresh images
-                    first = state.images + update * moment.batch_size
-                    numbers = range(first, first + moment.batch_size)
-                    pieces = distributed.share(numbers, how.micro_batches)
-                    batches.append([_draw(state, source, seed, moment.scope, piece) for piece in pieces])
+                    batches.append([_draw(state, source, seed, moment.scope, piece) for piece in planned[update]])
                 found = run(phase, state, batches[update], how)
                 terms |= {f"{phase.name}/{name}": term for name, term in found.items()}
         state.images += len(batches) * moment.batch_size
         state.steps += 1
         state.follow(len(batches) * moment.batch_size)
         yield terms
+
+
+def _planned(recipe: Recipe, images: int, seed: int, micro_batches: int) -> list[list[range]]:
+    """The batches of a step at a count of images seen, each in this process's pieces, by numbers of images."""
+    moment = recipe.at(images, seed)
+    count = max(int(phase.updates(images)) for phase in recipe.phases(moment.part))
+    firsts = (images + update * moment.batch_size for update in range(count))
+    return [distributed.share(range(first, first + moment.batch_size), micro_batches) for first in firsts]
+
+
+def requests(
+    recipe: Recipe, images: int, seed: int, how: Computing = Computing()  # noqa: B008
+) -> Iterator[tuple[range, tuple[Region, ...]]]:  # fmt: skip
+    """What `train` will ask of its source from a count of images on, in order, until the recipe's end."""
+    while images < recipe.total_images:
+        moment = recipe.at(images, seed)
+        planned = _planned(recipe, images, seed, how.micro_batches)
+        for batch in planned:
+            for piece in batch:
+                yield piece, moment.scope.reads
+        images += len(planned) * moment.batch_size
 
 
 def run(phase: Phase, state: State, pieces: Sequence[Draw], how: Computing = Computing()) -> Terms:  # noqa: B008

@@ -20,6 +20,7 @@ from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
 from ganatomy.refused import Diverged, Interrupted, Refused
 from ganatomy.training import distributed, loop, plan
+from ganatomy.training.ahead import Ahead
 from ganatomy.training.computing import Computing, usual
 from ganatomy.training.run import Run, about_store, find_run, make_or_continue
 from ganatomy.training.state import NOTHING, State, Tensors
@@ -188,9 +189,10 @@ def _given(recipe: Recipe, source: Snapshot | None) -> Mapping[str, Tensors]:
 def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch | Follower, how: Computing) -> None:
     undo = stopping(watch)
     before = state.images
+    source = Ahead(feed, loop.requests(state.recipe, state.images, seed, how))
     try:
         with progress.bar(state.recipe.name, state.recipe.total_images, state.images) as bar:
-            for terms in loop.train(state, feed, seed, watch, how):
+            for terms in loop.train(state, source, seed, watch, how):
                 watch.note(terms)
                 bar.advance(state.images - before, watch.words(state))
                 before = state.images
@@ -203,6 +205,7 @@ def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch | Follower
     finally:
         undo()
         watch.close()
+        source.close()
     if watch.stop:
         raise Interrupted(
             f"{watch.stop}: stopped at {state.images / 1000:.1f} kimg with a checkpoint; the same command goes on."

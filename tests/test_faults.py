@@ -1,0 +1,19 @@
+"""The short form of `benchmarks/faults.py`: every command under every fault ends as the unbroken one, or says why."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "faults.py"
+
+
+def test_every_command_ends_as_if_nothing_had_been_or_says_why():
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--quick", "--seed", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert [row for row in told["rows"] if not row["good"]] == []
+    assert told["kills"] >= 4
+    assert len(told["rows"]) == 18

@@ -1,0 +1,66 @@
+"""Reading ahead gives the batches that were asked for, in the order of the loop, for every recipe; and its errors."""
+
+import threading
+
+import pytest
+import torch
+
+from ganatomy.data.feed import Feed
+from ganatomy.recipes import RECIPES, named
+from ganatomy.training import loop
+from ganatomy.training.ahead import Ahead
+from ganatomy.training.computing import Computing
+from ganatomy.training.state import State
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_the_loop_asks_for_is_known_before(name, monkeypatch):
+    recipe = named(name).tiny()
+    given = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.given}
+    state = State(recipe, 0, torch.device("cpu"), given)
+    asked = []
+
+    def batch(numbers, regions):
+        asked.append((numbers, regions))
+        return (), torch.empty(0)
+
+    monkeypatch.setattr(loop, "_draw", lambda state, source, seed, scope, numbers: batch(numbers, scope.reads))
+    monkeypatch.setattr(loop, "run", lambda phase, state, pieces, how: {})
+    monkeypatch.setattr(State, "follow", lambda self, images: None)
+    how = Computing(micro_batches=2)
+    for _ in loop.train(state, None, 0, lambda state: True, how):
+        pass
+    assert asked == list(loop.requests(recipe, 0, 0, how))
+
+
+def test_batches_read_ahead_are_those_that_are_read_when_asked(store):
+    recipe = named("pggan-mammogram").tiny()
+    feed = Feed(store, "train", recipe.conditions, 0, torch.device("cpu"))
+    asked = list(loop.requests(recipe, 0, 0))[:12]
+    ahead = Ahead(feed, iter(asked))
+    for numbers, regions in asked:
+        (image,), condition = ahead.batch(numbers, regions)
+        (expected,), facts = feed.batch(numbers, regions)
+        assert torch.equal(image, expected)
+        assert torch.equal(condition, facts)
+    ahead.close()
+
+
+def test_an_error_while_reading_ahead_comes_when_its_batch_is_asked_for():
+    class Broken:
+        def read(self, numbers, regions):
+            assert threading.current_thread() is not threading.main_thread()
+            if numbers.start == 2:
+                raise OSError("the disk is gone")
+            return numbers
+
+        def tensors(self, found):
+            return found
+
+    ahead = Ahead(Broken(), iter([(range(n, n + 1), ()) for n in range(5)]))
+    assert [ahead.batch(range(n, n + 1), ()) for n in (0, 1)] == [range(0, 1), range(1, 2)]
+    with pytest.raises(OSError, match="the disk is gone"):
+        ahead.batch(range(2, 3), ())
+    with pytest.raises(AssertionError, match="is next"):
+        ahead.batch(range(9, 10), ())
+    ahead.close()
