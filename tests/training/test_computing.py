@@ -155,3 +155,10 @@ def test_an_update_that_overflows_is_left_out_and_the_scale_is_halved_and_kept(v
     state = State(recipe, 0, CPU, scaled=True)
     state.load(run.load_newest()[0], run.load_newest()[1]["counts"])
     assert state.scaler.get_scale() == scaler["scale"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_parts_change_rounding_only():
+    plain, compiled = _step("hagan", Computing()), _step("hagan", Computing(compiled=True))
+    assert plain[0] == pytest.approx(compiled[0], rel=1e-3, abs=1e-4)

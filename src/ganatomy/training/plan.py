@@ -123,7 +123,7 @@ def flags(how: Computing, base: Computing) -> str:
     if how.micro_batches != base.micro_batches:
         words.append(f"--micro-batches {how.micro_batches}")
     if how.hold_memory != base.hold_memory:
-        words.append("--no-hold-memory")
+        words.append(f"--hold-memory {how.hold_memory}")
     return " ".join(words) or "as it is"
 
 

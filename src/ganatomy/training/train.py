@@ -127,7 +127,8 @@ def ready(wish: Wish, processes: int) -> Ready:
     distributed.check_pieces(recipe, processes, computing.micro_batches)
     local = processes if place.type == "cpu" else 1  # processes on a machine share its memory, GPUs do not
     if wish.fit:
-        computing = plan.fit(recipe, computing, place, free_memory(place) // local, processes)
+        wished, computing = computing, plan.fit(recipe, computing, place, free_memory(place) // local, processes)
+        progress.say(f"--fit: {plan.flags(computing, wished)}")
     elif not wish.anyway:
         plan.check(recipe, computing, place, free_memory(place) // local, processes)
     return Ready(recipe, store, source, wish.out, wish.seed, place, computing)

@@ -1,0 +1,92 @@
+"""What each option of a run brings: seconds a step and peak memory against the default.
+
+    python benchmarks/options.py [--quick] [--threads 2] [--device cuda] [--recipe hagan] [--shape 128,128,128]
+
+A process for each measurement, the options by turns, medians of the steps after the first. On a processor the peak is the
+resident set above that after the imports, on a GPU what torch allocated at most. The default is float32 in one piece. The
+last line is JSON; `ratio` is the default's time over bfloat16's.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+import torch._dynamo
+from _resident import resident
+
+from ganatomy.benchmark.measure import Random
+from ganatomy.recipe import changed
+from ganatomy.recipes import named
+from ganatomy.training import loop
+from ganatomy.training.computing import Computing
+from ganatomy.training.state import State
+
+OPTIONS = {
+    "default": {}, "--micro-batches 2": {"micro_batches": 2}, "--micro-batches 4": {"micro_batches": 4},
+    "--recompute": {"recompute": True}, "--compile": {"compiled": True}, "--channels-last": {"channels_last": True},
+    "--precision bfloat16": {"precision": "bfloat16"}, "--precision float16": {"precision": "float16"},
+    "--hold-memory False": {"hold_memory": False},
+}  # fmt: skip
+
+
+def child(options):
+    device = torch.device(options.device)
+    recipe = named(options.recipe).resized(tuple(int(n) for n in options.shape.split(",")))
+    if "batch_sizes" in type(recipe.strategy).model_fields:
+        recipe = changed(recipe, {"strategy.batch_sizes": [8], "strategy.first_level": 99})
+    how = Computing(**{"hold_memory": device.type == "cpu", **OPTIONS[options.child]})
+    before = resident("VmRSS")
+    ndim = len(recipe.shape)
+    state = State(recipe, 0, device, layout=how.layout(ndim), scaled=how.precision == "float16")
+    how.applied(state.players, ndim)
+    times, start = [], time.perf_counter()
+    for _ in loop.train(state, Random(recipe, device), 0, lambda s: s.steps < options.steps + 1, how):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    peak = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else resident("VmHWM") - before
+    print(json.dumps([statistics.median(times[1:]), peak]))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--recipe", default="hagan")
+    parser.add_argument("--shape", default="128,128,128")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--child")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.child:
+        return child(options)
+    runs = 1 if options.quick else 2
+    found = {name: [] for name in OPTIONS}
+    for _ in range(runs):
+        for name in OPTIONS:
+            words = [sys.executable, __file__, f"--child={name}"]
+            words += [f"--{n}={getattr(options, n)}" for n in ("threads", "device", "recipe", "shape", "steps")]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    middle = {name: [statistics.median(column) for column in zip(*all_, strict=True)] for name, all_ in found.items()}
+    seconds, peak = middle["default"]
+    rows = []
+    for name, (one, memory) in middle.items():
+        rows.append({"option": name, "s": round(one, 3), "speed": round(seconds / one, 2), "peak_mib": round(memory),
+                     "memory": round(memory / peak, 2)})  # fmt: skip
+        print(json.dumps(rows[-1]), flush=True)
+    device = f"{options.device}, {options.threads} threads, {platform.machine()}, torch {torch.__version__}"
+    half = next(row for row in rows if row["option"] == "--precision bfloat16")
+    print(json.dumps({"name": "options", "ratio": half["speed"], "opponent": "float32 in one piece", "device": device,
+                      "recipe": options.recipe, "shape": options.shape, "runs": runs, "rows": rows}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
