@@ -2,9 +2,9 @@
 
     python benchmarks/options.py [--quick] [--threads 2] [--device cuda] [--recipe hagan] [--shape 128,128,128]
 
-A process for each measurement, the options by turns, medians of the steps after the first. On a processor the peak is the
-resident set above that after the imports, on a GPU what torch allocated at most. The default is float32 in one piece. The
-last line is JSON; `ratio` is the default's time over bfloat16's.
+A process for each measurement, the options by turns, medians of the steps after the first. On a processor the peak is
+the resident set above that after the imports, on a GPU what torch allocated at most. The default is float32 in one
+piece. The last line is JSON; `ratio` is the default's time over bfloat16's.
 """
 
 import argparse
