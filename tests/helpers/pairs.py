@@ -62,9 +62,13 @@ def trained(recipe, store, out, killed_at=None, often=0.016, generator=None, how
         if int(os.environ.get("RANK", "0")) == 1 and len(steps) == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    before = Watch.note, Follower.note
     Watch.note = Follower.note = note
     intervals = Intervals(tick_kimg=1, grid_kimg=100, snapshot_kimg=100, checkpoint_kimg=often)
     how = None if how is None else Computing.model_validate(how)
-    run = train(Recipe.model_validate(recipe), store, out, intervals=intervals, generator=generator, computing=how)
+    try:
+        run = train(Recipe.model_validate(recipe), store, out, intervals=intervals, generator=generator, computing=how)
+    finally:
+        Watch.note, Follower.note = before  # the session that runs the tests trains in this process, too
     if os.environ.get("RANK", "0") == "0":
         (Path(run.path) / "terms.json").write_text(json.dumps(terms))

@@ -22,7 +22,7 @@ from ganatomy.training.distributed import average, check_pieces, gradients, repl
 from ganatomy.training.run import open_run
 
 STEPS = 6
-FAMILIES = ("gan-mammogram", "hagan", "wgan", "vae", "stylegan2")  # one of each kind of network; the others are slow
+FAMILIES = ("gan-mammogram", "hagan", "wgan", "vae")  # one of each kind of network; the others are slow
 PLAIN = {"precision": "float32", "hold_memory": True}
 
 
