@@ -63,7 +63,7 @@ def main():
             recipe = named(name).resized((size,) * 3)
             rows.append({
                 "size": size, "recipe": name, "precision": precision, **told, "paper_mb": PAPER_MB.get(size),
-                "predicted_mib": round(1024 * sum(memory(recipe, 0).values())) if precision == "float32" else None,
+                "predicted_mib": round(1024 * sum(memory(recipe).values())) if precision == "float32" else None,
                 "parameters": sum(parameters(recipe).values()),
             })  # fmt: skip
             print(json.dumps(rows[-1]), flush=True)

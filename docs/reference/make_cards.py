@@ -28,12 +28,12 @@ def row(name):
     recipe = named(name)
     part, base = need.heaviest(recipe, Computing(), CUDA)
     tried = [(Computing(), base.total)]
-    others = need.easier(recipe, Computing(), CUDA, 1)
+    others = need.easier(recipe, Computing(), CUDA, CARDS[0] * 10**9)
     cells = []
     for card in reversed(CARDS):
         room = card * 10**9
-        while not any(total <= room for _, total in tried) and (how := next(others, None)) is not None:
-            tried.append((how, need.training(recipe, how, CUDA, 1, part).total))
+        while not any(total <= room for _, total in tried) and (found := next(others, None)) is not None:
+            tried.append((found[0], found[1].total))
         cells.append(next((short(how) for how, total in tried if total <= room), "-"))
     batch = need.parts(recipe)[part].batch_size
     return f"| `{name}` | {written(recipe.shape)}, {batch} | {base.total / 1e9:.1f} | " + " | ".join(reversed(cells)) + " |"

@@ -134,6 +134,11 @@ class Recipe(Value):
         """The networks with fresh weights from torch's global generator; seed it first."""
         return Players({role: config.build(self.space) for role, config in self.networks.items()})
 
+    def outline(self) -> Players:
+        """The networks with shapes and no numbers; nothing is allocated."""
+        with torch.device("meta"):
+            return self.build()
+
     def build_generator(self) -> nn.Module:
         return self.networks["generator"].build(self.space)
 
@@ -172,9 +177,7 @@ class Recipe(Value):
 
     def inseparable(self, pieces: int) -> str | None:
         """Why the images of a batch cannot be computed in so many pieces, one after another; None if they can."""
-        with torch.device("meta"):
-            players = self.build()
-        if any(isinstance(part, BatchNorm) for part in players.modules()):
+        if any(isinstance(part, BatchNorm) for part in self.outline().modules()):
             return "its batch normalisation takes the mean of all images of a batch"
         if any(not phase.separable for phase in self.phases()):
             return "its loss is not a mean over images"

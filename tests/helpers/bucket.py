@@ -1,11 +1,11 @@
 """A stand-in for a public bucket on loopback: lists and gives objects as S3 does, with faults on demand."""
 
 import hashlib
-import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlparse
 from xml.sax.saxutils import escape
+
+from servers import serving
 
 PAGE = 2  # objects of a listing
 
@@ -85,15 +85,6 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-@contextmanager
 def bucket():
     """Serves while the block runs."""
-    server = Bucket()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return serving(Bucket())

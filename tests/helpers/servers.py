@@ -105,10 +105,17 @@ def service():
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     here.port = server.server_address[1]
+    with serving(server):
+        yield here
+
+
+@contextmanager
+def serving(server):
+    """A server of HTTP at work while the block runs."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield here
+        yield server
     finally:
         server.shutdown()
         server.server_close()

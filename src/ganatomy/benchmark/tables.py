@@ -121,8 +121,8 @@ def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
         f" {plan.rounds} round{'s' if plan.rounds > 1 else ''} of all rows in turn, in brackets slowest and fastest."
         " An iteration is one step of all networks, five updates of the critic included where a recipe has them; of a"
         " recipe with levels or stages it is one of the last. Memory is the measured peak of the process above what the"
-        " libraries take; the prediction is for float32, without what a library needs to work. The paper does not say"
-        " at which size and on which card its speeds were measured."
+        " libraries take; the prediction is of a whole process in float32 on a processor, libraries included. The paper"
+        " does not say at which size and on which card its speeds were measured."
     )
     heads = ("model", "iterations/s", "batch", "images/s", "peak MiB", "predicted GiB", "parameters (million)",
              "paper: iterations/s")  # fmt: skip

@@ -112,6 +112,8 @@ def prepare(
     kind = modality_of(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=shape_of(shape))
     if dry_run:
         return progress.say(preview(raw, kind))
+    if shard is not None and dask is not None:
+        raise Refused("--shard and --dask are two ways to share the work; give one.")
     if shard is not None:
         done = prepare_shard(raw, kind, out, shard_of(shard), workers)
         if done is None:
@@ -244,21 +246,20 @@ def plan(
 
     from ganatomy.device import device as named_device
     from ganatomy.device import free_memory
-    from ganatomy.training.computing import PRECISIONS
+    from ganatomy.training.computing import wished
     from ganatomy.training.distributed import check_pieces
     from ganatomy.training.plan import batched, told, usual_for
 
     above_zero(batch=batch, processes=processes, micro_batches=micro_batches)
     chosen = batched(recipe_of(recipe, recipe_file, set_, shape, tiny=False), batch)
-    if precision not in (None, *PRECISIONS):
-        raise Refused(f"--precision {precision}: there are {', '.join(PRECISIONS)}.")
     kinds = ("cpu", "cuda")
     if device not in (None, *kinds):
         raise Refused(f"--device {device}: a plan is for {' or '.join(kinds)}.")
     place = torch.device(device or "cuda") if memory else named_device(device)
-    wishes = {"precision": precision, "recompute": recompute or None, "micro_batches": micro_batches,
-              "hold_memory": hold_memory}  # fmt: skip
-    how = usual_for(chosen, place).model_copy(update={name: wish for name, wish in wishes.items() if wish is not None})
+    how = wished(
+        usual_for(chosen, place), precision=precision, recompute=recompute or None, micro_batches=micro_batches,
+        hold_memory=hold_memory,
+    )  # fmt: skip
     check_pieces(chosen, processes, how.micro_batches)
     progress.say(told(chosen, how, place, bytes_of(memory) if memory else free_memory(place), processes))
 

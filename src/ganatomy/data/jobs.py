@@ -6,7 +6,6 @@ be done twice, and a worker may die at any moment.
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from ganatomy.modalities.modality import Candidate
@@ -79,6 +78,3 @@ def on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[int]:
 def _one(work: Work, job: Job) -> int:
     work(*job)
     return len(job[1])
-
-
-__all__ = ["BrokenProcessPool", "alone", "on_cluster", "pooled"]

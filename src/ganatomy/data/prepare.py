@@ -12,6 +12,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -203,7 +204,7 @@ def _do_all(
                 todos = ((part, _files(candidates, plan, part)) for part in todo)
                 for done in _done(work, todos, min(workers, len(todo)), dask):
                     shown.advance(done)
-            except jobs.BrokenProcessPool:
+            except BrokenProcessPool:
                 progress.say("A worker was ended from outside; its part is done again.")
             todo = _undone(out, mine)
     if todo:

@@ -79,12 +79,20 @@ def chosen(ndim: int, device: str | None, **wishes: Any) -> Computing | None:
     Raises:
         Refused: an unknown precision.
     """
-    wished = {name: value for name, value in wishes.items() if value is not None}
-    if not wished:
+    if all(value is None for value in wishes.values()):
         return None
-    if (precision := wished.get("precision", "float32")) not in PRECISIONS:
-        raise Refused(f"--precision {precision}: there are {', '.join(PRECISIONS)}.")
-    return usual(ndim, named_device(device)).model_copy(update=wished)
+    return wished(usual(ndim, named_device(device)), **wishes)
+
+
+def wished(start: Computing, **wishes: Any) -> Computing:
+    """The same but for what was wished by name, None = no wish.
+
+    Raises:
+        Refused: an unknown precision.
+    """
+    if wishes.get("precision") not in (None, *PRECISIONS):
+        raise Refused(f"--precision {wishes['precision']}: there are {', '.join(PRECISIONS)}.")
+    return start.model_copy(update={name: value for name, value in wishes.items() if value is not None})
 
 
 def usual(ndim: int, device: torch.device) -> Computing:

@@ -38,7 +38,10 @@ def place(name: str | None) -> torch.device:
         return device
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if local >= torch.cuda.device_count():
-        raise Refused(f"There are more processes than the {torch.cuda.device_count()} GPUs of this machine.")
+        count = torch.cuda.device_count()
+        raise Refused(
+            f"There are more processes than the {count} GPUs of this machine; give at most {count} a machine."
+        )
     torch.cuda.set_device(local)
     return torch.device("cuda", local)
 
@@ -153,6 +156,9 @@ def check_pieces(recipe: Recipe, processes: int, micro_batches: int) -> None:
     pieces = f"{processes} processes x {micro_batches} micro-batches"
     for _, moment in recipe.timetable():
         if moment.batch_size % (processes * micro_batches):
-            raise Refused(f"A batch of {moment.batch_size} images cannot be cut into equal parts for {pieces}.")
+            raise Refused(
+                f"A batch of {moment.batch_size} images cannot be cut into equal parts for {pieces}; give numbers whose"
+                " product divides it, or another batch with --set."
+            )
     if micro_batches > 1 and (why := recipe.inseparable(micro_batches)):
-        raise Refused(f"--micro-batches {micro_batches} would change what {recipe.name} learns: {why}.")
+        raise Refused(f"--micro-batches {micro_batches} would change what {recipe.name} learns: {why}. Leave it out.")

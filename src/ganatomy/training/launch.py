@@ -7,7 +7,7 @@ from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, Sign
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from ganatomy.refused import Ended, Interrupted
+from ganatomy.refused import Ended, Interrupted, Refused
 
 
 class Failed(Ended):
@@ -39,6 +39,7 @@ def launched(processes: int, words: list[str]) -> None:
         number, failure = error.get_first_failure()
         code = failure.exitcode if failure.exitcode > 0 else 1
         how = f"exit code {failure.exitcode}" if failure.exitcode > 0 else f"signal {-failure.exitcode}"
-        raise Failed(f"Process {number} of {processes} ended ({how}); the same command goes on.", code) from None
+        what = "it has said what to change" if code == Refused.exit_code else "the same command goes on"
+        raise Failed(f"Process {number} of {processes} ended ({how}); {what}.", code) from None
     except SignalException as signal:
         raise Interrupted(f"{signal.sigval.name}: stopped; the same command goes on.") from None

@@ -13,6 +13,7 @@ The first and the last do not follow from the recipe; they were fitted to peaks 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,7 @@ from ganatomy.training.ledger import Held
 MIB, GIB = 2**20, 2**30
 MANY = 512  # images a step; nobody asks for more, and a look at it takes long
 MICRO_BATCHES = (2, 4, 8, 16, 32)
+BYTES_A_VOXEL = 20_000  # more than any recipe keeps for a voxel of a batch
 
 
 class Takes(NamedTuple):
@@ -120,13 +122,9 @@ def sampling(recipe: Recipe, device: torch.device, batch: int = 1, planes: int |
 
 def surely_fits(recipe: Recipe, memory: int) -> bool:
     """Whether a bound that no recipe comes near says so; spares small models the closer look, which takes seconds."""
-    with torch.device("meta"):
-        weights = sum(p.numel() * p.element_size() for p in recipe.build().parameters())
+    weights = sum(p.numel() * p.element_size() for p in recipe.outline().parameters())
     voxels = max(m.batch_size * _voxels(m) for m in parts(recipe))
     return GIB + 8 * weights + BYTES_A_VOXEL * voxels < memory
-
-
-BYTES_A_VOXEL = 20_000  # more than any recipe keeps for a voxel of a batch
 
 
 def _voxels(moment: Moment) -> int:
@@ -176,8 +174,21 @@ def largest_size(recipe: Recipe, how: Computing, device: torch.device, memory: i
     return best
 
 
-def easier(recipe: Recipe, how: Computing, device: torch.device, processes: int) -> Iterator[Computing]:
-    """Other ways to compute the same recipe, the cheapest in time first (docs/performance.md).
+def easier(
+    recipe: Recipe, how: Computing, device: torch.device, memory: int, processes: int = 1
+) -> Iterator[tuple[Computing, Need]]:  # fmt: skip
+    """Other ways to compute the same recipe, the cheapest in time first, each with what it needs.
+
+    The part of the timetable that needs most as it is is looked at; where that fits, all are.
+    """
+    part, _ = heaviest(recipe, how, device, processes)
+    for other in _others(recipe, how, device, processes):
+        one = training(recipe, other, device, processes, part)
+        yield other, one if one.total > memory else heaviest(recipe, other, device, processes)[1]
+
+
+def _others(recipe: Recipe, how: Computing, device: torch.device, processes: int) -> Iterator[Computing]:
+    """The cheapest in time first (docs/performance.md).
 
     Micro-batches change nothing but rounding and cost little; recomputation costs a third more time; half precision is
     often faster but changes the numbers; memory that is not held costs up to half of the speed of a processor.
@@ -201,12 +212,6 @@ def fitted(
     recipe: Recipe, how: Computing, device: torch.device, memory: int, processes: int = 1
 ) -> tuple[Computing, Need] | None:
     """The cheapest way that fits, and what it needs; None if none does."""
-    part, need = heaviest(recipe, how, device, processes)
-    if need.total <= memory:
-        return how, need
-    for other in easier(recipe, how, device, processes):
-        if training(recipe, other, device, processes, part).total <= memory:
-            _, need = heaviest(recipe, other, device, processes)
-            if need.total <= memory:
-                return other, need
-    return None
+    asis = (how, heaviest(recipe, how, device, processes)[1])
+    every = chain([asis], easier(recipe, how, device, memory, processes))
+    return next(((other, one) for other, one in every if one.total <= memory), None)

@@ -22,9 +22,7 @@ PLANES = 16  # of a slab, in the plan of a drawing
 
 def parameters(recipe: Recipe) -> dict[str, int]:
     """Trainable numbers by role. Nothing is allocated."""
-    with torch.device("meta"):
-        players = recipe.build()
-    return {role: sum(p.numel() for p in player.parameters()) for role, player in players.items()}
+    return {role: sum(p.numel() for p in player.parameters()) for role, player in recipe.outline().items()}
 
 
 def memory(recipe: Recipe, how: Computing | None = None, device: str = "cpu") -> dict[str, float]:
@@ -87,7 +85,7 @@ def told(recipe: Recipe, how: Computing, device: torch.device, free: int, proces
     lines += ["", f"largest batch at {written(recipe.shape)}: {most}{' or more' if most == need.MANY else ''}"]
     size = need.largest_size(recipe, how, device, free)
     lines.append(f"largest size at this batch: {'none' if size is None else written(size)}")
-    lines += ["", *_options(recipe, how, device, free, processes, part)] if total.total > free else []
+    lines += ["", *_options(recipe, how, device, free, processes)] if total.total > free else []
     return "\n".join([*lines, "", *_speeds(recipe, device)])
 
 
@@ -127,13 +125,10 @@ def flags(how: Computing, base: Computing) -> str:
     return " ".join(words) or "as it is"
 
 
-def _options(
-    recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int, part: int
-) -> list[str]:  # fmt: skip
+def _options(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int) -> list[str]:
     """The ways to need less, until one fits; that one is what `--fit` applies."""
     lines = ["needs less with"]
-    for other in need.easier(recipe, how, device, processes):
-        one = need.training(recipe, other, device, processes, part)
+    for other, one in need.easier(recipe, how, device, free, processes):
         lines.append(f"  {flags(other, how):38s} {one.total / GIB:8.2f} GiB  {_fits(one, free)}")
         if one.total <= free:
             return [*lines, "  --fit applies the first that fits"]

@@ -135,11 +135,12 @@ def ready(wish: Wish, processes: int) -> Ready:
 
 
 def _train(found: Ready, intervals: Intervals) -> Run:
-    recipe, store, seed, place, how = found.recipe, found.store, found.seed, found.place, found.computing
+    recipe, store, seed, place = found.recipe, found.store, found.seed, found.place
     ndim = len(recipe.shape)
     fixed = recipe.at(0, seed).batch_size if recipe.order == "stored" else None
-    feed = Feed(store, "train", recipe.conditions, seed, place, how.layout(ndim), whole_batches_of=fixed)
     with distributed.joined(place):
+        how = distributed.first(lambda: found.computing)  # each has seen the free memory at a moment of its own
+        feed = Feed(store, "train", recipe.conditions, seed, place, how.layout(ndim), whole_batches_of=fixed)
         run = Run(distributed.first(lambda: make_or_continue(found.out, recipe, store, seed, found.digest).path))
         distributed.first(lambda: run.note(how.model_dump(), world_size()))
         given = _given(recipe, found.source)
