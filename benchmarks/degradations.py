@@ -18,21 +18,21 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ganatomy import progress
 from ganatomy.data.prepare import prepare
-from ganatomy.evaluation.audit import audit
-from ganatomy.evaluation.described import described, likeness
 from ganatomy.evaluation.evaluate import space_of
 from ganatomy.evaluation.extractors.handcrafted import Handcrafted
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.features import scored
-from ganatomy.evaluation.measured import yardstick
+from ganatomy.evaluation.feature_scores import scored
+from ganatomy.evaluation.image_statistics import described, likeness
+from ganatomy.evaluation.images.comparison import Sides
+from ganatomy.evaluation.images.sample_cache import Stack
+from ganatomy.evaluation.images.sets import Reals, paired
 from ganatomy.evaluation.metrics.swd import descriptors
-from ganatomy.evaluation.planted import jittered
-from ganatomy.evaluation.sets import Reals, paired
-from ganatomy.evaluation.sides import Sides
-from ganatomy.evaluation.stack import Stack
-from ganatomy.image import Image
+from ganatomy.evaluation.privacy.audit import audit
+from ganatomy.evaluation.privacy.planted import jittered
+from ganatomy.evaluation.swd_scores import yardstick
+from ganatomy.imaging.image import Image
+from ganatomy.machine import progress
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.phantoms.cohort import cohort
 

@@ -27,14 +27,14 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmwrite
 
-from ganatomy import progress
 from ganatomy.dicom import write, write_mammogram, write_series
 from ganatomy.dicom.association import Archive
 from ganatomy.dicom.volume_class import CT
-from ganatomy.durable import sync_tree
-from ganatomy.exporting import export, write_samples
-from ganatomy.image import Image
-from ganatomy.sending import deliver
+from ganatomy.export.export import export, write_samples
+from ganatomy.export.send import deliver
+from ganatomy.imaging.image import Image
+from ganatomy.machine import progress
+from ganatomy.machine.durable import sync_tree
 
 RECORD = {"generator": "pggan-mammogram", "snapshot_sha256": "a" * 64, "kimg": 1.0, "trained_on": "b" * 64, "seed": 0,
           "index": 0, "truncation": None}  # fmt: skip

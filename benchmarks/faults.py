@@ -235,7 +235,9 @@ def main():
     options = parser.parse_args()
     options.kills = options.kills or (8 if options.quick else 60)
     os.environ["OMP_NUM_THREADS"] = "1"
-    SERVER.set_forkserver_preload(["ganatomy.training.train", "ganatomy.exporting", "ganatomy.data.prepare", "faults"])
+    SERVER.set_forkserver_preload(
+        ["ganatomy.training.train", "ganatomy.export.export", "ganatomy.data.prepare", "faults"]
+    )
     sys.path.insert(0, str(Path(__file__).parent))
     rows = []
     with tempfile.TemporaryDirectory() as name:

@@ -20,14 +20,14 @@ from pathlib import Path
 
 import torch
 
-from ganatomy import progress
 from ganatomy.data import feed as feeding
 from ganatomy.data.feed import Feed
 from ganatomy.data.prepare import prepare
+from ganatomy.machine import progress
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.phantoms.cohort import cohort
-from ganatomy.recipe import changed
 from ganatomy.recipes import named
+from ganatomy.recipes.changes import changed
 from ganatomy.training import loop
 from ganatomy.training.computing import usual
 from ganatomy.training.state import State

@@ -52,11 +52,11 @@ def distances(n, d, runs):
 
 def passed(n, side):
     """In this process: write images, then take features from them, then once more from the cache; JSON on stdout."""
-    from ganatomy import progress
     from ganatomy.data.store import Manifest, Store, create_array, encode
-    from ganatomy.evaluation.cache import features_of
     from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-    from ganatomy.evaluation.sets import Reals
+    from ganatomy.evaluation.feature_cache import features_of
+    from ganatomy.evaluation.images.sets import Reals
+    from ganatomy.machine import progress
     from ganatomy.phantoms.fields import power_law
 
     progress.quiet = True

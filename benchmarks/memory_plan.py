@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 import yaml
 
-from ganatomy.recipe import changed
 from ganatomy.recipes import RECIPES, named
-from ganatomy.training import need
+from ganatomy.recipes.changes import changed
+from ganatomy.training import memory_estimate
 from ganatomy.training.plan import usual_for
 
 CPU = torch.device("cpu")
@@ -79,7 +79,7 @@ def row(name, size, folder, options):
         words += ["--set", f"{key}={yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}"]
     peak = ganatomy(words, options.threads)
     shutil.rmtree(folder / "runs")
-    mine = need.heaviest(recipe, how, CPU)[1].total / 2**20
+    mine = memory_estimate.heaviest(recipe, how, CPU)[1].total / 2**20
     return {"recipe": name, "size": size.replace(",", "x"), "precision": how.precision, "predicted_mib": round(mine),
             "measured_mib": round(peak), "error": round(mine / peak - 1, 3)}  # fmt: skip
 

@@ -15,11 +15,11 @@ import platform
 import torch
 
 from ganatomy.checkpoint import find_snapshot, open_snapshot
-from ganatomy.hierarchy import sub_volume_depth
 from ganatomy.randomness import normal
-from ganatomy.recipe import changed
 from ganatomy.recipes import named
-from ganatomy.scope import SubVolume, Whole
+from ganatomy.recipes.changes import changed
+from ganatomy.steps.hierarchy import sub_volume_depth
+from ganatomy.steps.scope import SubVolume, Whole
 
 ROUNDING = 2.0**-23  # of float32 at one: a smaller difference counts as this
 

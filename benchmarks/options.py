@@ -20,8 +20,8 @@ import torch._dynamo
 from _resident import resident
 
 from ganatomy.benchmark.measure import Random
-from ganatomy.recipe import changed
 from ganatomy.recipes import named
+from ganatomy.recipes.changes import changed
 from ganatomy.training import loop
 from ganatomy.training.computing import Computing
 from ganatomy.training.state import State

@@ -22,7 +22,7 @@ from pathlib import Path
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from ganatomy import progress
+from ganatomy.machine import progress
 from ganatomy.data.prepare import prepare
 if __name__ == "__main__":
     progress.quiet = True

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from ganatomy import randomness
 from ganatomy.objectives.phase import Draw
-from ganatomy.recipe import changed
 from ganatomy.recipes import RECIPES
+from ganatomy.recipes.changes import changed
 from ganatomy.training.computing import Computing
 from ganatomy.training.loop import run
 from ganatomy.training.state import State

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganatomy import progress
 from ganatomy.data.prepare import prepare
+from ganatomy.machine import progress
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.facts import Facts
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.phantoms.cohort import cohort as phantoms
 from ganatomy.recipes import named
+from ganatomy.training.callbacks import Intervals
 from ganatomy.training.train import train
-from ganatomy.training.watch import Intervals
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

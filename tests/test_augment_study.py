@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy import augment_study, classifier
 from ganatomy.cli import main
 from ganatomy.data.store import decode
-from ganatomy.durable import read_lines, write_lines
 from ganatomy.evaluation.statistics import area_over_classes
-from ganatomy.exporting import write_samples
-from ganatomy.image import Image
+from ganatomy.export.export import write_samples
+from ganatomy.imaging.image import Image
+from ganatomy.machine.durable import read_lines, write_lines
+from ganatomy.studies import augment as augment_study
+from ganatomy.studies import classifier
 
 CPU = torch.device("cpu")
 LINE = "--share 0.5 --share 1 --seeds 2 --steps 4 --shape 16,16,16"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ganatomy.checkpoint import open_snapshot
-from ganatomy.recipe import Recipe
+from ganatomy.recipes.recipe import Recipe
 from ganatomy.sampling import sample
 from ganatomy.training.train import train
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from ganatomy.durable import new_file, new_folder, write_json
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.machine.durable import new_file, new_folder, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow.csv
 import pytest
 
-from ganatomy import outliers, transferring
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
 from ganatomy.encoding import original_of
-from ganatomy.evaluation import anomalies
-from ganatomy.recipe import changed
+from ganatomy.errors import Refused
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
+from ganatomy.recipes.changes import changed
+from ganatomy.studies import anomalies, outliers
+from ganatomy.studies import transfer as transferring
 from ganatomy.training.train import train
 
 

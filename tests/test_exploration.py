@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ganatomy import exploration
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
-from ganatomy.exploration import explore
-from ganatomy.image import Image
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import Image
+from ganatomy.studies import explore as exploration
+from ganatomy.studies.explore import explore
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 from bucket import bucket
 
 from ganatomy.cli import main
+from ganatomy.errors import Refused
 from ganatomy.fetching import download
 from ganatomy.fetching.fetch import Incomplete, fetch
 from ganatomy.fetching.index import wanted
-from ganatomy.refused import Refused
 
 
 @pytest.fixture

@@ -76,10 +76,10 @@ def test_every_module_says_what_it_is():
 def test_the_examples_in_docstrings_run():
     import doctest
 
-    import ganatomy.hierarchy
     import ganatomy.pyramid
+    import ganatomy.steps.hierarchy
 
-    for module in (ganatomy, ganatomy.pyramid, ganatomy.hierarchy):
+    for module in (ganatomy, ganatomy.pyramid, ganatomy.steps.hierarchy):
         done = doctest.testmod(module)
         assert done.attempted
         assert not done.failed

@@ -11,10 +11,11 @@ import pytest
 from cohorts import mammograms, volumes
 from pydicom import dcmread
 
-from ganatomy.exporting import INDEX, UNFINISHED, export
-from ganatomy.refused import Refused
+from ganatomy.data.samples import INDEX
+from ganatomy.errors import Refused
+from ganatomy.export.export import UNFINISHED, export
 
-PROGRAM = "import sys; from ganatomy.exporting import export; export(sys.argv[1], sys.argv[2], compress='jpeg-ls')"
+PROGRAM = "import sys; from ganatomy.export.export import export; export(sys.argv[1], sys.argv[2], compress='jpeg-ls')"
 
 
 def _files(folder):

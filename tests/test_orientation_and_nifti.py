@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganatomy import nifti
-from ganatomy.image import Unusable
-from ganatomy.orientation import canonical, right_anterior_superior
+from ganatomy.imaging import nifti
+from ganatomy.imaging.image import Unusable
+from ganatomy.imaging.orientation import canonical, right_anterior_superior
 
 ORIENTATIONS = [
     codes

@@ -10,8 +10,8 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from ganatomy.cli import main
-from ganatomy.probing import probe
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.studies.probe import probe
 
 N, WIDTH = 120, 40
 

@@ -12,12 +12,13 @@ from pydicom.sequence import Sequence
 
 from ganatomy.checkpoint import find_snapshot, open_snapshot
 from ganatomy.data.prepare import prepare
+from ganatomy.data.samples import read_samples
 from ganatomy.dicom import write
 from ganatomy.dicom.mammogram import mammogram
-from ganatomy.exporting import export, read_samples, write_samples
+from ganatomy.errors import Refused
+from ganatomy.export.export import export, write_samples
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
 from ganatomy.sampling import latents, sample
 from ganatomy.training.train import train
 

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from ganatomy.pyramid import pyramid
 from ganatomy.recipes import RECIPES
-from ganatomy.schedules import Constant, Linear, Rising
-from ganatomy.strategies import ProgressiveGrowing
+from ganatomy.steps.schedules import Constant, Linear, Rising
+from ganatomy.steps.strategies import ProgressiveGrowing
 
 FULL = (1280, 1024)
 

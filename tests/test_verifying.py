@@ -9,10 +9,10 @@ from pydicom import dcmread
 
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
-from ganatomy.exporting import export, write_samples
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.export.export import export, write_samples
+from ganatomy.export.verify import summary, verify
 from ganatomy.sampling import sample
-from ganatomy.verifying import summary, verify
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_untouched_files_are_as_written_and_made_again_from_their_seed(exported,
 
 
 def test_volumes_are_made_once_for_all_their_slices(hagan, tmp_path, monkeypatch):
-    from ganatomy import verifying
+    from ganatomy.export import verify as verifying
 
     snapshot = open_snapshot(hagan.snapshots()[-1])
     write_samples(sample(snapshot, 2, 3), 2, "chest_ct", tmp_path / "nifti")
@@ -166,8 +166,8 @@ def test_a_label_is_part_of_what_is_made_again(snapshot, hagan, tmp_path):
     room = np.zeros((32, 32, 32), bool)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChestCT, "foreground", lambda self, image: room)  # at 32 cubed a thorax leaves none
-        patch.setattr("ganatomy.visible_label.WORD", "SYN")
-        patch.setattr("ganatomy.exporting.WORD", "SYN")
+        patch.setattr("ganatomy.export.label.WORD", "SYN")
+        patch.setattr("ganatomy.export.export.WORD", "SYN")
         write_samples(sample(wide, 1, 3), 1, "chest_ct", tmp_path / "npy", "npy")
         export(tmp_path / "npy", tmp_path / "dicom", label=True)
         export(tmp_path / "npy", tmp_path / "plain")

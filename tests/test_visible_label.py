@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ganatomy.refused import Refused
-from ganatomy.visible_label import MARGIN, SMALLEST, labelled
+from ganatomy.errors import Refused
+from ganatomy.export.label import MARGIN, SMALLEST, labelled
 
 
 def _disc(shape, radius):

@@ -11,13 +11,14 @@ import pytest
 from pyarrow import csv, parquet
 
 from ganatomy.checkpoint import open_snapshot
+from ganatomy.data.samples import read_samples
 from ganatomy.dicom import series
 from ganatomy.encoding import encode
+from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
-from ganatomy.exporting import export, read_samples, write_samples
-from ganatomy.recipe import changed
+from ganatomy.export.export import export, write_samples
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
+from ganatomy.recipes.changes import changed
 from ganatomy.sampling import sample
 from ganatomy.selection import select
 from ganatomy.training.train import train
@@ -160,7 +161,7 @@ def test_selection_and_report_of_volumes(hagan, volumes, tmp_path):
 
 
 def test_a_report_of_volumes_has_planes_and_contours(hagan, volumes, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganatomy.evaluation.sides.FEWEST", 2)
+    monkeypatch.setattr("ganatomy.evaluation.images.comparison.FEWEST", 2)
     content = evaluate(hagan.path, volumes, tmp_path / "report")
     assert {p.name for p in (tmp_path / "report").iterdir()} >= {
         "report.html", "report.json", "real_beside_synthetic.png", "masks.png", "synthetic_nearest_training.png",

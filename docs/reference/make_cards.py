@@ -9,7 +9,7 @@ import torch
 
 from ganatomy.pyramid import written
 from ganatomy.recipes import RECIPES, named
-from ganatomy.training import need
+from ganatomy.training import memory_estimate
 from ganatomy.training.computing import Computing
 
 CARDS = (8, 12, 16, 24, 40, 80)
@@ -26,16 +26,16 @@ def short(how):
 
 def row(name):
     recipe = named(name)
-    part, base = need.heaviest(recipe, Computing(), CUDA)
+    part, base = memory_estimate.heaviest(recipe, Computing(), CUDA)
     tried = [(Computing(), base.total)]
-    others = need.easier(recipe, Computing(), CUDA, CARDS[0] * 10**9)
+    others = memory_estimate.easier(recipe, Computing(), CUDA, CARDS[0] * 10**9)
     cells = []
     for card in reversed(CARDS):
         room = card * 10**9
         while not any(total <= room for _, total in tried) and (found := next(others, None)) is not None:
             tried.append((found[0], found[1].total))
         cells.append(next((short(how) for how, total in tried if total <= room), "-"))
-    batch = need.parts(recipe)[part].batch_size
+    batch = memory_estimate.parts(recipe)[part].batch_size
     return f"| `{name}` | {written(recipe.shape)}, {batch} | {base.total / 1e9:.1f} | " + " | ".join(reversed(cells)) + " |"
 
 

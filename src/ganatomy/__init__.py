@@ -14,25 +14,37 @@ if TYPE_CHECKING:
     from ganatomy.data.prepare import prepare
     from ganatomy.data.store import Store
     from ganatomy.encoding import encode
+    from ganatomy.errors import Refused
     from ganatomy.evaluation.evaluate import evaluate
-    from ganatomy.exporting import export
-    from ganatomy.image import Image
-    from ganatomy.recipe import Recipe
+    from ganatomy.export.export import export
+    from ganatomy.export.send import send
+    from ganatomy.export.verify import verify
+    from ganatomy.imaging.image import Image
     from ganatomy.recipes import RECIPES
-    from ganatomy.refused import Refused
+    from ganatomy.recipes.recipe import Recipe
     from ganatomy.sampling import sample
     from ganatomy.selection import select
-    from ganatomy.sending import send
     from ganatomy.training.run import Run
     from ganatomy.training.train import train
-    from ganatomy.verifying import verify
 
 _WHERE = {
-    "prepare": "data.prepare", "train": "training.train", "select": "selection", "sample": "sampling",
-    "encode": "encoding", "evaluate": "evaluation.evaluate", "export": "exporting", "Image": "image",
-    "Recipe": "recipe", "RECIPES": "recipes", "Refused": "refused", "Run": "training.run",
-    "send": "sending", "Snapshot": "checkpoint", "Store": "data.store", "verify": "verifying",
-}  # fmt: skip
+    "prepare": "data.prepare",
+    "train": "training.train",
+    "select": "selection",
+    "sample": "sampling",
+    "encode": "encoding",
+    "evaluate": "evaluation.evaluate",
+    "export": "export.export",
+    "send": "export.send",
+    "verify": "export.verify",
+    "Image": "imaging.image",
+    "Recipe": "recipes.recipe",
+    "RECIPES": "recipes",
+    "Refused": "errors",
+    "Run": "training.run",
+    "Snapshot": "checkpoint",
+    "Store": "data.store",
+}
 
 __all__ = [
     "RECIPES",

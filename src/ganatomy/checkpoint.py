@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ganatomy.durable import new_folder, sha256, write_json
-from ganatomy.recipe import Recipe
-from ganatomy.refused import Diverged, Refused
-from ganatomy.scope import Scope
+from ganatomy.errors import Diverged, Refused
+from ganatomy.machine.durable import new_folder, sha256, write_json
+from ganatomy.recipes.recipe import Recipe
+from ganatomy.steps.scope import Scope
 
 FORMAT = 1
 META = "meta.json"

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from pyarrow import Table, csv, parquet
 from skimage.metrics import structural_similarity
 
-from ganatomy import nifti, pictures, progress
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
 from ganatomy.data.feed import check_known
 from ganatomy.data.split import SPLITS
 from ganatomy.data.store import Store, decode
-from ganatomy.device import device as named_device
-from ganatomy.durable import new_file
-from ganatomy.image import Image
+from ganatomy.errors import Refused
+from ganatomy.imaging import nifti, pictures
+from ganatomy.imaging.image import Image
+from ganatomy.machine import progress
+from ganatomy.machine.device import device as named_device
+from ganatomy.machine.durable import new_file
 from ganatomy.modalities import table as modalities
 from ganatomy.objectives.phase import Players
-from ganatomy.refused import Refused
 
 RANGE = 2.0  # of pixels, -1 to 1: peak of the PSNR and range of the SSIM
 SHOWN = 8  # cases of the picture

@@ -12,12 +12,12 @@ from torch import Tensor
 from ganatomy import randomness
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
-from ganatomy.device import device as named_device
-from ganatomy.image import Image
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import Image
+from ganatomy.machine.device import device as named_device
 from ganatomy.modalities import table as modalities
 from ganatomy.networks.hierarchical import HierarchicalGenerator
 from ganatomy.pyramid import spread
-from ganatomy.refused import Refused
 
 
 def sample(

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from ganatomy import progress
 from ganatomy.checkpoint import Snapshot, open_snapshot
 from ganatomy.data.store import Store, open_store
-from ganatomy.durable import write_json
-from ganatomy.evaluation.measured import yardstick
-from ganatomy.evaluation.sets import matching, reals
+from ganatomy.errors import Refused
+from ganatomy.evaluation.images.sets import matching, reals
+from ganatomy.evaluation.swd_scores import yardstick
+from ganatomy.machine import progress
+from ganatomy.machine.durable import write_json
 from ganatomy.pyramid import written
-from ganatomy.refused import Refused
 from ganatomy.training.run import Run, open_run
 
 SEEDS = range(3)  # sets drawn from each snapshot; their spread says what a difference is worth

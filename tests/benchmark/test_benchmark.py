@@ -10,11 +10,11 @@ from ganatomy.benchmark.plan import Plan, row_folder, rows, seconds_of
 from ganatomy.benchmark.row import ROW
 from ganatomy.cli import main
 from ganatomy.data.prepare import prepare
+from ganatomy.errors import Interrupted, Refused
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.facts import Facts
 from ganatomy.phantoms.cohort import cohort
 from ganatomy.recipes import RECIPES
-from ganatomy.refused import Interrupted, Refused
 
 SHAPE = (32, 32, 32)
 BASE = {"store": "s", "fingerprint": "f", "shape": (64, 64, 64), "recipes": ("hagan",)}

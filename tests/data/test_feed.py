@@ -5,9 +5,9 @@ import torch
 
 from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_fit
+from ganatomy.errors import Refused
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
-from ganatomy.scope import Region
+from ganatomy.steps.scope import Region
 
 CONDITIONS = {"view_position": ("CC", "MLO")}
 

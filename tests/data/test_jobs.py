@@ -10,11 +10,11 @@ import time
 import pytest
 from stores import KIND, content, dies, dies_once, same
 
+from ganatomy.cli.parsing import shard_of
 from ganatomy.data import prepare as preparing
 from ganatomy.data.prepare import prepare, prepare_shard
 from ganatomy.data.store import open_store
-from ganatomy.refused import Refused
-from ganatomy.words import shard_of
+from ganatomy.errors import Refused
 
 real = type(KIND).candidates
 

@@ -19,9 +19,9 @@ from ganatomy.data import prepare as preparing
 from ganatomy.data.prepare import prepare
 from ganatomy.data.split import pseudonym, split
 from ganatomy.data.store import decode, encode, open_store
-from ganatomy.durable import read_lines
+from ganatomy.errors import Refused
+from ganatomy.machine.durable import read_lines
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.refused import Refused
 
 
 def test_one_row_a_file_and_patients_stay_together(store, cohort):

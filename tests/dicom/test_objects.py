@@ -12,9 +12,9 @@ from tools import tool
 
 from ganatomy.dicom import write, write_enhanced, write_series
 from ganatomy.dicom.volume_class import CT, MR
-from ganatomy.image import Image
-from ganatomy.instances import Form, instances, stored
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.export.instances import Form, instances, stored
+from ganatomy.imaging.image import Image
 
 SHAPE, SPACING = (10, 36, 40), (2.0, 1.5, 1.0)
 RECORD = {"generator": "hagan", "snapshot_sha256": "a" * 64, "seed": 0, "index": 4, "truncation": None}

@@ -9,7 +9,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELo
 
 from ganatomy.dicom import write
 from ganatomy.dicom.mammogram import mammogram
-from ganatomy.image import Unusable
+from ganatomy.imaging.image import Unusable
 
 
 @pytest.fixture(params=["RCC", "LMLO"])

@@ -11,7 +11,7 @@ import pytest
 from ganatomy.dicom import series, write, write_series
 from ganatomy.dicom.series import groups, volume
 from ganatomy.dicom.volume_class import CT, MR
-from ganatomy.image import Unusable
+from ganatomy.imaging.image import Unusable
 
 SHAPE, SPACING = (12, 10, 14), (2.5, 1.25, 0.75)
 RECORD = {"generator": "test", "snapshot_sha256": "0" * 64, "seed": 1}

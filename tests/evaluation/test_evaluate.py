@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from ganatomy.data.prepare import prepare
+from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
+from ganatomy.evaluation.images.sets import matching, reals
 from ganatomy.evaluation.metrics.nearest import nearest, vectors
-from ganatomy.evaluation.sets import matching, reals
-from ganatomy.exporting import write_samples
+from ganatomy.export.export import write_samples
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.phantoms.cohort import cohort
-from ganatomy.refused import Refused
 from ganatomy.sampling import sample
 from ganatomy.selection import select
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors import table, weights
 from ganatomy.evaluation.extractors.dinov2 import SIZES, VisionTransformer
 from ganatomy.evaluation.extractors.extractor import extracted, state_digest
@@ -16,7 +17,6 @@ from ganatomy.evaluation.extractors.random_resnet import DIMENSIONS, RandomResNe
 from ganatomy.evaluation.extractors.resnet import ResNet
 from ganatomy.evaluation.metrics.frechet import frechet_distance
 from ganatomy.phantoms.fields import power_law
-from ganatomy.refused import Refused
 
 
 def _textures(n, beta=2.8, shape=(64, 64), seed=0):
@@ -174,7 +174,7 @@ def test_weights_that_are_code_or_of_another_network_are_refused(tmp_path, monke
 
 
 def _know(monkeypatch, name, file):
-    from ganatomy.durable import sha256
+    from ganatomy.machine.durable import sha256
 
     monkeypatch.setitem(weights.KNOWN, name, (weights.Known(file.name, sha256(file), "a test", "none"),))
 
@@ -202,8 +202,8 @@ def test_no_real_image_is_looked_at_twice(store, tmp_path):
     import shutil
 
     from ganatomy.data.store import open_store
-    from ganatomy.evaluation.cache import features_of
-    from ganatomy.evaluation.sets import reals
+    from ganatomy.evaluation.feature_cache import features_of
+    from ganatomy.evaluation.images.sets import reals
 
     class Counting:
         name, digest, words, seen = "counting", "0" * 64, "", 0

@@ -7,18 +7,18 @@ import pytest
 
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
+from ganatomy.errors import Refused
 from ganatomy.evaluation.failures import Judge, best_and_worst
-from ganatomy.evaluation.rejecting import without_worst
-from ganatomy.evaluation.sets import reals
-from ganatomy.evaluation.stack import Stack
-from ganatomy.image import Image
+from ganatomy.evaluation.images.sample_cache import Stack
+from ganatomy.evaluation.images.sets import reals
+from ganatomy.evaluation.rejection import without_worst
+from ganatomy.imaging.image import Image
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.anatomy import breast, pieces
 from ganatomy.phantoms.breast import patient
 from ganatomy.phantoms.head import brain
 from ganatomy.phantoms.mammogram import mammogram
 from ganatomy.phantoms.thorax import thorax
-from ganatomy.refused import Refused
 from ganatomy.sampling import sample
 
 SHAPE = (80, 64)

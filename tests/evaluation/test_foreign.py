@@ -10,17 +10,18 @@ from PIL import Image as Pillow
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
 from ganatomy.data.prepare import prepare
+from ganatomy.data.samples import AUDIT
 from ganatomy.data.store import open_store
-from ganatomy.durable import write_lines
+from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
-from ganatomy.evaluation.foreign import foreign
-from ganatomy.evaluation.sets import disjoint, reals
-from ganatomy.evaluation.stack import Stack
-from ganatomy.exporting import AUDIT, write_samples
+from ganatomy.evaluation.images.foreign import foreign
+from ganatomy.evaluation.images.sample_cache import Stack
+from ganatomy.evaluation.images.sets import disjoint, reals
+from ganatomy.export.export import write_samples
+from ganatomy.machine.durable import write_lines
 from ganatomy.modalities.facts import Facts
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.phantoms.cohort import cohort as phantoms
-from ganatomy.refused import Refused
 from ganatomy.sampling import sample
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics import kernel, ms_ssim, spectrum
 from ganatomy.evaluation.metrics.distributions import compared
 from ganatomy.evaluation.metrics.frechet import frechet_distance, frechet_infinity
@@ -16,7 +17,6 @@ from ganatomy.evaluation.metrics.precision_recall import precision_recall
 from ganatomy.evaluation.metrics.two_sample import classifier_auc, neighbour_accuracy
 from ganatomy.evaluation.metrics.vendi import vendi
 from ganatomy.phantoms.fields import power_law
-from ganatomy.refused import Refused
 
 
 def _normal(n, d, seed=0, scale=1.0, shift=0.0):

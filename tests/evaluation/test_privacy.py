@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from ganatomy.evaluation import planted, privacy
-from ganatomy.evaluation.distances import LowPixels, all_mirrors, nearest_of_mirrors, reach, registered
-from ganatomy.evaluation.privacy import Looked, audited, chances, failed, verdict
+from ganatomy.evaluation.privacy import copying, planted
+from ganatomy.evaluation.privacy.copying import Looked, audited, chances, failed, verdict
+from ganatomy.evaluation.privacy.distances import LowPixels, all_mirrors, nearest_of_mirrors, reach, registered
 from ganatomy.phantoms.fields import power_law
 
 D, N = 16, 150
@@ -142,7 +142,7 @@ def test_jittered_mirrored_copies_are_found_among_low_resolution_pixels():
     space = LowPixels()
     apart = nearest_of_mirrors(space, all_mirrors(space, copies, 10, 2, "copies"), space.rows(train, 30, "train"))
     assert (apart.argmin(1) == np.arange(10)).all()
-    assert privacy.LEVEL == 0.05
+    assert copying.LEVEL == 0.05
 
 
 def test_registration_moves_the_brightness_to_the_middle():

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.durable import sha256
+from ganatomy.errors import Refused
 from ganatomy.evaluation import protocols
-from ganatomy.evaluation.embedding import classical_mds, ellipse, umap
 from ganatomy.evaluation.evaluate import evaluate
 from ganatomy.evaluation.extractors import weights
 from ganatomy.evaluation.extractors.resnet import ResNet
+from ganatomy.evaluation.images.sets import reals
 from ganatomy.evaluation.metrics.frechet import frechet_distance
-from ganatomy.evaluation.sets import reals
-from ganatomy.refused import Refused
+from ganatomy.evaluation.report.embedding import classical_mds, ellipse, umap
+from ganatomy.machine.durable import sha256
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image as Pillow
 
 from ganatomy.cli import main
-from ganatomy.evaluation.reader_study import read, server_of, study, told
+from ganatomy.errors import Refused
 from ganatomy.evaluation.statistics import auc_interval
-from ganatomy.refused import Refused
+from ganatomy.studies.reader_study import read, server_of, study, told
 
 
 @pytest.fixture(scope="module")

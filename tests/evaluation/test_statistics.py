@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.features import Space, scored
+from ganatomy.evaluation.feature_scores import Space, scored
+from ganatomy.evaluation.images.sets import paired
 from ganatomy.evaluation.metrics.frechet import frechet_distance
 from ganatomy.evaluation.metrics.kid import kid
-from ganatomy.evaluation.sets import paired
 from ganatomy.evaluation.statistics import Missing, Score, jackknife, one_a_group
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.stats import wasserstein_distance
 
+from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics import swd as module
 from ganatomy.evaluation.metrics.swd import Protocol, descriptors, levels, swd
 from ganatomy.phantoms.fields import power_law
-from ganatomy.refused import Refused
 
 FAST = Protocol(patches=64, repeats=2, directions=32)
 

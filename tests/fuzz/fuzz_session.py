@@ -19,12 +19,12 @@ from pydicom import dcmread
 
 from ganatomy.dicom import series, write, write_enhanced, write_mammogram, write_series
 from ganatomy.dicom.volume_class import CT, MR
-from ganatomy.image import Image, Unusable
+from ganatomy.export.verify import verify
+from ganatomy.imaging.image import Image, Unusable
 from ganatomy.modalities.brain_mri import BrainMRI
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.modalities.modality import Candidate
-from ganatomy.verifying import verify
 
 RECORD = {"generator": "fuzz", "snapshot_sha256": "a" * 64, "seed": 0, "index": 0}
 SUBJECT = write.Subject(1, "SYNTHETIC", "fuzz", "20260101")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ganatomy.exporting import write_samples
-from ganatomy.image import Image
+from ganatomy.export.export import write_samples
+from ganatomy.imaging.image import Image
 
 RECORD = {"generator": "test", "kimg": 1.0, "trained_on": "f" * 64, "seed": 0, "truncation": None}
 SNAPSHOTS = {"mammogram": "a" * 64, "chest_ct": "b" * 64, "brain_mri": "c" * 64}

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from ganatomy import progress
-from ganatomy.recipe import Recipe
+from ganatomy.machine import progress
+from ganatomy.recipes.recipe import Recipe
+from ganatomy.training.callbacks import Follower, Intervals, Watch
 from ganatomy.training.computing import Computing
 from ganatomy.training.train import train
-from ganatomy.training.watch import Follower, Intervals, Watch
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["ganatomy.training.train", "ganatomy.recipes", "pairs"])

@@ -7,7 +7,7 @@ import numpy as np
 
 from ganatomy.data import prepare as preparing
 from ganatomy.data.store import open_store
-from ganatomy.durable import read_lines
+from ganatomy.machine.durable import read_lines
 from ganatomy.modalities.mammogram import Mammogram
 
 KIND = Mammogram(shape=(80, 64))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from ganatomy.image import Image, Unusable
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import Image, Unusable
 from ganatomy.modalities.facts import Facts
 from ganatomy.modalities.hanging import VIEWS, hang
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.refused import Refused
 
 
 def _half_disc(height, width):

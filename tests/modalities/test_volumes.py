@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ganatomy.data.prepare import prepare
-from ganatomy.durable import read_lines
-from ganatomy.image import Image, Unusable
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import Image, Unusable
+from ganatomy.machine.durable import read_lines
 from ganatomy.modalities.brain_mri import BrainMRI, foreground
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.facts import Facts
@@ -17,7 +18,6 @@ from ganatomy.modalities.tissue import body, bone, lungs
 from ganatomy.phantoms.cohort import cohort
 from ganatomy.phantoms.head import brain
 from ganatomy.phantoms.thorax import thorax
-from ganatomy.refused import Refused
 
 
 def test_ct_to_the_grid_and_back_on_the_same_grid_loses_only_the_clip():

@@ -9,8 +9,8 @@ from ganatomy.networks.convolutional import (
     ConvolutionalEncoder,
     ConvolutionalGenerator,
 )
-from ganatomy.scope import Whole
-from ganatomy.space import Space
+from ganatomy.steps.scope import Whole
+from ganatomy.steps.space import Space
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 32), (16, 24, 32), (40, 32)])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ganatomy.recipe import changed
 from ganatomy.recipes import named
-from ganatomy.scope import SubVolume, Whole
+from ganatomy.recipes.changes import changed
+from ganatomy.steps.scope import SubVolume, Whole
 from ganatomy.training.plan import parameters
 
 NO_CONDITION = torch.zeros(1, 0)

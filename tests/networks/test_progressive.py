@@ -7,8 +7,8 @@ from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveG
 from ganatomy.nn.resample import enlarge, shrink
 from ganatomy.pyramid import pyramid
 from ganatomy.recipes import named
-from ganatomy.scope import Level
-from ganatomy.space import Space
+from ganatomy.steps.scope import Level
+from ganatomy.steps.space import Space
 from ganatomy.training.plan import parameters
 
 

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from ganatomy.networks.style import Mapping, ModulatedConv, ResidualDiscriminator, StyleGenerator
-from ganatomy.scope import Whole
-from ganatomy.space import Space
+from ganatomy.steps.scope import Whole
+from ganatomy.steps.space import Space
 
 CONV = {2: F.conv2d, 3: F.conv3d}
 

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from ganatomy.objectives.phase import Draw
-from ganatomy.recipe import changed
 from ganatomy.recipes import named
+from ganatomy.recipes.changes import changed
 
 ROUNDING = 1e-5  # oneDNN chooses kernels by how memory lies: float32 scores near 0.1 differ by up to 2e-6 between calls
 

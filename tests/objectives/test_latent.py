@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ganatomy.errors import Refused
 from ganatomy.objectives.phase import Draw
-from ganatomy.recipe import Recipe, changed
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
+from ganatomy.recipes.changes import changed
+from ganatomy.recipes.recipe import Recipe
 
 NOTHING = torch.zeros(3, 0)
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from ganatomy.objectives.adversarial_term import Judged
 from ganatomy.objectives.augmentation import Augmentation
-from ganatomy.objectives.judged import Judged
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
 from ganatomy.objectives.phase import Draw
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
-from ganatomy.scope import Level
-from ganatomy.space import Verdict
+from ganatomy.steps.scope import Level
+from ganatomy.steps.space import Verdict
 
 
 class Plane(nn.Module):

@@ -19,11 +19,12 @@ from pydicom import dcmread
 from pynetdicom import AE
 
 from ganatomy.cli import main
+from ganatomy.data.samples import read_samples
 from ganatomy.dicom import series
 from ganatomy.dicom.mammogram import mammogram
-from ganatomy.exporting import export, read_samples
+from ganatomy.export.export import export
+from ganatomy.export.send import send
 from ganatomy.modalities import table as modalities
-from ganatomy.sending import send
 
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 HTTP, DICOM = 18042, 14242

@@ -12,13 +12,13 @@ from cohorts import mammograms, volumes
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from servers import provider, service
 
-from ganatomy import sending
 from ganatomy.cli import main
-from ganatomy.exporting import read_samples
-from ganatomy.instances import Form, instances, stored
+from ganatomy.data.samples import read_samples
+from ganatomy.errors import Refused
+from ganatomy.export import send as sending
+from ganatomy.export.instances import Form, instances, stored
+from ganatomy.export.send import SENT, Undelivered, send
 from ganatomy.modalities import table as modalities
-from ganatomy.refused import Refused
-from ganatomy.sending import SENT, Undelivered, send
 
 
 @pytest.fixture(autouse=True)
@@ -300,7 +300,7 @@ def test_a_send_that_is_killed_goes_on_and_leaves_no_duplicate(tmp_path):
     folder = volumes(tmp_path / "volumes", "chest_ct", 2)
     program = textwrap.dedent("""
         import sys
-        from ganatomy.sending import send
+        from ganatomy.export.send import send
         print(send(sys.argv[1], pacs=sys.argv[2]))
     """)
     with provider() as archive:

@@ -5,11 +5,11 @@ import csv
 import numpy as np
 import pytest
 
+from ganatomy.errors import Refused
 from ganatomy.phantoms.breast import patient
 from ganatomy.phantoms.cohort import cohort
 from ganatomy.phantoms.fields import power_law
 from ganatomy.phantoms.mammogram import mammogram
-from ganatomy.refused import Refused
 
 ROI = 256
 

@@ -5,10 +5,10 @@ import csv
 import numpy as np
 import pytest
 
+from ganatomy.errors import Refused
 from ganatomy.phantoms.cohort import cohort
 from ganatomy.phantoms.head import FLUID, brain
 from ganatomy.phantoms.thorax import SEVERITY, thorax
-from ganatomy.refused import Refused
 
 
 @pytest.mark.parametrize("make", [thorax, brain])

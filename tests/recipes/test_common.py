@@ -4,14 +4,15 @@ import pytest
 import torch
 
 from ganatomy.checkpoint import open_snapshot
-from ganatomy.recipe import Recipe, changed, from_file
+from ganatomy.errors import Refused
 from ganatomy.recipes import RECIPES, named
-from ganatomy.refused import Refused
+from ganatomy.recipes.changes import changed, from_file
+from ganatomy.recipes.recipe import Recipe
 from ganatomy.sampling import sample
 from ganatomy.training import loop
+from ganatomy.training.callbacks import Intervals
 from ganatomy.training.state import State
 from ganatomy.training.train import train
-from ganatomy.training.watch import Intervals
 
 CPU = torch.device("cpu")
 

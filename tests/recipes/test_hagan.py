@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from ganatomy.checkpoint import open_snapshot
-from ganatomy.hierarchy import sub_volume_depth
+from ganatomy.errors import Refused
 from ganatomy.objectives.phase import Draw
-from ganatomy.recipe import changed
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
-from ganatomy.scope import SubVolume
+from ganatomy.recipes.changes import changed
+from ganatomy.steps.hierarchy import sub_volume_depth
+from ganatomy.steps.scope import SubVolume
 from ganatomy.training import loop
 from ganatomy.training.state import State
 from ganatomy.training.train import train

@@ -8,8 +8,8 @@ import torch
 from ganatomy.data.feed import Feed
 from ganatomy.recipes import RECIPES, named
 from ganatomy.training import loop
-from ganatomy.training.ahead import Ahead
 from ganatomy.training.computing import Computing
+from ganatomy.training.prefetch import Ahead
 from ganatomy.training.state import State
 
 

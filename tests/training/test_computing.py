@@ -6,11 +6,11 @@ import platform
 import pytest
 import torch
 
-from ganatomy.device import hold_memory
+from ganatomy.errors import Refused
+from ganatomy.machine.device import hold_memory
 from ganatomy.objectives.phase import Draw
-from ganatomy.recipe import changed
 from ganatomy.recipes import named
-from ganatomy.refused import Refused
+from ganatomy.recipes.changes import changed
 from ganatomy.training.computing import Computing, chosen, usual
 from ganatomy.training.loop import run
 from ganatomy.training.state import State

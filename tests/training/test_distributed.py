@@ -12,11 +12,11 @@ import torch
 from pairs import together, trained
 from torch import nn
 
+from ganatomy.errors import Refused
 from ganatomy.nn.across import BatchNorm, gathered, own, rank, world_size
 from ganatomy.nn.norm import minibatch_deviation
-from ganatomy.recipe import changed
 from ganatomy.recipes import RECIPES, named
-from ganatomy.refused import Refused
+from ganatomy.recipes.changes import changed
 from ganatomy.training import distributed
 from ganatomy.training.distributed import average, check_pieces, gradients, replicas_differ, share
 from ganatomy.training.run import open_run

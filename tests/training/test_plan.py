@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganatomy.device import free_memory
-from ganatomy.recipe import changed
+from ganatomy.cli.parsing import bytes_of
+from ganatomy.errors import Refused
+from ganatomy.machine.device import free_memory
 from ganatomy.recipes import RECIPES, named
-from ganatomy.refused import Refused
-from ganatomy.training import ledger, need, plan
+from ganatomy.recipes.changes import changed
+from ganatomy.training import memory_estimate, memory_trace, plan
 from ganatomy.training.computing import Computing
-from ganatomy.training.need import GIB
+from ganatomy.training.memory_estimate import GIB
 from ganatomy.training.train import train
-from ganatomy.words import bytes_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "memory_plan.py"
@@ -27,7 +27,7 @@ ALLOWED = 0.15
 def test_every_recipe_is_predicted(name):
     recipe = named(name).tiny()
     before = torch.get_rng_state()
-    held = ledger.trained(recipe, need.parts(recipe)[-1], Computing())
+    held = memory_trace.trained(recipe, memory_estimate.parts(recipe)[-1], Computing())
     assert torch.equal(before, torch.get_rng_state())
     with torch.device("meta"):
         players = recipe.build()
@@ -41,16 +41,16 @@ def test_every_recipe_is_predicted(name):
 @pytest.mark.parametrize("name", ["hagan", "gan-mammogram"])
 def test_pieces_processes_and_half_precision_need_less(name):
     recipe = named(name).tiny()
-    moment = need.parts(recipe)[-1]
-    held = ledger.trained(recipe, moment, Computing())
-    assert ledger.trained(recipe, moment, Computing(micro_batches=2)).passing < held.passing
-    assert ledger.trained(recipe, moment, Computing(), processes=2).passing < held.passing
-    assert ledger.trained(recipe, moment, Computing(precision="bfloat16")).passing != held.passing
-    assert ledger.trained(recipe, moment, Computing(precision="float16")).passing != held.passing
+    moment = memory_estimate.parts(recipe)[-1]
+    held = memory_trace.trained(recipe, moment, Computing())
+    assert memory_trace.trained(recipe, moment, Computing(micro_batches=2)).passing < held.passing
+    assert memory_trace.trained(recipe, moment, Computing(), processes=2).passing < held.passing
+    assert memory_trace.trained(recipe, moment, Computing(precision="bfloat16")).passing != held.passing
+    assert memory_trace.trained(recipe, moment, Computing(precision="float16")).passing != held.passing
 
 
 def test_a_prediction_counts_what_is_alive_and_no_more():
-    with ledger._book() as book:
+    with memory_trace._book() as book:
         a = torch.empty(1000)
         b = a * 2
         assert (book.live, book.peak) == (8000, 8000)
@@ -84,32 +84,32 @@ def test_every_prediction_is_near_the_measured_peak_at_two_sizes(name):
 @pytest.mark.slow
 def test_what_makes_it_fit_is_the_cheapest_that_does():
     recipe = named("hagan").tiny()
-    whole = need.training(recipe, Computing(), CUDA).total
-    assert need.fitted(recipe, Computing(), CUDA, whole)[0] == Computing()
-    how, needs = need.fitted(recipe, Computing(), CUDA, whole - 1)
+    whole = memory_estimate.training(recipe, Computing(), CUDA).total
+    assert memory_estimate.fitted(recipe, Computing(), CUDA, whole)[0] == Computing()
+    how, needs = memory_estimate.fitted(recipe, Computing(), CUDA, whole - 1)
     assert how == Computing(micro_batches=2)
     assert needs.total < whole
-    tight = need.training(recipe, Computing(micro_batches=4), CUDA).total - 1
-    how, needs = need.fitted(recipe, Computing(), CUDA, tight)
+    tight = memory_estimate.training(recipe, Computing(micro_batches=4), CUDA).total - 1
+    how, needs = memory_estimate.fitted(recipe, Computing(), CUDA, tight)
     assert needs.total <= tight
     assert how.recompute or how.precision == "bfloat16"
 
 
 def test_the_largest_batch_fits_and_one_more_does_not():
     recipe = named("hagan").tiny()
-    memory = need.training(recipe, Computing(), CUDA, batch=13).total
-    most = need.largest_batch(recipe, Computing(), CUDA, memory)
+    memory = memory_estimate.training(recipe, Computing(), CUDA, batch=13).total
+    most = memory_estimate.largest_batch(recipe, Computing(), CUDA, memory)
     assert most in (12, 13)  # what is kept does not grow quite evenly
-    assert need.training(recipe, Computing(), CUDA, batch=most).total <= memory
-    assert need.largest_batch(recipe, Computing(), CUDA, GIB // 4) == 0
-    memory = need.training(recipe.resized((64, 64, 64)), Computing(), CUDA).total
-    assert need.largest_size(recipe, Computing(), CUDA, memory) == (64, 64, 64)
-    assert need.largest_size(recipe, Computing(), CUDA, GIB // 4) is None
+    assert memory_estimate.training(recipe, Computing(), CUDA, batch=most).total <= memory
+    assert memory_estimate.largest_batch(recipe, Computing(), CUDA, GIB // 4) == 0
+    memory = memory_estimate.training(recipe.resized((64, 64, 64)), Computing(), CUDA).total
+    assert memory_estimate.largest_size(recipe, Computing(), CUDA, memory) == (64, 64, 64)
+    assert memory_estimate.largest_size(recipe, Computing(), CUDA, GIB // 4) is None
 
 
 def test_the_table_says_what_fits_and_what_would():
     recipe = named("hagan").tiny()
-    text = plan.told(recipe, Computing(), CUDA, need.training(recipe, Computing(), CUDA).total - 1)
+    text = plan.told(recipe, Computing(), CUDA, memory_estimate.training(recipe, Computing(), CUDA).total - 1)
     assert "does not fit" in text
     assert "--micro-batches 2" in text
     assert "--fit applies the first that fits" in text
@@ -122,9 +122,9 @@ def test_the_table_says_what_fits_and_what_would():
 def test_a_training_that_does_not_fit_is_refused_with_the_table_or_made_to_fit(volumes, tmp_path, monkeypatch):
     recipe = changed(named("hagan").tiny(), {"total_kimg": 0.004, "strategy.batch_size": 4})
     wish = Computing(hold_memory=True)
-    room = need.training(recipe, wish, CPU).total - 1
+    room = memory_estimate.training(recipe, wish, CPU).total - 1
     monkeypatch.setattr("ganatomy.training.train.free_memory", lambda place: room)
-    monkeypatch.setattr(need, "surely_fits", lambda recipe, memory: False)
+    monkeypatch.setattr(memory_estimate, "surely_fits", lambda recipe, memory: False)
     with pytest.raises(Refused, match=r"hagan will not fit; --fit applies(.|\n)*--micro-batches 2 .*fits"):
         train(recipe, volumes, tmp_path / "runs", computing=wish)
     assert not (tmp_path / "runs").exists()
@@ -139,12 +139,12 @@ def test_a_training_that_does_not_fit_is_refused_with_the_table_or_made_to_fit(v
 
 
 def test_small_models_are_spared_the_look_and_the_bound_is_above_every_prediction():
-    assert need.surely_fits(named("hagan").tiny(), 8 * GIB)
-    assert not need.surely_fits(named("pggan-mammogram"), 16 * GIB)
+    assert memory_estimate.surely_fits(named("hagan").tiny(), 8 * GIB)
+    assert not memory_estimate.surely_fits(named("pggan-mammogram"), 16 * GIB)
     for name in ("stylegan2", "relativistic", "hagan"):
         recipe = named(name).resized((32, 32, 32))
-        needed = need.heaviest(recipe, Computing(), CPU)[1].total
-        assert not need.surely_fits(recipe, needed)
+        needed = memory_estimate.heaviest(recipe, Computing(), CPU)[1].total
+        assert not memory_estimate.surely_fits(recipe, needed)
 
 
 def test_free_memory_is_that_of_the_container_where_there_is_one(monkeypatch, tmp_path):
@@ -152,7 +152,7 @@ def test_free_memory_is_that_of_the_container_where_there_is_one(monkeypatch, tm
     assert 2**28 < whole < 2**50
     (tmp_path / "max").write_text("1000000\n")
     (tmp_path / "current").write_text("400000\n")
-    monkeypatch.setattr("ganatomy.device.CGROUPS", ((str(tmp_path / "max"), str(tmp_path / "current")),))
+    monkeypatch.setattr("ganatomy.machine.device.CGROUPS", ((str(tmp_path / "max"), str(tmp_path / "current")),))
     assert free_memory(CPU) == 600_000
     (tmp_path / "max").write_text("max\n")
     assert free_memory(CPU) > 600_000

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from ganatomy import checkpoint
-from ganatomy.recipe import changed
+from ganatomy.errors import Diverged, Interrupted, Refused
 from ganatomy.recipes import named
-from ganatomy.refused import Diverged, Interrupted, Refused
+from ganatomy.recipes.changes import changed
 from ganatomy.training import loop
+from ganatomy.training.callbacks import Intervals, Watch
 from ganatomy.training.plan import described, memory
 from ganatomy.training.run import open_run
 from ganatomy.training.state import State
 from ganatomy.training.train import train
-from ganatomy.training.watch import Intervals, Watch
 
 OFTEN = Intervals(tick_kimg=0.04, grid_kimg=0.2, snapshot_kimg=0.08, checkpoint_kimg=0.08)
 TINY = named("pggan-mammogram").tiny()

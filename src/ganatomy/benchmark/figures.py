@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from ganatomy.benchmark.plan import Plan, row_folder
 from ganatomy.benchmark.row import FEATURES, SAMPLES
+from ganatomy.data.samples import read_samples
 from ganatomy.data.store import decode, open_store
-from ganatomy.evaluation.embedding import classical_mds, ellipse
-from ganatomy.exporting import read_samples
-from ganatomy.image import Image
+from ganatomy.evaluation.report.embedding import classical_mds, ellipse
+from ganatomy.imaging.image import Image
+from ganatomy.imaging.pictures import Grey, grid, save_png
 from ganatomy.modalities import table as modalities
-from ganatomy.pictures import Grey, grid, save_png
 
 SHOWN = 4  # samples of a model
 COLOURS = ("#d1495b", "#edae49", "#00798c", "#30638e", "#8f2d56", "#66a182", "#6a4c93", "#bc6c25", "#1d3557", "#e07a5f",

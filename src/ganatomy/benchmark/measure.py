@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ganatomy.benchmark.plan import Plan
-from ganatomy.device import device as named_device
-from ganatomy.recipe import Recipe
-from ganatomy.scope import Images, Region
+from ganatomy.machine.device import device as named_device
+from ganatomy.recipes.recipe import Recipe
+from ganatomy.steps.scope import Images, Region
 from ganatomy.training import loop
 from ganatomy.training.computing import Computing, usual
 from ganatomy.training.plan import parameters

@@ -7,8 +7,8 @@ from typing import Any
 from ganatomy.benchmark import figures, tables
 from ganatomy.benchmark.plan import Plan
 from ganatomy.benchmark.tables import Table
-from ganatomy.durable import write_text
-from ganatomy.evaluation.report import STYLE
+from ganatomy.evaluation.report.page import STYLE
+from ganatomy.machine.durable import write_text
 
 HTML, MARKDOWN = "benchmark.html", "benchmark.md"
 

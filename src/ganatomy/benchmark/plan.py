@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from ganatomy.recipe import Recipe
+from ganatomy.config import Value
+from ganatomy.errors import Refused
 from ganatomy.recipes import RECIPES, named
-from ganatomy.refused import Refused
-from ganatomy.value import Value
+from ganatomy.recipes.recipe import Recipe
 
 VOLUMES = (
     "wgan", "wgan-gp", "vae-gan", "alpha-gan", "cce-gan", "pggan", "stylegan2", "vae", "autoregressive",

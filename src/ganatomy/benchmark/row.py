@@ -9,18 +9,19 @@ import numpy as np
 
 from ganatomy.benchmark.plan import SPEED, Plan, row_folder
 from ganatomy.checkpoint import META, open_snapshot
+from ganatomy.data.samples import holds_samples
 from ganatomy.data.store import open_store
-from ganatomy.durable import new_file, write_json
 from ganatomy.evaluation.evaluate import space_of
 from ganatomy.evaluation.extractors import table as extractors
-from ganatomy.evaluation.features import Space, scored
-from ganatomy.evaluation.sides import Asked, sides
+from ganatomy.evaluation.feature_scores import Space, scored
+from ganatomy.evaluation.images.comparison import Asked, sides
 from ganatomy.evaluation.statistics import Missing
-from ganatomy.exporting import holds_samples, write_samples
+from ganatomy.export.export import write_samples
+from ganatomy.machine.durable import new_file, write_json
 from ganatomy.sampling import sample
+from ganatomy.training.callbacks import Intervals
 from ganatomy.training.run import Run
 from ganatomy.training.train import train
-from ganatomy.training.watch import Intervals
 
 ROW, SAMPLES, FEATURES = "row.json", "samples", "features.npz"
 PARTS = 4  # checkpoints of a training, so that an interruption costs little

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ganatomy import progress
 from ganatomy.benchmark import page
 from ganatomy.benchmark.plan import PLAN, SPEED, Plan, row_folder
 from ganatomy.benchmark.row import ROW
 from ganatomy.data.store import open_store
-from ganatomy.durable import read_lines, write_json, write_lines
-from ganatomy.refused import Interrupted, Refused
+from ganatomy.errors import Interrupted, Refused
+from ganatomy.machine import progress
+from ganatomy.machine.durable import read_lines, write_json, write_lines
 
 FAILED, MEASURED = "failed.json", "measured.jsonl"
 LAST_WORDS = 400  # characters of what a failed row said

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from ganatomy import hierarchy
 from ganatomy.benchmark import published
 from ganatomy.benchmark.plan import ABLATIONS, Plan
 from ganatomy.pyramid import written
 from ganatomy.recipes import named
+from ganatomy.steps import hierarchy
 from ganatomy.training.plan import memory, parameters
 
 METRICS = (*published.METRICS, "KID")

@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from ganatomy import progress
 from ganatomy.benchmark import row
 from ganatomy.benchmark.measure import measure
 from ganatomy.benchmark.plan import PLAN, Plan
-from ganatomy.refused import Ended
+from ganatomy.errors import Ended
+from ganatomy.machine import progress
 
 
 def main(what: str, out: Path, name: str, seed: int) -> int:

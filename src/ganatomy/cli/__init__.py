@@ -5,10 +5,10 @@ import sys
 
 from tyro.conf import OmitArgPrefixes
 
-from ganatomy import progress
 from ganatomy.cli.app import app, spoken
-from ganatomy.durable import FULL
-from ganatomy.refused import Ended, Interrupted
+from ganatomy.errors import Ended, Interrupted
+from ganatomy.machine import progress
+from ganatomy.machine.durable import FULL
 
 # isort: off
 from ganatomy.cli import training, images, delivery, studies, encodings  # noqa: F401  the order of `--help`

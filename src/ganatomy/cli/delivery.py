@@ -5,10 +5,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from ganatomy import progress
 from ganatomy.cli.app import DryRun, Quiet, app
-from ganatomy.refused import Refused
-from ganatomy.words import above_zero
+from ganatomy.cli.parsing import above_zero
+from ganatomy.errors import Refused
+from ganatomy.machine import progress
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
 SENT = ("pacs", "dicomweb")
@@ -40,20 +40,21 @@ def export(
         date: YYYYMMDD of the DICOM studies; the day on which the samples were drawn by default
         despite_audit: export samples that failed the privacy audit
     """
-    from ganatomy import exporting
+    from ganatomy.data.samples import check_audit, read_samples
+    from ganatomy.export import export as exporting
 
     above_zero(spacing=spacing)
     _agree(to, out, pacs, url)
     if dry_run:
-        rows, _ = exporting.read_samples(samples)
-        exporting.check_audit(samples, despite_audit)
+        rows, _ = read_samples(samples)
+        check_audit(samples, despite_audit)
         return progress.say(f"{len(rows)} images would go to {out or pacs or url} as {to}.")
     if to not in SENT:
         made = exporting.export(samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture,
                                 compress, label)  # fmt: skip
         return progress.say(f"{made} images in {out}")
-    from ganatomy.sending import SENT as JOURNAL
-    from ganatomy.sending import Undelivered, send
+    from ganatomy.export.send import SENT as JOURNAL
+    from ganatomy.export.send import Undelivered, send
 
     sent = send(samples, pacs, url, calling_aet, date, spacing, despite_audit, enhanced, secondary_capture, compress,
                 label)  # fmt: skip
@@ -88,7 +89,7 @@ def verify(
         out: a file for all findings, one JSON object a line
         device: cpu or cuda
     """
-    from ganatomy import verifying
+    from ganatomy.export import verify as verifying
 
     if dry_run:
         return progress.say(f"The DICOM files of {folder} would be read" + (f" and {out} written." if out else "."))

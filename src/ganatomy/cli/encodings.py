@@ -4,10 +4,10 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from ganatomy import progress
 from ganatomy.cli.app import DryRun, Pairs, Quiet, app
-from ganatomy.refused import Refused
-from ganatomy.words import above_zero, pairs_of
+from ganatomy.cli.parsing import above_zero, pairs_of
+from ganatomy.errors import Refused
+from ganatomy.machine import progress
 
 
 @app.command
@@ -35,7 +35,7 @@ def outliers(
     strangers = None if others is None else open_store(others)
     if dry_run:
         return progress.say(f"The {split} images of {store} would be scored by {snapshot.path}, results in {out}.")
-    from ganatomy.outliers import outliers as run_
+    from ganatomy.studies.outliers import outliers as run_
 
     told = run_(snapshot, opened, out, split, planted, seed, strangers, device)
     for what, found in told["found"].items():
@@ -74,7 +74,7 @@ def transfer(
     other = None if like is None else open_store(like)
     if dry_run:
         return progress.say(f"The {split} images of {store} would be transferred to {wanted} by {snapshot.path}.")
-    from ganatomy.transferring import transfer as run_
+    from ganatomy.studies.transfer import transfer as run_
 
     told = run_(snapshot, opened, wanted, out, split, n, other, device)
     for name, shares in told["told_to_be_the_target"].items():

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from ganatomy import progress
 from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app
-from ganatomy.words import above_zero, pairs_of, shape_of, share_of
+from ganatomy.cli.parsing import above_zero, pairs_of, shape_of, share_of
+from ganatomy.machine import progress
 
 if TYPE_CHECKING:
-    from ganatomy.exporting import Sample
+    from ganatomy.data.samples import Sample
 
 
 @app.command
@@ -39,8 +39,9 @@ def sample(
         reject_worst: leave out the samples with the most artefacts, such as 5%; more are drawn instead
         store: with --reject-worst, the training set; for a run, its own by default
     """
-    from ganatomy import exporting, sampling
+    from ganatomy import sampling
     from ganatomy.checkpoint import find_snapshot, open_snapshot
+    from ganatomy.export import export as exporting
 
     above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
     share = share_of(reject_worst, "--reject-worst")
@@ -52,8 +53,8 @@ def sample(
 
     drawn = draw(n)
     if share is not None:
-        from ganatomy.evaluation.rejecting import without_worst
-        from ganatomy.evaluation.sides import store_of
+        from ganatomy.evaluation.images.comparison import store_of
+        from ganatomy.evaluation.rejection import without_worst
 
         drawn = without_worst(snapshot, store_of(run, store), n, share, draw)
     if dry_run:
@@ -128,7 +129,7 @@ def evaluate(
     if dry_run:
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
     if reader_study is not None:
-        from ganatomy.evaluation.reader_study import study
+        from ganatomy.studies.reader_study import study
 
         shown = study(images, reader_study, store, n, facts=told, shape=shape_of(shape), held_out=held_out)
         return progress.say(f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate"
@@ -150,7 +151,7 @@ def evaluate(
 
 
 def _reading(folder: Path, answers: Path | None, serve: int | None, dry_run: bool) -> None:
-    from ganatomy.evaluation import reader_study
+    from ganatomy.studies import reader_study
 
     if dry_run:
         return progress.say(f"The reader study in {folder} would be {'read back' if answers else 'shown'}.")

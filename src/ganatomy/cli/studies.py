@@ -6,10 +6,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy import progress
 from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app
-from ganatomy.refused import Refused
-from ganatomy.words import above_zero, pairs_of, shape_of
+from ganatomy.cli.parsing import above_zero, pairs_of, shape_of
+from ganatomy.errors import Refused
+from ganatomy.machine import progress
 
 TINY_KIMG = 0.064
 
@@ -96,7 +96,7 @@ def probe(
     tables = {features.stem: features, **{name: Path(file) for name, file in pairs_of(beside, "--beside").items()}}
     if dry_run:
         return progress.say(f"{', '.join(target)} of {table} would be predicted from {', '.join(tables)}.")
-    from ganatomy.probing import probe as run
+    from ganatomy.studies.probe import probe as run
 
     for one in run(tables, table, target, out, key, seed, few):
         progress.say(one.told())
@@ -126,7 +126,7 @@ def explore(
         key: the column that joins both tables
     """
     from ganatomy.checkpoint import find_snapshot, open_snapshot
-    from ganatomy.exploration import Column
+    from ganatomy.studies.explore import Column
 
     above_zero(n=n, walks=walks, steps=steps)
     if (features is None) != (table is None):
@@ -137,7 +137,7 @@ def explore(
         return progress.say(
             f"{walks} walks of {steps} steps along {attribute} of {snapshot.path} would be written to {out}."
         )
-    from ganatomy.exploration import explore as run_
+    from ganatomy.studies.explore import explore as run_
 
     told = run_(snapshot, attribute, out, n, walks, steps, seed, pairs_of(condition, "--condition"), device, column)
     largest = max(told["leakage"].items(), key=lambda pair: abs(pair[1]), default=("nothing", 0.0))
@@ -175,8 +175,8 @@ def augment_study(
     folders = {name: Path(folder) for name, folder in pairs_of(samples, "--samples").items()}
     if dry_run:
         return progress.say(f"{target} of {store} would be learnt with and without {', '.join(folders) or 'copies'}.")
-    from ganatomy.augment_study import SHARES, TABLE
-    from ganatomy.augment_study import augment_study as run
+    from ganatomy.studies.augment import SHARES, TABLE
+    from ganatomy.studies.augment import augment_study as run
 
     told = run(opened, folders, target, out, other, share or SHARES, seeds, steps, shape_of(shape), device)
     largest = max(share or SHARES)

@@ -5,10 +5,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy import progress
 from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app, spoken
-from ganatomy.refused import Refused
-from ganatomy.words import (
+from ganatomy.cli.parsing import (
     above_zero,
     bytes_of,
     conditioned,
@@ -19,6 +17,8 @@ from ganatomy.words import (
     shard_of,
     without,
 )
+from ganatomy.errors import Refused
+from ganatomy.machine import progress
 
 Compile = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
 
@@ -182,13 +182,13 @@ def train(
     """
     import torch
 
+    from ganatomy.training.callbacks import Intervals
     from ganatomy.training.computing import chosen as computing
     from ganatomy.training.distributed import processes as started
     from ganatomy.training.launch import launched
     from ganatomy.training.plan import described
     from ganatomy.training.train import Wish, ready
     from ganatomy.training.train import train as run
-    from ganatomy.training.watch import Intervals
 
     times = {
         "tick_kimg": tick_kimg,
@@ -244,8 +244,8 @@ def plan(
     """
     import torch
 
-    from ganatomy.device import device as named_device
-    from ganatomy.device import free_memory
+    from ganatomy.machine.device import device as named_device
+    from ganatomy.machine.device import free_memory
     from ganatomy.training.computing import wished
     from ganatomy.training.distributed import check_pieces
     from ganatomy.training.plan import batched, told, usual_for

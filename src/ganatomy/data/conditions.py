@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 Conditions = Mapping[str, Sequence[str]]
 

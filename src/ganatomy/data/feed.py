@@ -10,9 +10,9 @@ from torch import Tensor
 from ganatomy import randomness
 from ganatomy.data import conditions as facts
 from ganatomy.data.store import Store, decode
+from ganatomy.errors import Refused
 from ganatomy.pyramid import Shape, written
-from ganatomy.refused import Refused
-from ganatomy.scope import Images, Region
+from ganatomy.steps.scope import Images, Region
 
 KEPT = 2**30  # bytes of small levels that stay in memory, so that a step at 10 x 8 need not open a hundred chunks
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
+from ganatomy.errors import Refused
+from ganatomy.machine.processes import pool
 from ganatomy.modalities.modality import Candidate
-from ganatomy.processes import pool
-from ganatomy.refused import Refused
 
 Job = tuple[int, list[Candidate]]
 Work = Callable[[int, list[Candidate]], None]

@@ -23,17 +23,17 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ganatomy import progress
 from ganatomy.data import jobs
 from ganatomy.data import store as storing
 from ganatomy.data.split import pseudonym, split
 from ganatomy.data.store import Manifest, Store, open_store
-from ganatomy.durable import new_folder, read_lines, remove_leftovers, write_json, write_lines
-from ganatomy.image import Unusable
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import Unusable
+from ganatomy.machine import progress
+from ganatomy.machine.durable import new_folder, read_lines, remove_leftovers, write_json, write_lines
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.table import named
 from ganatomy.pyramid import written
-from ganatomy.refused import Refused
 
 PART = {2: 16, 3: 1}  # images a part, by the number of axes: one shard of each array
 LARGE_PART, LARGE = {2: 64, 3: 8}, 4096  # from this many files on, shards of hundreds of MB keep their number low

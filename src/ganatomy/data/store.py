@@ -21,10 +21,10 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from ganatomy.durable import read_lines
+from ganatomy.config import Value
+from ganatomy.errors import Refused
+from ganatomy.machine.durable import read_lines
 from ganatomy.pyramid import Shape, pyramid, written
-from ganatomy.refused import Refused
-from ganatomy.value import Value
 
 FORMAT = 1
 SMALL_VOLUME = 2**15  # voxels; larger volumes are stored in pieces of some planes

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 Rows = NDArray[np.float64]
 

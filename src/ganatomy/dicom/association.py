@@ -13,7 +13,7 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 
 from ganatomy.dicom.destination import Outcome, Unreachable
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:]+)\]|(?P<host>[^:/\[\]]+)):(?P<port>\d{1,5})/(?P<aet>[^/\\]{1,16})")
 SECONDS = 60  # without an answer: the other side is gone

@@ -15,9 +15,9 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
 
-from ganatomy import progress
 from ganatomy.dicom.destination import Outcome, Unreachable
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.machine import progress
 
 SECONDS = (15, 120)  # to connect, to answer
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

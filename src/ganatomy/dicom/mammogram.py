@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from ganatomy.dicom import read
 from ganatomy.dicom.pixels import Range, displayed, padding, stored_pixels
-from ganatomy.image import Image, Unusable
+from ganatomy.imaging.image import Image, Unusable
 
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 REJECTED_CLASSES = {

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from ganatomy.dicom import read
-from ganatomy.image import Unusable
+from ganatomy.imaging.image import Unusable
 
 Range = tuple[float, float]
 

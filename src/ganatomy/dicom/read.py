@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
-from ganatomy.image import Unusable
+from ganatomy.imaging.image import Unusable
 
 PREAMBLE = 128
 

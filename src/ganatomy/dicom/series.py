@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import pixels, read
-from ganatomy.image import Unusable
-from ganatomy.orientation import LARGEST_SHEAR_DEGREES, canonical
+from ganatomy.imaging.image import Unusable
+from ganatomy.imaging.orientation import LARGEST_SHEAR_DEGREES, canonical
 
 ENHANCED = (  # all frames in one instance: Enhanced and Legacy Converted Enhanced, CT and MR
     "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2",

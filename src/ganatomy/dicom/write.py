@@ -19,8 +19,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from ganatomy.dicom.check import SYNTHESIZING, faults
-from ganatomy.durable import new_file
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.machine.durable import new_file
 
 NAMESPACE = uuid.UUID(
     "6f9c1a52-3d0e-5a7b-9a44-0c9b1c2f7e10"

@@ -13,30 +13,30 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ganatomy.data.samples import AUDIT, digest_of, holds_samples
 from ganatomy.data.store import Store
-from ganatomy.durable import new_folder, read_lines, write_json
-from ganatomy.evaluation import figures, report
-from ganatomy.evaluation.audit import audit
-from ganatomy.evaluation.cache import features_of
-from ganatomy.evaluation.described import described, likeness
-from ganatomy.evaluation.embedding import classical_mds, ellipse, umap
+from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors import table as extractors
 from ganatomy.evaluation.extractors.extractor import Extractor, Rows, extracted
 from ganatomy.evaluation.extractors.handcrafted import Handcrafted
 from ganatomy.evaluation.extractors.inception import Inception2015
 from ganatomy.evaluation.failures import Judge, Judged, best_and_worst
-from ganatomy.evaluation.features import Space, scored
-from ganatomy.evaluation.measured import yardstick
+from ganatomy.evaluation.feature_cache import features_of
+from ganatomy.evaluation.feature_scores import Space, scored
+from ganatomy.evaluation.image_statistics import described, likeness
+from ganatomy.evaluation.images.comparison import Asked, Sides, sides
+from ganatomy.evaluation.images.comparison import beside as other_model
+from ganatomy.evaluation.images.sets import Images
 from ganatomy.evaluation.metrics.swd import descriptors
+from ganatomy.evaluation.privacy.audit import audit
 from ganatomy.evaluation.protocols import named as protocol_named
-from ganatomy.evaluation.sets import Images
-from ganatomy.evaluation.sides import Asked, Sides, sides
-from ganatomy.evaluation.sides import beside as other_model
+from ganatomy.evaluation.report import figures, page
+from ganatomy.evaluation.report.embedding import classical_mds, ellipse, umap
 from ganatomy.evaluation.statistics import Missing, Score
-from ganatomy.exporting import AUDIT, digest_of, holds_samples
+from ganatomy.evaluation.swd_scores import yardstick
+from ganatomy.machine.durable import new_folder, read_lines, write_json
 from ganatomy.modalities.facts import Facts
 from ganatomy.pyramid import Shape, written
-from ganatomy.refused import Refused
 
 FORMAT = 2
 RANKED = 15  # best and worst images that the report names
@@ -105,7 +105,7 @@ def evaluate(
     with new_folder(out) as folder:
         pictures = figures.draw(folder, compared, judged, content, log)
         write_json(folder / "report.json", _slim(content))
-        report.write(folder / "report.html", content, pictures)
+        page.write(folder / "report.html", content, pictures)
     if holds_samples(images):
         _leave_word(images, content["privacy"], out)
     return _slim(content)

@@ -11,19 +11,19 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from ganatomy import progress
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
 from ganatomy.data.store import Store
-from ganatomy.device import device as named_device
-from ganatomy.evaluation.cache import features_of
 from ganatomy.evaluation.extractors.extractor import Extractor, Pixels, extracted
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.sets import MOST_TRAINING, Images, Reals, reals
-from ganatomy.image import Image
+from ganatomy.evaluation.feature_cache import features_of
+from ganatomy.evaluation.images.sets import MOST_TRAINING, Images, Reals, reals
+from ganatomy.imaging.image import Image
+from ganatomy.machine import progress
+from ganatomy.machine.device import device as named_device
 from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import Shape
-from ganatomy.scope import seen
+from ganatomy.steps.scope import seen
 
 NEIGHBOUR = 3  # the manifold is as far away as the third nearest training image
 REFERENCE = 256  # training images whose anatomy tells what is usual

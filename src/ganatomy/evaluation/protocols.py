@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ganatomy.evaluation.cache import features_of
+from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors.extractor import extracted
 from ganatomy.evaluation.extractors.med3d import Med3D
+from ganatomy.evaluation.feature_cache import features_of
+from ganatomy.evaluation.images.comparison import Sides
+from ganatomy.evaluation.images.sets import reals
 from ganatomy.evaluation.metrics import mmd
 from ganatomy.evaluation.metrics.frechet import frechet_distance
 from ganatomy.evaluation.metrics.swd import Protocol, descriptors, swd
-from ganatomy.evaluation.sets import reals
-from ganatomy.evaluation.sides import Sides
 from ganatomy.evaluation.statistics import Score
-from ganatomy.refused import Refused
 
 HAGAN, SWD = 2048, 16384  # images
 

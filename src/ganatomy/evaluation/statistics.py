@@ -9,7 +9,7 @@ import scipy.optimize
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from ganatomy.value import Value
+from ganatomy.config import Value
 
 PARTS = 20  # groups left out in turn, on each side
 QUANTILE = 1.959964  # of the normal distribution: 95 %

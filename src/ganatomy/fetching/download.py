@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ganatomy.durable import new_file
+from ganatomy.errors import Refused
 from ganatomy.fetching.index import Series
-from ganatomy.refused import Refused
+from ganatomy.machine.durable import new_file
 
 REGION = "us-east-1"
 PATIENCE = timedelta(minutes=2)  # of one request, tried again

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ganatomy import progress
-from ganatomy.durable import sync_tree, write_json, write_text
+from ganatomy.errors import Ended, Refused
 from ganatomy.fetching.download import Arrived, downloaded
 from ganatomy.fetching.index import URLS, Wanted
-from ganatomy.refused import Ended, Refused
+from ganatomy.machine import progress
+from ganatomy.machine.durable import sync_tree, write_json, write_text
 
 ROOM = 1.05  # the disk must have so much more free than the index says
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 FREE = ("CC0", "CC BY 3.0", "CC BY 4.0")  # licences that let anybody use and redistribute, with attribution
 COLUMNS = ("SeriesInstanceUID", "collection_id", "PatientID", "Modality", "instanceCount", "series_size_MB",

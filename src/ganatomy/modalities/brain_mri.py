@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ganatomy.image import Image, Unusable
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import Image, Unusable
+from ganatomy.imaging.pictures import Grey, flat
 from ganatomy.modalities import anatomy
 from ganatomy.modalities.modality import Candidate, Plate
 from ganatomy.modalities.resampling import resampled
 from ganatomy.modalities.volume import Volumes, enlarged
-from ganatomy.pictures import Grey, flat
-from ganatomy.refused import Refused
 
 FIELD_OF_VIEW_MM = 192.0  # edge of the cube that the grid covers; holds a brain without its skull
 WHITE = 0.998  # quantile of the foreground that becomes white

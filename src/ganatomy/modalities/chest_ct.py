@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.image import Image, Unusable
+from ganatomy.imaging.image import Image, Unusable
+from ganatomy.imaging.pictures import Grey, flat, grid
 from ganatomy.modalities import anatomy
 from ganatomy.modalities.contours import contoured
 from ganatomy.modalities.modality import Candidate, Plate
 from ganatomy.modalities.resampling import resampled
 from ganatomy.modalities.tissue import body, bone, lungs
 from ganatomy.modalities.volume import Volumes, enlarged
-from ganatomy.pictures import Grey, flat, grid
 from ganatomy.pyramid import spread
 
 CLIP_HU = (-1024.0, 600.0)  # HA-GAN's preprocessing (Sun 2022)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ganatomy.pictures import Grey, flat
+from ganatomy.imaging.pictures import Grey, flat
 
 COLOURS = ((60, 220, 90), (235, 70, 60), (80, 150, 255))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 TABLE = "facts.csv"  # read from the raw folder when no other table is named
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 
 def files(raw: Path) -> list[tuple[Path, str]]:

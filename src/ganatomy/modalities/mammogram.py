@@ -11,16 +11,16 @@ from PIL import Image as Pillow
 
 from ganatomy.dicom import mammogram as mg
 from ganatomy.dicom.read import is_dicom
-from ganatomy.image import Image, Unusable
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import Image, Unusable
+from ganatomy.imaging.pictures import Grey
 from ganatomy.modalities import anatomy
 from ganatomy.modalities.facts import Facts
 from ganatomy.modalities.folder import files
 from ganatomy.modalities.hanging import VIEWS, hang
 from ganatomy.modalities.modality import Candidate, Plate
 from ganatomy.modalities.pictures import SUFFIXES, grey
-from ganatomy.pictures import Grey
 from ganatomy.pyramid import Shape, pyramid
-from ganatomy.refused import Refused
 
 SHAPE = (1280, 1024)  # rows, columns: Korkinof 2018
 LARGEST_ENLARGEMENT = 2.0  # smaller sources are thumbnails; enlarging them further only adds blur

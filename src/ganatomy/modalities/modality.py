@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.image import Image
-from ganatomy.pictures import Grey
+from ganatomy.imaging.image import Image
+from ganatomy.imaging.pictures import Grey
 from ganatomy.pyramid import Shape
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from ganatomy.image import Unusable
+from ganatomy.imaging.image import Unusable
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 

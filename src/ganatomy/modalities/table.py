@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from ganatomy.errors import Refused
 from ganatomy.modalities.brain_mri import BrainMRI
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.modalities.modality import Modality
-from ganatomy.refused import Refused
 
 MODALITIES: dict[str, Callable[..., Modality]] = {"mammogram": Mammogram, "chest_ct": ChestCT, "brain_mri": BrainMRI}
 

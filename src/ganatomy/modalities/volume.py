@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganatomy import hierarchy, nifti
 from ganatomy.dicom import series
 from ganatomy.dicom.read import is_dicom
-from ganatomy.image import Image, Unusable
+from ganatomy.errors import Refused
+from ganatomy.imaging import nifti
+from ganatomy.imaging.image import Image, Unusable
 from ganatomy.modalities.facts import Facts
 from ganatomy.modalities.folder import files
 from ganatomy.modalities.modality import Candidate
 from ganatomy.pyramid import Shape
-from ganatomy.refused import Refused
+from ganatomy.steps import hierarchy
 
 SMALLEST = 8  # voxels an axis of a source; a thinner one is no volume
 LARGEST_ENLARGEMENT = 6.0  # an axis that would be enlarged more holds too little

@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from ganatomy.config import Value
+from ganatomy.errors import Refused
 from ganatomy.pyramid import Shape
-from ganatomy.refused import Refused
-from ganatomy.space import Space
-from ganatomy.value import Value
+from ganatomy.steps.space import Space
 
 GROUPS = 4  # of the normalisations
 EPSILON = 1e-6

@@ -12,11 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ganatomy.config import Value
 from ganatomy.networks.autoencoder import Decoder, Grid, monai, tiny_grid
 from ganatomy.pyramid import Shape
-from ganatomy.scope import Images, Whole
-from ganatomy.space import Space
-from ganatomy.value import Value
+from ganatomy.steps.scope import Images, Whole
+from ganatomy.steps.space import Space
 
 FARTHEST = 6.0  # of a latent number, in deviations
 

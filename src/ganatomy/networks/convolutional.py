@@ -15,12 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganatomy.config import Value
 from ganatomy.nn.across import BatchNorm
 from ganatomy.nn.plain import EPSILON, StridedConv, UpConv
 from ganatomy.pyramid import Shape, pyramid
-from ganatomy.scope import Images, Whole
-from ganatomy.space import Space, Verdict
-from ganatomy.value import Value
+from ganatomy.steps.scope import Images, Whole
+from ganatomy.steps.space import Space, Verdict
 
 SLOPE = 0.2  # of the leaky rectifiers
 GROUPS = 4  # of a group normalisation

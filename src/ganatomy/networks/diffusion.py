@@ -11,12 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ganatomy.config import Value
 from ganatomy.networks.autoencoder import GROUPS, Decoder, Grid, monai, tiny_grid
 from ganatomy.nn.across import BatchNorm
 from ganatomy.pyramid import Shape
-from ganatomy.scope import Images, Whole
-from ganatomy.space import Space
-from ganatomy.value import Value
+from ganatomy.steps.scope import Images, Whole
+from ganatomy.steps.space import Space
 
 CLOCK = 1000.0  # the U-Net embeds times of a thousand steps
 LEVELS = 2  # of the U-Net

@@ -19,11 +19,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy import hierarchy
+from ganatomy.config import Value
 from ganatomy.nn.plain import NORM, Block, GroupNorm, UpConv, conv, moments
-from ganatomy.scope import Images, SubVolume, Whole
-from ganatomy.space import Space
-from ganatomy.value import Value
+from ganatomy.steps import hierarchy
+from ganatomy.steps.scope import Images, SubVolume, Whole
+from ganatomy.steps.space import Space
 
 LOW = hierarchy.LOW
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}

@@ -12,12 +12,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy import hierarchy
+from ganatomy.config import Value
 from ganatomy.nn.spectral import SpectralConv, SpectralDense
 from ganatomy.pyramid import Shape
-from ganatomy.scope import Images, SubVolume
-from ganatomy.space import Space, Verdict
-from ganatomy.value import Value
+from ganatomy.steps import hierarchy
+from ganatomy.steps.scope import Images, SubVolume
+from ganatomy.steps.space import Space, Verdict
 
 SLOPE = 0.2  # of the leaky rectifiers
 

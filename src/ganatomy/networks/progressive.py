@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganatomy.config import Value
 from ganatomy.nn.equalised import GAIN, Conv, Dense, DownConv, UpConv
 from ganatomy.nn.norm import minibatch_deviation, pixel_norm
 from ganatomy.nn.resample import enlarge, shrink
 from ganatomy.pyramid import pyramid
-from ganatomy.scope import Images, Level
-from ganatomy.space import Space, Verdict
-from ganatomy.value import Value
+from ganatomy.steps.scope import Images, Level
+from ganatomy.steps.space import Space, Verdict
 
 SLOPE = 0.2  # of the leaky rectifiers
 TINY = {"width": 64, "widest": 16}

@@ -15,15 +15,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganatomy.config import Value
 from ganatomy.networks.progressive import DiscriminatorBase, features, rectify
 from ganatomy.nn.convolution import convolve
 from ganatomy.nn.equalised import Conv, Dense
 from ganatomy.nn.norm import pixel_norm
 from ganatomy.nn.resample import shrink
 from ganatomy.pyramid import pyramid
-from ganatomy.scope import Images, Whole
-from ganatomy.space import Space, Verdict
-from ganatomy.value import Value
+from ganatomy.steps.scope import Images, Whole
+from ganatomy.steps.space import Space, Verdict
 
 MODE = {2: "bilinear", 3: "trilinear"}
 SLOW = 0.01  # of the mapping network's learning rate

@@ -5,15 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ganatomy.config import Value
+from ganatomy.objectives.adversarial_term import Judged
 from ganatomy.objectives.augmentation import Augmentation
-from ganatomy.objectives.judged import Judged
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes, shared_fakes
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
-from ganatomy.schedules import Constant, Schedule
-from ganatomy.scope import Images
-from ganatomy.value import Value
+from ganatomy.steps.schedules import Constant, Schedule
+from ganatomy.steps.scope import Images
 
 Term = Annotated[
     Wasserstein

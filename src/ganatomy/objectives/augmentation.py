@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganatomy.config import Value
 from ganatomy.objectives.phase import Draw
-from ganatomy.scope import Images
-from ganatomy.value import Value
+from ganatomy.steps.scope import Images
 
 LOWEST = -1.0  # of an image
 

@@ -22,13 +22,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganatomy.config import Value
 from ganatomy.nn.across import averaged
 from ganatomy.objectives.labels import label_entropy
 from ganatomy.objectives.penalties import between, squared_slopes, unit_slope
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes
-from ganatomy.scope import Images
-from ganatomy.space import Verdict
-from ganatomy.value import Value
+from ganatomy.steps.scope import Images
+from ganatomy.steps.space import Verdict
 
 LEAST_ERROR = 1e-6  # of a VAE's voxels: keeps the logarithm finite
 

@@ -14,10 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.hierarchy import sub_volume_depth
+from ganatomy.config import Value
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms
-from ganatomy.scope import SubVolume
-from ganatomy.value import Value
+from ganatomy.steps.hierarchy import sub_volume_depth
+from ganatomy.steps.scope import SubVolume
 
 
 class HierarchicalReconstruction(Value):

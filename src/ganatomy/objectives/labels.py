@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganatomy.objectives.judged import AdversarialTerm, Judged
+from ganatomy.objectives.adversarial_term import AdversarialTerm, Judged
 from ganatomy.objectives.phase import Draw, Terms
 
 

@@ -18,9 +18,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganatomy.config import Value
 from ganatomy.objectives.autoencoding import drawn_code
 from ganatomy.objectives.phase import Draw, Phase, Players, Terms
-from ganatomy.value import Value
 
 
 class LatentDiffusion(Value):

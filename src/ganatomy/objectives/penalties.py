@@ -8,9 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganatomy.nn.convolution import input_gradients_only
-from ganatomy.objectives.judged import AdversarialTerm, Judged
+from ganatomy.objectives.adversarial_term import AdversarialTerm, Judged
 from ganatomy.objectives.phase import Terms
-from ganatomy.scope import Images
+from ganatomy.steps.scope import Images
 
 
 class GradientPenalty(AdversarialTerm):

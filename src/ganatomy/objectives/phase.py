@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy import randomness
-from ganatomy.schedules import Constant, Schedule
-from ganatomy.scope import Images, Scope
+from ganatomy.steps.schedules import Constant, Schedule
+from ganatomy.steps.scope import Images, Scope
 
 Terms = dict[str, Tensor]  # named scalars; the loop minimises their sum and logs each
 

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganatomy.objectives.judged import AdversarialTerm, Judged
+from ganatomy.objectives.adversarial_term import AdversarialTerm, Judged
 from ganatomy.objectives.phase import Terms
 
 

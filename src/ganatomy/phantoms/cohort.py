@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from ganatomy import nifti, progress
 from ganatomy.dicom import write, write_mammogram, write_series
 from ganatomy.dicom.volume_class import CT, MR
-from ganatomy.durable import write_text
-from ganatomy.hierarchy import fits
+from ganatomy.errors import Refused
+from ganatomy.imaging import nifti
+from ganatomy.machine import progress
+from ganatomy.machine.durable import write_text
+from ganatomy.machine.processes import pool
 from ganatomy.phantoms import breast
 from ganatomy.phantoms.head import brain
 from ganatomy.phantoms.mammogram import mammogram
 from ganatomy.phantoms.thorax import thorax
-from ganatomy.processes import pool
 from ganatomy.pyramid import Shape
-from ganatomy.refused import Refused
+from ganatomy.steps.hierarchy import fits
 
 DATE = "20260101"  # of every phantom study, so that the same seed gives the same files
 TRUTH = "truth.csv"

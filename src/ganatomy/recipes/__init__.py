@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from ganatomy.recipe import Recipe
+from ganatomy.errors import Refused
 from ganatomy.recipes import hagan, latent, pggan, volumes
-from ganatomy.refused import Refused
+from ganatomy.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "pggan-mammogram": pggan.mammogram,

@@ -6,8 +6,8 @@ from ganatomy.objectives.adversarial import Adversarial
 from ganatomy.objectives.hierarchical import HierarchicalReconstruction
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.scores import NonSaturating
-from ganatomy.recipe import Adam, Recipe
-from ganatomy.strategies import HierarchicalAmortisation
+from ganatomy.recipes.recipe import Adam, Recipe
+from ganatomy.steps.strategies import HierarchicalAmortisation
 
 BETAS = (0.0, 0.999)
 SLOW, FAST = Adam(lr=1e-4, betas=BETAS), Adam(lr=4e-4, betas=BETAS)  # generator and encoders; discriminator

@@ -7,9 +7,9 @@ from ganatomy.networks.autoencoder import Grid, GridEncoder
 from ganatomy.networks.autoregressive import AutoregressiveGenerator
 from ganatomy.networks.diffusion import LatentDiffusionGenerator
 from ganatomy.objectives.latent import Autoregressive, LatentDiffusion
-from ganatomy.recipe import Adam, Recipe
+from ganatomy.recipes.recipe import Adam, Recipe
 from ganatomy.recipes.volumes import SHAPE, TOTAL_KIMG
-from ganatomy.strategies import TwoStages
+from ganatomy.steps.strategies import TwoStages
 
 ADAM = Adam(lr=3e-4, betas=(0.9, 0.999))
 

@@ -5,9 +5,9 @@ from ganatomy.objectives.adversarial import Adversarial, Term
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
 from ganatomy.objectives.scores import NonSaturating, Wasserstein
-from ganatomy.recipe import Adam, Recipe
-from ganatomy.schedules import Linear, Rising
-from ganatomy.strategies import ProgressiveGrowing
+from ganatomy.recipes.recipe import Adam, Recipe
+from ganatomy.steps.schedules import Linear, Rising
+from ganatomy.steps.strategies import ProgressiveGrowing
 
 
 def mammogram() -> Recipe:

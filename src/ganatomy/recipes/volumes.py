@@ -19,9 +19,9 @@ from ganatomy.objectives.autoencoding import VAE, VAEGAN, AlphaGAN
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
-from ganatomy.recipe import Adam, Recipe
-from ganatomy.schedules import Constant
-from ganatomy.strategies import ProgressiveGrowing, WholeImages
+from ganatomy.recipes.recipe import Adam, Recipe
+from ganatomy.steps.schedules import Constant
+from ganatomy.steps.strategies import ProgressiveGrowing, WholeImages
 
 SHAPE = (128, 128, 128)
 TOTAL_KIMG = 320  # 80,000 steps of 4, as HA-GAN was trained

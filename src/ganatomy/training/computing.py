@@ -7,11 +7,11 @@ from pydantic import Field
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ganatomy.device import device as named_device
-from ganatomy.device import hold_memory
+from ganatomy.config import Value
+from ganatomy.errors import Refused
+from ganatomy.machine.device import device as named_device
+from ganatomy.machine.device import hold_memory
 from ganatomy.objectives.phase import Players
-from ganatomy.refused import Refused
-from ganatomy.value import Value
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}

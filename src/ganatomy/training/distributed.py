@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from ganatomy.device import device as named_device
+from ganatomy.errors import Ended, Refused
+from ganatomy.machine.device import device as named_device
 from ganatomy.nn.across import rank, world_size
-from ganatomy.recipe import Recipe
-from ganatomy.refused import Ended, Refused
+from ganatomy.recipes.recipe import Recipe
 
 Answer = TypeVar("Answer")
 PATIENCE = timedelta(minutes=30)  # of a process that waits for the others: longer than a checkpoint takes to write

@@ -7,7 +7,7 @@ from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, Sign
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from ganatomy.refused import Ended, Interrupted, Refused
+from ganatomy.errors import Ended, Interrupted, Refused
 
 
 class Failed(Ended):

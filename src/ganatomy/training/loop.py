@@ -7,10 +7,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ganatomy.errors import Diverged
 from ganatomy.objectives.phase import Draw, Phase, Terms
-from ganatomy.recipe import Recipe
-from ganatomy.refused import Diverged
-from ganatomy.scope import Images, Region, Scope
+from ganatomy.recipes.recipe import Recipe
+from ganatomy.steps.scope import Images, Region, Scope
 from ganatomy.training import distributed
 from ganatomy.training.computing import Computing
 from ganatomy.training.state import State

@@ -8,14 +8,15 @@ from typing import Any
 import torch
 import yaml
 
+from ganatomy.errors import Refused
 from ganatomy.pyramid import written
-from ganatomy.recipe import Recipe, changed
-from ganatomy.refused import Refused
-from ganatomy.scope import Scope
-from ganatomy.training import need
+from ganatomy.recipes.changes import changed
+from ganatomy.recipes.recipe import Recipe
+from ganatomy.steps.scope import Scope
+from ganatomy.training import memory_estimate
 from ganatomy.training.computing import Computing, usual
-from ganatomy.training.ledger import by_planes
-from ganatomy.training.need import GIB, Need
+from ganatomy.training.memory_estimate import GIB, Need
+from ganatomy.training.memory_trace import by_planes
 
 PLANES = 16  # of a slab, in the plan of a drawing
 
@@ -28,7 +29,10 @@ def parameters(recipe: Recipe) -> dict[str, int]:
 def memory(recipe: Recipe, how: Computing | None = None, device: str = "cpu") -> dict[str, float]:
     """Predicted peak of training in GiB by part (`need`), in the part of the timetable that needs most."""
     place = torch.device(device)
-    return {name: size / GIB for name, size in need.heaviest(recipe, how or Computing(), place)[1].parts().items()}
+    return {
+        name: size / GIB
+        for name, size in memory_estimate.heaviest(recipe, how or Computing(), place)[1].parts().items()
+    }
 
 
 def batched(recipe: Recipe, batch: int | None) -> Recipe:
@@ -72,8 +76,8 @@ def _read(scope: Scope) -> str:
 
 def told(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int = 1) -> str:
     """Whether training and sampling fit, what is the most that fits, and what would make it fit."""
-    part, total = need.heaviest(recipe, how, device, processes)
-    moment = need.parts(recipe)[part]
+    part, total = memory_estimate.heaviest(recipe, how, device, processes)
+    moment = memory_estimate.parts(recipe)[part]
     head = f"{recipe.name}, {written(recipe.shape)}, batch {moment.batch_size}, {_named(how)}, on {device.type}"
     if processes > 1:
         head += f", each of {processes} processes"
@@ -81,9 +85,12 @@ def told(recipe: Recipe, how: Computing, device: torch.device, free: int, proces
     lines += _table(f"training, most in the part {moment.part!r}" if moment.part != "all" else "training", total, free)
     for words, one in _drawings(recipe, device):
         lines.append(f"{words:40s} {one.total / GIB:8.2f} GiB  {_fits(one, free)}")
-    most = need.largest_batch(recipe, how, device, free, processes)
-    lines += ["", f"largest batch at {written(recipe.shape)}: {most}{' or more' if most == need.MANY else ''}"]
-    size = need.largest_size(recipe, how, device, free)
+    most = memory_estimate.largest_batch(recipe, how, device, free, processes)
+    lines += [
+        "",
+        f"largest batch at {written(recipe.shape)}: {most}{' or more' if most == memory_estimate.MANY else ''}",
+    ]
+    size = memory_estimate.largest_size(recipe, how, device, free)
     lines.append(f"largest size at this batch: {'none' if size is None else written(size)}")
     lines += ["", *_options(recipe, how, device, free, processes)] if total.total > free else []
     return "\n".join([*lines, "", *_speeds(recipe, device)])
@@ -105,9 +112,9 @@ def _table(words: str, total: Need, free: int) -> list[str]:
 
 
 def _drawings(recipe: Recipe, device: torch.device) -> list[tuple[str, Need]]:
-    found = [("sampling, one image at a time", need.sampling(recipe, device))]
+    found = [("sampling, one image at a time", memory_estimate.sampling(recipe, device))]
     if by_planes(recipe):
-        found.append((f"sampling, {PLANES} planes at a time", need.sampling(recipe, device, 1, PLANES)))
+        found.append((f"sampling, {PLANES} planes at a time", memory_estimate.sampling(recipe, device, 1, PLANES)))
     return found
 
 
@@ -128,7 +135,7 @@ def flags(how: Computing, base: Computing) -> str:
 def _options(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int) -> list[str]:
     """The ways to need less, until one fits; that one is what `--fit` applies."""
     lines = ["needs less with"]
-    for other, one in need.easier(recipe, how, device, free, processes):
+    for other, one in memory_estimate.easier(recipe, how, device, free, processes):
         lines.append(f"  {flags(other, how):38s} {one.total / GIB:8.2f} GiB  {_fits(one, free)}")
         if one.total <= free:
             return [*lines, "  --fit applies the first that fits"]
@@ -157,9 +164,9 @@ def check(recipe: Recipe, how: Computing, device: torch.device, free: int, proce
     Raises:
         Refused: it needs more than there is.
     """
-    if need.surely_fits(recipe, free):
+    if memory_estimate.surely_fits(recipe, free):
         return
-    if need.heaviest(recipe, how, device, processes)[1].total > free:
+    if memory_estimate.heaviest(recipe, how, device, processes)[1].total > free:
         raise Refused(
             f"{recipe.name} will not fit; --fit applies what makes it fit, --anyway tries it as it is.\n"
             + told(recipe, how, device, free, processes)
@@ -172,9 +179,9 @@ def fit(recipe: Recipe, how: Computing, device: torch.device, free: int, process
     Raises:
         Refused: none does.
     """
-    if need.surely_fits(recipe, free):
+    if memory_estimate.surely_fits(recipe, free):
         return how
-    found = need.fitted(recipe, how, device, free, processes)
+    found = memory_estimate.fitted(recipe, how, device, free, processes)
     if found is None:
         raise Refused(f"Nothing makes {recipe.name} fit.\n" + told(recipe, how, device, free, processes))
     return found[0]

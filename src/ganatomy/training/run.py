@@ -20,12 +20,13 @@ from typing import Any
 
 import torch
 
-from ganatomy import checkpoint, progress
+from ganatomy import checkpoint
 from ganatomy.checkpoint import Damaged
 from ganatomy.data.store import Store
-from ganatomy.durable import remove_leftovers, write_json
-from ganatomy.recipe import Recipe
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.machine import progress
+from ganatomy.machine.durable import remove_leftovers, write_json
+from ganatomy.recipes.recipe import Recipe
 
 KEPT_CHECKPOINTS = 2
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn, optim
 
 from ganatomy import randomness
 from ganatomy.objectives.phase import Players
-from ganatomy.recipe import Recipe
+from ganatomy.recipes.recipe import Recipe
 
 Module = TypeVar("Module", bound=nn.Module)
 Tensors = dict[str, Tensor]

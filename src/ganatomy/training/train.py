@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganatomy import progress
 from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_fit
 from ganatomy.data.store import Store, open_store
-from ganatomy.device import free_memory
+from ganatomy.errors import Diverged, Interrupted, Refused
+from ganatomy.machine import progress
+from ganatomy.machine.device import free_memory
 from ganatomy.nn.across import rank, world_size
 from ganatomy.pyramid import spread
-from ganatomy.recipe import Recipe
 from ganatomy.recipes import named
-from ganatomy.refused import Diverged, Interrupted, Refused
+from ganatomy.recipes.recipe import Recipe
 from ganatomy.training import distributed, loop, plan
-from ganatomy.training.ahead import Ahead
+from ganatomy.training.callbacks import GRID, Follower, Intervals, Watch, reals_picture, stopping
 from ganatomy.training.computing import Computing, usual
+from ganatomy.training.prefetch import Ahead
 from ganatomy.training.run import Run, about_store, find_run, make_or_continue
 from ganatomy.training.state import NOTHING, State, Tensors
-from ganatomy.training.watch import GRID, Follower, Intervals, Watch, reals_picture, stopping
 
 ADVICE = (
     "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch, or where levels fade"

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.device import device
 from ganatomy.evaluation.extractors import weights
 from ganatomy.evaluation.extractors.extractor import Pixels, Rows, stacked
+from ganatomy.machine.device import device
 
 PATCH = 14
 PLACES = 37  # patches an axis that the position codes were learnt for, 518 pixels

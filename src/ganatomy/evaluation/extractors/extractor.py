@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ganatomy import progress
+from ganatomy.machine import progress
 
 VOXELS = 2**20  # in a batch, so that memory does not depend on the size or the number of the images
 

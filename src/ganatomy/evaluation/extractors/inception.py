@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.device import device
 from ganatomy.evaluation.extractors import weights
 from ganatomy.evaluation.extractors.extractor import Pixels, Rows, stacked
+from ganatomy.machine.device import device
 
 SIDE = 299
 CLASSES = 1008

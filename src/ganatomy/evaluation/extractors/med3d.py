@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from ganatomy.device import device
 from ganatomy.evaluation.extractors import weights
 from ganatomy.evaluation.extractors.extractor import Pixels, Rows, stacked
 from ganatomy.evaluation.extractors.resnet import ResNet
+from ganatomy.machine.device import device
 
 
 class Med3D:

@@ -9,9 +9,9 @@ nothing.
 import torch
 from torch import nn
 
-from ganatomy.device import device
 from ganatomy.evaluation.extractors.extractor import Pixels, Rows, stacked, state_digest
 from ganatomy.evaluation.extractors.resnet import ResNet
+from ganatomy.machine.device import device
 
 DIMENSIONS = 64
 SEED = 0

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors.dinov2 import DinoV2
 from ganatomy.evaluation.extractors.extractor import Extractor, Pixels
 from ganatomy.evaluation.extractors.handcrafted import Handcrafted
 from ganatomy.evaluation.extractors.inception import Inception2015
 from ganatomy.evaluation.extractors.med3d import Med3D
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.refused import Refused
 
 PRETRAINED: dict[str, tuple[int, Callable[[Path | None], Extractor]]] = {
     **{f"med3d-{depth}": (3, partial(Med3D, depth)) for depth in (10, 18, 34, 50)},

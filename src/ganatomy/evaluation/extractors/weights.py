@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ganatomy.durable import sha256
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.machine.durable import sha256
 
 
 @dataclass(frozen=True)

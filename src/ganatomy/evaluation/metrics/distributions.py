@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 
 def compared(x: NDArray[np.floating], y: NDArray[np.floating]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 Features = NDArray[np.floating]  # (images, dimensions)
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 
 def inception_score(probabilities: NDArray[np.floating]) -> float:

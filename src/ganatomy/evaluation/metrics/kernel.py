@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
 
 Matrix = NDArray[
     np.float64

@@ -7,9 +7,9 @@ the published code's choice, kept so that values can be compared.
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics.frechet import Features
 from ganatomy.evaluation.metrics.kernel import Matrix, unbiased
-from ganatomy.refused import Refused
 
 
 def mmd(x: Features, y: Features) -> float:

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.pictures import Grey
-from ganatomy.refused import Refused
+from ganatomy.errors import Refused
+from ganatomy.imaging.pictures import Grey
 
 ROWS = {2: 80, 3: 32}
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics.frechet import Features
-from ganatomy.refused import Refused
 
 NEIGHBOURS = 5
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganatomy import randomness
+from ganatomy.errors import Refused
 from ganatomy.pyramid import Shape
-from ganatomy.refused import Refused
 
 SMALLEST_ROWS = 16
 PATCH = 7

@@ -9,8 +9,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics.frechet import Features
-from ganatomy.refused import Refused
 
 FOLDS = 5
 

@@ -1,0 +1,195 @@
+"""Scores in a space of features: distances, coverage, variety, telling apart."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy.errors import Refused
+from ganatomy.evaluation.extractors.extractor import Extractor, Rows
+from ganatomy.evaluation.metrics import frechet, kid, mmd, precision_recall, two_sample, vendi
+from ganatomy.evaluation.metrics.inception_score import inception_score
+from ganatomy.evaluation.metrics.kernel import permutation_p
+from ganatomy.evaluation.statistics import PARTS, Missing, Score, auc_interval, jackknife, one_a_group
+
+DIMENSIONS = ((200, 64), (32, 16))  # images a side from which a Frechet distance of so many dimensions is reported
+FOR_PCA = 2  # images a dimension that the axes are fitted on, of patients that are not compared
+PERMUTATIONS = 1000
+
+Number = Callable[[Rows, Rows], float]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Features of all sides by one extractor.
+
+    Args:
+        extractor: what made them.
+        test: held-out images (n, D).
+        fake: as many synthetic ones, with the same facts.
+        floor: as many training images.
+        others: training images of the rest, for axes and classifiers.
+        patients, floor_patients: whom the images of `test` and `floor` are of.
+        classes: features to probabilities (images, classes), and what the classes are; None = none known.
+    """
+
+    extractor: Extractor
+    test: Rows
+    fake: Rows
+    floor: Rows
+    others: Rows
+    patients: list[str]
+    floor_patients: list[str]
+    classes: tuple[Callable[[Rows], NDArray[np.floating]], str] | None = None
+
+
+def scored(space: Space, seed: int = 0) -> list[Score | Missing]:
+    """Every feature metric that the number of images allows; the others with what they need."""
+    return [*_frechet(space), *_kernels(space, seed), *_coverage(space), *_variety(space), *_told_apart(space, seed)]
+
+
+def score(space: Space, metric: str, number: Number, definition: str, test: Rows, fake: Rows, floor: Rows,
+          bounds: tuple[float, float] = (-np.inf, np.inf), **more: Any) -> Score:  # fmt: skip
+    """One number with its floor and its interval."""
+    synthetic = [f"synthetic {i}" for i in range(len(fake))]
+    parts = PARTS if test.shape[1] <= 256 else PARTS // 2
+    low = high = None
+    if len(set(space.patients)) > 1:
+        with suppress(Refused):  # too few may be left when a patient with many images is left out
+            low, high = jackknife(lambda a, b: number(test[a], fake[b]), space.patients, synthetic, parts)
+            low, high = (float(np.clip(end, *bounds)) for end in (low, high))
+    return Score(
+        metric=metric, value=number(test, fake), floor=number(test, floor), low=low, high=high, images=len(test),
+        dimensions=test.shape[1], extractor=f"{space.extractor.name} {space.extractor.digest[:12]}",
+        definition=definition, **more,
+    )  # fmt: skip
+
+
+def principal(space: Space, dimensions: int) -> tuple[Rows, Rows, Rows]:
+    """All sides on the principal axes of the other training images."""
+    centre = space.others.mean(0)
+    axes = np.linalg.svd(space.others - centre, full_matrices=False)[2][:dimensions]
+    test, fake, floor = ((rows - centre) @ axes.T for rows in (space.test, space.fake, space.floor))
+    return test, fake, floor
+
+
+def _frechet(space: Space) -> list[Score | Missing]:
+    n, full = space.test.shape
+    name = "Frechet distance"
+    wanted = next((min(d, full) for images, d in DIMENSIONS if n >= images), None)
+    if wanted is None:
+        return [_missing(space, name, f"needs {DIMENSIONS[-1][0]} images a side; there are {n}")]
+    found: list[Score | Missing] = []
+    sides = (space.test, space.fake, space.floor)
+    told = ""
+    if wanted < full:
+        if len(space.others) < FOR_PCA * wanted:
+            needs = f"needs {FOR_PCA * wanted} more training images for the axes of {wanted} dimensions"
+            return [_missing(space, name, f"{needs}; there are {len(space.others)}")]
+        sides, told = principal(space, wanted), f", on the first {wanted} principal axes of other training images"
+    words = f"|m1-m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^1/2) (Heusel 2017){told}; it shrinks with more images"
+    found.append(score(space, name, frechet.frechet_distance, words, *sides, bounds=(0, np.inf)))
+    try:
+        words = "the line of Frechet distances in 1/N at 1/N = 0 (Chong 2020)"
+        return [*found, score(space, "FID-infinity", frechet.frechet_infinity, words, *sides)]
+    except Refused as reason:
+        return [*found, _missing(space, "FID-infinity", str(reason))]
+
+
+def _kernels(space: Space, seed: int) -> list[Score | Missing]:
+    found: list[Score | Missing] = []
+    alone = one_a_group(space.patients, seed)
+    for metric, module, matrix, words in (
+        ("KID", kid.kid, kid.cubic, "unbiased MMD^2, kernel (x.y/D + 1)^3 (Binkowski 2018), all images at once"),
+        ("MMD", mmd.mmd, mmd.gaussian, "unbiased MMD^2, kernel exp(-d^2/median^2) (Sun 2022)"),
+    ):
+        try:
+            p = permutation_p(matrix(space.test[alone], space.fake[alone]), len(alone), PERMUTATIONS, seed)
+            words_p = f"{words}; p by {PERMUTATIONS} permutations of one image a patient ({len(alone)} a side)"
+            found.append(score(space, metric, module, words_p, space.test, space.fake, space.floor, p=p))
+        except Refused as reason:
+            found.append(_missing(space, metric, str(reason)))
+    return found
+
+
+def _coverage(space: Space) -> list[Score | Missing]:
+    k = precision_recall.NEIGHBOURS
+    fewest = 4 * k  # so that leaving a twentieth out leaves neighbours
+    if len(space.test) < fewest:
+        return [_missing(space, "precision, recall, density, coverage",
+                         f"need {fewest} images a side; there are {len(space.test)}")]  # fmt: skip
+
+    def one(name: str) -> Number:
+        return lambda a, b: float(getattr(precision_recall.precision_recall(a, b), name))
+
+    return [
+        score(space, name, one(name), f"{k} nearest neighbours ({source})", space.test, space.fake, space.floor,
+              bounds=(0, np.inf if name == "density" else 1))
+        for name, source in (("precision", "Kynkaanniemi 2019"), ("recall", "Kynkaanniemi 2019"),
+                             ("density", "Naeem 2020"), ("coverage", "Naeem 2020"))
+    ]  # fmt: skip
+
+
+def _variety(space: Space) -> list[Score | Missing]:
+    """Of the fakes alone; beside it, instead of a floor, the same of the held-out images."""
+    centre = space.others.mean(0) if len(space.others) else space.floor.mean(0)
+    rows = (space.test - centre, space.fake - centre)
+    found: list[Score | Missing] = [_alone(
+        space, "Vendi score", vendi.vendi, rows,
+        "exp of the entropy of the spectrum of cosine similarity (Friedman 2023), features less the training mean;"
+        " the floor is that of the held-out images",
+    )]  # fmt: skip
+    if space.classes is not None:
+        probabilities, classes = space.classes
+        both = (probabilities(space.test), probabilities(space.fake))
+        found.append(_alone(
+            space, "inception score", inception_score, both,
+            f"exp of the mean KL divergence from the mean (Salimans 2016), classes: {classes}; the floor is that of the"
+            " held-out images",
+        ))  # fmt: skip
+    return found
+
+
+def _alone(space: Space, metric: str, number: Callable[[Any], float], rows: tuple[Any, Any], words: str) -> Score:
+    test, fake = rows
+    synthetic = [f"synthetic {i}" for i in range(len(fake))]
+    low, high = jackknife(lambda a, b: number(fake[b]), ["all"], synthetic)
+    return Score(
+        metric=metric, value=number(fake), floor=number(test), low=low, high=high, images=len(test),
+        dimensions=fake.shape[1], extractor=_named(space), definition=words,
+    )  # fmt: skip
+
+
+def _told_apart(space: Space, seed: int) -> list[Score | Missing]:
+    synthetic = [f"synthetic {i}" for i in range(len(space.fake))]
+
+    def auc(other: Rows, others: list[str]) -> float:
+        groups = np.unique([*space.patients, *others], return_inverse=True)[1]
+        return two_sample.classifier_auc(space.test, other, groups, seed)
+
+    words = "share of images whose nearest other is of their own set (Lopez-Paz 2017); 0.5 = cannot tell"
+    nearest = score(space, "nearest-neighbour accuracy", two_sample.neighbour_accuracy, words, space.test, space.fake,
+                    space.floor, bounds=(0, 1))  # fmt: skip
+    try:
+        value = auc(space.fake, synthetic)
+        low, high = auc_interval(value, len(set(space.patients)), len(space.fake))
+        told = Score(
+            metric="classifier AUC", value=value, floor=auc(space.floor, space.floor_patients), low=low, high=high,
+            images=len(space.test), dimensions=space.test.shape[1], extractor=_named(space),
+            definition="logistic regression, 5 folds by patient (Lopez-Paz 2017), interval by Newcombe 2006 for as many"
+                       " real images as patients; 0.5 = cannot tell",
+        )  # fmt: skip
+    except Refused as reason:
+        return [_missing(space, "classifier AUC", str(reason)), nearest]
+    return [told, nearest]
+
+
+def _missing(space: Space, metric: str, why: str) -> Missing:
+    return Missing(metric=metric, why=why, extractor=space.extractor.name)
+
+
+def _named(space: Space) -> str:
+    return f"{space.extractor.name} {space.extractor.digest[:12]}"

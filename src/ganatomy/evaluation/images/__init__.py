@@ -1,0 +1,1 @@
+"""The images that are compared, of any origin."""

@@ -1,0 +1,76 @@
+"""Synthetic images on disk while they are measured, so that memory does not depend on their number."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy.data.samples import Sample
+from ganatomy.data.store import decode, encode
+from ganatomy.errors import Refused
+from ganatomy.machine import progress
+from ganatomy.pyramid import Shape, written
+
+
+class Stack:
+    """Images of one shape with their facts and records; quantised as a store's images are.
+
+    Args:
+        samples: images in [-1, 1], canonically oriented, with their records.
+        most: how many there can be.
+        shape: all must have it; None = that of the first.
+
+    Raises:
+        Refused: no image, images of different shapes, values that are not finite, or nothing but constant images.
+    """
+
+    def __init__(self, samples: Iterable[Sample], most: int, shape: Shape | None = None) -> None:
+        self._facts: list[dict[str, str]] = []
+        self.records: list[dict[str, Any]] = []
+        self.constant: list[int] = []
+        values: np.memmap[Any, Any] | None = None
+        with progress.bar("images", most) as bar:
+            for image, record in samples:
+                shape = shape or image.shape
+                _check(image.pixels, shape, record)
+                if values is None:
+                    with tempfile.TemporaryFile() as file:  # the map keeps it until it goes, too
+                        values = np.memmap(file, np.uint16, "w+", shape=(most, *shape))
+                if np.ptp(image.pixels) == 0:
+                    self.constant.append(len(self._facts))
+                values[len(self._facts)] = encode(image.pixels)
+                self._facts.append(dict(image.facts))
+                self.records.append(record)
+                bar.advance()
+        if values is None or shape is None:
+            raise Refused("There is no image to measure.")
+        if len(self.constant) == len(self._facts):
+            raise Refused(f"All {len(self._facts)} images are constant: every pixel of an image is the same.")
+        self._values, self.shape = values, tuple(shape)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def __getitem__(self, i: int) -> NDArray[np.float32]:
+        """Image i in [-1, 1]."""
+        return decode(np.asarray(self._values[i]))
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return (self[i] for i in range(len(self)))
+
+    def facts(self) -> list[dict[str, str]]:
+        return self._facts
+
+    def groups(self) -> list[str]:
+        """Every synthetic image is drawn by itself."""
+        return [f"synthetic {i}" for i in range(len(self))]
+
+
+def _check(pixels: NDArray[np.float32], shape: Shape, record: dict[str, Any]) -> None:
+    name = record.get("file", f"sample {record.get('index', '')}")
+    if pixels.shape != tuple(shape):
+        raise Refused(f"All images must have one shape: {name} is {written(pixels.shape)}, others {written(shape)}.")
+    if not np.isfinite(pixels).all():
+        raise Refused(f"{name} holds values that are not finite (NaN or infinite); leave it out or make it again.")

@@ -1,0 +1,188 @@
+"""Real images of a split, and what both sides of a comparison have in common."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy.checkpoint import Snapshot
+from ganatomy.data.store import Store, decode
+from ganatomy.errors import Refused
+from ganatomy.modalities import table as modalities
+from ganatomy.pyramid import Shape, spread
+
+MOST_TRAINING = 4096  # training images looked through
+
+
+class Images(Protocol):
+    """Images of one shape, read when they are needed."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> NDArray[np.float32]:
+        """Image i in [-1, 1], canonically oriented."""
+        ...
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
+
+    def facts(self) -> list[dict[str, str]]: ...
+
+    def groups(self) -> list[str]:
+        """Who each image is of: images of one group are not independent of one another."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reals:
+    """Cases of one split at one level, read when they are needed.
+
+    Args:
+        cases: rows of the store.
+        shape: a stored level.
+    """
+
+    store: Store
+    cases: list[dict[str, Any]]
+    shape: Shape
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, i: int) -> NDArray[np.float32]:
+        """Image i in [-1, 1], canonically oriented."""
+        return decode(self.store.read([self.cases[i]["row"]], self.shape)[0])
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """The images one at a time."""
+        return (self[i] for i in range(len(self)))
+
+    def facts(self) -> list[dict[str, str]]:
+        return [case["facts"] for case in self.cases]
+
+    def groups(self) -> list[str]:
+        """Pseudonyms of the patients."""
+        return [case["patient"] for case in self.cases]
+
+    def but(self, cases: list[dict[str, Any]]) -> "Reals":
+        return Reals(self.store, cases, self.shape)
+
+    def spacing(self) -> tuple[float, ...] | None:
+        """Millimetres of these images, the median of the store; coarser levels have larger voxels."""
+        return spread(self.store.manifest.spacing, self.store.manifest.shape, self.shape)
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some of a set of images, in an order of their own."""
+
+    images: Images
+    places: Sequence[int]
+
+    @property
+    def shape(self) -> Shape:
+        return self.images.shape
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, i: int) -> NDArray[np.float32]:
+        return self.images[self.places[i]]
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return (self[i] for i in range(len(self)))
+
+    def facts(self) -> list[dict[str, str]]:
+        facts = self.images.facts()
+        return [facts[i] for i in self.places]
+
+    def groups(self) -> list[str]:
+        groups = self.images.groups()
+        return [groups[i] for i in self.places]
+
+
+def reals(store: Store, split: str, shape: Shape, n: int | None = None, seed: int = 0) -> Reals:
+    """`n` cases of a split drawn without replacement; all of them when `n` is None or not less than there are.
+
+    Raises:
+        Refused: the store has no such level or no such case.
+    """
+    if tuple(shape) not in store.manifest.levels:
+        raise Refused(f"The store {store.path} has no level {shape}; it has {store.manifest.levels}.")
+    cases = store.split(split)
+    if not cases:
+        raise Refused(
+            f"The store {store.path} has no {split} patient (splits: {store.manifest.splits}); three patients are"
+            " needed at least, so that training, selection and report see different ones."
+        )
+    if n is not None and n < len(cases):
+        chosen = np.random.default_rng(seed).choice(len(cases), n, replace=False)
+        cases = [cases[i] for i in sorted(chosen)]
+    return Reals(store, cases, tuple(shape))
+
+
+def disjoint(held_out: Reals, seen: Reals) -> None:
+    """Refuse held-out images of which the training has seen the patient or the picture.
+
+    Raises:
+        Refused: how many patients or pictures they share.
+    """
+    patients = set(held_out.groups()) & set(seen.groups())
+    if patients:
+        raise Refused(
+            f"The held-out images of {held_out.store.path} share {len(patients)} patients with the training set of"
+            f" {seen.store.path}, such as {min(patients)}; nothing measured on them would mean anything."
+        )
+    pictures = {case["pixels"] for case in held_out.cases} & {case["pixels"] for case in seen.cases}
+    if pictures:
+        raise Refused(
+            f"{len(pictures)} held-out images of {held_out.store.path} are also in the training set of"
+            f" {seen.store.path}, under the name of another patient."
+        )
+
+
+def matching(store: Store, split: str, like: Reals, seed: int = 0) -> Reals:
+    """As many cases of another split, with the same facts one by one.
+
+    Raises:
+        Refused: the split has too few.
+    """
+    pool = reals(store, split, like.shape)
+    order = [pool.cases[i] for i in np.random.default_rng(seed).permutation(len(pool))]
+    places = paired(like.facts(), [case["facts"] for case in order])
+    if missing := next((facts for facts, place in zip(like.facts(), places, strict=True) if place is None), None):
+        raise Refused(
+            f"The {split} split has too few images of {missing} for {len(like)} comparisons; give a smaller --n."
+        )
+    if None in places and any(case["facts"] for case in order):
+        facts = ", ".join(sorted({name for case in order for name in case["facts"]}))
+        raise Refused(
+            f"The held-out images of {like.store.path} have no facts, those of {store.path} have {facts}; prepare both"
+            " with the same facts."
+        )
+    if None in places:
+        raise Refused(f"The {split} split has {len(order)} images, fewer than {len(like)}; give a smaller --n.")
+    return Reals(store, [order[place] for place in places if place is not None], like.shape)
+
+
+def paired(wanted: list[dict[str, str]], there: list[dict[str, str]]) -> list[int | None]:
+    """For each wanted facts the place of one with no other facts, not taken before; None where there is none."""
+    left: dict[frozenset[tuple[str, str]], list[int]] = {}
+    for place, facts in reversed(list(enumerate(there))):
+        left.setdefault(frozenset(facts.items()), []).append(place)
+    found: list[int | None] = []
+    for facts in wanted:
+        kinds = [key for key, places in left.items() if places and key <= facts.items()]
+        fits = min(kinds, key=lambda key: left[key][-1]) if kinds else None
+        found.append(None if fits is None else left[fits].pop())
+    return found
+
+
+def wishes(snapshot: Snapshot, like: Images) -> list[dict[str, str]]:
+    """For each real the facts that a sample of the snapshot can share with it, so that both sides have one mixture."""
+    known = {*snapshot.recipe.conditions, *modalities.named(snapshot.modality)().free}
+    return [{name: value for name, value in facts.items() if name in known} for facts in like.facts()]

@@ -1,0 +1,141 @@
+"""The charts of a report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ganatomy.evaluation.report.embedding import ellipse
+
+COLOURS = {"test": "#1f77b4", "held-out": "#1f77b4", "training": "#8c8c8c", "synthetic": "#d1495b"}
+SHOWN_PROGRESS = ("level", "alpha", "batch_size")
+ACROSS = 3  # small charts in a row
+
+
+def draw(
+    folder: Path, pictures: dict[str, tuple[str, str]], content: dict[str, Any], log: list[dict[str, Any]]
+) -> None:
+    """Each chart that there is something for, as a PNG in the folder."""
+
+    def keep(name: str, title: str, caption: str, figure: Figure) -> None:
+        figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
+        pictures[f"{name}.png"] = (title, caption)
+
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        keep("swd", "Sliced Wasserstein distance by level", content["swd"]["protocol"], _swd(content["swd"]))
+        keep("measures", "Anatomy", "Distribution over images: held-out (blue), training (grey), synthetic (red).",
+             _histograms(content["measures"]))  # fmt: skip
+        keep("moments", "Values", "Moments of each image's values, in [-1, 1].", _histograms(content["moments"]))
+        if content["spectrum"]["test"] and content["spectrum"]["synthetic"]:
+            keep("spectrum", "Texture", content["spectrum"]["definition"], _spectrum(content["spectrum"]))
+        if content["embedding"]:
+            words = "A picture, not evidence. Ellipses hold 95 % of a Gaussian of the points (chi-square)."
+            keep("embedding", "Features in a plane", words, _embedding(content["embedding"]))
+        if content["selection"]:
+            keep("selection", "Selection of the snapshot, on validation patients", content["selection"]["verdict"],
+                 _selection(content["selection"]))  # fmt: skip
+        if log:
+            keep("training", "Training", "Terms of the losses of discriminator and generator; and what a step saw.",
+                 _training(log))  # fmt: skip
+
+
+def _swd(swd: dict[str, Any]) -> Figure:
+    figure = Figure((7, 3), layout="constrained")
+    axes = figure.subplots()
+    names = list(swd["fake"]["levels"])
+    places = np.arange(len(names))
+    axes.bar(places - 0.2, list(swd["fake"]["levels"].values()), 0.4, label="synthetic against held-out",
+             color=COLOURS["synthetic"])  # fmt: skip
+    axes.bar(places + 0.2, list(swd["real_floor"]["levels"].values()), 0.4, label="training against held-out (floor)",
+             color=COLOURS["training"])  # fmt: skip
+    axes.set_xticks(places, names)
+    axes.set_ylabel("SWD x 1000")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _histograms(tables: dict[str, Any]) -> Figure:
+    rows = -(-len(tables) // ACROSS)
+    figure = Figure((9, 2.2 * rows), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(rows, ACROSS)).ravel()
+    for axes, (name, table) in zip(panels, tables.items(), strict=False):
+        values = {side: table[side]["values"] for side in ("test", "training", "synthetic") if table[side]["values"]}
+        every = np.concatenate(list(values.values())) if values else np.zeros(1)
+        edges = np.histogram_bin_edges(every, 16)
+        for side, numbers in values.items():
+            axes.hist(numbers, edges, density=True, histtype="step", color=COLOURS[side], linewidth=1.4)
+        axes.set_title(name, fontsize=8)
+        axes.set_yticks([])
+    for axes in panels[len(tables) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _spectrum(found: dict[str, Any]) -> Figure:
+    figure = Figure((7, 3.2), layout="constrained")
+    axes = figure.subplots()
+    frequency = found["frequency"]
+    axes.fill_between(frequency, found["test"]["low"], found["test"]["high"], color=COLOURS["test"], alpha=0.2,
+                      label="held-out, 5 to 95 %")  # fmt: skip
+    for side, words in (("test", "held-out, median"), ("synthetic", "synthetic, median")):
+        axes.plot(frequency, found[side]["median"], color=COLOURS[side], label=words)
+    axes.set_xscale("log")
+    axes.set_xlabel("cycles a voxel")
+    axes.set_ylabel("log10 power")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _embedding(found: dict[str, Any]) -> Figure:
+    figure = Figure((4.4 * len(found), 4), layout="constrained")
+    for axes, (name, one) in zip(np.atleast_1d(figure.subplots(1, len(found))), found.items(), strict=True):
+        for number, (side, points) in enumerate(one["points"].items()):
+            _points(axes, side, points, COLOURS.get(side, f"C{number + 2}"))
+        told = ", ".join(
+            f"{side} {100 * share:.0f} %" for side, share in one["share_inside"].items() if side != "held-out"
+        )
+        axes.set_title(f"{name}\ninside the ellipse of the held-out: {told}", fontsize=7)
+        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure
+
+
+def _points(axes: Axes, side: str, points: Sequence[Sequence[float]], colour: str) -> None:
+    plane = np.asarray(points)
+    axes.scatter(plane[:, 0], plane[:, 1], 9, colour, label=side, alpha=0.7, linewidths=0)
+    outline = ellipse(plane).outline()
+    axes.plot(outline[:, 0], outline[:, 1], color=colour, linewidth=1)
+
+
+def _selection(selection: dict[str, Any]) -> Figure:
+    figure = Figure((7, 3), layout="constrained")
+    axes = figure.subplots()
+    rows = sorted(selection["ranking"], key=lambda row: row["kimg"])
+    kimg, average = [row["kimg"] for row in rows], [row["average"] for row in rows]
+    axes.errorbar(kimg, average, [row["spread"] or 0 for row in rows], marker="o", capsize=3, label="snapshots")
+    axes.axhline(selection["floor"]["average"], color="grey", linestyle=":", label="real floor")
+    axes.set_xlabel("kimg")
+    axes.set_ylabel("SWD x 1000")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _training(log: list[dict[str, Any]]) -> Figure:
+    figure = Figure((8, 6), layout="constrained")
+    top, middle, bottom = figure.subplots(3, 1, sharex=True)
+    kimg = [row["images"] / 1000 for row in log]
+    for name in (key for key in log[-1] if "/" in key and not key.startswith("progress/")):
+        (top if name.startswith("discriminator") else middle).plot(kimg, [row.get(name) for row in log], label=name)
+    for name in SHOWN_PROGRESS:
+        if f"progress/{name}" in log[-1]:
+            bottom.step(kimg, [row.get(f"progress/{name}") for row in log], where="post", label=name)
+    for axes in (top, middle, bottom):
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    bottom.set_xlabel("kimg")
+    return figure

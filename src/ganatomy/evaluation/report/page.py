@@ -1,0 +1,208 @@
+"""One self-contained HTML page: numbers with their definition, floor and interval, and the pictures."""
+
+import base64
+import io
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as Pillow
+
+from ganatomy.machine.durable import write_text
+
+WIDEST = 1600  # pixels of a picture in the page; the files beside it keep their size
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.4rem; border-top: 1px solid #ddd; padding-top: .8rem; }
+h3 { font-size: 1rem; margin-bottom: .2rem; }
+table { border-collapse: collapse; } th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } figure { margin: 1rem 0; }
+tr + tr td { border-top: 1px solid #eee; }
+img { width: min(100%, 60rem); background: #000; } figcaption, small { color: #555; }
+.note { background: #fff3d6; padding: .6rem 1rem; } .bad { background: #fbd5d5; padding: .6rem 1rem; }
+.good { background: #ddf3e0; padding: .6rem 1rem; }
+"""
+
+PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings of the pictures' names
+    ("Pictures", ("random", "real_beside", "best", "failures", "real_nearest", "hanging", "masks")),
+    ("Likeness and variety", ("swd", "embedding")),
+    ("Texture and values", ("spectrum", "moments")),
+    ("Anatomy", ("measures",)),
+    ("Privacy", ("synthetic_nearest",)),
+    ("Training", ("selection", "training")),
+)
+
+
+def write(path: Path, content: dict[str, Any], pictures: dict[str, tuple[str, str]]) -> None:
+    """Write the page; the pictures lie beside it and are put into it."""
+    tables = {
+        "Likeness and variety": _swd(content["swd"]) + _scores(content),
+        "Texture and values": _distributions({"beta": content["spectrum"]["beta"], **content["moments"]}),
+        "Anatomy": _distributions(content["measures"]) + _consistency(content["label_consistency"]),
+        "Privacy": _privacy(content["privacy"]),
+    }
+    body = [_head(content)]
+    left = dict(pictures)
+    for heading, names in PARTS:
+        shown = [name for name in left if name.startswith(names)]
+        parts = [tables.get(heading, ""), *(_picture(path.parent / name, *left.pop(name)) for name in shown)]
+        if any(parts):
+            body += [f"<h2>{heading}</h2>", *parts]
+    body += [_picture(path.parent / name, *words) for name, words in left.items()]
+    body.append(_about(content))
+    text = "\n".join(body)
+    write_text(
+        path,
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>ganatomy report</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
+        f"<body>\n{text}\n</body></html>\n",
+    )
+
+
+def _head(content: dict[str, Any]) -> str:
+    images, compared, privacy = content["images"], content["compared"], content["privacy"]
+    seen = {
+        True: "that neither training nor the selection of the snapshot has seen",
+        None: "of the store's test split; whether the model was trained on this store is not known, and is assumed",
+        False: "of a store that the model was NOT trained on, so that the privacy audit means nothing",
+    }[compared["trained_on_this_store"]]
+    constant = content["constant_images"]
+    return (
+        f"<h1>Synthetic images of {escape(str(images['generator']))}</h1>"
+        '<p class="note">All images marked synthetic were made by a generative model. They are not for diagnosis.</p>'
+        f"<p>{compared['images_a_side']} of {compared['synthetic_images']} synthetic images at {compared['shape']}"
+        f" against as many images of {compared['patients']} patients {seen}.</p>"
+        + (f"<p>{constant} of the synthetic images are constant.</p>" if constant else "")
+        + f'<p class="{"good" if privacy["passed"] else "bad"}">{escape(privacy["verdict"])}</p>'
+    )
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return '<td class="n">&ndash;</td>'
+    if isinstance(value, float):
+        return f'<td class="n">{value:.4g}</td>'
+    if isinstance(value, int):
+        return f'<td class="n">{value}</td>'
+    return f"<td>{escape(str(value))}</td>"
+
+
+def _interval(low: float | None, high: float | None) -> str | None:
+    return None if low is None or high is None else f"{low:.4g} to {high:.4g}"
+
+
+def _swd(swd: dict[str, Any]) -> str:
+    floor = swd["real_floor"]["levels"]
+    rows: list[tuple[Any, ...]] = [(name, value, floor[name], None) for name, value in swd["fake"]["levels"].items()]
+    rows.append(("average", swd["fake"]["average"], swd["real_floor"]["average"], _interval(swd["low"], swd["high"])))
+    return (
+        "<h3>Sliced Wasserstein distance x 1000</h3>"
+        f"{_table(('level', 'synthetic', 'real floor', '95 % interval'), rows)}<p><small>{escape(swd['protocol'])}. The"
+        " floor compares training with held-out patients: a model cannot be expected to do better. The distance does"
+        " not see a change of contrast of the whole set.</small></p>"
+    )
+
+
+def _scores(content: dict[str, Any]) -> str:
+    by_extractor: dict[str, list[dict[str, Any]]] = {}
+    for row in content["scores"]:
+        by_extractor.setdefault(row["extractor"] or "no extractor", []).append(row)
+    parts = []
+    for extractor, rows in by_extractor.items():
+        cells = [
+            (row["metric"], row["value"], row["floor"], row["excess"], _interval(row["low"], row["high"]), row["p"],
+             row["images"], row["dimensions"], row["definition"]) for row in rows
+        ]  # fmt: skip
+        heads = ("", "synthetic", "real floor", "excess", "95 % interval", "p", "N", "D", "definition")
+        words = content["extractors"].get(extractor.split(" ")[0], {}).get("words", "")
+        parts.append(
+            f"<h3>Features: {escape(extractor)}</h3><p><small>{escape(words)}</small></p>{_table(heads, cells)}"
+        )
+    if content["not_computed"]:
+        absent = [(row["metric"], row["extractor"] or "", row["why"]) for row in content["not_computed"]]
+        parts.append(f"<h3>Not computed</h3>{_table(('', 'features', 'why'), absent)}")
+    if constant := content["handcrafted"].get("constant_among_reals"):
+        told = ", ".join(f"{name} (synthetic differ by up to {value:.3g})" for name, value in constant.items())
+        parts.append(f"<p><small>Constant among real images, left out of the features: {escape(told)}.</small></p>")
+    return "".join(parts)
+
+
+def _distributions(tables: dict[str, Any]) -> str:
+    rows = []
+    for name, table in tables.items():
+        fake, floor = (table.get(f"{side}_against_test", {}) for side in ("synthetic", "training"))
+        rows.append((
+            name, table["test"]["median"], table["synthetic"]["median"], fake.get("wasserstein"),
+            floor.get("wasserstein"), fake.get("ks"), fake.get("ks_p"), fake.get("overlap"), floor.get("overlap"),
+        ))  # fmt: skip
+    heads = ("", "held-out median", "synthetic median", "Wasserstein", "its floor", "KS", "p", "overlap", "its floor")
+    return _table(heads, rows) + (
+        "<p><small>KS: Kolmogorov-Smirnov; p takes images for independent, which views of one woman are not. Overlap:"
+        " area under both histograms. Floors: training against held-out patients.</small></p>"
+    )
+
+
+def _consistency(found: dict[str, Any]) -> str:
+    if not found:
+        return ""
+    rows = [(name, one["test"], one["synthetic"], one["definition"]) for name, one in found.items()]
+    return f"<h3>Does an image show its label?</h3>{_table(('', 'held-out', 'synthetic', ''), rows)}"
+
+
+def _privacy(privacy: dict[str, Any]) -> str:
+    rows = []
+    for one in privacy["spaces"]:
+        share, member, nearer, suspects = (
+            one[key] for key in ("distance_share", "membership", "nearer_than_any_held_out", "suspects")
+        )
+        rows += [
+            (one["space"], "nearer to training than to as many held-out", share["value"], 0.5, share["p"]),
+            ("", "membership inference, AUC", member["auc"], 0.5, member["p"]),
+            ("", "membership inference, TPR at 1 % FPR", member.get("why") or member["tpr_at_1_percent_fpr"], 0.01,
+             None),
+            ("", "samples nearer to a training image than any held-out image is", nearer["count"], nearer["expected"],
+             None),
+            ("", "samples with a ratio that no held-out image would have", suspects["count"], suspects["expected"],
+             suspects["p"]),
+        ]  # fmt: skip
+    power = [
+        (f"{row['share']:g} %", f"{row['copies']} of {row['of']}", row["detected"], row["among_pairs_shown"])
+        for row in privacy["power"]
+    ]
+    return (
+        _table(("space", "question", "found", "if nothing is copied", "p"), rows)
+        + "<h3>Power: would planted copies be found?</h3>"
+        + _table(("planted", "copies", "audit fails (share of sets)", "a copy is among the pairs shown"), power)
+        + f"<p><small>{escape(privacy['jitter'])}. Distances to a real image are counted in that image's own to its"
+        " third nearest image of another patient. The ratio is the distance to the nearest training image over that to"
+        " the nearest held-out image. The audit fails if a test does at 5 % over all tests (Bonferroni).</small></p>"
+    )
+
+
+def _picture(path: Path, title: str, caption: str) -> str:
+    with Pillow.open(path) as picture:
+        picture.thumbnail((WIDEST, WIDEST * 4))
+        data = io.BytesIO()
+        picture.save(data, format="PNG", optimize=True)
+    source = base64.b64encode(data.getvalue()).decode()
+    return (
+        f'<h3>{escape(title)}</h3><figure><img alt="{escape(title)}" src="data:image/png;base64,{source}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _about(content: dict[str, Any]) -> str:
+    rows = {
+        **content["images"], **{f"store {k}": v for k, v in content["store"].items()},
+        **{f"extractor {name}": f"{e['words']}; SHA-256 {e['sha256']}" for name, e in content["extractors"].items()},
+        "score for artefacts": content["failures"]["definition"], "seed": content["compared"]["seed"],
+    }  # fmt: skip
+    return f"<h2>What was measured</h2>{_table(('', ''), ((k, str(v)) for k, v in rows.items()))}"

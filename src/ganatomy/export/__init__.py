@@ -1,0 +1,1 @@
+"""Samples out of the door: files, DICOM instances, archives, checks."""

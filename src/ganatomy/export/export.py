@@ -1,0 +1,159 @@
+"""Samples to a folder of files with their index."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ganatomy.data.samples import INDEX, Sample, check_audit, read_samples
+from ganatomy.errors import Refused
+from ganatomy.export.instances import PLAIN, Form
+from ganatomy.export.label import WORD, labelled
+from ganatomy.export.writers import writer
+from ganatomy.imaging.image import Image
+from ganatomy.machine import progress
+from ganatomy.machine.durable import sync_tree, write_json, write_lines
+from ganatomy.modalities import table as modalities
+
+UNFINISHED = "unfinished.json"
+WRITTEN = (".png", ".npy", ".gz", ".dcm", ".part")  # suffixes of samples, and of a file that was being written
+
+
+def write_samples(
+    samples: Iterable[Sample], n: int, modality: str, out: Path, to: str | None = None, date: str | None = None,
+    spacing: float | None = None, form: Form = PLAIN, label: bool = False,
+) -> int:  # fmt: skip
+    """Write samples and ``samples.jsonl``, which comes last; returns how many. An interrupted folder is finished.
+
+    Args:
+        samples: images in [-1, 1], canonically oriented, with their records.
+        n: how many there are, for the progress bar.
+        to: ``png`` (16 bit, as displayed), ``npy`` (float32 in [-1, 1], canonical), ``nifti``, ``dicom``, or
+            ``hanging`` (four mammograms a picture); None = what is usual for the modality.
+        date: YYYYMMDD written into DICOM; None = today, or the day on which an interrupted export began.
+        spacing: millimetres, for models whose training images had none.
+        form: which objects samples become in DICOM.
+        label: write SYNTHETIC into the image, outside the anatomy.
+
+    Raises:
+        Refused: an unknown format, or `out` holds something else.
+    """
+    kind = modalities.named(modality)()
+    to = to or kind.formats[0]
+    if to not in kind.formats:
+        raise Refused(f"--to {to}: for {modality} there are {', '.join(kind.formats)}.")
+    if label and to == "npy":
+        raise Refused("--label is for pictures, and NPY holds just what the network made; take another --to.")
+    wish = {"modality": modality, "to": to, "label": label, **asdict(form)}
+    date = _date_of(out, wish, date)
+    write_one = writer(to, modality, out, date, form)
+    write_json(out / UNFINISHED, {"told": "The same command finishes this folder.", "date": date, "wish": wish})
+    rows: list[dict[str, Any]] = []
+    try:
+        with progress.bar(f"writing {to}", n) as bar:
+            for image, shown, record in displayed(samples, modality, spacing, label):
+                file = write_one(image, shown, record)
+                facts = dict(image.facts)
+                rows.append({"file": file, "modality": modality, "spacing": image.spacing, "facts": facts,
+                             "date": date, "record": record})  # fmt: skip
+                bar.advance()
+    except Refused:
+        if [path.name for path in out.iterdir()] == [UNFINISHED]:  # nothing was written, so nothing is left behind
+            (out / UNFINISHED).unlink()
+            out.rmdir()
+        raise
+    sync_tree(out)
+    write_lines(out / INDEX, rows)
+    (out / UNFINISHED).unlink()
+    return len(rows)
+
+
+def displayed(
+    samples: Iterable[Sample], modality: str, spacing: float | None, label: bool
+) -> Iterator[tuple[Image, Image, dict[str, Any]]]:
+    """Samples with a spacing, the same in their own values as displayed, and the record of both.
+
+    Args:
+        spacing: millimetres, for samples that have none.
+        label: write SYNTHETIC into the displayed image; the record says so.
+
+    Raises:
+        Refused: there is no room for the label.
+    """
+    kind = modalities.named(modality)()
+    for image, record in samples:
+        if image.spacing is None and spacing is not None:
+            image = image.but(spacing=(spacing,) * image.pixels.ndim)
+        shown = kind.denormalise(image)
+        if label:
+            shown = shown.but(pixels=labelled(shown.pixels, kind.foreground(shown)))
+            record = record | {"label": WORD}
+        yield image, shown, record
+
+
+def export(
+    samples: Path | str, out: Path | str, to: str = "dicom", date: str | None = None, spacing: float | None = None,
+    despite_audit: bool = False, enhanced: bool = False, secondary_capture: bool = False, compress: str | None = None,
+    label: bool = False,
+) -> int:  # fmt: skip
+    """Write a folder of samples in another format; returns how many. Samples that failed the privacy audit stay.
+
+    Args:
+        samples: made by `sample` as PNG, NPY or NIfTI.
+        out: a new folder, or one that an interrupted export left: it is finished.
+        to: ``dicom``, ``png``, ``nifti``, ``npy`` or ``hanging``.
+        date: YYYYMMDD of the DICOM studies; None = the day on which the samples were drawn, so that the same samples
+            always become the same files.
+        despite_audit: export them all the same.
+        enhanced: volumes as one Enhanced CT or MR instance each.
+        secondary_capture: pictures, for archives that refuse the modality's own objects.
+        compress: ``rle``, ``jpeg-ls`` or ``jpeg2000``, each without loss.
+        label: write SYNTHETIC into the image, outside the anatomy.
+
+    Raises:
+        Refused: no samples, failed by the privacy audit, or something that the format needs is not known.
+    """
+    rows, images = read_samples(Path(samples))
+    check_audit(Path(samples), despite_audit)
+    form = Form(enhanced, secondary_capture, compress)
+    date = date or rows[0].get("date")
+    return write_samples(images, len(rows), rows[0]["modality"], Path(out), to, date, spacing, form, label)
+
+
+def _date_of(out: Path, wish: dict[str, Any], date: str | None) -> str:
+    """The date of the studies of a new folder, or of one that an interrupted command left, which is cleared.
+
+    Raises:
+        Refused: the folder holds something else, or was begun with another wish.
+    """
+    mark = out / UNFINISHED
+    if mark.exists():
+        begun = json.loads(mark.read_text())
+        if begun["wish"] != wish or date not in (None, begun["date"]):
+            told = ", ".join(f"{name} {value}" for name, value in begun["wish"].items() if value)
+            raise Refused(f"{out} was begun with {told}, date {begun['date']}; give that again, or a new folder.")
+        _clear(out)
+        return str(begun["date"])
+    if out.exists() and any(out.iterdir()):
+        raise Refused(f"{out} is not empty; give a new folder.")
+    return dicom_date(date)
+
+
+def _clear(out: Path) -> None:
+    """Remove what an interrupted command wrote: all of it is written again, and of another seed it would stay."""
+    for path in list(out.rglob("*")):
+        if path.suffix in WRITTEN:
+            path.unlink()
+    for path in sorted(out.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+
+
+def dicom_date(text: str | None) -> str:
+    """A DICOM date (PS3.5 table 6.2-1); None = today."""
+    try:
+        return (datetime.strptime(text, "%Y%m%d") if text else datetime.now(UTC)).strftime("%Y%m%d")
+    except ValueError:
+        raise Refused(f"--date {text}: give eight digits, YYYYMMDD, such as 20260131.") from None

@@ -1,0 +1,68 @@
+"""The word SYNTHETIC in an image, where nobody looks for anatomy."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from ganatomy.errors import Refused
+
+WORD = "SYNTHETIC"
+SMALLEST = 8  # pixels of height; smaller letters cannot be read
+PART = 24  # the letters' height is at most this part of the image's
+MARGIN = 2  # pixels kept free around the word
+
+Mask = NDArray[np.bool_]
+
+
+def labelled(pixels: NDArray[np.float32], anatomy: Mask) -> NDArray[np.float32]:
+    """The image with the word in its brightest value, as near to a corner as the anatomy leaves room.
+
+    Args:
+        pixels: (rows, columns), or (planes, rows, columns), which all get it at the same place.
+        anatomy: of the same shape: what must not be covered.
+
+    Raises:
+        Refused: there is no room.
+    """
+    taken: Mask = anatomy if anatomy.ndim == 2 else np.any(anatomy, axis=0)
+    largest = max(SMALLEST, taken.shape[0] // PART)
+    for size in range(largest, SMALLEST - 1, -1):
+        written = _written(size)
+        for word in (written, np.rot90(written)):
+            place = _free(taken, (word.shape[0] + 2 * MARGIN, word.shape[1] + 2 * MARGIN))
+            if place is not None:
+                y, x = place[0] + MARGIN, place[1] + MARGIN
+                out = pixels.copy()
+                out[..., y : y + word.shape[0], x : x + word.shape[1]][..., word] = pixels.max()
+                return out
+    rows, columns = taken.shape
+    raise Refused(
+        f"There is no room outside the anatomy for the word {WORD} in an image of {rows} x {columns}; leave --label"
+        " out: the header says it, too."
+    )
+
+
+def _written(size: int) -> Mask:
+    """The word's pixels, letters of about this height."""
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = (int(v) for v in font.getbbox(WORD))
+    picture = Pillow.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(picture).text((-left, -top), WORD, fill=255, font=font)
+    letters: Mask = np.asarray(picture) > 127
+    return letters
+
+
+def _free(taken: Mask, box: tuple[int, int]) -> tuple[int, int] | None:
+    """The upper left corner of the free box that is nearest to a corner of the image; None if there is none."""
+    rows, columns = (n - b for n, b in zip(taken.shape, box, strict=True))
+    if rows < 0 or columns < 0:
+        return None
+    sums = np.pad(taken.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    height, width = box
+    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    y, x = np.nonzero(inside == 0)
+    if not len(y):
+        return None
+    nearest = np.argmin(np.minimum(y, rows - y) + np.minimum(x, columns - x))
+    return int(y[nearest]), int(x[nearest])

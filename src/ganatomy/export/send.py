@@ -1,0 +1,168 @@
+"""Samples to an archive: what was accepted is remembered, what failed is tried again, what was refused is listed."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset
+
+from ganatomy.data.samples import check_audit, read_samples
+from ganatomy.dicom.destination import Destination, Outcome, Unreachable
+from ganatomy.errors import Ended, Refused
+from ganatomy.export.export import dicom_date, displayed
+from ganatomy.export.instances import Form, instances
+from ganatomy.machine import progress
+
+SENT = "sent.jsonl"  # beside the samples
+WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new try
+
+
+class Undelivered(Ended):
+    """Something was not accepted, or the archive went away; the message says what."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of the instances.
+
+    Args:
+        accepted: how many were accepted now.
+        before: how many had been accepted before and were not sent again.
+        refused: what was not accepted, with the archive's words.
+    """
+
+    accepted: int
+    before: int
+    refused: tuple[Outcome, ...]
+
+
+def send(
+    samples: Path | str, pacs: str | None = None, url: str | None = None, calling: str = "GANATOMY",
+    date: str | None = None, spacing: float | None = None, despite_audit: bool = False, enhanced: bool = False,
+    secondary_capture: bool = False, compress: str | None = None, label: bool = False,
+) -> Sent:  # fmt: skip
+    """Send samples as DICOM. What was accepted is noted in ``sent.jsonl`` beside them: the same call goes on.
+
+    Args:
+        samples: made by `sample` as PNG, NPY or NIfTI.
+        pacs: ``HOST:PORT/AET`` of an archive that takes C-STORE; all instances go over one association.
+        url: of an archive that takes STOW-RS, without ``/studies``; credentials: `ganatomy.dicom.dicomweb`.
+        calling: our own Application Entity Title.
+        date, spacing, despite_audit, enhanced, secondary_capture, compress, label: as in `export`.
+
+    Raises:
+        Refused: as in `export`; no archive or two; one that will never take what is sent.
+        Undelivered: the archive went away and did not come back.
+    """
+    rows, images = read_samples(Path(samples))
+    check_audit(Path(samples), despite_audit)
+    modality = rows[0]["modality"]
+    make = instances(modality, Form(enhanced, secondary_capture, compress), dicom_date(date or rows[0].get("date")))
+    made = (ds for _, shown, record in displayed(images, modality, spacing, label) for _, ds in make(shown, record))
+    with destination(pacs, url, calling) as archive:
+        return deliver(made, archive, Path(samples) / SENT)
+
+
+def destination(pacs: str | None, url: str | None, calling: str) -> Destination:
+    """The archive that was named.
+
+    Raises:
+        Refused: none or two were, its address is wrong, or the packages that talk to it are not installed.
+    """
+    if (pacs is None) == (url is None):
+        raise Refused("Give --pacs HOST:PORT/AET for C-STORE, or --url URL for STOW-RS, one of the two.")
+    try:
+        if pacs is not None:
+            from ganatomy.dicom.association import Archive
+
+            return Archive(pacs, calling)
+        from ganatomy.dicom.dicomweb import Web
+
+        return Web(str(url))
+    except ModuleNotFoundError as error:
+        wanting = f"Sending needs the package {error.name}; install it with: pip install 'ganatomy[pacs]'"
+        raise Refused(wanting) from error
+
+
+def deliver(made: Iterable[Dataset], archive: Destination, journal: Path) -> Sent:
+    """Send instances, try again what may yet be taken, note each answer.
+
+    Args:
+        journal: one JSON line an answer; what it says was accepted by this archive is not sent again.
+
+    Raises:
+        Undelivered: the archive went away and did not come back.
+    """
+    done = _accepted(journal, archive.name)
+    counts = {True: 0, False: 0}
+    refused: list[Outcome] = []
+    before = 0
+
+    def new() -> Iterator[Dataset]:
+        nonlocal before
+        for ds in made:
+            if ds.SOPInstanceUID in done:
+                before += 1
+            else:
+                yield ds
+
+    with journal.open("a", encoding="utf-8") as notes, progress.bar(f"sending to {archive.name}", None) as bar:
+        for batch in _batches(new(), archive.room):
+            for outcome in _tried(batch, archive):
+                row = {"to": archive.name, "uid": outcome.uid, "accepted": outcome.accepted, "told": outcome.words}
+                notes.write(json.dumps(row) + "\n")
+                counts[outcome.accepted] += 1
+                if not outcome.accepted:
+                    refused.append(outcome)
+                bar.advance(words=f"{counts[False]} refused" if refused else "")
+            notes.flush()
+    return Sent(counts[True], before, tuple(refused))
+
+
+def _tried(batch: list[Dataset], archive: Destination) -> list[Outcome]:
+    """The final word on each instance of a batch."""
+    final: dict[str, Outcome] = {}
+    lost = ""
+    for wait in (0.0, *WAITS):
+        left = [ds for ds in batch if str(ds.SOPInstanceUID) not in final or final[str(ds.SOPInstanceUID)].later]
+        if not left:
+            break
+        time.sleep(wait)
+        try:
+            final |= {outcome.uid: outcome for outcome in archive.send(left)}
+            lost = ""
+        except Unreachable as error:
+            lost = str(error)
+    if lost:
+        raise Undelivered(
+            f"{lost}, after {1 + len(WAITS)} tries. What was accepted is noted; the same command goes on."
+        )
+    return [final[str(ds.SOPInstanceUID)] for ds in batch]
+
+
+def _batches(made: Iterator[Dataset], room: int) -> Iterator[list[Dataset]]:
+    """Instances that are sent together: at most `room` bytes of pixels, at least one."""
+    batch: list[Dataset] = []
+    size = 0
+    for ds in made:
+        if batch and size + len(ds.PixelData) > room:
+            yield batch
+            batch, size = [], 0
+        batch.append(ds)
+        size += len(ds.PixelData)
+    if batch:
+        yield batch
+
+
+def _accepted(journal: Path, name: str) -> set[str]:
+    """UIDs that this archive has accepted; a last line that a killed process left unfinished is left out."""
+    if not journal.exists():
+        return set()
+    text = journal.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        journal.write_text(whole, encoding="utf-8")
+    rows = [json.loads(line) for line in whole.splitlines()]
+    return {row["uid"] for row in rows if row["to"] == name and row["accepted"]}

@@ -1,0 +1,194 @@
+"""Of any folder of DICOM: what is marked synthetic, who made it, and whether the pixels are what the record says."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
+from ganatomy.dicom import check, read, write
+from ganatomy.dicom.pixels import stored_frames
+from ganatomy.errors import Ended, Refused
+from ganatomy.export.export import displayed
+from ganatomy.export.instances import stored
+from ganatomy.imaging.image import Unusable
+from ganatomy.machine import progress
+from ganatomy.machine.durable import write_lines
+from ganatomy.modalities.folder import files
+from ganatomy.sampling import again
+
+EQUAL = 1  # of 4095: the files between a sample and its instance have 16 bits and round once more
+CLOSE = 41  # of 4095: what another device may compute otherwise
+
+Values = NDArray[np.integer[Any]]
+
+
+class Unverified(Ended):
+    """Not every file is marked synthetic and just what its record says."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a file says of itself, and whether it is true. Nothing else of its header is kept.
+
+    Args:
+        file: path below the folder.
+        marked: Synthetic Data is YES.
+        model, snapshot, seed, index: of the record that our writers leave; None where there is none.
+        pixels: ``as written``, ``changed``, or ``unknown`` when there is nothing to tell it by.
+        again: ``equal`` (to rounding), ``close`` (as another device computes it) or ``different`` to what the snapshot
+            makes anew; or why nothing was made.
+        difference: the largest between the two, in stored values of 4095.
+        faults: what contradicts itself in the header.
+    """
+
+    file: str
+    marked: bool
+    model: str | None = None
+    snapshot: str | None = None
+    seed: int | None = None
+    index: int | None = None
+    pixels: str = "unknown"
+    again: str = "not tried"
+    difference: int | None = None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        return self.marked and self.pixels != "changed" and self.again != "different" and not self.faults
+
+    def told(self) -> str:
+        """One line for a reader."""
+        made = "" if self.model is None else f", by {self.model}"
+        made += "" if self.snapshot is None else f" {self.snapshot[:16]}, seed {self.seed}, image {self.index}"
+        words = [("synthetic" if self.marked else "NOT MARKED SYNTHETIC") + made]
+        words += [] if self.pixels == "unknown" else [f"pixels {self.pixels}"]
+        words += [] if self.again == "not tried" else [f"made again: {self.again}"]
+        return "; ".join([*words, *self.faults])
+
+
+def verify(
+    folder: Path | str, snapshot: Path | str | None = None, out: Path | str | None = None, device: str | None = None
+) -> list[Finding]:
+    """Look at every DICOM file below a folder; anybody's, from any place.
+
+    That pixels are as written is told by the SOP Instance UID, into which our writers put their hash; with the snapshot
+    at hand each image is made anew from its seed and compared.
+
+    Args:
+        snapshot: a run or a snapshot.
+        out: a file for the findings, one JSON object a line.
+        device: where to make images.
+
+    Raises:
+        Refused: no folder, no DICOM in it, or no snapshot there.
+    """
+    if not Path(folder).is_dir():
+        raise Refused(f"{folder} is not a folder; give one that holds DICOM files.")
+    opened = None if snapshot is None else open_snapshot(find_snapshot(Path(snapshot)))
+    found = [(path, name) for path, name in files(Path(folder)) if _is_dicom(path)]
+    if not found:
+        raise Refused(f"{folder} holds no DICOM file.")
+    findings: list[Finding] = []
+    maker = _Maker(opened, device)
+    with progress.bar("verifying", len(found)) as bar:
+        for path, name in found:
+            findings.append(_finding(path, name, maker))
+            bar.advance()
+    if out is not None:
+        write_lines(Path(out), [asdict(finding) for finding in findings])
+    return findings
+
+
+def summary(findings: list[Finding]) -> Iterator[str]:
+    """Lines for a reader: files of one folder that say the same are one line."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        lines.setdefault((str(Path(finding.file).parent), finding.told()), []).append(finding.file)
+    for (folder, told), names in lines.items():
+        yield f"{names[0] if len(names) == 1 else f'{folder}/ ({len(names)} files)'}: {told}"
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        return read.is_dicom(path)
+    except OSError:
+        return False
+
+
+def _finding(path: Path, name: str, maker: "_Maker") -> Finding:
+    try:
+        ds = read.instance(path)
+        record, text = _record(ds)
+        about: dict[str, Any] = {
+            "file": name, "marked": check.is_marked(ds), "model": record.get("generator"),
+            "snapshot": record.get("snapshot_sha256"), "seed": record.get("seed"), "index": record.get("index"),
+            "faults": tuple(check.faults(ds)),
+        }  # fmt: skip
+    except Unusable as error:
+        return Finding(name, False, faults=(str(error),))
+    if text is None:
+        return Finding(**about)
+    try:
+        pixels = stored_frames(ds)
+        number = read.whole(ds, "InstanceNumber", 0)
+    except Unusable as error:
+        return Finding(**about | {"pixels": "changed", "faults": (*about["faults"], str(error))})
+    written = write.instance_uid(read.text(ds, "SeriesInstanceUID"), number, text, pixels.astype("<u2"))
+    again, difference = maker.compared(record, number, pixels)
+    kept = "as written" if written == read.text(ds, "SOPInstanceUID") else "changed"
+    return Finding(**about, pixels=kept, again=again, difference=difference)
+
+
+def _record(ds: Dataset) -> tuple[Mapping[str, Any], str | None]:
+    """The record of a synthesising equipment, and its text as it is written; nothing when there is none of ours."""
+    for item in check.synthesizers(ds):
+        text = read.text(item, "ContributionDescription")
+        try:
+            record = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "generator" in record:
+            return record, text
+    return {}, None
+
+
+class _Maker:
+    """Makes images anew; holds the last one, of which a series has many slices."""
+
+    def __init__(self, snapshot: Snapshot | None, device: str | None) -> None:
+        self.snapshot, self.device = snapshot, device
+        self._last: tuple[str, Values] | None = None
+
+    def compared(self, record: Mapping[str, Any], number: int, pixels: Values) -> tuple[str, int | None]:
+        """What `Finding.again` and `Finding.difference` say.
+
+        Args:
+            number: Instance Number; of a slice it tells which.
+            pixels: stored values.
+        """
+        if self.snapshot is None:
+            return "not tried", None
+        try:
+            expected = self._made(self.snapshot, record)
+        except (Refused, KeyError, TypeError) as error:
+            return str(error) if isinstance(error, Refused) else "the record does not tell how", None
+        if expected.ndim > pixels.ndim:
+            expected = expected[number - 1] if 0 < number <= len(expected) else expected[:0]
+        if expected.shape != pixels.shape:
+            return "different", None  # another size
+        largest = int(np.abs(expected.astype(np.int64) - pixels).max())
+        return "equal" if largest <= EQUAL else "close" if largest <= CLOSE else "different", largest
+
+    def _made(self, snapshot: Snapshot, record: Mapping[str, Any]) -> Values:
+        key = json.dumps(record, sort_keys=True)
+        if self._last is None or self._last[0] != key:
+            image = again(snapshot, record, self.device)
+            _, shown, _ = next(displayed([(image, dict(record))], snapshot.modality, None, "label" in record))
+            self._last = key, stored(shown, snapshot.modality)
+        return self._last[1]

@@ -1,0 +1,1 @@
+"""An image, its geometry and its files; no torch."""

@@ -1,0 +1,1 @@
+"""The computer: devices, whole files, workers, progress."""

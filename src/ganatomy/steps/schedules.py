@@ -1,0 +1,59 @@
+"""Numbers that change with images seen, as values (thousands of images: kimg)."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from ganatomy.config import Value
+
+
+class Constant(Value):
+    """Always the same number."""
+
+    kind: Literal["constant"] = "constant"
+    value: float
+
+    def __call__(self, images_seen: int) -> float:
+        return self.value
+
+
+class Linear(Value):
+    """`first` until `from_kimg`, `last` from `to_kimg`, a straight line between."""
+
+    kind: Literal["linear"] = "linear"
+    first: float
+    last: float
+    from_kimg: float = Field(ge=0)
+    to_kimg: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Linear":
+        if self.to_kimg <= self.from_kimg:
+            raise ValueError(f"to_kimg must be above from_kimg, got {self.from_kimg} to {self.to_kimg}")
+        return self
+
+    def __call__(self, images_seen: int) -> float:
+        share = (images_seen / 1000 - self.from_kimg) / (self.to_kimg - self.from_kimg)
+        return self.first + (self.last - self.first) * min(max(share, 0.0), 1.0)
+
+
+class Rising(Value):
+    """A whole number that rises by one every `each_kimg`, from `first` to at most `last`."""
+
+    kind: Literal["rising"] = "rising"
+    first: int = Field(1, ge=1)
+    last: int = Field(5, ge=1)
+    each_kimg: float = Field(gt=0)
+
+    def __call__(self, images_seen: int) -> float:
+        return min(self.last, self.first + int(images_seen / 1000 / self.each_kimg))
+
+
+def _plain_number(value: object) -> object:
+    return {"kind": "constant", "value": value} if isinstance(value, int | float) else value
+
+
+Schedule = Annotated[
+    Annotated[Constant | Linear | Rising, Field(discriminator="kind")],
+    BeforeValidator(_plain_number),
+]

@@ -1,0 +1,161 @@
+"""Which part of the final image one training step looks at."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from ganatomy.nn.resample import enlarge, shrink
+from ganatomy.pyramid import Shape
+from ganatomy.steps.hierarchy import LOW, low_shape
+
+Images = tuple[Tensor, ...]  # (whole image,)  or  (sub-volume, low-resolution volume); each (batch, channel, *space)
+
+
+@dataclass(frozen=True)
+class Region:
+    """What has to be read of an image: planes along the first axis, at some resolution.
+
+    Args:
+        shape: voxels per axis of the whole image at this resolution; the next larger stored one serves as well.
+        start: first plane.
+        depth: number of planes; None = all of them.
+    """
+
+    shape: Shape
+    start: int = 0
+    depth: int | None = None
+
+
+@runtime_checkable
+class Scope(Protocol):
+    """A part of the final image at some resolution; the generator returns, and `crop` cuts, the same tuple."""
+
+    @property
+    def reads(self) -> tuple[Region, ...]:
+        """The regions that `crop` wants to be given."""
+        ...
+
+    @property
+    def told(self) -> dict[str, float]:
+        """What the log says of it."""
+        ...
+
+    def crop(self, *read: Tensor) -> Images:
+        """The part of real images that this step looks at, from what was read: each (batch, channel, *space)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole image at full resolution; for a hierarchical network a sub-volume that leaves nothing out."""
+
+    shape: Shape
+    start = 0
+    low = None
+
+    @property
+    def depth(self) -> int:
+        return self.shape[0]
+
+    @property
+    def reads(self) -> tuple[Region, ...]:
+        return (Region(self.shape),)
+
+    @property
+    def told(self) -> dict[str, float]:
+        return {}
+
+    def crop(self, *read: Tensor) -> Images:
+        return (_fitted(read[0], self.shape),)
+
+
+@dataclass(frozen=True)
+class SubVolume:
+    """Hierarchical amortisation: some planes at full resolution, and the whole volume at a quarter of it.
+
+    Args:
+        shape: voxels per axis of the whole volume.
+        start: first plane of the sub-volume; the features of the generator are cut at ``start // 4``.
+        depth: planes of the sub-volume.
+        low: how reals shrink to the low-resolution volume: ``mean`` over cells of 4, ``nearest`` takes every fourth
+            voxel (the authors' code), None = there is no low-resolution branch.
+        whole: read all of the volume, which an encoder needs.
+    """
+
+    shape: Shape
+    start: int
+    depth: int
+    low: Literal["mean", "nearest"] | None = "mean"
+    whole: bool = False
+
+    @property
+    def position(self) -> float:
+        """Where the sub-volume lies: 0 = at the first plane, 1 = at the last."""
+        return self.start / (self.shape[0] - self.depth)
+
+    @property
+    def reads(self) -> tuple[Region, ...]:
+        if self.whole or self.low == "nearest":
+            return (Region(self.shape),)
+        high = Region(self.shape, self.start, self.depth)
+        return (high,) if self.low is None else (high, Region(low_shape(self.shape)))
+
+    @property
+    def told(self) -> dict[str, float]:
+        return {"start": float(self.start)}
+
+    def crop(self, *read: Tensor) -> Images:
+        if len(self.reads) == 1 and self.reads[0].depth is None:
+            volume = _fitted(read[0], self.shape)
+            high = volume[:, :, self.start : self.start + self.depth]
+            low = volume
+        else:
+            high, low = read[0], read[-1]
+        if self.low is None:
+            return (high,)
+        if self.low == "nearest":
+            every_fourth = [slice(None), slice(None), *[slice(None, None, LOW)] * len(self.shape)]
+            return high, low[tuple(every_fourth)]
+        return high, _fitted(low, low_shape(self.shape))
+
+
+def seen(scope: Scope, whole: Tensor) -> Images:
+    """What a scope shows of whole images (batch, channel, *space); a coarser region is cut from the finest."""
+    regions = (whole if r.depth is None else whole[:, :, r.start : r.start + r.depth] for r in scope.reads)
+    return scope.crop(*regions)
+
+
+def _fitted(image: Tensor, shape: Shape) -> Tensor:
+    """A stored level may be larger than what is wanted."""
+    factor = image.shape[-1] // shape[-1]
+    return shrink(image, factor) if factor > 1 else image
+
+
+@dataclass(frozen=True)
+class Level:
+    """Progressive growing: the whole image at one level of the pyramid, fading in over the level below.
+
+    Args:
+        level: 0 is the base of the pyramid.
+        alpha: share of the new level, 0 to 1; 1 = this level only.
+        shape: voxels per axis of this level.
+    """
+
+    level: int
+    alpha: float
+    shape: Shape
+
+    @property
+    def reads(self) -> tuple[Region, ...]:
+        return (Region(self.shape),)
+
+    @property
+    def told(self) -> dict[str, float]:
+        return {"level": float(self.level), "alpha": self.alpha}
+
+    def crop(self, *read: Tensor) -> Images:
+        image = _fitted(read[0], self.shape)
+        if self.alpha < 1:  # reals fade as the generator fades (official code: process_reals)
+            image = enlarge(shrink(image)).lerp(image, self.alpha)
+        return (image,)

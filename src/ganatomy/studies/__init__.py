@@ -1,0 +1,1 @@
+"""Uses of a finished model; nothing below needs them."""

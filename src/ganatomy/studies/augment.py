@@ -1,0 +1,343 @@
+"""Do synthetic images help a classifier? Trained on them, on real images, on both, and on jittered copies as a control.
+
+Every classifier takes as many steps, and is tested on the same images of patients whom neither it nor a generator has
+seen. Within a seed all that is compared starts from the same weights and the same real images, so differences are taken
+seed by seed. That a gain is not had by mere repetition is what the jittered copies show.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+from skimage.transform import downscale_local_mean
+
+from ganatomy import randomness
+from ganatomy.config import Value
+from ganatomy.data.samples import digest_of, read_samples
+from ganatomy.data.store import Store, decode
+from ganatomy.errors import Refused
+from ganatomy.evaluation.privacy.planted import SHAKE, shaken
+from ganatomy.evaluation.statistics import area_over_classes
+from ganatomy.machine import progress
+from ganatomy.machine.device import device as named_device
+from ganatomy.machine.durable import new_file, read_lines, write_json, write_lines, write_text
+from ganatomy.pyramid import Shape, written
+from ganatomy.studies import classifier
+from ganatomy.studies.classifier import Labels, Pixels
+
+SHARES = (0.1, 0.25, 0.5, 1.0)
+REAL, JITTERED = "real", "real + jittered copies"
+PLAN, CELLS, TABLE, PICTURE = "plan.json", "cells.jsonl", "study.md", "study.png"
+MOST_CLASSES = 20
+METRICS = ("accuracy", "auc")
+
+
+class Plan(Value):
+    """Everything that decides the numbers of a study but the machine.
+
+    Args:
+        store: fingerprint of the real images; held_out: of those tested on, or None for the store's own test patients.
+        samples: hash of each folder of synthetic images, by name.
+        target: the fact to classify by.
+        shares: of the real training patients.
+    """
+
+    format: int = 1
+    store: str
+    held_out: str | None
+    samples: dict[str, str]
+    target: str
+    classes: tuple[str, ...]
+    shares: tuple[float, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    shape: tuple[int, ...]
+
+
+class Cell(NamedTuple):
+    """One classifier: what it is trained on, the share of real patients (0 = none), the seed."""
+
+    trained_on: str
+    share: float
+    seed: int
+
+
+class Labelled(NamedTuple):
+    """Images (n, *shape) with classes (n,) and the patient of each."""
+
+    images: Pixels
+    labels: Labels
+    patients: list[str]
+
+
+def augment_study(
+    store: Store, samples: Mapping[str, Path], target: str, out: Path, held_out: Store | None = None,
+    shares: Sequence[float] = SHARES, seeds: int = 3, steps: int = 300, shape: Shape | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train and test all classifiers, write a table and a picture; interrupted, the same call goes on where it was.
+
+    Args:
+        store: the training images of the generators.
+        samples: folders of synthetic images by name; their records must say the target.
+        target: a fact of the store with few values.
+        out: a new folder, or one that the same study left.
+        held_out: a store of other patients to test on; None = the test patients of `store`.
+        shares: of the training patients, each above 0 and at most 1.
+        seeds: how many; each gives another choice of patients, other weights, another order.
+        steps: of each classifier, of 16 images.
+        shape: at which images are classified, a stored level; None = the store's.
+
+    Returns:
+        What ``study.json`` holds: for every training set and share means over seeds, and differences from real images
+        alone with 95 % t intervals of the pairs.
+
+    Raises:
+        Refused: an unknown fact, one with other values in samples or held-out images, or `out` is another study's.
+    """
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise Refused(f"--share {', '.join(f'{s:g}' for s in shares)}: give shares above 0 and at most 1.")
+    shape = shape or store.manifest.shape
+    if shape not in store.manifest.levels:
+        known = ", ".join(written(level) for level in store.manifest.levels)
+        raise Refused(f"--shape {written(shape)}: the store has {known}.")
+    classes = _classes(store, target)
+    plan = Plan(
+        store=store.manifest.fingerprint, held_out=held_out and held_out.manifest.fingerprint,
+        samples={name: digest_of(folder) for name, folder in samples.items()}, target=target, classes=classes,
+        shares=tuple(shares), seeds=tuple(range(seeds)), steps=steps, shape=shape,
+    )  # fmt: skip
+    _begin(plan, out)
+    real = _of_store(store, store.split("train"), plan)
+    tested = _of_store(held_out or store, (held_out.cases if held_out else store.split("test")), plan)
+    made = {name: _of_samples(folder, plan) for name, folder in samples.items()}
+    done = {Cell(row["trained_on"], row["share"], row["seed"]): row for row in _cells(out)}
+    todo = _todo(plan)
+    with progress.bar("classifiers", len(todo), len(done)) as bar:
+        for cell in todo:
+            if cell not in done:
+                done[cell] = {**cell._asdict(), **_tested(cell, real, made, tested, plan, device)}
+                write_lines(out / CELLS, list(done.values()))
+                bar.advance(words=cell.trained_on)
+    content: dict[str, Any] = {
+        "plan": plan.model_dump(mode="json"), "training_images": len(real.labels), "tested_images": len(tested.labels),
+        "tested_patients": len(set(tested.patients)),
+        "largest_class_of_tested": round(float(np.bincount(tested.labels).max() / len(tested.labels)), 4),
+        "synthetic_images": {name: len(one.labels) for name, one in made.items()},
+        "rows": _rows(plan, list(done.values())),
+    }  # fmt: skip
+    write_json(out / "study.json", content)
+    write_text(out / TABLE, _markdown(plan, content))
+    with new_file(out / PICTURE) as temporary, temporary.open("wb") as handle:
+        _figure(plan, content["rows"]).savefig(handle, dpi=110, format="png", metadata={"Software": None})
+    return content
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Images and classes.
+
+
+def _classes(store: Store, target: str) -> tuple[str, ...]:
+    counts = store.manifest.facts.get(target)
+    if counts is None:
+        known = ", ".join(store.manifest.facts) or "none"
+        raise Refused(f"--target {target}: {store.path} has no such fact; it has {known}. Facts are given to prepare.")
+    if not 2 <= len(counts) <= MOST_CLASSES:
+        raise Refused(f"--target {target} has {len(counts)} values; a classifier wants 2 to {MOST_CLASSES} classes.")
+    return tuple(sorted(counts))
+
+
+def _of_store(store: Store, cases: list[dict[str, Any]], plan: Plan) -> Labelled:
+    labels = [case["facts"].get(plan.target) for case in cases]
+    if strange := sorted({str(label) for label in labels} - set(plan.classes)):
+        raise Refused(f"{store.path}: {plan.target} is {strange[0]} in some images; it may be {plan.classes}.")
+    if not cases:
+        raise Refused(f"{store.path} has no images to test on; give others with --held-out.")
+    if plan.shape not in store.manifest.levels:
+        raise Refused(f"{store.path} has no images of {written(plan.shape)}; prepare it with the same --shape.")
+    images = decode(store.read([case["row"] for case in cases], plan.shape))
+    return Labelled(images, _numbers([str(label) for label in labels], plan), [case["patient"] for case in cases])
+
+
+def _of_samples(folder: Path, plan: Plan) -> Labelled:
+    _, made = read_samples(folder)
+    images, labels = [], []
+    for image, record in made:
+        label = record.get(plan.target)
+        if label not in plan.classes:
+            raise Refused(
+                f"{folder}: record {record.get('index')} says {plan.target}={label}; it may be"
+                f" {', '.join(plan.classes)}. Train the model with --condition {plan.target}."
+            )
+        images.append(_at(image.pixels, plan.shape, folder))
+        labels.append(str(label))
+    return Labelled(np.stack(images), _numbers(labels, plan), [f"synthetic {i}" for i in range(len(labels))])
+
+
+def _at(pixels: Pixels, shape: Shape, folder: Path) -> Pixels:
+    """An image as the store's level of this shape would have it: means over cells."""
+    factor = pixels.shape[0] // shape[0]
+    if pixels.shape != tuple(factor * n for n in shape):
+        raise Refused(f"{folder} holds images of {written(pixels.shape)}, which do not shrink to {written(shape)}.")
+    return np.asarray(downscale_local_mean(pixels, (factor,) * pixels.ndim), dtype=np.float32)
+
+
+def _numbers(labels: list[str], plan: Plan) -> Labels:
+    return np.array([plan.classes.index(label) for label in labels], dtype=np.int64)
+
+
+def _part(real: Labelled, share: float, seed: int) -> Labelled:
+    """The images of a share of the patients: of a seed, a smaller share is a part of a larger one."""
+    names = sorted(set(real.patients))
+    order = randomness.permutation(seed, "patients", 0, len(names))
+    taken = {names[i] for i in order[: math.ceil(share * len(names))]}
+    places = [i for i, patient in enumerate(real.patients) if patient in taken]
+    return Labelled(real.images[places], real.labels[places], [real.patients[i] for i in places])
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Classifiers.
+
+
+def _todo(plan: Plan) -> list[Cell]:
+    cells = []
+    for seed in plan.seeds:
+        for share in plan.shares:
+            names = [REAL, JITTERED, *(f"{REAL} + {name}" for name in plan.samples)]
+            cells += [Cell(name, share, seed) for name in names]
+        cells += [Cell(name, 0.0, seed) for name in plan.samples]
+    return cells
+
+
+def _tested(
+    cell: Cell, real: Labelled, made: Mapping[str, Labelled], tested: Labelled, plan: Plan, device: str | None
+) -> dict[str, float]:
+    parts = [_part(real, cell.share, cell.seed)] if cell.share else []
+    if cell.trained_on == JITTERED:
+        count = max((len(one.labels) for one in made.values()), default=len(real.labels))
+        parts.append(_jittered(parts[0], count, cell.seed))
+    elif cell.trained_on != REAL:
+        parts.append(made[cell.trained_on.removeprefix(f"{REAL} + ")])
+    images = np.concatenate([part.images for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    place = named_device(device)
+    network = classifier.train(images, labels, len(plan.classes), plan.steps, cell.seed, place)
+    told = classifier.probabilities(network, tested.images, place)
+    area = area_over_classes(told, tested.labels, range(len(plan.classes)))
+    return {"accuracy": classifier.accuracy(told, tested.labels), "auc": area}
+
+
+def _jittered(real: Labelled, count: int, seed: int) -> Labelled:
+    """So many copies of real images, one after another, each moved and shaded a little."""
+    rng = np.random.default_rng(randomness.key(seed, "jittered"))
+    places = [i % len(real.labels) for i in range(count)]
+    images = np.stack([shaken(real.images[i], rng) for i in places])
+    return Labelled(images, real.labels[places], [real.patients[i] for i in places])
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Results.
+
+
+def _begin(plan: Plan, out: Path) -> None:
+    if (out / PLAN).exists():
+        before = json.loads((out / PLAN).read_text())
+        now = plan.model_dump(mode="json")
+        if changed := [name for name in now if before.get(name) != now[name]]:
+            raise Refused(f"{out} holds a study with another {', '.join(changed)}; give a new folder.")
+    elif out.exists() and any(out.iterdir()):
+        raise Refused(f"{out} is not empty and not a study; give a new folder.")
+    write_json(out / PLAN, plan.model_dump(mode="json"))
+
+
+def _cells(out: Path) -> list[dict[str, Any]]:
+    return read_lines(out / CELLS) if (out / CELLS).exists() else []
+
+
+def _rows(plan: Plan, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each training set and share: the metrics over seeds, and their differences from real images alone."""
+    found: dict[tuple[str, float], dict[int, dict[str, Any]]] = {}
+    for cell in cells:
+        found.setdefault((cell["trained_on"], cell["share"]), {})[cell["seed"]] = cell
+    rows = []
+    for (name, share), by_seed in sorted(found.items(), key=lambda item: item[0][1]):
+        row: dict[str, Any] = {"trained_on": name, "share": share}
+        against = found[(REAL, share or max(plan.shares))]
+        for metric in METRICS:
+            row[metric] = round(mean(by_seed[s][metric] for s in plan.seeds), 4)
+            row[f"{metric}_gain"] = None if name == REAL else _paired(
+                [by_seed[s][metric] - against[s][metric] for s in plan.seeds])  # fmt: skip
+        rows.append(row)
+    return rows
+
+
+def _paired(differences: list[float]) -> dict[str, float | None]:
+    """Mean difference over seeds with a 95 % t interval; no interval for one seed."""
+    centre, n = mean(differences), len(differences)
+    if n < 2:
+        return {"value": round(centre, 4), "low": None, "high": None}
+    reach = float(stats.t.ppf(0.975, n - 1)) * stdev(differences) / n**0.5
+    return {"value": round(centre, 4), "low": round(centre - reach, 4), "high": round(centre + reach, 4)}
+
+
+def _markdown(plan: Plan, content: dict[str, Any]) -> str:
+    synthetic = ", ".join(f"{name} {n}" for name, n in content["synthetic_images"].items())
+    lines = [
+        "# Augmentation study", "",
+        f"{plan.target} ({', '.join(plan.classes)}) told from images of {written(plan.shape)}.",
+        f"{content['training_images']} real training images (store {plan.store[:16]}); synthetic: {synthetic}. Tested"
+        f" on {content['tested_images']} images of {content['tested_patients']} other patients; the largest class has"
+        f" {100 * content['largest_class_of_tested']:.0f} % of them. MONAI's ResNet, {plan.steps} steps of 16 images"
+        f" for every training set, {len(plan.seeds)} seeds.", "",
+        "| trained on | share of real | accuracy | gain | AUC | gain |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for row in content["rows"]:
+        share = f"{100 * row['share']:g} %" if row["share"] else "none"
+        cells = [f"{row[m]:.3f} | {_gain(row[f'{m}_gain'])}" for m in METRICS]
+        lines.append(f"| {row['trained_on']} | {share} | {' | '.join(cells)} |")
+    lines += [
+        "", "Gains are over real images alone of the same share and seed (for synthetic images alone: over all real"
+        " images), means over seeds with 95 % t intervals of the pairs; they do not hold what other patients"
+        f" would change. Copies: {SHAKE}. The generators were trained on all real training images, so what they"
+        " add to a small share is more than a generator of that share could.", "",
+        f"![Gains by share of real images]({PICTURE})", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _gain(gain: dict[str, float | None] | None) -> str:
+    if gain is None:
+        return "-"
+    if gain["low"] is None:
+        return f"{gain['value']:+.3f}"
+    return f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+
+
+def _figure(plan: Plan, rows: list[dict[str, Any]]) -> Figure:
+    """Metric against share of real patients, a line a training set; synthetic images alone are a dashed level."""
+    figure = Figure((10, 4), layout="constrained")
+    lines = [
+        (REAL, "C0"),
+        (JITTERED, "C1"),
+        *((f"{REAL} + {name}", f"C{i + 2}") for i, name in enumerate(plan.samples)),
+    ]
+    for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
+        for name, colour in lines:
+            mine = [row for row in rows if row["trained_on"] == name]
+            axes.plot([100 * r["share"] for r in mine], [r[metric] for r in mine], "o-", color=colour, label=name)
+            for row in rows:
+                if name == f"{REAL} + {row['trained_on']}":
+                    axes.axhline(row[metric], linestyle="--", color=colour, label=f"{row['trained_on']} alone")
+        axes.set_xscale("log")
+        axes.set_xticks([100 * s for s in plan.shares], [f"{100 * s:g}" for s in plan.shares])
+        axes.minorticks_off()
+        axes.set_xlabel("real training patients (%)")
+        axes.set_ylabel({"accuracy": "accuracy", "auc": "AUC"}[metric])
+    axes.legend(frameon=False, fontsize=7)
+    return figure

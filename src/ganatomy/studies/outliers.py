@@ -1,0 +1,178 @@
+"""How strange an image is to a model: far from its reconstruction, in voxels and in what the discriminator sees.
+
+The score is that of f-AnoGAN (Schlegl 2019): the mean squared difference of an image x and its reconstruction G(E x),
+and that of the discriminator's features of both, the numbers that enter its last layer. Each is put in units of the
+validation images (median 0, 80 % of a normal distribution within +-1.28); the score is their mean. Beside it
+stands a baseline that knows no model: the distance to the nearest training image, small.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pyarrow import Table, csv
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from ganatomy import randomness
+from ganatomy.checkpoint import Snapshot
+from ganatomy.data import conditions
+from ganatomy.data.store import Store
+from ganatomy.encoding import Coder, Pixels, cases_of, original_of
+from ganatomy.errors import Refused
+from ganatomy.evaluation.failures import middle_and_width
+from ganatomy.evaluation.statistics import auc_interval
+from ganatomy.imaging.pictures import row_of
+from ganatomy.machine import progress
+from ganatomy.machine.device import device as named_device
+from ganatomy.machine.durable import new_file, write_json
+from ganatomy.steps.scope import seen
+from ganatomy.studies.anomalies import KINDS
+
+SMALL = 8  # voxels an axis of the images that the baseline compares
+FEWEST = 4  # validation images
+BASELINE, OTHERS = "nearest training image", "others"
+
+Numbers = NDArray[np.float64]
+
+
+class Strangeness:
+    """The parts of the score of an image, in units of the validation images of a store.
+
+    Args:
+        snapshot: with its encoders, and its discriminator if it has one.
+        store: the images that the model was trained on.
+
+    Raises:
+        Refused: no encoder, or too few validation images.
+    """
+
+    def __init__(self, snapshot: Snapshot, store: Store, device: str | None = None) -> None:
+        self._coder = Coder(snapshot, device)
+        self._features = Features(snapshot, device) if "discriminator" in snapshot.weights else None
+        usual = cases_of(snapshot, store, "validation", None)
+        if len(usual) < FEWEST:
+            raise Refused(
+                f"{store.path} has {len(usual)} validation images; {FEWEST} are needed to know what is usual."
+            )
+        train = cases_of(snapshot, store, "train", None)
+        with progress.bar("training images", len(train)) as bar:
+            small = []
+            for case in train:
+                small.append(row_of(original_of(store, case, snapshot), SMALL))
+                bar.advance()
+        self._train = np.stack(small)
+        self.parts = ("reconstruction", *(("discriminator",) if self._features else ()))
+        raw = [self._raw(original_of(store, case, snapshot), case["facts"]) for case in usual]
+        self._units = {name: middle_and_width(np.array([one[name] for one in raw])) for name in raw[0]}
+
+    def __call__(self, image: Pixels, facts: dict[str, str]) -> dict[str, float]:
+        """``score``, its parts, and the baseline; larger is stranger."""
+        raw = self._raw(image, facts)
+        found = {name: (value - self._units[name][0]) / self._units[name][1] for name, value in raw.items()}
+        return {"score": float(np.mean([found[name] for name in self.parts])), **found}
+
+    def _raw(self, image: Pixels, facts: dict[str, str]) -> dict[str, float]:
+        again = np.clip(self._coder.image(self._coder.code(image, facts), facts), -1, 1)
+        found = {"reconstruction": float(np.mean((image - again) ** 2))}
+        if self._features:
+            a, b = self._features(image, facts), self._features(again, facts)
+            found["discriminator"] = float(np.mean((a - b) ** 2))
+        near = cdist(row_of(image, SMALL)[None], self._train)
+        return {**found, BASELINE: float(near[near > 0].min(initial=np.inf))}  # a training image is not near itself
+
+
+class Features:
+    """What enters the last layer of a discriminator, over all the views that it has of an image."""
+
+    def __init__(self, snapshot: Snapshot, device: str | None) -> None:
+        self._place = named_device(device)
+        self._network = snapshot.network("discriminator", self._place)
+        self._conditions = snapshot.recipe.conditions
+        self._scopes = snapshot.recipe.strategy.views(snapshot.images, snapshot.recipe.shape)
+        self._seen: list[Tensor] = []
+        for module in self._network.modules():
+            if isinstance(weight := getattr(module, "weight", None), Tensor) and weight.ndim == 2:
+                module.register_forward_pre_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._seen.append(inputs[0])
+
+    def __call__(self, image: Pixels, facts: dict[str, str]) -> Numbers:
+        whole = torch.from_numpy(image)[None, None].to(self._place)
+        vector = torch.from_numpy(conditions.vector(self._conditions, facts))[None].to(self._place)
+        found = []
+        with torch.inference_mode():
+            for scope in self._scopes:
+                self._seen.clear()
+                self._network(seen(scope, whole), vector, scope)
+                found.append(self._seen[-1].flatten().double().cpu().numpy())
+        return np.concatenate(found)
+
+
+def outliers(
+    snapshot: Snapshot, store: Store, out: Path, split: str = "test", planted: bool = False, seed: int = 0,
+    others: Store | None = None, device: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Score the images of a split, or of another store; write ``scores.csv`` and ``outliers.json``.
+
+    Args:
+        snapshot: opened with all its networks.
+        store: what the model was trained on.
+        out: folder of the results.
+        planted: spoil every image in each known way, too, and tell how well the score finds it.
+        others: a store of strangers to score against the split, told apart by an AUC.
+
+    Returns:
+        What ``outliers.json`` holds.
+
+    Raises:
+        Refused: no encoder, too few images, or stores that do not fit.
+    """
+    judge = Strangeness(snapshot, store, device)
+    cases = cases_of(snapshot, store, split, None)
+    strangers = cases_of(snapshot, others, None, None) if others else []
+    kinds = KINDS if planted else {}
+
+    def looked_at() -> Iterator[tuple[dict[str, Any], str, Pixels]]:
+        for case in cases:
+            image = original_of(store, case, snapshot)
+            yield case, split, image
+            for name, spoil in kinds.items():
+                yield case, name, spoil(image, np.random.default_rng(randomness.key(seed, name, case["row"])))
+        for case in strangers:
+            assert others is not None
+            yield case, OTHERS, original_of(others, case, snapshot)
+
+    by_what: dict[str, list[dict[str, Any]]] = {}
+    with progress.bar("images", len(cases) * (1 + len(kinds)) + len(strangers)) as bar:
+        for case, what, image in looked_at():
+            row = {"file": case["file"], "patient": case["patient"], "what": what, **judge(image, case["facts"])}
+            by_what.setdefault(what, []).append(row)
+            bar.advance()
+    usual = by_what.pop(split)
+    scores = ("score", *judge.parts, BASELINE)
+    content = {
+        "snapshot_sha256": snapshot.digest, "split": split, "images": len(cases), "parts": list(judge.parts),
+        "found": {what: _areas(usual, strange, scores) for what, strange in by_what.items()},
+    }  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    with new_file(out / "scores.csv") as temporary:
+        csv.write_csv(Table.from_pylist([*usual, *(row for rows in by_what.values() for row in rows)]), temporary)
+    write_json(out / "outliers.json", content)
+    return content
+
+
+def _areas(usual: list[dict[str, Any]], strange: list[dict[str, Any]], scores: Sequence[str]) -> dict[str, Any]:
+    """Area under the curve of each score with its 95 % interval."""
+    found = {}
+    truth = [0] * len(usual) + [1] * len(strange)
+    for name in scores:
+        area = float(roc_auc_score(truth, [row[name] for row in [*usual, *strange]]))
+        low, high = auc_interval(area, len(strange), len(usual))
+        found[name] = {"auc": round(area, 4), "low": round(low, 4), "high": round(high, 4)}
+    return {"images": len(strange), **found}

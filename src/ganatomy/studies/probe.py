@@ -1,0 +1,278 @@
+"""What features know of clinical measurements: cross-validated prediction with a permutation null (Sun 2022, table 5).
+
+A number is predicted by ridge regression, a class by logistic regression, both on standardised features. Patients stay
+together in a fold. The strength of the ridge is chosen within the training folds, by leave-one-out. What is reported is
+of predictions for patients that the fit has not seen.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ganatomy.config import Value
+from ganatomy.data.tables import read_features, read_measurements
+from ganatomy.errors import Refused
+from ganatomy.evaluation.statistics import area_over_classes, jackknife
+from ganatomy.machine.durable import write_json
+
+FOLDS = 5
+FEWEST = 20  # patients
+STRENGTHS = np.logspace(-2, 6, 17)  # of the ridge
+PERMUTATIONS = 200
+FEWEST_LABELLED, REPEATS = 4, 40  # patients, choices of them
+LOG = "log:"
+
+Rows = NDArray[np.float64]
+
+
+class Probed(Value):
+    """How well one target is predicted from one table of features.
+
+    Args:
+        features: name of the table.
+        target: as it was asked for.
+        metric: ``R2`` of a number, ``AUC`` of a class (the mean over classes, each against the rest).
+        value: of predictions for unseen patients.
+        low, high: 95 % interval by a jackknife over patients.
+        null: the 95th percentile of the same with the target shuffled among patients.
+        p: share of shuffles that are at least as good.
+        images, patients: that have both features and target.
+    """
+
+    features: str
+    target: str
+    metric: Literal["R2", "AUC"]
+    value: float
+    low: float
+    high: float
+    null: float
+    p: float
+    images: int
+    patients: int
+
+    def told(self) -> str:
+        """One line for a reader."""
+        return (
+            f"{self.features}: {self.metric} of {self.target} {self.value:.3f} [{self.low:.3f}, {self.high:.3f}],"
+            f" shuffled {self.null:.3f}, p {self.p:.3f}, {self.images} images of {self.patients} patients"
+        )
+
+
+class FewLabels(Value):
+    """How well a target is predicted when few patients are labelled: the encoder has seen images, not labels.
+
+    Args:
+        labelled: patients that a prediction was learnt from; all others were predicted.
+        value: the mean over repeats, each with other labelled patients.
+        low, high: 2.5th and 97.5th percentile of the repeats.
+    """
+
+    features: str
+    target: str
+    metric: Literal["R2", "AUC"]
+    labelled: int
+    value: float
+    low: float
+    high: float
+    repeats: int
+
+    def told(self) -> str:
+        """One line for a reader."""
+        return (
+            f"{self.features}: {self.metric} of {self.target} from {self.labelled} labelled patients {self.value:.3f},"
+            f" in 95 % of {self.repeats} choices [{self.low:.3f}, {self.high:.3f}]"
+        )
+
+
+def probe(
+    features: Mapping[str, Path], table: Path, targets: Sequence[str], out: Path | None = None, key: str = "file",
+    seed: int = 0, few: Sequence[int] = (),
+) -> list[Probed | FewLabels]:  # fmt: skip
+    """Predict each target from each table of features.
+
+    Args:
+        features: tables by name, made by `encode`: a column ``patient`` and the latent code.
+        table: CSV with the measurements.
+        targets: columns of it, such as ``fev1``, ``log:fev1`` or, with words in it, ``gold``.
+        out: a JSON file for the results.
+        key: the column by which both tables are joined.
+        few: numbers of labelled patients to learn from instead of all, to see what unlabelled images are worth.
+
+    Raises:
+        Refused: a table or column that is not there, or too few patients with both.
+    """
+    measured = read_measurements(table, key)
+    found: list[Probed | FewLabels] = []
+    for name, path in features.items():
+        keys, patients, codes = read_features(path, key)
+        for target in targets:
+            joined = _joined(target, keys, patients, codes, measured, table)
+            found.append(_probed(name, target, joined, seed))
+            found += [_with_few(name, target, joined, count, seed) for count in few]
+    if out is not None:
+        write_json(out, [one.model_dump() for one in found])
+    return found
+
+
+class _Joined(NamedTuple):
+    """Codes (n, latent) with the target of each, as numbers or as words, and the patient."""
+
+    codes: Rows
+    numbers: Rows | None
+    words: NDArray[Any]
+    patients: list[str]
+
+
+def _joined(
+    target: str, keys: list[str], patients: list[str], codes: Rows, measured: dict[str, dict[str, str]], table: Path
+) -> _Joined:
+    column = target.removeprefix(LOG)
+    if column not in next(iter(measured.values())):
+        raise Refused(f"{table} has no column {column}; it has {', '.join(next(iter(measured.values())))}.")
+    here = [i for i, k in enumerate(keys) if (measured.get(k, {}).get(column) or "").strip()]
+    who = [patients[i] for i in here]
+    if len(set(who)) < FEWEST:
+        raise Refused(
+            f"{len(set(who))} patients have both features and {column}; {FEWEST} are needed. Do both tables have"
+            " the same values in the column that joins them?"
+        )
+    words = [measured[keys[i]][column].strip() for i in here]
+    numbers = _numbers(words, target)
+    if numbers is None and target.startswith(LOG):
+        raise Refused(f"{target}: {column} holds words or numbers that have no logarithm, such as {words[0]!r}.")
+    return _Joined(codes[here], numbers, np.array(words), who)
+
+
+def _probed(name: str, target: str, joined: _Joined, seed: int) -> Probed:
+    if joined.numbers is not None:
+        return _regression(name, target, joined.codes, joined.numbers, joined.patients, seed)
+    return _classification(name, target, joined.codes, joined.words, joined.patients, seed)
+
+
+def _with_few(name: str, target: str, joined: _Joined, count: int, seed: int) -> FewLabels:
+    """Learn from a few patients, predict all others; many times."""
+    names = np.unique(joined.patients)
+    if not FEWEST_LABELLED <= count <= len(names) - FEWEST_LABELLED:
+        raise Refused(
+            f"--few {count}: give {FEWEST_LABELLED} to {len(names) - FEWEST_LABELLED} of {len(names)} patients."
+        )
+    rng = np.random.default_rng(seed)
+    who = np.array(joined.patients)
+    values: list[float] = []
+    for _ in range(REPEATS):
+        labelled = np.isin(who, rng.choice(names, count, replace=False))
+        if joined.numbers is not None:
+            values.append(_r2_of(joined.codes, joined.numbers, labelled))
+        elif min(len(np.unique(joined.words[side])) for side in (labelled, ~labelled)) > 1:  # else nothing to learn
+            values.append(_auc_of(joined.codes, joined.words, labelled))
+    if not values:
+        raise Refused(f"--few {count}: {target} has one and the same value in every choice of patients; give more.")
+    low, high = np.quantile(values, (0.025, 0.975))
+    return FewLabels(
+        features=name, target=target, metric="AUC" if joined.numbers is None else "R2", labelled=count,
+        value=round(float(np.mean(values)), 4), low=round(float(low), 4), high=round(float(high), 4),
+        repeats=len(values),
+    )  # fmt: skip
+
+
+def _r2_of(x: Rows, y: Rows, labelled: NDArray[np.bool_]) -> float:
+    model = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS)).fit(x[labelled], y[labelled])
+    error = ((y - model.predict(x))[~labelled] ** 2).sum()
+    return float(1 - error / ((y[~labelled] - y[labelled].mean()) ** 2).sum())
+
+
+def _auc_of(x: Rows, y: NDArray[Any], labelled: NDArray[np.bool_]) -> float:
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(x[labelled], y[labelled])
+    return area_over_classes(model.predict_proba(x[~labelled]), y[~labelled], model.classes_)
+
+
+def _numbers(words: list[str], target: str) -> Rows | None:
+    """The target as numbers, with its logarithm taken; None when it is none."""
+    try:
+        values = [float(word) for word in words]
+        return np.array([math.log(v) for v in values] if target.startswith(LOG) else values)
+    except ValueError:
+        return None
+
+
+def _folds(x: Rows, patients: list[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    return list(GroupKFold(FOLDS).split(x, groups=patients))
+
+
+def _regression(name: str, target: str, x: Rows, y: Rows, patients: list[str], seed: int) -> Probed:
+    """R2 of out-of-fold predictions; all shuffles are fitted at once, since ridge shares its decomposition."""
+    shuffled = np.stack([y, *_shuffles(y, patients, seed)], 1)
+    predicted, guess = np.empty_like(shuffled), np.empty_like(shuffled)
+    for fit, test in _folds(x, patients):
+        model = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS, alpha_per_target=True))
+        predicted[test] = model.fit(x[fit], shuffled[fit]).predict(x[test])
+        guess[test] = shuffled[fit].mean(0)  # what one would say without features
+    scores = 1 - ((shuffled - predicted) ** 2).sum(0) / ((shuffled - guess) ** 2).sum(0)
+
+    def value(places: NDArray[np.intp], _: NDArray[np.intp]) -> float:
+        error, spread = (((y - p[:, 0])[places] ** 2).sum() for p in (predicted, guess))
+        return float(1 - error / spread)
+
+    return _result(name, target, "R2", scores, jackknife(value, patients, ["one"]), patients)
+
+
+def _classification(name: str, target: str, x: Rows, y: NDArray[Any], patients: list[str], seed: int) -> Probed:
+    classes = np.unique(y)
+    if len(classes) < 2 or min((y == c).sum() for c in classes) < FOLDS:
+        raise Refused(f"{target}: every class needs {FOLDS} images at least, and there must be two classes.")
+
+    def probabilities(labels: NDArray[Any]) -> Rows:
+        found = np.zeros((len(labels), len(classes)))
+        for fit, test in _folds(x, patients):
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(x[fit], labels[fit])
+            known = np.searchsorted(classes, model.classes_)
+            found[np.ix_(test, known)] = model.predict_proba(x[test])
+        return found
+
+    told = probabilities(y)
+    shuffles = _shuffles(y, patients, seed, PERMUTATIONS // 4)
+    scores = [area_over_classes(found, labels, classes) for labels, found in
+              [(y, told), *((labels, probabilities(labels)) for labels in shuffles)]]  # fmt: skip
+    interval = jackknife(lambda places, _: area_over_classes(told[places], y[places], classes), patients, ["one"])
+    return _result(name, target, "AUC", np.array(scores), interval, patients)
+
+
+def _shuffles(y: NDArray[Any], patients: list[str], seed: int, count: int = PERMUTATIONS) -> list[NDArray[Any]]:
+    """The target of another patient for every patient, the images of one patient together where they are as many."""
+    rng = np.random.default_rng(seed)
+    by_patient: dict[str, list[int]] = {}
+    for i, patient in enumerate(patients):
+        by_patient.setdefault(patient, []).append(i)
+    groups = list(by_patient.values())
+    found = []
+    for _ in range(count):
+        other = y.copy()
+        for mine, theirs in zip(groups, [groups[i] for i in rng.permutation(len(groups))], strict=True):
+            other[mine] = y[[theirs[i % len(theirs)] for i in range(len(mine))]]
+        found.append(other)
+    return found
+
+
+def _result(
+    name: str,
+    target: str,
+    metric: Literal["R2", "AUC"],
+    scores: Rows,
+    interval: tuple[float, float],
+    patients: list[str],
+) -> Probed:
+    value, null = float(scores[0]), scores[1:]
+    return Probed(
+        features=name, target=target, metric=metric, value=round(value, 4), low=round(interval[0], 4),
+        high=round(interval[1], 4), null=round(float(np.quantile(null, 0.95)), 4),
+        p=round(float((1 + (null >= value).sum()) / (1 + len(null))), 4), images=len(patients),
+        patients=len(set(patients)),
+    )  # fmt: skip
