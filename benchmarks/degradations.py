@@ -41,11 +41,27 @@ BEGIN, END = "<!-- degradations -->", "<!-- end of degradations -->"
 PERFECT = 5  # sets of a perfect model; the first is degraded
 
 ROWS = (
-    "SWD x 1000", "Frechet distance (random)", "KID (random)", "MMD (random)", "precision (random)", "recall (random)",
-    "coverage (random)", "Vendi score (random)", "classifier AUC (random)", "Frechet distance (handcrafted)",
-    "MS-SSIM of pairs", "beta, Wasserstein", "mean value, Wasserstein", "deviation, Wasserstein",
-    "density (%), Wasserstein", "background (%), Wasserstein", "distance share", "membership AUC", "suspects", "audit",
-)  # fmt: skip
+    "SWD x 1000",
+    "Frechet distance (random)",
+    "KID (random)",
+    "MMD (random)",
+    "precision (random)",
+    "recall (random)",
+    "coverage (random)",
+    "Vendi score (random)",
+    "classifier AUC (random)",
+    "Frechet distance (handcrafted)",
+    "MS-SSIM of pairs",
+    "beta, Wasserstein",
+    "mean value, Wasserstein",
+    "deviation, Wasserstein",
+    "density (%), Wasserstein",
+    "background (%), Wasserstein",
+    "distance share",
+    "membership AUC",
+    "suspects",
+    "audit",
+)
 
 
 def store_of(folder, seed, patients, shape):
@@ -55,8 +71,10 @@ def store_of(folder, seed, patients, shape):
 
 
 def images(reals):
-    return [(Image(image, None, facts), {"file": str(i)}) for i, (image, facts) in
-            enumerate(zip(reals, reals.facts(), strict=True))]  # fmt: skip
+    return [
+        (Image(image, None, facts), {"file": str(i)})
+        for i, (image, facts) in enumerate(zip(reals, reals.facts(), strict=True))
+    ]
 
 
 def degraded(samples, train, rng):
@@ -111,18 +129,22 @@ def measured(samples, train, test, floor, extractor, measure):
     privacy = audit(sides, extractor)
     pixels = privacy["spaces"][0]
     distances = {
-        "beta": table["spectrum"]["beta"], "mean value": table["moments"]["mean"],
-        "deviation": table["moments"]["deviation"], "density (%)": table["measures"]["density (% of area)"],
+        "beta": table["spectrum"]["beta"],
+        "mean value": table["moments"]["mean"],
+        "deviation": table["moments"]["deviation"],
+        "density (%)": table["measures"]["density (% of area)"],
         "background (%)": table["measures"]["background level (% of white)"],
-    }  # fmt: skip
+    }
     return {
         **found,
         **{f"{name}, Wasserstein": one["synthetic_against_test"]["wasserstein"] for name, one in distances.items()},
         "SWD x 1000": measure.distance([descriptors(stack, measure.protocol, "fakes")]).average,
-        "MS-SSIM of pairs": likeness(sides).value, "distance share": pixels["distance_share"]["value"],
-        "membership AUC": pixels["membership"]["auc"], "suspects": float(pixels["suspects"]["count"]),
+        "MS-SSIM of pairs": likeness(sides).value,
+        "distance share": pixels["distance_share"]["value"],
+        "membership AUC": pixels["membership"]["auc"],
+        "suspects": float(pixels["suspects"]["count"]),
         "audit": "passed" if privacy["passed"] else "failed",
-    }  # fmt: skip
+    }
 
 
 def table(perfect, worse):
@@ -181,10 +203,21 @@ def main():
         old = DOCUMENT.read_text()
         before, rest = old.split(BEGIN)
         DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
-    print(json.dumps({
-        "name": "degradations", "images_a_side": len(half), "patients": patients, "shape": list(shape), "moved": moved,
-        "device": platform.processor() or platform.machine(), "ratio": None, "opponent": None, "runs": PERFECT,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "degradations",
+                "images_a_side": len(half),
+                "patients": patients,
+                "shape": list(shape),
+                "moved": moved,
+                "device": platform.processor() or platform.machine(),
+                "ratio": None,
+                "opponent": None,
+                "runs": PERFECT,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -36,8 +36,15 @@ from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.durable import sync_tree
 
-RECORD = {"generator": "pggan-mammogram", "snapshot_sha256": "a" * 64, "kimg": 1.0, "trained_on": "b" * 64, "seed": 0,
-          "index": 0, "truncation": None}  # fmt: skip
+RECORD = {
+    "generator": "pggan-mammogram",
+    "snapshot_sha256": "a" * 64,
+    "kimg": 1.0,
+    "trained_on": "b" * 64,
+    "seed": 0,
+    "index": 0,
+    "truncation": None,
+}
 DIFFERENT, ROUND = 20, 100
 PROVIDER = """
 import sys
@@ -141,17 +148,27 @@ def main() -> None:
     def ratio(times: dict[str, list[float]], ours: str, theirs: str) -> float:
         return round(statistics.median(b / a for a, b in zip(times[ours], times[theirs], strict=True)), 3)
 
-    print(json.dumps({
-        "name": "dicom_out", "ratio": ratio(plain, "ours", "pydicom"), "opponent": "pydicom.dcmwrite",
-        "durable_ratio": ratio(durable, "ours", "pydicom"), "files": n,
-        "ours_files_per_second": round(ROUND / statistics.median(plain["ours"])),
-        "pydicom_files_per_second": round(ROUND / statistics.median(plain["pydicom"])),
-        "building_ms": round(1000 * building, 1), "whole_export_ms": round(1000 * whole, 1),
-        "send_ratio": ratio(associations, "one", "each"), "instances_sent": 100,
-        "one_association_s": round(statistics.median(associations["one"]), 2),
-        "one_each_s": round(statistics.median(associations["each"]), 2),
-        "device": f"{os.cpu_count()} cores, {platform.machine()}", "runs": runs,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "dicom_out",
+                "ratio": ratio(plain, "ours", "pydicom"),
+                "opponent": "pydicom.dcmwrite",
+                "durable_ratio": ratio(durable, "ours", "pydicom"),
+                "files": n,
+                "ours_files_per_second": round(ROUND / statistics.median(plain["ours"])),
+                "pydicom_files_per_second": round(ROUND / statistics.median(plain["pydicom"])),
+                "building_ms": round(1000 * building, 1),
+                "whole_export_ms": round(1000 * whole, 1),
+                "send_ratio": ratio(associations, "one", "each"),
+                "instances_sent": 100,
+                "one_association_s": round(statistics.median(associations["one"]), 2),
+                "one_each_s": round(statistics.median(associations["each"]), 2),
+                "device": f"{os.cpu_count()} cores, {platform.machine()}",
+                "runs": runs,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

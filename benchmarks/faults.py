@@ -137,22 +137,57 @@ def damaged(file, how):
 
 def works(folder):
     raw, store, run = folder / "raw", folder / "store", folder / "run"
-    train = ["train", "hagan", store, "--tiny", "--out", "OUT", "--threads", "1", "--checkpoint-kimg", "0.02",
-             "--tick-kimg", "0.04", "--snapshot-kimg", "0.08", "--grid-kimg", "0.2"]  # fmt: skip
+    train = [
+        "train",
+        "hagan",
+        store,
+        "--tiny",
+        "--out",
+        "OUT",
+        "--threads",
+        "1",
+        "--checkpoint-kimg",
+        "0.02",
+        "--tick-kimg",
+        "0.04",
+        "--snapshot-kimg",
+        "0.08",
+        "--grid-kimg",
+        "0.2",
+    ]
     return {
         "train": Work("train", train, ["checkpoints/*/*.safetensors", "snapshots/*/*.safetensors", "recipe.json"]),
-        "prepare": Work("prepare", ["prepare", raw, "--modality", "chest_ct", "--shape", "32,32,32", "--out", "OUT",
-                                    "--workers", "2"], ["arrays/**/*", "cases.jsonl", "manifest.json"]),
+        "prepare": Work(
+            "prepare",
+            ["prepare", raw, "--modality", "chest_ct", "--shape", "32,32,32", "--out", "OUT", "--workers", "2"],
+            ["arrays/**/*", "cases.jsonl", "manifest.json"],
+        ),
         "sample": Work("sample", ["sample", run, "--n", "60", "--out", "OUT"], ["*"]),
-        "export": Work("export", ["export", folder / "samples", "--to", "dicom", "--date", "20260101", "--out", "OUT"],
-                       ["*"]),
-    }  # fmt: skip
+        "export": Work(
+            "export", ["export", folder / "samples", "--to", "dicom", "--date", "20260101", "--out", "OUT"], ["*"]
+        ),
+    }
 
 
 def prepared(folder):
     """A raw folder, its store, a run and samples, to work on; seconds and content of each unbroken command."""
-    assert ended(["phantom", "chest_ct", "--out", folder / "raw", "--patients", "24", "--shape", "32,32,32",
-                  "--workers", "1"])[0] == 0  # fmt: skip
+    assert (
+        ended(
+            [
+                "phantom",
+                "chest_ct",
+                "--out",
+                folder / "raw",
+                "--patients",
+                "24",
+                "--shape",
+                "32,32,32",
+                "--workers",
+                "1",
+            ]
+        )[0]
+        == 0
+    )
     every, unbroken = works(folder), {}
     for name, place in (("prepare", "store"), ("train", "trained"), ("sample", "samples"), ("export", "exported")):
         start = time.perf_counter()
@@ -210,9 +245,14 @@ def rows_of(folder, options):
         words = [str(broken) if word == str(folder / "store") else word for word in every["train"].at(folder / "none")]
         code, said = ended(words)
         line = said.strip().splitlines()[-1]
-        yield {"command": "train", "fault": f"a case of the store {how}", "times": 1, "first": line[:160],
-               "then": "refused" if code == 2 else f"exit {code}",
-               "good": code == 2 and "it again into another folder" in line}  # fmt: skip
+        yield {
+            "command": "train",
+            "fault": f"a case of the store {how}",
+            "times": 1,
+            "first": line[:160],
+            "then": "refused" if code == 2 else f"exit {code}",
+            "good": code == 2 and "it again into another folder" in line,
+        }
         shutil.rmtree(folder / "none", ignore_errors=True)
     out = folder / "gradient"
     code, said = ended(every["train"].at(out), "gradient=21")
@@ -222,9 +262,14 @@ def rows_of(folder, options):
         out = folder / f"clock-{name}"
         code, said = ended(every[name].at(out), "clock")
         same = every[name].content(out) == unbroken[name][0]
-        yield {"command": name, "fault": "the clock jumps by a day, to and fro", "times": 1, "first": "",
-               "then": "the same bits" if same else f"exit {code}: {said[-300:]}",
-               "good": same and code == 0}  # fmt: skip
+        yield {
+            "command": name,
+            "fault": "the clock jumps by a day, to and fro",
+            "times": 1,
+            "first": "",
+            "then": "the same bits" if same else f"exit {code}: {said[-300:]}",
+            "good": same and code == 0,
+        }
 
 
 def main():
@@ -246,10 +291,20 @@ def main():
             print(json.dumps(row), flush=True)
     kills = sum(row["times"] for row in rows if "SIGKILL" in row["fault"])
     device = f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
-    print(json.dumps({
-        "name": "faults", "ratio": sum(row["good"] for row in rows) / len(rows), "opponent": "the unbroken command",
-        "device": device, "runs": 1, "seed": options.seed, "kills": kills, "rows": rows,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "faults",
+                "ratio": sum(row["good"] for row in rows) / len(rows),
+                "opponent": "the unbroken command",
+                "device": device,
+                "runs": 1,
+                "seed": options.seed,
+                "kills": kills,
+                "rows": rows,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -35,10 +35,15 @@ from ganatomy.training.state import State
 BATCH = 4
 CPU = torch.device("cpu")
 ROWS = [
-    ("gan-mammogram", (40, 32)), ("gan-mammogram", (160, 128)), ("pggan-mammogram", (320, 256)),
-    ("autoregressive", (64, 64, 64)), ("latent-diffusion", (64, 64, 64)), ("vae", (64, 64, 64)),
-    ("hagan", (64, 64, 64)), ("hagan", (128, 128, 128)),
-]  # fmt: skip
+    ("gan-mammogram", (40, 32)),
+    ("gan-mammogram", (160, 128)),
+    ("pggan-mammogram", (320, 256)),
+    ("autoregressive", (64, 64, 64)),
+    ("latent-diffusion", (64, 64, 64)),
+    ("vae", (64, 64, 64)),
+    ("hagan", (64, 64, 64)),
+    ("hagan", (128, 128, 128)),
+]
 
 
 def seconds(make, runs, before=lambda: None):
@@ -82,10 +87,15 @@ def row(name, shape, store, quick):
     steps = loop.train(state, feed(), 0, lambda state: True, how)
     step = seconds(lambda i: next(steps), 2 if quick else 4)
     return {
-        "recipe": name, "shape": "x".join(map(str, shape)), "batch": BATCH, "step_ms": round(step * 1000, 1),
-        "memory_ms": round(memory * 1000, 2), "disk_ms": round(disk * 1000, 2), "dropped_ms": round(cold * 1000, 2),
+        "recipe": name,
+        "shape": "x".join(map(str, shape)),
+        "batch": BATCH,
+        "step_ms": round(step * 1000, 1),
+        "memory_ms": round(memory * 1000, 2),
+        "disk_ms": round(disk * 1000, 2),
+        "dropped_ms": round(cold * 1000, 2),
         "ratio": round(step / cold, 1),
-    }  # fmt: skip
+    }
 
 
 def main():
@@ -104,10 +114,18 @@ def main():
         for name, shape in [ROWS[0], ROWS[3]] if quick else ROWS:
             rows.append(row(name, shape, stores[len(shape)], quick))
             print(json.dumps(rows[-1]), flush=True)
-    print(json.dumps({
-        "name": "feed", "ratio": min(r["ratio"] for r in rows), "opponent": "the training step",
-        "device": f"cpu, 2 threads, {platform.machine()}, torch {torch.__version__}", "runs": 20, "rows": rows,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "feed",
+                "ratio": min(r["ratio"] for r in rows),
+                "opponent": "the training step",
+                "device": f"cpu, 2 threads, {platform.machine()}, torch {torch.__version__}",
+                "runs": 20,
+                "rows": rows,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def distances(n, d, runs):
         "seconds": {name: round(median(values), 3) for name, values in times.items()},
         "ratio": round(median(ratios), 2),
         "relative_difference": abs(values["ours"] - values["torchmetrics"]) / values["torchmetrics"],
-    }  # fmt: skip
+    }
 
 
 def passed(n, side):
@@ -71,9 +71,22 @@ def passed(n, side):
         for start in range(0, n, 16):
             array[start : start + 16] = np.stack(images)
         manifest = Manifest(
-            modality="mammogram", shape=shape, levels=(shape,), conditions={}, options={}, files=n, cases=n, patients=n,
-            splits={}, facts={}, quarantined={}, spacing=None, intensity_quantiles={}, fingerprint="", made_with="",
-        )  # fmt: skip
+            modality="mammogram",
+            shape=shape,
+            levels=(shape,),
+            conditions={},
+            options={},
+            files=n,
+            cases=n,
+            patients=n,
+            splits={},
+            facts={},
+            quarantined={},
+            spacing=None,
+            intensity_quantiles={},
+            fingerprint="",
+            made_with="",
+        )
         cases = [{"row": i, "pixels": str(i), "patient": str(i), "facts": {}} for i in range(n)]
         store, extractor = Store(path, manifest, cases), RandomResNet(2)
         extractor([np.zeros(shape, np.float32)])
@@ -86,8 +99,17 @@ def passed(n, side):
         cached = time.perf_counter() - start
         assert (first == again).all()
         peak = round(resident("VmHWM") - before)
-        print(json.dumps({"images": n, "shape": list(shape), "seconds": round(seconds, 2),
-                          "cached_seconds": round(cached, 4), "peak_mib_above_start": peak}))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "images": n,
+                    "shape": list(shape),
+                    "seconds": round(seconds, 2),
+                    "cached_seconds": round(cached, 4),
+                    "peak_mib_above_start": peak,
+                }
+            )
+        )
 
 
 def main():
@@ -104,11 +126,21 @@ def main():
         command = [sys.executable, __file__, "--passed", str(count)]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         passes.append(json.loads(told.splitlines()[-1]))
-    print(json.dumps({
-        "name": "frechet", "images": n, "dimensions": d, **found, "opponent": "torchmetrics _compute_fid, float64",
-        "features": passes, "device": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
-        "runs": runs,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "frechet",
+                "images": n,
+                "dimensions": d,
+                **found,
+                "opponent": "torchmetrics _compute_fid, float64",
+                "features": passes,
+                "device": platform.processor() or platform.machine(),
+                "threads": torch.get_num_threads(),
+                "runs": runs,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -70,11 +70,19 @@ def main():
         row["ratio"] = round(row["given back"]["seconds"] / row["held"]["seconds"], 3)
         rows.append(row)
         print(json.dumps(row), flush=True)
-    print(json.dumps({
-        "name": "hold_memory", "ratio": min(row["ratio"] for row in rows), "opponent": "glibc as it is",
-        "device": f"cpu, {torch.get_num_threads()} threads, {platform.machine()}", "runs": rounds, "size": size,
-        "rows": rows,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "hold_memory",
+                "ratio": min(row["ratio"] for row in rows),
+                "opponent": "glibc as it is",
+                "device": f"cpu, {torch.get_num_threads()} threads, {platform.machine()}",
+                "runs": rounds,
+                "size": size,
+                "rows": rows,
+            }
+        )
+    )
     return None
 
 

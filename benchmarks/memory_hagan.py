@@ -61,17 +61,34 @@ def main():
             words += [f"--{n}={getattr(options, n)}" for n in ("threads", "batch", "device")]
             told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
             recipe = named(name).resized((size,) * 3)
-            rows.append({
-                "size": size, "recipe": name, "precision": precision, **told, "paper_mb": PAPER_MB.get(size),
-                "predicted_mib": round(1024 * sum(memory(recipe).values())) if precision == "float32" else None,
-                "parameters": sum(parameters(recipe).values()),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "size": size,
+                    "recipe": name,
+                    "precision": precision,
+                    **told,
+                    "paper_mb": PAPER_MB.get(size),
+                    "predicted_mib": round(1024 * sum(memory(recipe).values())) if precision == "float32" else None,
+                    "parameters": sum(parameters(recipe).values()),
+                }
+            )
             print(json.dumps(rows[-1]), flush=True)
     mine = [r["peak_mib"] for r in rows if (r["recipe"], r["precision"]) == ("hagan", "float32")]
     paper = PAPER_MB[sizes[-1]] / PAPER_MB[sizes[0]]
     device = f"{options.device}, {options.threads} threads, {platform.machine()}, {torch.__version__}"
-    print(json.dumps({"name": "memory_hagan", "ratio": round(paper / (mine[-1] / mine[0]), 2), "opponent": "the paper's"
-                      " table", "device": device, "batch": options.batch, "runs": 1, "rows": rows}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "memory_hagan",
+                "ratio": round(paper / (mine[-1] / mine[0]), 2),
+                "opponent": "the paper's table",
+                "device": device,
+                "batch": options.batch,
+                "runs": 1,
+                "rows": rows,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -54,8 +54,9 @@ def changes(recipe):
 def ganatomy(words, threads):
     """The peak of a command in MiB."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run([sys.executable, "-c", CHILD, *map(str, words)], capture_output=True, text=True, check=False,
-                          env=environment)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *map(str, words)], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return int(done.stdout.splitlines()[-1]) / 1024
 
@@ -80,8 +81,14 @@ def row(name, size, folder, options):
     peak = ganatomy(words, options.threads)
     shutil.rmtree(folder / "runs")
     mine = memory_estimate.heaviest(recipe, how, CPU)[1].total / 2**20
-    return {"recipe": name, "size": size.replace(",", "x"), "precision": how.precision, "predicted_mib": round(mine),
-            "measured_mib": round(peak), "error": round(mine / peak - 1, 3)}  # fmt: skip
+    return {
+        "recipe": name,
+        "size": size.replace(",", "x"),
+        "precision": how.precision,
+        "predicted_mib": round(mine),
+        "measured_mib": round(peak),
+        "error": round(mine / peak - 1, 3),
+    }
 
 
 def main():
@@ -99,8 +106,20 @@ def main():
         for kind, shape, ndim in (("mammogram", "80,64", 2), ("chest_ct", "64,64,64", 3)):
             size = ["--shape", "320,256" if ndim == 2 else shape]
             ganatomy(["phantom", kind, "--out", folder / kind, "--patients", 8, *size, "--quiet"], 1)
-            ganatomy(["prepare", folder / kind, "--modality", kind, "--shape", shape, "--out", folder / f"store{ndim}",
-                      "--quiet"], 1)  # fmt: skip
+            ganatomy(
+                [
+                    "prepare",
+                    folder / kind,
+                    "--modality",
+                    kind,
+                    "--shape",
+                    shape,
+                    "--out",
+                    folder / f"store{ndim}",
+                    "--quiet",
+                ],
+                1,
+            )
         for name in names:
             light = any(name.startswith(part) for part in LIGHT)
             sizes = HEAVY.get(name) or (WIDER if light else SIZES[len(named(name).shape)])
@@ -109,8 +128,18 @@ def main():
                 print(json.dumps(rows[-1]), flush=True)
     worst = max(max(1 + r["error"], 1 / (1 + r["error"])) for r in rows)
     device = f"cpu, {options.threads} threads, {platform.machine()}, torch {torch.__version__}"
-    print(json.dumps({"name": "memory_plan", "ratio": round(worst, 3), "opponent": "the measured peak",
-                      "device": device, "runs": 1, "rows": rows}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "memory_plan",
+                "ratio": round(worst, 3),
+                "opponent": "the measured peak",
+                "device": device,
+                "runs": 1,
+                "rows": rows,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,12 @@ def gap(generator, recipe):
     difference = torch.stack([(a - b).abs() for a, b in pairs])
     ends = torch.cat((difference[:, :, :, :1], difference[:, :, :, -1:]), 3)
     return {
-        "mean": float(difference.mean()), "max": float(difference.max()), "end_planes": float(ends.mean()),
-        "inner_planes": float(difference[:, :, :, 2:-2].mean()), "deviation_of_values": float(whole.std()),
-    }  # fmt: skip
+        "mean": float(difference.mean()),
+        "max": float(difference.max()),
+        "end_planes": float(ends.mean()),
+        "inner_planes": float(difference[:, :, :, 2:-2].mean()),
+        "deviation_of_values": float(whole.std()),
+    }
 
 
 def main():
@@ -70,8 +73,18 @@ def main():
                 print(json.dumps(rows[-1]), flush=True)
     ratio = rows[0]["mean"] / max(rows[3]["mean"], ROUNDING)
     device = f"cpu, {platform.machine()}, torch {torch.__version__}"
-    print(json.dumps({"name": "norm_gap", "ratio": float(f"{ratio:.1e}"), "opponent": "group norm without planes beyond"
-                      " the ends, as published", "device": device, "runs": 1, "rows": rows}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "norm_gap",
+                "ratio": float(f"{ratio:.1e}"),
+                "opponent": "group norm without planes beyond the ends, as published",
+                "device": device,
+                "runs": 1,
+                "rows": rows,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -27,11 +27,16 @@ from ganatomy.training.computing import Computing
 from ganatomy.training.state import State
 
 OPTIONS = {
-    "default": {}, "--micro-batches 2": {"micro_batches": 2}, "--micro-batches 4": {"micro_batches": 4},
-    "--recompute": {"recompute": True}, "--compile": {"compiled": True}, "--channels-last": {"channels_last": True},
-    "--precision bfloat16": {"precision": "bfloat16"}, "--precision float16": {"precision": "float16"},
+    "default": {},
+    "--micro-batches 2": {"micro_batches": 2},
+    "--micro-batches 4": {"micro_batches": 4},
+    "--recompute": {"recompute": True},
+    "--compile": {"compiled": True},
+    "--channels-last": {"channels_last": True},
+    "--precision bfloat16": {"precision": "bfloat16"},
+    "--precision float16": {"precision": "float16"},
     "--hold-memory False": {"hold_memory": False},
-}  # fmt: skip
+}
 
 
 def child(options):
@@ -80,13 +85,32 @@ def main():
     seconds, peak = middle["default"]
     rows = []
     for name, (one, memory) in middle.items():
-        rows.append({"option": name, "s": round(one, 3), "speed": round(seconds / one, 2), "peak_mib": round(memory),
-                     "memory": round(memory / peak, 2)})  # fmt: skip
+        rows.append(
+            {
+                "option": name,
+                "s": round(one, 3),
+                "speed": round(seconds / one, 2),
+                "peak_mib": round(memory),
+                "memory": round(memory / peak, 2),
+            }
+        )
         print(json.dumps(rows[-1]), flush=True)
     device = f"{options.device}, {options.threads} threads, {platform.machine()}, torch {torch.__version__}"
     half = next(row for row in rows if row["option"] == "--precision bfloat16")
-    print(json.dumps({"name": "options", "ratio": half["speed"], "opponent": "float32 in one piece", "device": device,
-                      "recipe": options.recipe, "shape": options.shape, "runs": runs, "rows": rows}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "options",
+                "ratio": half["speed"],
+                "opponent": "float32 in one piece",
+                "device": device,
+                "recipe": options.recipe,
+                "shape": options.shape,
+                "runs": runs,
+                "rows": rows,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -39,9 +39,11 @@ def prepared(raw: Path, workers: int, folder: Path) -> tuple[float, float]:
     start = time.perf_counter()
     told = subprocess.run(
         [sys.executable, program, raw, folder / f"store{time.monotonic_ns()}", str(workers)],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, set(range(workers))),
-    )  # fmt: skip
+    )
     return time.perf_counter() - start, float(told.stdout)
 
 
@@ -68,14 +70,24 @@ def main() -> None:
     files = 4 * patients
     one, two = (statistics.median(times[n]) for n in (1, 2))
     rate = files / one
-    print(json.dumps({
-        "name": "prepare", "ratio": round(statistics.median(a / b for a, b in zip(times[1], times[2], strict=True)), 2),
-        "opponent": "one core", "device": f"{os.cpu_count()} cores, {platform.machine()}", "runs": runs,
-        "files": files, "one_s": round(one, 2), "two_s": round(two, 2), "images_per_second_and_core": round(rate, 1),
-        "largest_process_mib": {f"{files} files": round(memory[2]), f"{files // 4} files": round(mib_few)},
-        "core_hours_for_a_million": round(1e6 / rate / 3600, 1),
-        "hours_for_a_million_on_2_cores": round(1e6 / (files / two) / 3600, 1),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "name": "prepare",
+                "ratio": round(statistics.median(a / b for a, b in zip(times[1], times[2], strict=True)), 2),
+                "opponent": "one core",
+                "device": f"{os.cpu_count()} cores, {platform.machine()}",
+                "runs": runs,
+                "files": files,
+                "one_s": round(one, 2),
+                "two_s": round(two, 2),
+                "images_per_second_and_core": round(rate, 1),
+                "largest_process_mib": {f"{files} files": round(memory[2]), f"{files // 4} files": round(mib_few)},
+                "core_hours_for_a_million": round(1e6 / rate / 3600, 1),
+                "hours_for_a_million_on_2_cores": round(1e6 / (files / two) / 3600, 1),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -24,9 +24,12 @@ from _resident import resident
 from ganatomy.recipes import named
 
 SIDES = (
-    ("hagan-2022", "plain"), ("hagan-2022", "one pass"), ("hagan-2022", "slabs"),
-    ("hagan", "one pass"), ("hagan", "slabs"),
-)  # fmt: skip
+    ("hagan-2022", "plain"),
+    ("hagan-2022", "one pass"),
+    ("hagan-2022", "slabs"),
+    ("hagan", "one pass"),
+    ("hagan", "slabs"),
+)
 
 
 def make(generator, side, z, planes, scope):
@@ -94,10 +97,12 @@ def main():
         allowed = {"slabs": 1e-5, "plain": 1e-3}  # the plain pass sums in another order from the first layer on
         assert worst is None or worst < allowed[side], f"{name}, {side}: {worst} away from one pass"
         row = {
-            "recipe": name, "side": side, "seconds": round(statistics.median(r["seconds"] for r in runs), 2),
+            "recipe": name,
+            "side": side,
+            "seconds": round(statistics.median(r["seconds"] for r in runs), 2),
             "peak_mib": round(statistics.median(r["peak_mib"] for r in runs)),
             "difference_from_one_pass": None if worst is None else float(f"{worst:.1e}"),
-        }  # fmt: skip
+        }
         rows.append(row)
         print(json.dumps(row), flush=True)
     by = {(r["recipe"], r["side"]): r for r in rows}

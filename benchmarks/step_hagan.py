@@ -34,12 +34,17 @@ from ganatomy.training.loop import run
 from ganatomy.training.state import State
 
 SIDES = (
-    ("hagan-2022", "float32", {}), ("hagan-2022", "bfloat16", {}),
-    ("hagan", "float32", {}), ("hagan", "bfloat16", {}),
-    ("hagan", "float32", {"channels_last": True}), ("hagan", "bfloat16", {"channels_last": True}),
-    ("hagan", "float32", {"recompute": True}), ("hagan", "float32", {"compiled": True}),
-    ("hagan-encoder", "float32", {}), ("hagan-encoder", "bfloat16", {}),
-)  # fmt: skip
+    ("hagan-2022", "float32", {}),
+    ("hagan-2022", "bfloat16", {}),
+    ("hagan", "float32", {}),
+    ("hagan", "bfloat16", {}),
+    ("hagan", "float32", {"channels_last": True}),
+    ("hagan", "bfloat16", {"channels_last": True}),
+    ("hagan", "float32", {"recompute": True}),
+    ("hagan", "float32", {"compiled": True}),
+    ("hagan-encoder", "float32", {}),
+    ("hagan-encoder", "bfloat16", {}),
+)
 
 
 class Ours:
@@ -120,11 +125,14 @@ def race(name, precision, more, options, device):
             first = max(abs(x - y) / max(1.0, abs(y)) for x, y in zip(mine, other, strict=True))
             assert first < (1e-3 if precision == "float32" else 5e-2), f"not the same step: {mine} against {other}"
     return {
-        "recipe": name, "precision": precision, **more, "ours_s": round(statistics.median(a for a, _ in pairs), 3),
+        "recipe": name,
+        "precision": precision,
+        **more,
+        "ours_s": round(statistics.median(a for a, _ in pairs), 3),
         "plain_s": round(statistics.median(b for _, b in pairs), 3),
         "ratio": round(statistics.median(b / a for a, b in pairs), 2),
         **({} if first is None else {"first_step_difference": float(f"{first:.1e}")}),
-    }  # fmt: skip
+    }
 
 
 def peak(side, options, device):

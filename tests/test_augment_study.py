@@ -25,8 +25,10 @@ def samples(volumes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "samples"
     rows = volumes.split("train")
     images = decode(volumes.read([case["row"] for case in rows], (32, 32, 32)))
-    made = ((Image(x, None, case["facts"]), {"seed": 0, "index": i, **case["facts"]}) for i, (x, case) in
-            enumerate(zip(images, rows, strict=True)))  # fmt: skip
+    made = (
+        (Image(x, None, case["facts"]), {"seed": 0, "index": i, **case["facts"]})
+        for i, (x, case) in enumerate(zip(images, rows, strict=True))
+    )
     write_samples(made, len(rows), "chest_ct", folder, "npy")
     return folder
 
@@ -79,8 +81,17 @@ def _cell(name, share, seed, value):
 
 
 def test_gains_are_of_the_same_seed_and_share():
-    plan = augment_study.Plan(store="", held_out=None, samples={"a": ""}, target="t", classes=("x", "y"),
-                              shares=(0.5, 1.0), seeds=(0, 1), steps=1, shape=(8, 8))  # fmt: skip
+    plan = augment_study.Plan(
+        store="",
+        held_out=None,
+        samples={"a": ""},
+        target="t",
+        classes=("x", "y"),
+        shares=(0.5, 1.0),
+        seeds=(0, 1),
+        steps=1,
+        shape=(8, 8),
+    )
     real = {(0.5, 0): 0.5, (0.5, 1): 0.7, (1.0, 0): 0.8, (1.0, 1): 0.6}
     cells = [_cell("real", *key, value) for key, value in real.items()]
     cells += [_cell("real + a", share, seed, value + 0.1 + 0.02 * seed) for (share, seed), value in real.items()]

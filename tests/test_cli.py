@@ -79,10 +79,28 @@ def test_the_whole_line_by_its_commands(tmp_path, capsys):
 def test_recipes_are_listed_one_a_line(capsys):
     assert main(["recipes"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "pggan-mammogram", "gan-mammogram", "wgan-mammogram", "hagan", "hagan-2022", "hagan-encoder", "hagan-no-low",
-        "hagan-no-encoder", "hagan-deterministic", "wgan", "wgan-gp", "vae-gan", "alpha-gan", "cce-gan", "vae",
-        "autoregressive", "latent-diffusion", "pggan", "stylegan2", "relativistic", "relativistic-mammogram",
-    ]  # fmt: skip
+        "pggan-mammogram",
+        "gan-mammogram",
+        "wgan-mammogram",
+        "hagan",
+        "hagan-2022",
+        "hagan-encoder",
+        "hagan-no-low",
+        "hagan-no-encoder",
+        "hagan-deterministic",
+        "wgan",
+        "wgan-gp",
+        "vae-gan",
+        "alpha-gan",
+        "cce-gan",
+        "vae",
+        "autoregressive",
+        "latent-diffusion",
+        "pggan",
+        "stylegan2",
+        "relativistic",
+        "relativistic-mammogram",
+    ]
 
 
 def test_a_dry_run_of_train_needs_no_store(capsys):

@@ -53,8 +53,11 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(verb, cohort, store
     }[verb]
     told = subprocess.run(
         [sys.executable, "-m", "ganatomy", *words.split()],
-        preexec_fn=_small_files(limit), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        preexec_fn=_small_files(limit),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert told.returncode == 2, told.stderr
     assert "disk is full" in told.stderr.lower()
     assert "Traceback" not in told.stderr

@@ -118,7 +118,8 @@ def test_a_transfer_is_measured(run, snapshot, volumes, tmp_path, capsys):
     assert set(told["told_to_be_the_target"]["emphysema"]) == {"original", "reconstructed", "transferred"}
     rows = pyarrow.csv.read_csv(tmp_path / "out" / "measures.csv").to_pylist()
     assert not {row["patient"] for row in rows} & {
-        case["patient"] for case in volumes.cases if case["facts"]["emphysema"] == value}  # fmt: skip
+        case["patient"] for case in volumes.cases if case["facts"]["emphysema"] == value
+    }
     volume = nibabel.load(tmp_path / "out" / "000000.nii.gz")
     assert volume.shape == (32, 32, 32)
     assert b"a real patient" in volume.header.extensions[0].get_content()
@@ -138,7 +139,12 @@ def test_the_condition_changes_the_transferred_image_and_not_the_reconstruction(
 def test_what_was_kept_by_hand():
     pairs = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
     assert transferring._compared(pairs, 4) == {
-        "correlation": 1, "mean_before": 2, "mean_after": 4, "images_that_show_it": 3, "of": 4}  # fmt: skip
+        "correlation": 1,
+        "mean_before": 2,
+        "mean_after": 4,
+        "images_that_show_it": 3,
+        "of": 4,
+    }
     assert transferring._compared(pairs[:0], 4)["mean_before"] is None
 
 

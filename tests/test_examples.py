@@ -30,10 +30,16 @@ ENDS = [([1, 1, 0], 5, 0), ([1, 2], 5, 2), ([130], 5, 130), ([1, 1], 2, 1)]
 @pytest.mark.parametrize(("codes", "tries", "expected"), ENDS)
 def test_the_loop_ends_when_the_command_does(codes, tries, expected, tmp_path):
     script = tmp_path / "command.sh"
-    script.write_text(f'echo x >> {tmp_path}/calls\nset -- {" ".join(map(str, codes))}\n'
-                      f'shift $(($(wc -l < {tmp_path}/calls) - 1))\nexit $1\n')  # fmt: skip
-    done = subprocess.run(["sh", EXAMPLES / "until_done.sh", "sh", script], check=False, capture_output=True,
-                          env=os.environ | {"TRIES": str(tries), "PAUSE": "0"})  # fmt: skip
+    script.write_text(
+        f"echo x >> {tmp_path}/calls\nset -- {' '.join(map(str, codes))}\n"
+        f"shift $(($(wc -l < {tmp_path}/calls) - 1))\nexit $1\n"
+    )
+    done = subprocess.run(
+        ["sh", EXAMPLES / "until_done.sh", "sh", script],
+        check=False,
+        capture_output=True,
+        env=os.environ | {"TRIES": str(tries), "PAUSE": "0"},
+    )
     assert done.returncode == expected
     assert (tmp_path / "calls").read_text().count("x") == len(codes)
 
@@ -51,8 +57,14 @@ def test_a_slurm_job_that_is_stopped_queues_itself_again_and_ends_as_if_unbroken
     for name, line in stand_ins.items():
         (tools / name).write_text(f"#!/bin/sh\n{line}\n")
         (tools / name).chmod(0o755)
-    job = {"SLURM_JOB_NODELIST": "127.0.0.1", "SLURM_NNODES": "1", "SLURM_JOB_ID": "7", "PROCESSES": "2",
-           "PORT": str(free_port()), "PATH": f"{tools}:{os.environ['PATH']}"}  # fmt: skip
+    job = {
+        "SLURM_JOB_NODELIST": "127.0.0.1",
+        "SLURM_NNODES": "1",
+        "SLURM_JOB_ID": "7",
+        "PROCESSES": "2",
+        "PORT": str(free_port()),
+        "PATH": f"{tools}:{os.environ['PATH']}",
+    }
 
     def begin(out):
         command = ["bash", EXAMPLES / "slurm.sh", "hagan", volumes.path, "--out", out, *OPTIONS]

@@ -30,9 +30,23 @@ def test_the_list_of_files_is_that_of_the_modules():
 
 def test_public_names():
     assert set(ganatomy.__all__) == {
-        "prepare", "train", "select", "sample", "encode", "evaluate", "export", "send", "verify",
-        "Image", "Recipe", "RECIPES", "Refused", "Run", "Snapshot", "Store",
-    }  # fmt: skip
+        "prepare",
+        "train",
+        "select",
+        "sample",
+        "encode",
+        "evaluate",
+        "export",
+        "send",
+        "verify",
+        "Image",
+        "Recipe",
+        "RECIPES",
+        "Refused",
+        "Run",
+        "Snapshot",
+        "Store",
+    }
     for name in ganatomy.__all__:
         assert getattr(ganatomy, name).__doc__ or name == "RECIPES"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

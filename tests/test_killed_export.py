@@ -54,8 +54,14 @@ def test_files_of_an_interrupted_command_of_another_seed_do_not_stay(tmp_path):
     (out / "SYN-other-000009" / "RCC.dcm").write_bytes(b"of another seed")
     (out / "notes.txt").write_text("mine")
     (out / INDEX).unlink()
-    wish = {"modality": "mammogram", "to": "dicom", "label": False, "enhanced": False, "secondary_capture": False,
-            "compress": None}  # fmt: skip
+    wish = {
+        "modality": "mammogram",
+        "to": "dicom",
+        "label": False,
+        "enhanced": False,
+        "secondary_capture": False,
+        "compress": None,
+    }
     (out / UNFINISHED).write_text(json.dumps({"date": "20260303", "wish": wish}))
     export(samples, out, date="20260303")
     assert _files(out) == before | {"notes.txt": b"mine"}

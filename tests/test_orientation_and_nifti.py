@@ -73,10 +73,17 @@ def _affine(**change):
         (_affine(_01=0.2), "sheared affine"),
         (_affine(_22=0.0), "broken affine"),
         (_affine(_03=np.nan), "broken affine"),
-        (np.block([[np.array([[0.7071, -0.7071, 0], [0.7071, 0.7071, 0], [0, 0, 1]]), np.zeros((3, 1))],
-                   [np.zeros((1, 3)), np.ones((1, 1))]]), "too oblique"),
+        (
+            np.block(
+                [
+                    [np.array([[0.7071, -0.7071, 0], [0.7071, 0.7071, 0], [0, 0, 1]]), np.zeros((3, 1))],
+                    [np.zeros((1, 3)), np.ones((1, 1))],
+                ]
+            ),
+            "too oblique",
+        ),
     ],
-)  # fmt: skip
+)
 def test_affines_that_cannot_be_used_are_named(affine, reason):
     with pytest.raises(Unusable) as fault:
         canonical(np.zeros((4, 4, 4)), affine)

@@ -86,8 +86,11 @@ def test_the_command_compares_tables_and_writes_json(tmp_path, capsys):
     assert [line.split(":")[0] for line in told] == ["good", "good", "blind", "blind"]
     rows = json.loads((tmp_path / "r.json").read_text())
     assert [(row["features"], row["metric"]) for row in rows] == [
-        ("good", "R2"), ("good", "AUC"), ("blind", "R2"), ("blind", "AUC")
-    ]  # fmt: skip
+        ("good", "R2"),
+        ("good", "AUC"),
+        ("blind", "R2"),
+        ("blind", "AUC"),
+    ]
     again = probe({"good": good}, table, ["value"])[0]
     assert again.model_dump() == rows[0]
 
@@ -108,8 +111,12 @@ def test_mistakes_are_named(options, words, tmp_path):
     good, _, table = _tables(tmp_path)
     path = tmp_path / options.get("features", good.name)
     with pytest.raises(Refused, match=words):
-        probe({"x": path}, tmp_path / options.get("table", table.name), options.get("targets", ["value"]),
-              key=options.get("key", "file"))  # fmt: skip
+        probe(
+            {"x": path},
+            tmp_path / options.get("table", table.name),
+            options.get("targets", ["value"]),
+            key=options.get("key", "file"),
+        )
 
 
 def test_few_labels_tell_more_when_there_are_more(tmp_path, capsys):

@@ -148,9 +148,23 @@ def test_no_header_of_a_training_image_reaches_an_output(cohort, tmp_path):
     marker = "MARKER7351"
     raw = tmp_path / "raw"
     raw.mkdir()
-    names = ("PatientName", "PatientID", "PatientComments", "StudyDescription", "SeriesDescription", "Manufacturer",
-             "ManufacturerModelName", "ImageComments", "AccessionNumber", "StudyID", "IssuerOfPatientID",
-             "DerivationDescription", "InstitutionName", "OperatorsName", "ReferringPhysicianName")  # fmt: skip
+    names = (
+        "PatientName",
+        "PatientID",
+        "PatientComments",
+        "StudyDescription",
+        "SeriesDescription",
+        "Manufacturer",
+        "ManufacturerModelName",
+        "ImageComments",
+        "AccessionNumber",
+        "StudyID",
+        "IssuerOfPatientID",
+        "DerivationDescription",
+        "InstitutionName",
+        "OperatorsName",
+        "ReferringPhysicianName",
+    )
     for i, file in enumerate(sorted(cohort.rglob("*.dcm"))[:16]):
         ds = dcmread(file)
         for name in names:
@@ -184,8 +198,11 @@ def test_a_hanging_has_four_views_with_their_chest_walls_together(snapshot, tmp_
         assert "not one woman's" in picture.text["Comment"]
         records = json.loads(picture.text["Provenance"])
     assert [(r["laterality"], r["view_position"]) for r in records] == [
-        ("R", "CC"), ("R", "MLO"), ("L", "CC"), ("L", "MLO")
-    ]  # fmt: skip
+        ("R", "CC"),
+        ("R", "MLO"),
+        ("L", "CC"),
+        ("L", "MLO"),
+    ]
     height, width = (n // 2 for n in whole.shape)
     shown = [image for image, _ in sample(snapshot, 6, 5)]
     panes = {("R", "CC"): (0, 0), ("L", "CC"): (0, 1), ("R", "MLO"): (1, 0), ("L", "MLO"): (1, 1)}

@@ -24,8 +24,12 @@ def test_the_word_keeps_off_the_anatomy_and_changes_nothing_else():
     height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
     assert SMALLEST // 2 <= min(height, width) <= 320 / 24 + 2
     assert max(height, width) > 5 * min(height, width)  # nine letters in a row
-    corner = [(rows.min(), columns.min()), (319 - rows.max(), columns.min()), (rows.min(), 255 - columns.max()),
-              (319 - rows.max(), 255 - columns.max())]  # fmt: skip
+    corner = [
+        (rows.min(), columns.min()),
+        (319 - rows.max(), columns.min()),
+        (rows.min(), 255 - columns.max()),
+        (319 - rows.max(), 255 - columns.max()),
+    ]
     assert min(a + b for a, b in corner) <= 2 * MARGIN + 2
 
 

@@ -164,8 +164,12 @@ def test_a_report_of_volumes_has_planes_and_contours(hagan, volumes, tmp_path, m
     monkeypatch.setattr("ganatomy.evaluation.images.comparison.FEWEST", 2)
     content = evaluate(hagan.path, volumes, tmp_path / "report")
     assert {p.name for p in (tmp_path / "report").iterdir()} >= {
-        "report.html", "report.json", "real_beside_synthetic.png", "masks.png", "synthetic_nearest_training.png",
-    }  # fmt: skip
+        "report.html",
+        "report.json",
+        "real_beside_synthetic.png",
+        "masks.png",
+        "synthetic_nearest_training.png",
+    }
     assert content["swd"]["fake"]["average"] > 0
     assert "Lungs and bone" in (tmp_path / "report" / "report.html").read_text()
 

@@ -25,9 +25,15 @@ FORMAT = 1
 META = "meta.json"
 WEIGHTS = "generator"
 TYPES = {
-    torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
-    torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
-}  # fmt: skip
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 class Damaged(Exception):
@@ -166,11 +172,17 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (WEIGHTS,)) -> S
         files, meta = load(folder, roles)
         spacing = meta["spacing"]
         return Snapshot(
-            folder, Recipe.model_validate(meta["recipe"]), meta["images"], meta["seed"], meta["modality"],
-            None if spacing is None else tuple(spacing), meta["sha256"][WEIGHTS], meta["trained_on"],
+            folder,
+            Recipe.model_validate(meta["recipe"]),
+            meta["images"],
+            meta["seed"],
+            meta["modality"],
+            None if spacing is None else tuple(spacing),
+            meta["sha256"][WEIGHTS],
+            meta["trained_on"],
             {name: tuple(counts) for name, counts in meta["trained_on"]["facts"].items() if len(counts) == 1},
             files,
-        )  # fmt: skip
+        )
     except (Damaged, KeyError, ValidationError) as error:
         raise Refused(f"The snapshot {folder} is damaged ({error}); take another one of the run.") from error
 

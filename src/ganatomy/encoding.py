@@ -54,9 +54,14 @@ class Encoded:
 
 
 def encode(
-    snapshot: Snapshot, store: Store, out: Path | str, split: str | None = None, n: int | None = None,
-    device: str | None = None, to: str | None = None,
-) -> int:  # fmt: skip
+    snapshot: Snapshot,
+    store: Store,
+    out: Path | str,
+    split: str | None = None,
+    n: int | None = None,
+    device: str | None = None,
+    to: str | None = None,
+) -> int:
     """Write a table of features, one row a case, and a picture of originals beside reconstructions; returns the rows.
 
     The table has the case's file, patient (a pseudonym), split and facts, SSIM and PSNR of the reconstruction, and the

@@ -98,9 +98,15 @@ def decoded(
 
 
 def _drawn(
-    snapshot: Snapshot, wanted: list[dict[str, str]], first: int, seed: int, truncation: float | None,
-    batch_size: int, place: torch.device, planes: int | None,
-) -> Iterator[tuple[Image, dict[str, Any]]]:  # fmt: skip
+    snapshot: Snapshot,
+    wanted: list[dict[str, str]],
+    first: int,
+    seed: int,
+    truncation: float | None,
+    batch_size: int,
+    place: torch.device,
+    planes: int | None,
+) -> Iterator[tuple[Image, dict[str, Any]]]:
     n = len(wanted)
     generator: Any = snapshot.network("generator", place)
     scope = snapshot.scope
@@ -116,11 +122,19 @@ def _drawn(
             else:
                 made = _by_planes(generator.slabs(z, vectors.to(place), planes), (len(z), *scope.reads[0].shape))
         for number, fact, one in zip(numbers, facts, made, strict=True):
-            yield Image(np.clip(one, -1, 1, out=one), _spacing(snapshot, one.shape), fact), {
-                "generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "kimg": snapshot.images / 1000,
-                "trained_on": snapshot.trained_on["fingerprint"], "seed": seed, "index": number,
-                "truncation": truncation, **fact,
-            }  # fmt: skip
+            yield (
+                Image(np.clip(one, -1, 1, out=one), _spacing(snapshot, one.shape), fact),
+                {
+                    "generator": snapshot.recipe.name,
+                    "snapshot_sha256": snapshot.digest,
+                    "kimg": snapshot.images / 1000,
+                    "trained_on": snapshot.trained_on["fingerprint"],
+                    "seed": seed,
+                    "index": number,
+                    "truncation": truncation,
+                    **fact,
+                },
+            )
 
 
 def _by_planes(pieces: Iterator[Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -50,8 +50,7 @@ def test_shards_that_begin_at_once_make_one_store(cohort, store, tmp_path):
         "1",
         "--quiet",
     ]
-    begun = [subprocess.Popen([sys.executable, "-m", "ganatomy", *words, "--shard", f"{i}/3"])
-             for i in (1, 2, 3)]  # fmt: skip
+    begun = [subprocess.Popen([sys.executable, "-m", "ganatomy", *words, "--shard", f"{i}/3"]) for i in (1, 2, 3)]
     begun[0].send_signal(signal.SIGKILL)
     assert [process.wait(60) for process in begun] == [-signal.SIGKILL, 0, 0]
     prepare_shard(cohort, KIND, out, (1, 3), workers=1)
@@ -89,8 +88,9 @@ def cluster():
     """A scheduler and three worker processes on loopback."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1",
-                      silence_logs=50) as cluster:  # fmt: skip
+    with LocalCluster(
+        n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1", silence_logs=50
+    ) as cluster:
         yield cluster
 
 

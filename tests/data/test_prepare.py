@@ -93,8 +93,21 @@ def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, sto
 
 
 def test_killed_at_any_moment_the_same_command_completes_it(cohort, store, tmp_path):
-    command = [sys.executable, "-m", "ganatomy", "prepare", str(cohort), "--modality", "mammogram", "--shape", "80,64",
-               "--out", str(tmp_path / "store"), "--workers", "2"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "ganatomy",
+        "prepare",
+        str(cohort),
+        "--modality",
+        "mammogram",
+        "--shape",
+        "80,64",
+        "--out",
+        str(tmp_path / "store"),
+        "--workers",
+        "2",
+    ]
     for pause in (0.6, 0.9, 1.2):
         process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
         time.sleep(pause)
@@ -125,7 +138,7 @@ def test_files_that_cannot_serve_are_listed_with_their_reason(cohort, tmp_path):
         "notes.txt": "not an image file",
         "ct.dcm": "wrong modality",
         twin: "copy",
-    }  # fmt: skip
+    }
     assert sum(store.manifest.quarantined.values()) == 4
 
 

@@ -84,8 +84,10 @@ def test_the_stored_values_are_exact_and_everything_says_synthetic(written):
         assert ds.SOPInstanceUID.startswith("2.25.")
 
 
-@pytest.fixture(params=[p for p in FORMS if p[0] != "mammogram" and not p[1].secondary_capture],
-                ids=lambda p: f"{p[0]}-{p[1].enhanced:d}-{p[1].compress}")  # fmt: skip
+@pytest.fixture(
+    params=[p for p in FORMS if p[0] != "mammogram" and not p[1].secondary_capture],
+    ids=lambda p: f"{p[0]}-{p[1].enhanced:d}-{p[1].compress}",
+)
 def volume(request, tmp_path):
     """A volume as files, the values that a reader must find (S, P, L axes), and the kind of object."""
     modality, form = request.param

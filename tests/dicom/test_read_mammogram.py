@@ -236,9 +236,15 @@ def test_not_a_dicom_file(tmp_path):
 
 @pytest.mark.parametrize(
     "syntax",
-    ["1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90",
-     "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.5"],
-)  # fmt: skip
+    [
+        "1.2.840.10008.1.2.4.57",
+        "1.2.840.10008.1.2.4.70",
+        "1.2.840.10008.1.2.4.80",
+        "1.2.840.10008.1.2.4.90",
+        "1.2.840.10008.1.2.4.91",
+        "1.2.840.10008.1.2.5",
+    ],
+)
 def test_a_decoder_is_installed_for_each_syntax_met_in_mammography(syntax):
     """JPEG Lossless (57, 70), JPEG-LS, JPEG 2000, RLE: without a GPL decoder."""
     from pydicom.pixels import get_decoder

@@ -44,8 +44,11 @@ def test_a_study_is_consistent(tmp_path):
     assert len({ds.StudyInstanceUID for ds in sets}) == 1
     assert len({ds.SeriesInstanceUID for ds in sets}) == len({ds.SOPInstanceUID for ds in sets}) == 4
     assert [dcmread(tmp_path / f"{n}.dcm").PatientOrientation for n in ("RCC", "LCC", "RMLO", "LMLO")] == [
-        ["P", "L"], ["A", "R"], ["P", "FL"], ["A", "FR"],
-    ]  # fmt: skip
+        ["P", "L"],
+        ["A", "R"],
+        ["P", "FL"],
+        ["A", "FR"],
+    ]
 
 
 def test_it_says_that_it_is_synthetic_and_how_it_was_made():
@@ -71,10 +74,13 @@ def test_uids_follow_the_content():
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"view": "ML"}, "laterality and view"), ({"laterality": "B"}, "laterality and view"),
-     ({"spacing": (0.2,)}, "two positive"),
-     ({"record": RECORD | {"note": "x" * 1024}}, "room for 1024")],
-)  # fmt: skip
+    [
+        ({"view": "ML"}, "laterality and view"),
+        ({"laterality": "B"}, "laterality and view"),
+        ({"spacing": (0.2,)}, "two positive"),
+        ({"record": RECORD | {"note": "x" * 1024}}, "room for 1024"),
+    ],
+)
 def test_a_valid_object_or_an_error(change, words):
     given = {
         "pixels": _picture("L"),

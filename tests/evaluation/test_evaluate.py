@@ -39,9 +39,23 @@ def test_the_report_of_a_run(run, selected, tmp_path):
     assert content["swd"]["real_floor"]["average"] < content["swd"]["fake"]["average"]
     assert content["images"]["snapshot_sha256"] == selected.digest
     page = (tmp_path / "report" / "report.html").read_text()
-    pictures = {"random_CC", "random_MLO", "real_beside_synthetic", "synthetic_nearest_training", "embedding", "best",
-                "real_nearest_synthetic", "hanging", "swd", "selection", "training", "failures", "measures", "moments",
-                "spectrum"}  # fmt: skip
+    pictures = {
+        "random_CC",
+        "random_MLO",
+        "real_beside_synthetic",
+        "synthetic_nearest_training",
+        "embedding",
+        "best",
+        "real_nearest_synthetic",
+        "hanging",
+        "swd",
+        "selection",
+        "training",
+        "failures",
+        "measures",
+        "moments",
+        "spectrum",
+    }
     assert {file.stem for file in (tmp_path / "report").glob("*.png")} == pictures
     assert page.count("data:image/png;base64,") == len(pictures)
     assert "http://" not in page

@@ -44,10 +44,14 @@ def test_random_features_see_what_gets_worse():
 
     real, other = rows(_textures(n)), _textures(n, seed=1)
     floor = frechet_distance(real, rows(other))
-    for worse in ([[ndimage.gaussian_filter(i, s) for i in other] for s in (0.6, 2)],
-                  [[i + np.random.default_rng(0).normal(size=i.shape).astype(np.float32) * s for i in other]
-                   for s in (0.05, 0.2)],
-                  [other[:8] * 5, other[:2] * 20]):  # fmt: skip
+    for worse in (
+        [[ndimage.gaussian_filter(i, s) for i in other] for s in (0.6, 2)],
+        [
+            [i + np.random.default_rng(0).normal(size=i.shape).astype(np.float32) * s for i in other]
+            for s in (0.05, 0.2)
+        ],
+        [other[:8] * 5, other[:2] * 20],
+    ):
         mild, strong = (frechet_distance(real, rows(images)) for images in worse)
         assert floor < mild < strong
 

@@ -151,9 +151,10 @@ def test_bad_images_are_refused():
     good = (Image(np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)), {"file": "a.png"})
     nan = (Image(np.full((8, 8), np.nan, np.float32)), {"file": "b.png"})
     for samples, words in (
-        ([], "no image"), ([good, nan], r"b\.png holds values that are not finite"),
+        ([], "no image"),
+        ([good, nan], r"b\.png holds values that are not finite"),
         ([good, (Image(np.zeros((8, 9), np.float32)), {"file": "c.png"})], "one shape: c.png is 8x9"),
         ([(Image(np.zeros((8, 8), np.float32)), {})] * 3, "All 3 images are constant"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(Refused, match=words):
             Stack(samples, 4)

@@ -194,10 +194,15 @@ def test_a_classifier_tells_a_shift_and_a_neighbour_a_change_of_width():
 # Golden values: a change of a definition changes them. Sets: 60 x 12 normal numbers, and 60 wider and shifted ones.
 
 GOLDEN = {
-    "frechet": 4.327022395589086, "kid": 0.4499302430006771, "mmd": 0.03953896614293595,
-    "precision": 0.6166666666666667, "density": 0.4033333333333333, "vendi": 10.756800603782768,
-    "ms_ssim": 0.27153629420815156, "beta": 2.6087140932693584,
-}  # fmt: skip
+    "frechet": 4.327022395589086,
+    "kid": 0.4499302430006771,
+    "mmd": 0.03953896614293595,
+    "precision": 0.6166666666666667,
+    "density": 0.4033333333333333,
+    "vendi": 10.756800603782768,
+    "ms_ssim": 0.27153629420815156,
+    "beta": 2.6087140932693584,
+}
 
 
 @pytest.mark.parametrize("name", ["frechet", "kid", "mmd", "precision", "density", "vendi", "ms_ssim", "beta"])
@@ -205,9 +210,13 @@ def test_golden_values(name):
     x, y = _normal(60, 12), _normal(60, 12, 1, 1.3, 0.2)
     image, other = (power_law(np.random.default_rng(s), (80, 64), 2.8) * 0.1 + 0.5 for s in (0, 1))
     values = {
-        "frechet": lambda: frechet_distance(x, y), "kid": lambda: kid(x, y), "mmd": lambda: mmd(x, y),
-        "precision": lambda: precision_recall(x, y).precision, "density": lambda: precision_recall(x, y).density,
-        "vendi": lambda: vendi(x), "ms_ssim": lambda: ms_ssim.ms_ssim(image, other),
+        "frechet": lambda: frechet_distance(x, y),
+        "kid": lambda: kid(x, y),
+        "mmd": lambda: mmd(x, y),
+        "precision": lambda: precision_recall(x, y).precision,
+        "density": lambda: precision_recall(x, y).density,
+        "vendi": lambda: vendi(x),
+        "ms_ssim": lambda: ms_ssim.ms_ssim(image, other),
         "beta": lambda: spectrum.of_image(image, np.ones(image.shape, bool))[1],
-    }  # fmt: skip
+    }
     assert values[name]() == pytest.approx(GOLDEN[name], rel=1e-5)

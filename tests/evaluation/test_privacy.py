@@ -101,9 +101,16 @@ def test_clean_sets_are_rarely_suspect_whatever_the_dimension(dimensions):
 
 def test_few_held_out_images_have_no_rate_of_one_percent():
     looked = _looked(_fresh)
-    few = Looked("vectors", looked.fake_train, looked.fake_test[:, :40], looked.test_train[:40],
-                 looked.usual_train, looked.usual_test[:, :40], looked.train_patients,
-                 looked.test_patients[:40])  # fmt: skip
+    few = Looked(
+        "vectors",
+        looked.fake_train,
+        looked.fake_test[:, :40],
+        looked.test_train[:40],
+        looked.usual_train,
+        looked.usual_test[:, :40],
+        looked.train_patients,
+        looked.test_patients[:40],
+    )
     told = audited(few)["membership"]
     assert told["tpr_at_1_percent_fpr"] is None
     assert "needs 100" in told["why"]

@@ -50,9 +50,10 @@ def test_nothing_but_the_key_tells_which_is_which(made):
 
 def test_answers_are_read_back(made, tmp_path, capsys):
     readers = {
-        "expert": lambda synthetic, i: 1 if synthetic else 6, "guesser": lambda synthetic, i: 3 + i % 2,
+        "expert": lambda synthetic, i: 1 if synthetic else 6,
+        "guesser": lambda synthetic, i: 3 + i % 2,
         "upside-down": lambda synthetic, i: 6 if synthetic else 1,
-    }  # fmt: skip
+    }
     for name, rate in readers.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(_answer(made, rate, name)))
     found = {one.reader: one for one in read(made, tmp_path)}
@@ -69,11 +70,12 @@ def test_answers_are_read_back(made, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "not an answer"), ('{"reader": 1}', "not an answer"),
+        ("{", "not an answer"),
+        ('{"reader": 1}', "not an answer"),
         (lambda made: _answer(made, lambda s, i: 1, study="other"), "answers the study other"),
         (lambda made: _answer(made, lambda s, i: 7 if i else 1), "rates 1 of 8 images"),
     ],
-)  # fmt: skip
+)
 def test_answers_to_something_else_are_refused(made, tmp_path, content, words):
     (tmp_path / "a.json").write_text(content if isinstance(content, str) else json.dumps(content(made)))
     with pytest.raises(Refused, match=words):

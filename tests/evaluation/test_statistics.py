@@ -70,9 +70,17 @@ def test_every_score_says_what_defines_it():
     found = scored(_space(250))
     scores = [one for one in found if isinstance(one, Score)]
     assert {one.metric for one in scores} >= {
-        "Frechet distance", "KID", "MMD", "precision", "recall", "density", "coverage", "Vendi score",
-        "classifier AUC", "nearest-neighbour accuracy",
-    }  # fmt: skip
+        "Frechet distance",
+        "KID",
+        "MMD",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "Vendi score",
+        "classifier AUC",
+        "nearest-neighbour accuracy",
+    }
     for one in scores:
         assert one.images == 250
         assert one.floor is not None

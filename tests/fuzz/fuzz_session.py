@@ -32,9 +32,12 @@ SECONDS = 5
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "450"))  # of each of the five tests
 
 SETTINGS = settings(
-    max_examples=EXAMPLES, deadline=SECONDS * 1000, derandomize=True, database=None,
+    max_examples=EXAMPLES,
+    deadline=SECONDS * 1000,
+    derandomize=True,
+    database=None,
     suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+)
 
 
 def _bytes(ds):
@@ -59,8 +62,10 @@ def _volume():
 
 MAMMOGRAMS = list(_mammograms())
 SLICES = [_bytes(ds) for ds in write_series.instances(_volume(), (2.0, 1.0, 1.0), CT, SUBJECT, RECORD)]
-ENHANCED = [_bytes(write_enhanced.instance(v, (2.0, 1.0, 1.0), kind, SUBJECT, RECORD))
-            for v, kind in ((_volume(), CT), (np.clip(_volume() / 1000, 0, 1), MR))]  # fmt: skip
+ENHANCED = [
+    _bytes(write_enhanced.instance(v, (2.0, 1.0, 1.0), kind, SUBJECT, RECORD))
+    for v, kind in ((_volume(), CT), (np.clip(_volume() / 1000, 0, 1), MR))
+]
 NIFTI = nib.Nifti1Image(_volume().astype(np.int16), np.diag([1.0, 1.0, 2.0, 1.0])).to_bytes()
 
 # Edits of bytes: where (a share of the file), what, and a number.
@@ -70,21 +75,54 @@ EDITS = st.lists(
         st.sampled_from(["byte", "word", "cut", "drop", "double", "zero"]),
         st.integers(0, 2**32 - 1),
     ),
-    min_size=1, max_size=6,
-)  # fmt: skip
+    min_size=1,
+    max_size=6,
+)
 # Values that a header may claim, right or not.
 NASTY = st.sampled_from(
     [0, 1, -1, 7, 255, 65535, 2**31 - 1, 0.0, -1.5, 1e300, "", "nan", "inf", "X", "1\\2", "\\", "9" * 60]
 )
-NAMES = st.sampled_from([
-    "Rows", "Columns", "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "SamplesPerPixel", "PhotometricInterpretation", "PixelData", "RescaleSlope", "RescaleIntercept", "RescaleType",
-    "WindowCenter", "WindowWidth", "VOILUTFunction", "ImagerPixelSpacing", "PixelSpacing", "ImagePositionPatient",
-    "ImageOrientationPatient", "PatientOrientation", "ImageLaterality", "ViewPosition", "ViewCodeSequence",
-    "PixelPaddingValue", "PixelPaddingRangeLimit", "SpecificCharacterSet", "ImageType", "Modality", "PatientID",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ContributingEquipmentSequence",
-    "EstimatedRadiographicMagnificationFactor", "SOPInstanceUID", "SOPClassUID", "InstanceNumber",
-])  # fmt: skip
+NAMES = st.sampled_from(
+    [
+        "Rows",
+        "Columns",
+        "NumberOfFrames",
+        "BitsAllocated",
+        "BitsStored",
+        "HighBit",
+        "PixelRepresentation",
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "PixelData",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "RescaleType",
+        "WindowCenter",
+        "WindowWidth",
+        "VOILUTFunction",
+        "ImagerPixelSpacing",
+        "PixelSpacing",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PatientOrientation",
+        "ImageLaterality",
+        "ViewPosition",
+        "ViewCodeSequence",
+        "PixelPaddingValue",
+        "PixelPaddingRangeLimit",
+        "SpecificCharacterSet",
+        "ImageType",
+        "Modality",
+        "PatientID",
+        "SharedFunctionalGroupsSequence",
+        "PerFrameFunctionalGroupsSequence",
+        "ContributingEquipmentSequence",
+        "EstimatedRadiographicMagnificationFactor",
+        "SOPInstanceUID",
+        "SOPClassUID",
+        "InstanceNumber",
+    ]
+)
 CLAIMS = st.lists(st.tuples(NAMES, NASTY), min_size=1, max_size=3)
 
 

@@ -21,9 +21,14 @@ sys.exit(pytest.main([*options, fuzz_session.__file__]))
 
 def test_broken_files_end_in_an_image_or_a_reason():
     told = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(room=ROOM)], cwd=HERE, capture_output=True, text=True, timeout=540,
-        check=False, env=os.environ | {"PYTHONPATH": str(HERE.parent / "helpers")},
-    )  # fmt: skip
+        [sys.executable, "-c", PROGRAM.format(room=ROOM)],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(HERE.parent / "helpers")},
+    )
     assert told.returncode == 0, told.stdout[-6000:] + told.stderr[-2000:]
     passed = [int(n) for n in re.findall(r"(\d+) passing, 0 failing", told.stdout)]
     assert sum(passed) >= 2000, told.stdout

@@ -65,11 +65,14 @@ class Handler(BaseHTTPRequestHandler):
             for k in shown
         )
         token = f"<NextContinuationToken>{start + PAGE}</NextContinuationToken>" if more else ""
-        self._answer(200, (
-            f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(shown)}</KeyCount><MaxKeys>1000</MaxKeys>"
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{rows}</ListBucketResult>"
-        ).encode())  # fmt: skip
+        self._answer(
+            200,
+            (
+                f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+                f"<Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(shown)}</KeyCount><MaxKeys>1000</MaxKeys>"
+                f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{rows}</ListBucketResult>"
+            ).encode(),
+        )
 
     def _answer(self, code, content, tag=None, cut=False):
         self.send_response(code)

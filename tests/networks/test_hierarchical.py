@@ -34,12 +34,7 @@ def _generator(shape, norm="group", halo=1, **more):
 
 @pytest.mark.parametrize("norm", ["group", "voxel"])
 @pytest.mark.parametrize(
-    ("shape", "planes"),
-    [
-        ((64, 64, 64), (4, 8, 20, 64)),
-        ((48, 32, 64), (4, 12)),
-        ((128, 128, 128), (16,)),
-    ],
+    ("shape", "planes"), [((64, 64, 64), (4, 8, 20, 64)), ((48, 32, 64), (4, 12)), ((128, 128, 128), (16,))]
 )
 def test_slab_by_slab_equals_one_pass(shape, planes, norm):
     generator, z = _generator(shape, norm)

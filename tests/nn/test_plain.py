@@ -60,9 +60,12 @@ def test_the_spectral_norm_is_the_largest_singular_value():
     torch.manual_seed(0)
     for ours, theirs, x in (
         (SpectralDense(6, 5), nn.Linear(6, 5), torch.randn(3, 6)),
-        (SpectralConv(3, 4, (2, 4, 4), (2, 2, 2), (0, 1, 1)), nn.Conv3d(3, 4, (2, 4, 4), 2, (0, 1, 1)),
-         torch.randn(2, 3, 4, 8, 8)),
-    ):  # fmt: skip
+        (
+            SpectralConv(3, 4, (2, 4, 4), (2, 2, 2), (0, 1, 1)),
+            nn.Conv3d(3, 4, (2, 4, 4), 2, (0, 1, 1)),
+            torch.randn(2, 3, 4, 8, 8),
+        ),
+    ):
         theirs.load_state_dict({"weight": ours.weight, "bias": ours.bias})
         theirs = spectral_norm(theirs)
         for _ in range(50):  # both iterations converge

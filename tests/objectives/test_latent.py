@@ -47,7 +47,9 @@ def test_vae_is_the_bound_per_voxel_with_the_best_variance():
 def test_the_flow_goes_straight_from_scaled_codes_to_noise():
     recipe, players, draw, phases = _players("latent-diffusion")
     assert [(phase.part, phase.trains) for phase in phases.values()] == [
-        ("autoencoder", ("encoder", "generator")), ("prior", ("generator",))]  # fmt: skip
+        ("autoencoder", ("encoder", "generator")),
+        ("prior", ("generator",)),
+    ]
     generator = players["generator"].train()
     codes = players["encoder"](draw.real[0]).chunk(2, 1)[0].detach()
     axes = (0, 2, 3, 4)

@@ -38,14 +38,24 @@ def orthanc(tmp_path_factory):
     folder = tmp_path_factory.mktemp("orthanc")
     rights = {"AET": "GANATOMY", "Host": "127.0.0.1", "Port": 11199, "AllowEcho": True, "AllowStore": True}
     configuration = {
-        "Name": "test", "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"),
-        "Plugins": [PLUGIN], "HttpPort": HTTP, "DicomPort": DICOM, "DicomAet": "ORTHANC",
-        "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckCalledAet": True,
-        "DicomCheckModalityHost": True, "DicomAlwaysAllowEcho": False, "DicomAlwaysAllowStore": False,
-        "DicomModalities": {"ganatomy": rights}, "OverwriteInstances": False,
+        "Name": "test",
+        "StorageDirectory": str(folder / "db"),
+        "IndexDirectory": str(folder / "db"),
+        "Plugins": [PLUGIN],
+        "HttpPort": HTTP,
+        "DicomPort": DICOM,
+        "DicomAet": "ORTHANC",
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomCheckCalledAet": True,
+        "DicomCheckModalityHost": True,
+        "DicomAlwaysAllowEcho": False,
+        "DicomAlwaysAllowStore": False,
+        "DicomModalities": {"ganatomy": rights},
+        "OverwriteInstances": False,
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
         "Dictionary": {"0008,001c": ["CS", "SyntheticData", 1, 1, ""]},
-    }  # fmt: skip
+    }
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     with (folder / "log").open("w") as log:
         child = subprocess.Popen([shutil.which("Orthanc"), folder / "orthanc.json"], stdout=log, stderr=log)
@@ -82,9 +92,11 @@ def _same(client, folder):
     for file in files:
         ds = dcmread(file)
         found = client.retrieve_instance(
-            ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID,
+            ds.StudyInstanceUID,
+            ds.SeriesInstanceUID,
+            ds.SOPInstanceUID,
             media_types=(("application/dicom", str(ds.file_meta.TransferSyntaxUID)),),
-        )  # fmt: skip
+        )
         assert found.file_meta.TransferSyntaxUID == ds.file_meta.TransferSyntaxUID
         assert found == ds, file
         assert np.array_equal(found.pixel_array, ds.pixel_array)
@@ -106,9 +118,16 @@ def test_c_store_then_wado_gives_the_same_data_sets(orthanc, samples, modality, 
 
 
 @pytest.mark.parametrize("compress", ["rle", "jpeg-ls", "jpeg2000"])
-@pytest.mark.parametrize(("modality", "options"), [("mammogram", {}), ("mammogram", {"secondary_capture": True}),
-                                                  ("chest_ct", {"enhanced": True}), ("brain_mri", {"enhanced": True}),
-                                                  ("chest_ct", {"secondary_capture": True})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("modality", "options"),
+    [
+        ("mammogram", {}),
+        ("mammogram", {"secondary_capture": True}),
+        ("chest_ct", {"enhanced": True}),
+        ("brain_mri", {"enhanced": True}),
+        ("chest_ct", {"secondary_capture": True}),
+    ],
+)
 def test_stow_then_wado_gives_the_same_data_sets(orthanc, samples, modality, options, compress, tmp_path):
     for instance in requests.get(f"http://127.0.0.1:{HTTP}/instances", timeout=SECONDS).json():
         requests.delete(f"http://127.0.0.1:{HTTP}/instances/{instance}", timeout=SECONDS).raise_for_status()
@@ -156,8 +175,10 @@ def test_mammograms_come_back_as_hung(orthanc, samples, tmp_path):
     export(samples["mammogram"], tmp_path / "dicom")
     hung = {("R", "CC"): ["P", "L"], ("L", "CC"): ["A", "R"], ("R", "MLO"): ["P", "FL"], ("L", "MLO"): ["A", "FR"]}
     study = dcmread(next((tmp_path / "dicom").rglob("RCC.dcm"))).StudyInstanceUID
-    found = [orthanc.retrieve_instance(study, one["0020000E"]["Value"][0], one["00080018"]["Value"][0])
-             for one in orthanc.search_for_instances(study)]  # fmt: skip
+    found = [
+        orthanc.retrieve_instance(study, one["0020000E"]["Value"][0], one["00080018"]["Value"][0])
+        for one in orthanc.search_for_instances(study)
+    ]
     assert len(found) == 4
     assert len({ds.SeriesInstanceUID for ds in found}) == 4
     for ds in found:
@@ -180,8 +201,10 @@ def test_the_archive_finds_what_is_synthetic(orthanc, samples):
     assert {header["0008001C"]["Value"][0] for header in headers} == {"YES"}
     picture = requests.get(
         f"{URL}/studies/{study}/series/{headers[0]['0020000E']['Value'][0]}/instances/"
-        f"{headers[0]['00080018']['Value'][0]}/rendered", headers={"Accept": "image/png"}, timeout=SECONDS,
-    )  # fmt: skip
+        f"{headers[0]['00080018']['Value'][0]}/rendered",
+        headers={"Accept": "image/png"},
+        timeout=SECONDS,
+    )
     assert picture.content.startswith(b"\x89PNG")
 
 

@@ -24,8 +24,12 @@ def test_a_real_archive_takes_and_returns_everything():
     inside = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "orthanc_session.py")]
     told = subprocess.run(
         [*ALONE, "sh", "-c", f'{up} && exec "$@"', "sh", *inside],
-        cwd=HERE.parents[1], capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert told.returncode == 0, told.stdout[-8000:] + told.stderr[-2000:]
     assert " passed" in told.stdout
     assert "skipped" not in told.stdout

@@ -44,9 +44,7 @@ def _expected(folder, form=PLAIN):
     modality = rows[0]["modality"]
     make = instances(modality, form, "20260102")
     kind = modalities.named(modality)()
-    return {
-        str(ds.SOPInstanceUID): ds for image, record in images for _, ds in make(kind.denormalise(image), record)
-    }  # fmt: skip
+    return {str(ds.SOPInstanceUID): ds for image, record in images for _, ds in make(kind.denormalise(image), record)}
 
 
 # ----------------------------------------------------------------------------------------------------------------------

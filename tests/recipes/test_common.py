@@ -19,9 +19,12 @@ CPU = torch.device("cpu")
 # Some losses are differences of scores, so the bias of the score cancels out of them; only drift moves it.
 SCORE, CODE_SCORE = "discriminator.tower.head.bias", "code_discriminator.head.bias"
 LOST_IN_DIFFERENCES = {
-    "relativistic": {"discriminator.base.head.bias"}, "wgan": {SCORE}, "wgan-gp": {SCORE},
-    "alpha-gan": {SCORE, CODE_SCORE}, "cce-gan": {SCORE, CODE_SCORE},
-}  # fmt: skip
+    "relativistic": {"discriminator.base.head.bias"},
+    "wgan": {SCORE},
+    "wgan-gp": {SCORE},
+    "alpha-gan": {SCORE, CODE_SCORE},
+    "cce-gan": {SCORE, CODE_SCORE},
+}
 
 
 class Noise:

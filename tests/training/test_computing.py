@@ -33,8 +33,10 @@ def _step(name, computing, batch=2):
     losses = []
     for phase in recipe.phases():
         n = computing.micro_batches
-        pieces = [Draw(tuple(r[i::n] for r in read), condition[i::n], recipe.groups, scope, 0, range(batch)[i::n])
-                  for i in range(n)]  # fmt: skip
+        pieces = [
+            Draw(tuple(r[i::n] for r in read), condition[i::n], recipe.groups, scope, 0, range(batch)[i::n])
+            for i in range(n)
+        ]
         terms = run(phase, state, pieces, computing)
         losses += [float(value) for value in terms.values()]
     return losses, {key: value.clone() for key, value in state.players["generator"].state_dict().items()}

@@ -149,8 +149,23 @@ def test_batches_that_cannot_be_shared_alike_are_refused():
 
 
 def _command(volumes, out, *more):
-    return [sys.executable, "-m", "ganatomy", "train", "hagan", str(volumes.path), "--tiny", "--out", str(out),
-            "--checkpoint-kimg", "0.04", "--threads", "1", "--quiet", *more]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "ganatomy",
+        "train",
+        "hagan",
+        str(volumes.path),
+        "--tiny",
+        "--out",
+        str(out),
+        "--checkpoint-kimg",
+        "0.04",
+        "--threads",
+        "1",
+        "--quiet",
+        *more,
+    ]
 
 
 def test_a_command_that_starts_two_processes_stops_with_a_checkpoint_and_goes_on(volumes, tmp_path):

@@ -63,8 +63,9 @@ def test_a_prediction_counts_what_is_alive_and_no_more():
 
 
 def test_a_prediction_is_near_the_measured_peak():
-    done = subprocess.run([sys.executable, BENCHMARK, "--quick", "--recipes", "vae"], capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, BENCHMARK, "--quick", "--recipes", "vae"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     for row in json.loads(done.stdout.splitlines()[-1])["rows"]:
         assert abs(row["error"]) <= ALLOWED, row

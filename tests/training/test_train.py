@@ -86,9 +86,27 @@ def test_stopped_by_a_signal_the_run_goes_on_bit_for_bit(store, tmp_path, number
 
 
 def test_killed_outright_the_run_goes_on_bit_for_bit(run, store, tmp_path):
-    command = [sys.executable, "-m", "ganatomy", "train", "pggan-mammogram", str(store.path), "--tiny", "--out",
-               str(tmp_path), "--tick-kimg", "0.04", "--grid-kimg", "0.2", "--snapshot-kimg", "0.08",
-               "--checkpoint-kimg", "0.08", "--threads", "2"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "ganatomy",
+        "train",
+        "pggan-mammogram",
+        str(store.path),
+        "--tiny",
+        "--out",
+        str(tmp_path),
+        "--tick-kimg",
+        "0.04",
+        "--grid-kimg",
+        "0.2",
+        "--snapshot-kimg",
+        "0.08",
+        "--checkpoint-kimg",
+        "0.08",
+        "--threads",
+        "2",
+    ]
     folder = tmp_path / "00000-pggan-mammogram" / "checkpoints"
     for wanted in (1, 2):
         process = subprocess.Popen(

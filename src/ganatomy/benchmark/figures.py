@@ -17,8 +17,21 @@ from ganatomy.imaging.pictures import Grey, grid, save_png
 from ganatomy.modalities import table as modalities
 
 SHOWN = 4  # samples of a model
-COLOURS = ("#d1495b", "#edae49", "#00798c", "#30638e", "#8f2d56", "#66a182", "#6a4c93", "#bc6c25", "#1d3557", "#e07a5f",
-           "#588157", "#9d4edd", "#ff6b6b")  # fmt: skip
+COLOURS = (
+    "#d1495b",
+    "#edae49",
+    "#00798c",
+    "#30638e",
+    "#8f2d56",
+    "#66a182",
+    "#6a4c93",
+    "#bc6c25",
+    "#1d3557",
+    "#e07a5f",
+    "#588157",
+    "#9d4edd",
+    "#ff6b6b",
+)
 
 
 def draw(plan: Plan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:

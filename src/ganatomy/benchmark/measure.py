@@ -59,11 +59,15 @@ def measure(plan: Plan, name: str) -> dict[str, Any]:
         steps[part], images[part] = _rate(state, Random(recipe, device), computing)
     last = list(steps)[-1]
     return {
-        "iterations_per_second": steps[last], "images_per_second": images, "memory_mib": _peak(device, before),
-        "parameters": parameters(recipe), "batch_size": recipe.at(recipe.total_images - 1, 0).batch_size,
-        "precision": computing.precision, "device": str(device),
+        "iterations_per_second": steps[last],
+        "images_per_second": images,
+        "memory_mib": _peak(device, before),
+        "parameters": parameters(recipe),
+        "batch_size": recipe.at(recipe.total_images - 1, 0).batch_size,
+        "precision": computing.precision,
+        "device": str(device),
         "machine": f"{torch.get_num_threads()} threads, {platform.machine()}",
-    }  # fmt: skip
+    }
 
 
 def _rate(state: State, source: Random, how: Computing) -> tuple[float, float]:

@@ -43,8 +43,10 @@ def _html(intro: list[str], parts: list[Table], pictures: dict[str, tuple[str, s
         cells = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in part.rows
         )
-        body += [f"<h2>{html.escape(part.title)}</h2><table><tr>{heads}</tr>{cells}</table>",
-                 f"<p><small>{html.escape(part.words)}</small></p>"]  # fmt: skip
+        body += [
+            f"<h2>{html.escape(part.title)}</h2><table><tr>{heads}</tr>{cells}</table>",
+            f"<p><small>{html.escape(part.words)}</small></p>",
+        ]
     for name, (title, words) in pictures.items():
         body.append(
             f'<h2>{html.escape(title)}</h2><figure><img src="{name}" alt="{html.escape(title)}">'

@@ -11,10 +11,23 @@ from ganatomy.recipes import RECIPES, named
 from ganatomy.recipes.recipe import Recipe
 
 VOLUMES = (
-    "wgan", "wgan-gp", "vae-gan", "alpha-gan", "cce-gan", "pggan", "stylegan2", "vae", "autoregressive",
-    "latent-diffusion", "relativistic", "hagan", "hagan-2022", "hagan-no-low", "hagan-no-encoder",
+    "wgan",
+    "wgan-gp",
+    "vae-gan",
+    "alpha-gan",
+    "cce-gan",
+    "pggan",
+    "stylegan2",
+    "vae",
+    "autoregressive",
+    "latent-diffusion",
+    "relativistic",
+    "hagan",
+    "hagan-2022",
+    "hagan-no-low",
+    "hagan-no-encoder",
     "hagan-deterministic",
-)  # fmt: skip
+)
 MAMMOGRAMS = ("pggan-mammogram", "gan-mammogram", "wgan-mammogram", "relativistic-mammogram")
 ABLATIONS = ("hagan-2022", "hagan-no-low", "hagan-no-encoder", "hagan-deterministic")
 PLAN, SPEED = "plan.json", "speed.json"  # files of a benchmark's folder

@@ -51,20 +51,19 @@ QUALITY: dict[str, dict[str, dict[str, Cell]]] = {  # recipe -> data -> metric
         "MRI 128": _row((0.002, 0.001), (0.129, 0.026), (1.41, 0.03)),
         "CT 256": _row((0.008, 0.003), (0.022, 0.010)),
     },
-    "hagan-no-low": {
-        "CT 256": _row((0.030, 0.018), (0.071, 0.039)),
-    },
-    "hagan-no-encoder": {
-        "CT 256": _row((0.010, 0.003), (0.034, 0.006)),
-    },
-    "hagan-deterministic": {
-        "CT 256": _row((0.014, 0.003), (0.035, 0.007)),
-    },
+    "hagan-no-low": {"CT 256": _row((0.030, 0.018), (0.071, 0.039))},
+    "hagan-no-encoder": {"CT 256": _row((0.010, 0.003), (0.034, 0.006))},
+    "hagan-deterministic": {"CT 256": _row((0.014, 0.003), (0.035, 0.007))},
 }
 
 ITERATIONS_PER_SECOND = {  # table of training speed; which name belongs to which value is partly our reading
-    "wgan": 2.0, "vae-gan": 1.0, "alpha-gan": 1.3, "pggan": 1.6, "cce-gan": 0.35, "stylegan2": 0.23,
-}  # fmt: skip
+    "wgan": 2.0,
+    "vae-gan": 1.0,
+    "alpha-gan": 1.3,
+    "pggan": 1.6,
+    "cce-gan": 0.35,
+    "stylegan2": 0.23,
+}
 
 MEMORY_MB = {32: 2573, 64: 2665, 128: 3167, 256: 5961}  # of HA-GAN by resolution
 PARAMETERS_MILLION = {32: 74.7, 64: 78.7, 128: 79.6, 256: 79.7}  # of HA-GAN with its encoders

@@ -56,10 +56,11 @@ def scores_of(plan: Plan, images: Path) -> tuple[dict[str, Any], Space]:
     space = space_of(compared, extractor)
     found = scored(space)
     return {
-        "images": len(compared.test), "patients": len(set(compared.test.groups())),
+        "images": len(compared.test),
+        "patients": len(set(compared.test.groups())),
         "scores": [one.model_dump() for one in found if not isinstance(one, Missing)],
         "not_computed": [one.model_dump() for one in found if isinstance(one, Missing)],
-    }, space  # fmt: skip
+    }, space
 
 
 def _steps(run: Run) -> int:

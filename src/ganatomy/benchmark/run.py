@@ -84,12 +84,14 @@ def _median(several: list[dict[str, Any]]) -> dict[str, Any]:
     parts = several[0]["images_per_second"]
     return {
         **several[0],
-        "iterations_per_second": statistics.median(rates), "slowest": min(rates), "fastest": max(rates),
+        "iterations_per_second": statistics.median(rates),
+        "slowest": min(rates),
+        "fastest": max(rates),
         "images_per_second": {
             part: statistics.median(one["images_per_second"][part] for one in several) for part in parts
         },
         "memory_mib": statistics.median(one["memory_mib"] for one in several),
-    }  # fmt: skip
+    }
 
 
 def _row(plan: Plan, out: Path, name: str, seed: int, speed: dict[str, Any]) -> dict[str, Any]:

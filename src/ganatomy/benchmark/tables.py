@@ -110,12 +110,18 @@ def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
         recipe = plan.recipe(name)
         predicted = sum(memory(recipe).values())
         paper = published.ITERATIONS_PER_SECOND.get(name)
-        body.append((
-            name, f"{found['iterations_per_second']:.3g} [{found['slowest']:.3g}, {found['fastest']:.3g}]",
-            str(found["batch_size"]), f"{list(found['images_per_second'].values())[-1]:.3g}",
-            f"{found['memory_mib']:.0f}", _fits(predicted, card_gib),
-            f"{sum(found['parameters'].values()) / 1e6:.1f}", NONE if paper is None else f"{paper:g}",
-        ))  # fmt: skip
+        body.append(
+            (
+                name,
+                f"{found['iterations_per_second']:.3g} [{found['slowest']:.3g}, {found['fastest']:.3g}]",
+                str(found["batch_size"]),
+                f"{list(found['images_per_second'].values())[-1]:.3g}",
+                f"{found['memory_mib']:.0f}",
+                _fits(predicted, card_gib),
+                f"{sum(found['parameters'].values()) / 1e6:.1f}",
+                NONE if paper is None else f"{paper:g}",
+            )
+        )
     words = (
         "One harness for all rows: a process each, one step to warm up, the median over"
         f" {plan.rounds} round{'s' if plan.rounds > 1 else ''} of all rows in turn, in brackets slowest and fastest."
@@ -124,8 +130,16 @@ def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
         " libraries take; the prediction is of a whole process in float32 on a processor, libraries included. The paper"
         " does not say at which size and on which card its speeds were measured."
     )
-    heads = ("model", "iterations/s", "batch", "images/s", "peak MiB", "predicted GiB", "parameters (million)",
-             "paper: iterations/s")  # fmt: skip
+    heads = (
+        "model",
+        "iterations/s",
+        "batch",
+        "images/s",
+        "peak MiB",
+        "predicted GiB",
+        "parameters (million)",
+        "paper: iterations/s",
+    )
     return Table("Speed and memory", heads, body, words)
 
 
@@ -145,10 +159,15 @@ def resolutions(card_gib: float | None) -> Table:
         recipe = named("hagan-2022").resized(shape)
         gib = sum(memory(recipe).values())
         million = sum(parameters(recipe).values()) / 1e6
-        body.append((
-            written(shape), _fits(gib, card_gib), f"{megabytes / 1024:.2f}", f"{million:.1f}",
-            f"{published.PARAMETERS_MILLION[size]:g}",
-        ))  # fmt: skip
+        body.append(
+            (
+                written(shape),
+                _fits(gib, card_gib),
+                f"{megabytes / 1024:.2f}",
+                f"{million:.1f}",
+                f"{published.PARAMETERS_MILLION[size]:g}",
+            )
+        )
     words = (
         "hagan-2022 at its own batch of 4, predicted without allocating; the paper's figures were measured on a GPU."
     )

@@ -17,11 +17,22 @@ SHOWN = 20  # refused instances; all are in the journal
 
 @app.command
 def export(
-    samples: Positional[Path], out: Path | None = None, to: str = "dicom", pacs: str | None = None,
-    url: str | None = None, calling_aet: str = "GANATOMY", enhanced: Flag = False, secondary_capture: Flag = False,
-    compress: str | None = None, label: Flag = False, spacing: float | None = None, date: str | None = None,
-    despite_audit: Flag = False, dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    samples: Positional[Path],
+    out: Path | None = None,
+    to: str = "dicom",
+    pacs: str | None = None,
+    url: str | None = None,
+    calling_aet: str = "GANATOMY",
+    enhanced: Flag = False,
+    secondary_capture: Flag = False,
+    compress: str | None = None,
+    label: Flag = False,
+    spacing: float | None = None,
+    date: str | None = None,
+    despite_audit: Flag = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Write samples in another format, or send them as DICOM; the same command goes on after an interruption.
 
     Args:
@@ -50,14 +61,16 @@ def export(
         check_audit(samples, despite_audit)
         return progress.say(f"{len(rows)} images would go to {out or pacs or url} as {to}.")
     if to not in SENT:
-        made = exporting.export(samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture,
-                                compress, label)  # fmt: skip
+        made = exporting.export(
+            samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
+        )
         return progress.say(f"{made} images in {out}")
     from ganatomy.export.send import SENT as JOURNAL
     from ganatomy.export.send import Undelivered, send
 
-    sent = send(samples, pacs, url, calling_aet, date, spacing, despite_audit, enhanced, secondary_capture, compress,
-                label)  # fmt: skip
+    sent = send(
+        samples, pacs, url, calling_aet, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
+    )
     before = f", {sent.before} had been accepted before" if sent.before else ""
     progress.say(f"{sent.accepted} instances accepted by {pacs or url}{before}; see {samples / JOURNAL}")
     if sent.refused:
@@ -78,9 +91,13 @@ def _agree(to: str, out: Path | None, pacs: str | None, url: str | None) -> None
 
 @app.command
 def verify(
-    folder: Positional[Path], snapshot: Path | None = None, out: Path | None = None, device: str | None = None,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    folder: Positional[Path],
+    snapshot: Path | None = None,
+    out: Path | None = None,
+    device: str | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Tell of any folder of DICOM whether it is marked synthetic, who made it, and whether that is true.
 
     Args:

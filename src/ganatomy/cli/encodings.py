@@ -12,10 +12,17 @@ from ganatomy.machine import progress
 
 @app.command
 def outliers(
-    run: Positional[Path], store: Positional[Path], out: Path = Path("outliers"), split: str = "test",
-    others: Path | None = None, planted: bool = False, seed: int = 0, device: str | None = None,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    run: Positional[Path],
+    store: Positional[Path],
+    out: Path = Path("outliers"),
+    split: str = "test",
+    others: Path | None = None,
+    planted: bool = False,
+    seed: int = 0,
+    device: str | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Score how strange images are to a model with an encoder: their reconstruction, and what the discriminator sees.
 
     Args:
@@ -47,10 +54,17 @@ def outliers(
 
 @app.command
 def transfer(
-    run: Positional[Path], store: Positional[Path], to: Pairs = (), out: Path = Path("transfer"), split: str = "test",
-    n: int | None = None, like: Path | None = None, device: str | None = None, dry_run: DryRun = False,
+    run: Positional[Path],
+    store: Positional[Path],
+    to: Pairs = (),
+    out: Path = Path("transfer"),
+    split: str = "test",
+    n: int | None = None,
+    like: Path | None = None,
+    device: str | None = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show images of one domain as another would have them, and measure what was kept and what was changed.
 
     Args:

@@ -16,11 +16,23 @@ if TYPE_CHECKING:
 
 @app.command
 def sample(
-    run: Positional[Path], out: Path, n: int = 16, seed: int = 0, condition: Pairs = (),
-    truncation: float | None = None, to: str | None = None, spacing: float | None = None, date: str | None = None,
-    batch_size: int = 8, planes: int | None = None, device: str | None = None, reject_worst: str | None = None,
-    store: Path | None = None, dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    run: Positional[Path],
+    out: Path,
+    n: int = 16,
+    seed: int = 0,
+    condition: Pairs = (),
+    truncation: float | None = None,
+    to: str | None = None,
+    spacing: float | None = None,
+    date: str | None = None,
+    batch_size: int = 8,
+    planes: int | None = None,
+    device: str | None = None,
+    reject_worst: str | None = None,
+    store: Path | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Draw images from a snapshot or from the selected snapshot of a run.
 
     Args:
@@ -65,10 +77,16 @@ def sample(
 
 @app.command
 def encode(
-    run: Positional[Path], store: Positional[Path], out: Path = Path("features.parquet"), split: str | None = None,
-    n: int | None = None, to: str | None = None, device: str | None = None, dry_run: DryRun = False,
+    run: Positional[Path],
+    store: Positional[Path],
+    out: Path = Path("features.parquet"),
+    split: str | None = None,
+    n: int | None = None,
+    to: str | None = None,
+    device: str | None = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Turn images of a store into features: a table with one row a case, and a picture of the reconstructions.
 
     Args:
@@ -94,12 +112,25 @@ def encode(
 
 @app.command
 def evaluate(
-    images: Positional[Path], store: Positional[Path | None] = None, out: Path = Path("report"), n: int | None = None,
-    extractor: str = "random", weights: Path | None = None, protocol: str | None = None, held_out: Path | None = None,
-    facts: Path | None = None, column: Pairs = (), fact: Pairs = (), shape: Shape = None, beside: Pairs = (),
-    reader_study: Path | None = None, answers: Path | None = None, serve: int | None = None,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    images: Positional[Path],
+    store: Positional[Path | None] = None,
+    out: Path = Path("report"),
+    n: int | None = None,
+    extractor: str = "random",
+    weights: Path | None = None,
+    protocol: str | None = None,
+    held_out: Path | None = None,
+    facts: Path | None = None,
+    column: Pairs = (),
+    fact: Pairs = (),
+    shape: Shape = None,
+    beside: Pairs = (),
+    reader_study: Path | None = None,
+    answers: Path | None = None,
+    serve: int | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Compare images with patients that the training has not seen; write report.json and report.html.
 
     Args:
@@ -132,13 +163,25 @@ def evaluate(
         from ganatomy.studies.reader_study import study
 
         shown = study(images, reader_study, store, n, facts=told, shape=shape_of(shape), held_out=held_out)
-        return progress.say(f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate"
-                            f" {reader_study} --serve 8000")  # fmt: skip
+        return progress.say(
+            f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate {reader_study} --serve 8000"
+        )
     from ganatomy.evaluation.evaluate import evaluate as run
 
     others = {name: Path(folder) for name, folder in pairs_of(beside, "--beside").items()}
-    content = run(images, store, out, n, extractor=extractor, weights=weights, protocol=protocol, held_out=held_out,
-                  facts=told, shape=shape_of(shape), beside=others)  # fmt: skip
+    content = run(
+        images,
+        store,
+        out,
+        n,
+        extractor=extractor,
+        weights=weights,
+        protocol=protocol,
+        held_out=held_out,
+        facts=told,
+        shape=shape_of(shape),
+        beside=others,
+    )
     swd = content["swd"]
     progress.say(
         f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})"

@@ -16,12 +16,24 @@ TINY_KIMG = 0.064
 
 @app.command
 def benchmark(
-    store: Path, out: Path = Path("benchmark"), budget: str | None = None, kimg: float | None = None,
+    store: Path,
+    out: Path = Path("benchmark"),
+    budget: str | None = None,
+    kimg: float | None = None,
     recipe: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
-    seed: UseAppendAction[tuple[int, ...]] = (), shape: Shape = None, tiny: bool = False, n: int = 64,
-    held_out: Path | None = None, extractor: str = "random", weights: Path | None = None, card: float | None = None,
-    device: str | None = None, rounds: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    seed: UseAppendAction[tuple[int, ...]] = (),
+    shape: Shape = None,
+    tiny: bool = False,
+    n: int = 64,
+    held_out: Path | None = None,
+    extractor: str = "random",
+    weights: Path | None = None,
+    card: float | None = None,
+    device: str | None = None,
+    rounds: int | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Train the systems of the papers' tables on one store with equal budgets, compare them, write one page.
 
     Args:
@@ -49,13 +61,21 @@ def benchmark(
     opened = open_store(store)
     size = shape_of(shape) or opened.manifest.shape
     plan = Plan(
-        store=str(store.resolve()), fingerprint=opened.manifest.fingerprint,
-        held_out=None if held_out is None else str(held_out.resolve()), recipes=rows(recipe, len(size)),
-        seeds=seed or (0,), shape=size, kimg=kimg or (TINY_KIMG if tiny and budget is None else None),
-        seconds=None if budget is None else seconds_of(budget), tiny=tiny, n=n, extractor=extractor,
-        weights=None if weights is None else str(weights.resolve()), device=device,
+        store=str(store.resolve()),
+        fingerprint=opened.manifest.fingerprint,
+        held_out=None if held_out is None else str(held_out.resolve()),
+        recipes=rows(recipe, len(size)),
+        seeds=seed or (0,),
+        shape=size,
+        kimg=kimg or (TINY_KIMG if tiny and budget is None else None),
+        seconds=None if budget is None else seconds_of(budget),
+        tiny=tiny,
+        n=n,
+        extractor=extractor,
+        weights=None if weights is None else str(weights.resolve()),
+        device=device,
         rounds=rounds or (1 if tiny else 3),
-    )  # fmt: skip
+    )
     for name in plan.recipes:
         plan.recipe(name)
     if dry_run:
@@ -64,9 +84,14 @@ def benchmark(
     from ganatomy.benchmark.run import benchmark as run
 
     given = {
-        "--held-out": held_out and held_out.name, "--shape": shape, "--kimg": kimg, "--budget": budget, "--n": n,
-        "--rounds": rounds, "--extractor": extractor,
-    }  # fmt: skip
+        "--held-out": held_out and held_out.name,
+        "--shape": shape,
+        "--kimg": kimg,
+        "--budget": budget,
+        "--n": n,
+        "--rounds": rounds,
+        "--extractor": extractor,
+    }
     command = " ".join(f"{flag} {shlex.quote(str(value))}" for flag, value in given.items() if value is not None)
     page = run(plan, out, f"ganatomy benchmark --store {store.name} {command}{' --tiny' if tiny else ''}", card)
     progress.say(f"page: {page}")
@@ -74,11 +99,17 @@ def benchmark(
 
 @app.command
 def probe(
-    features: Positional[Path], table: Positional[Path],
-    target: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="COLUMN")] = (), beside: Pairs = (),
-    key: str = "file", out: Path | None = None, seed: int = 0, few: UseAppendAction[tuple[int, ...]] = (),
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    features: Positional[Path],
+    table: Positional[Path],
+    target: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="COLUMN")] = (),
+    beside: Pairs = (),
+    key: str = "file",
+    out: Path | None = None,
+    seed: int = 0,
+    few: UseAppendAction[tuple[int, ...]] = (),
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Tell what features know of clinical measurements: R2 or AUC for patients not seen, with a permutation null.
 
     Args:
@@ -104,10 +135,21 @@ def probe(
 
 @app.command
 def explore(
-    run: Positional[Path], attribute: str, out: Path = Path("exploration"), n: int = 256, walks: int = 4,
-    steps: int = 7, seed: int = 0, condition: Pairs = (), device: str | None = None, features: Path | None = None,
-    table: Path | None = None, key: str = "file", dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    run: Positional[Path],
+    attribute: str,
+    out: Path = Path("exploration"),
+    n: int = 256,
+    walks: int = 4,
+    steps: int = 7,
+    seed: int = 0,
+    condition: Pairs = (),
+    device: str | None = None,
+    features: Path | None = None,
+    table: Path | None = None,
+    key: str = "file",
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Find the latent direction of an attribute, walk along it, and measure every image on the way again.
 
     Args:
@@ -150,10 +192,19 @@ def explore(
 
 @app.command(name="augment-study")
 def augment_study(
-    store: Positional[Path], target: str, samples: Pairs = (), out: Path = Path("augment-study"),
-    held_out: Path | None = None, share: UseAppendAction[tuple[float, ...]] = (), seeds: int = 3, steps: int = 300,
-    shape: Shape = None, device: str | None = None, dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    store: Positional[Path],
+    target: str,
+    samples: Pairs = (),
+    out: Path = Path("augment-study"),
+    held_out: Path | None = None,
+    share: UseAppendAction[tuple[float, ...]] = (),
+    seeds: int = 3,
+    steps: int = 300,
+    shape: Shape = None,
+    device: str | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Train classifiers on real images, with synthetic or jittered ones added, and on synthetic ones alone; compare.
 
     Args:

@@ -25,9 +25,16 @@ Compile = Annotated[bool, arg(name="compile", help="let torch compile the networ
 
 @app.command
 def phantom(
-    kind: Positional[str], out: Path, patients: int = 16, seed: int = 0, shape: Shape = None, to: str = "dicom",
-    workers: int | None = None, dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    kind: Positional[str],
+    out: Path,
+    patients: int = 16,
+    seed: int = 0,
+    shape: Shape = None,
+    to: str = "dicom",
+    workers: int | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Make a cohort of phantom patients as DICOM or NIfTI with a table of truth.
 
     Args:
@@ -53,10 +60,17 @@ def phantom(
 
 @app.command
 def fetch(
-    collection: str, out: Path = Path("raw"), modality: str | None = None, patients: int | None = None,
-    match: Pairs = (), licence: tuple[str, ...] = (), endpoint: str | None = None, workers: int = 8,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    collection: str,
+    out: Path = Path("raw"),
+    modality: str | None = None,
+    patients: int | None = None,
+    match: Pairs = (),
+    licence: tuple[str, ...] = (),
+    endpoint: str | None = None,
+    workers: int = 8,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Get a public collection of the NCI Imaging Data Commons; --dry-run tells its size, licence and citation offline.
 
     Args:
@@ -83,11 +97,21 @@ def fetch(
 
 @app.command
 def prepare(
-    raw: Positional[Path], modality: str, out: Path, facts: Path | None = None, column: Pairs = (), fact: Pairs = (),
-    voi: bool | None = None, field_of_view_mm: float | None = None, shape: Shape = None,
+    raw: Positional[Path],
+    modality: str,
+    out: Path,
+    facts: Path | None = None,
+    column: Pairs = (),
+    fact: Pairs = (),
+    voi: bool | None = None,
+    field_of_view_mm: float | None = None,
+    shape: Shape = None,
     workers: int | None = None,
-    shard: str | None = None, dask: str | None = None, dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    shard: str | None = None,
+    dask: str | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Turn a folder of raw files into a store; give the same command again to go on after an interruption.
 
     Args:
@@ -141,18 +165,34 @@ def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
 
 @app.command
 def train(
-    recipe: Positional[str | None] = None, store: Positional[Path | None] = None,
-    out: Path = Path("runs"), seed: int = 0,
+    recipe: Positional[str | None] = None,
+    store: Positional[Path | None] = None,
+    out: Path = Path("runs"),
+    seed: int = 0,
     set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
-    shape: Shape = None, tiny: bool = False, device: str | None = None, threads: int | None = None,
-    condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (), generator: Path | None = None,
-    precision: str | None = None, channels_last: bool | None = None, recompute: bool = False, compile_: Compile = False,
-    micro_batches: int | None = None, hold_memory: bool | None = None, fit: bool = False, anyway: bool = False,
+    shape: Shape = None,
+    tiny: bool = False,
+    device: str | None = None,
+    threads: int | None = None,
+    condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
+    generator: Path | None = None,
+    precision: str | None = None,
+    channels_last: bool | None = None,
+    recompute: bool = False,
+    compile_: Compile = False,
+    micro_batches: int | None = None,
+    hold_memory: bool | None = None,
+    fit: bool = False,
+    anyway: bool = False,
     processes: int = 1,
-    tick_kimg: float = 4, grid_kimg: float = 40, snapshot_kimg: float = 100, checkpoint_kimg: float = 100,
-    dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    tick_kimg: float = 4,
+    grid_kimg: float = 40,
+    snapshot_kimg: float = 100,
+    checkpoint_kimg: float = 100,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Train a recipe on a store; the same command again continues where it was.
 
     Args:
@@ -208,9 +248,15 @@ def train(
     if store is None:
         raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
     how = computing(
-        len(chosen.shape), device, precision=precision, channels_last=channels_last, recompute=recompute or None,
-        compiled=compile_ or None, micro_batches=micro_batches, hold_memory=hold_memory,
-    )  # fmt: skip
+        len(chosen.shape),
+        device,
+        precision=precision,
+        channels_last=channels_last,
+        recompute=recompute or None,
+        compiled=compile_ or None,
+        micro_batches=micro_batches,
+        hold_memory=hold_memory,
+    )
     if processes > 1 and started() == 1:
         ready(Wish(chosen, store, out, seed, device, how, generator, fit, anyway), processes)
         return launched(processes, without(spoken, "--processes"))
@@ -220,13 +266,21 @@ def train(
 
 @app.command
 def plan(
-    recipe: Positional[str | None] = None, memory: str | None = None,
+    recipe: Positional[str | None] = None,
+    memory: str | None = None,
     set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
-    shape: Shape = None, batch: int | None = None, device: str | None = None, processes: int = 1,
-    precision: str | None = None, recompute: bool = False, micro_batches: int | None = None,
-    hold_memory: bool | None = None, dry_run: DryRun = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    shape: Shape = None,
+    batch: int | None = None,
+    device: str | None = None,
+    processes: int = 1,
+    precision: str | None = None,
+    recompute: bool = False,
+    micro_batches: int | None = None,
+    hold_memory: bool | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Say whether training and sampling fit into memory, before anything is allocated, and what would make them fit.
 
     Args:
@@ -257,9 +311,12 @@ def plan(
         raise Refused(f"--device {device}: a plan is for {' or '.join(kinds)}.")
     place = torch.device(device or "cuda") if memory else named_device(device)
     how = wished(
-        usual_for(chosen, place), precision=precision, recompute=recompute or None, micro_batches=micro_batches,
+        usual_for(chosen, place),
+        precision=precision,
+        recompute=recompute or None,
+        micro_batches=micro_batches,
         hold_memory=hold_memory,
-    )  # fmt: skip
+    )
     check_pieces(chosen, processes, how.micro_batches)
     progress.say(told(chosen, how, place, bytes_of(memory) if memory else free_memory(place), processes))
 

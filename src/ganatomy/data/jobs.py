@@ -58,8 +58,9 @@ def on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[int]:
         client: Any = Client(address, timeout=20)
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
-        raise Refused(f"--dask {address}: no Dask scheduler answers ({why}); give its address, such as"
-                      " tcp://127.0.0.1:8786.") from error  # fmt: skip
+        raise Refused(
+            f"--dask {address}: no Dask scheduler answers ({why}); give its address, such as tcp://127.0.0.1:8786."
+        ) from error
     with client:
         every = list(jobs)
         futures = client.map(_one, [work] * len(every), every, pure=False, retries=RETRIES)

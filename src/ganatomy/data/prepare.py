@@ -167,8 +167,11 @@ def _begin(out: Path, raw: Path, plan: dict[str, Any], candidates: list[Candidat
 
 
 def _listed(candidate: Candidate, raw: Path) -> dict[str, Any]:
-    return {"name": candidate.name, "paths": [os.path.relpath(path, raw) for path in candidate.paths],
-            "facts": dict(candidate.facts)}  # fmt: skip
+    return {
+        "name": candidate.name,
+        "paths": [os.path.relpath(path, raw) for path in candidate.paths],
+        "facts": dict(candidate.facts),
+    }
 
 
 def _begun(out: Path, raw: Path, modality: Modality) -> tuple[dict[str, Any], list[Candidate]]:
@@ -189,9 +192,14 @@ def _rows_file(out: Path, part: int) -> Path:
 
 
 def _do_all(
-    out: Path, candidates: list[Candidate], modality: Modality, plan: dict[str, Any], mine: list[int], workers: int,
+    out: Path,
+    candidates: list[Candidate],
+    modality: Modality,
+    plan: dict[str, Any],
+    mine: list[int],
+    workers: int,
     dask: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Do those parts that are not done; a pool that has lost a worker is begun anew as long as parts get done."""
     work = partial(_do, out, modality, plan)
     todo, before, idle = _undone(out, mine), len(mine) + 1, 0
@@ -242,12 +250,18 @@ def _do(out: Path, modality: Modality, plan: dict[str, Any], part: int, files: l
             rows.append({"file": candidate.name, "reason": reason.kind, "detail": reason.detail})
             continue
         pixels[i] = storing.encode(image.pixels)
-        rows.append({
-            "row": first + i, "file": candidate.name, "patient": pseudonym(patient), "facts": dict(image.facts),
-            "spacing": image.spacing, "geometry": dict(image.geometry),
-            "pixels": hashlib.blake2b(pixels[i].tobytes(), digest_size=16).hexdigest(),
-            "quantiles": np.quantile(image.pixels[::4, ::4], (0.5, 0.9, 0.99)).round(4).tolist(),
-        })  # fmt: skip
+        rows.append(
+            {
+                "row": first + i,
+                "file": candidate.name,
+                "patient": pseudonym(patient),
+                "facts": dict(image.facts),
+                "spacing": image.spacing,
+                "geometry": dict(image.geometry),
+                "pixels": hashlib.blake2b(pixels[i].tobytes(), digest_size=16).hexdigest(),
+                "quantiles": np.quantile(image.pixels[::4, ::4], (0.5, 0.9, 0.99)).round(4).tolist(),
+            }
+        )
     levels = storing.stored_levels(shape)
     numcodecs.blosc.set_nthreads(1)  # the cores are busy with other parts
     for level in reversed(levels):

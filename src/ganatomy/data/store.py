@@ -147,10 +147,15 @@ def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
     if len(level) == 3 and voxels > SMALL_VOLUME:
         planes = next(n for n in range(max(1, level[0] // 16), 0, -1) if level[0] % n == 0)
     zarr.create_array(
-        store / "arrays" / written(level), shape=(rows, *level), dtype="uint16", fill_value=0, overwrite=True,
-        chunks=(per_chunk, planes, *level[1:]), shards=(shard, *level),
+        store / "arrays" / written(level),
+        shape=(rows, *level),
+        dtype="uint16",
+        fill_value=0,
+        overwrite=True,
+        chunks=(per_chunk, planes, *level[1:]),
+        shards=(shard, *level),
         compressors=(BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()),
-    )  # fmt: skip
+    )
 
 
 def open_store(path: Path) -> Store:

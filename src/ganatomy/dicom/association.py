@@ -18,9 +18,13 @@ from ganatomy.errors import Refused
 ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:]+)\]|(?P<host>[^:/\[\]]+)):(?P<port>\d{1,5})/(?P<aet>[^/\\]{1,16})")
 SECONDS = 60  # without an answer: the other side is gone
 STATUSES = {  # of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)
-    0x0110: "processing failure", 0x0122: "SOP class not supported", 0x0124: "not authorised",
-    0xB000: "elements coerced", 0xB006: "elements discarded", 0xB007: "data set does not match SOP class, stored",
-}  # fmt: skip
+    0x0110: "processing failure",
+    0x0122: "SOP class not supported",
+    0x0124: "not authorised",
+    0xB000: "elements coerced",
+    0xB006: "elements discarded",
+    0xB007: "data set does not match SOP class, stored",
+}
 RANGES = {0xA7: "out of resources", 0xA9: "data set does not match SOP class"}  # first byte of the status
 
 

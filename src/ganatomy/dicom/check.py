@@ -10,10 +10,18 @@ from ganatomy.dicom import read
 from ganatomy.dicom.mammogram import FOR_PRESENTATION, view_code
 
 ORIENTATION = {  # of rows and columns, as hung: chest walls back to back in the middle
-    ("R", "CC"): ("P", "L"), ("L", "CC"): ("A", "R"), ("R", "MLO"): ("P", "FL"), ("L", "MLO"): ("A", "FR"),
-}  # fmt: skip
-LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91",
-         "1.2.840.10008.1.2.4.203")  # fmt: skip
+    ("R", "CC"): ("P", "L"),
+    ("L", "CC"): ("A", "R"),
+    ("R", "MLO"): ("P", "FL"),
+    ("L", "MLO"): ("A", "FR"),
+}
+LOSSY = (
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.81",
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.4.203",
+)
 SYNTHESIZING = "109100"  # DCM, Synthesizing Equipment
 AXIS = 1e-3  # by how much two directions may miss a right angle, as a cosine
 
@@ -40,9 +48,10 @@ def is_marked(ds: Dataset) -> bool:
 def synthesizers(ds: Dataset) -> list[Dataset]:
     """The items of Contributing Equipment that synthesised the image (PS3.3 C.12.1; PS3.16 CID 7005)."""
     return [
-        item for item in read.items(ds, "ContributingEquipmentSequence")
+        item
+        for item in read.items(ds, "ContributingEquipmentSequence")
         if SYNTHESIZING in [read.text(code, "CodeValue") for code in read.items(item, "PurposeOfReferenceCodeSequence")]
-    ]  # fmt: skip
+    ]
 
 
 def _identity(ds: Dataset) -> list[str]:

@@ -24,19 +24,37 @@ REJECTED_CLASSES = {
 }
 
 VIEWS = {
-    ("399162004", "SCT"): "CC", ("R-10242", "SRT"): "CC", ("R-10242", "SNM3"): "CC",
-    ("399368009", "SCT"): "MLO", ("R-10226", "SRT"): "MLO", ("R-10226", "SNM3"): "MLO",
-    ("399260004", "SCT"): "ML", ("399352003", "SCT"): "LM", ("399099002", "SCT"): "LMO", ("399192008", "SCT"): "XCCL",
-    ("399101009", "SCT"): "XCCM", ("399196006", "SCT"): "FB", ("399188001", "SCT"): "SIO", ("441555000", "SCT"): "ISO",
-}  # fmt: skip
+    ("399162004", "SCT"): "CC",
+    ("R-10242", "SRT"): "CC",
+    ("R-10242", "SNM3"): "CC",
+    ("399368009", "SCT"): "MLO",
+    ("R-10226", "SRT"): "MLO",
+    ("R-10226", "SNM3"): "MLO",
+    ("399260004", "SCT"): "ML",
+    ("399352003", "SCT"): "LM",
+    ("399099002", "SCT"): "LMO",
+    ("399192008", "SCT"): "XCCL",
+    ("399101009", "SCT"): "XCCM",
+    ("399196006", "SCT"): "FB",
+    ("399188001", "SCT"): "SIO",
+    ("441555000", "SCT"): "ISO",
+}
 ACCEPTED_VIEWS = ("CC", "MLO")
 
 REJECTED_MODIFIERS = {
-    "399163009": "magnification", "399055006": "spot compression", "399209000": "implant displaced",
-    "399161006": "cleavage", "399011000": "axillary tail", "399226006": "rolled", "399197002": "rolled",
-    "415670009": "rolled", "414493004": "rolled", "399110001": "tangential", "442593008": "infra-mammary fold",
+    "399163009": "magnification",
+    "399055006": "spot compression",
+    "399209000": "implant displaced",
+    "399161006": "cleavage",
+    "399011000": "axillary tail",
+    "399226006": "rolled",
+    "399197002": "rolled",
+    "415670009": "rolled",
+    "414493004": "rolled",
+    "399110001": "tangential",
+    "442593008": "infra-mammary fold",
     "441752004": "anterior compression",
-}  # fmt: skip
+}
 MAGNIFIED = 1.2  # Estimated Radiographic Magnification Factor above this is a magnification view
 
 

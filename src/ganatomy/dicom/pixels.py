@@ -30,9 +30,12 @@ LARGEST_FRAME = 2**26  # pixels; a header that claims more is broken
 DENSEST = 1000  # pixels in a byte of compressed data; more frames than this holds are a broken header
 PLUGINS = {  # those that survive: GDCM ends the process when a header lies about the size, pylibjpeg's RLE panics
     RLELossless: "pydicom",
-    JPEGLSLossless: "pyjpegls", JPEGLSNearLossless: "pyjpegls", JPEG2000Lossless: "pylibjpeg", JPEG2000: "pylibjpeg",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+    JPEG2000: "pylibjpeg",
     JPEGBaseline8Bit: "pillow",
-}  # fmt: skip
+}
 ONLY_GDCM = (JPEGLossless, JPEGLosslessSV1, JPEGExtended12Bit)
 START_OF_FRAME = range(0xC0, 0xD0)  # second byte of the marker (ITU-T T.81 B.1.1.3), but for the three below
 NOT_A_FRAME = (0xC4, 0xC8, 0xCC)

@@ -19,14 +19,22 @@ from ganatomy.imaging.image import Unusable
 from ganatomy.imaging.orientation import LARGEST_SHEAR_DEGREES, canonical
 
 ENHANCED = (  # all frames in one instance: Enhanced and Legacy Converted Enhanced, CT and MR
-    "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2",
-    "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4",
-)  # fmt: skip
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    "1.2.840.10008.5.1.4.1.1.2.2",
+    "1.2.840.10008.5.1.4.1.1.4.1",
+    "1.2.840.10008.5.1.4.1.1.4.4",
+)
 LOCALIZERS = ("LOCALIZER", "SCOUT")
 KEY = (
-    "SeriesInstanceUID", "Modality", "Rows", "Columns", "PixelSpacing", "EchoNumbers", "TemporalPositionIdentifier",
+    "SeriesInstanceUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "EchoNumbers",
+    "TemporalPositionIdentifier",
     "AcquisitionNumber",
-)  # fmt: skip
+)
 NEEDED = (*KEY, "ImageType", "ImageOrientationPatient", "ImagePositionPatient", "SOPClassUID", "SOPInstanceUID")
 FEWEST = 8  # slices
 UNEVEN = 0.02  # of the median distance: slices further off are missing or doubled

@@ -53,13 +53,27 @@ class VolumeClass:
 
 
 CT = VolumeClass(
-    "CT", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", ("CHEST", "51185008", "Chest"), "thorax CT",
-    -1024, 1, "HU", {"SOFT_TISSUE": (40, 400), "LUNG": (-600, 1500)},
-)  # fmt: skip
+    "CT",
+    "1.2.840.10008.5.1.4.1.1.2",
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    ("CHEST", "51185008", "Chest"),
+    "thorax CT",
+    -1024,
+    1,
+    "HU",
+    {"SOFT_TISSUE": (40, 400), "LUNG": (-600, 1500)},
+)
 MR = VolumeClass(
-    "MR", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", ("BRAIN", "12738006", "Brain"), "brain MRI",
-    0, FULL, "US", {"WHOLE RANGE": (2 ** (BITS - 1), 2**BITS)},
-)  # fmt: skip
+    "MR",
+    "1.2.840.10008.5.1.4.1.1.4",
+    "1.2.840.10008.5.1.4.1.1.4.1",
+    ("BRAIN", "12738006", "Brain"),
+    "brain MRI",
+    0,
+    FULL,
+    "US",
+    {"WHOLE RANGE": (2 ** (BITS - 1), 2**BITS)},
+)
 
 
 def origin(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[float, ...]:

@@ -67,9 +67,14 @@ class Subject:
 
 
 def dataset(
-    sop_class: str, modality: str, subject: Subject, series: tuple[str, ...], number: int, record: dict[str, Any],
+    sop_class: str,
+    modality: str,
+    subject: Subject,
+    series: tuple[str, ...],
+    number: int,
+    record: dict[str, Any],
     pixels: NDArray[np.uint16],
-) -> Dataset:  # fmt: skip
+) -> Dataset:
     """Patient, study, equipment and SOP common modules of a synthetic instance (PS3.3 C.7.1, C.7.2, C.7.5, C.12.1).
 
     Args:

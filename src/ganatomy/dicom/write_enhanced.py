@@ -19,9 +19,12 @@ STACK = "1"
 
 
 def instance(
-    volume: NDArray[np.float32], spacing: tuple[float, ...], kind: VolumeClass, subject: write.Subject,
+    volume: NDArray[np.float32],
+    spacing: tuple[float, ...],
+    kind: VolumeClass,
+    subject: write.Subject,
     record: dict[str, Any],
-) -> Dataset:  # fmt: skip
+) -> Dataset:
     """A volume as one instance, frames from the feet upwards.
 
     Args:
@@ -95,8 +98,13 @@ def _shared(ds: Dataset, spacing: tuple[float, ...], kind: VolumeClass) -> Datas
     kind.rescale(values)
     kind.window(window)
     frame_type.FrameType = TYPE
-    for name in ("PixelPresentation", "VolumetricProperties", "VolumeBasedCalculationTechnique",
-                 "ComplexImageComponent", "AcquisitionContrast"):  # fmt: skip
+    for name in (
+        "PixelPresentation",
+        "VolumetricProperties",
+        "VolumeBasedCalculationTechnique",
+        "ComplexImageComponent",
+        "AcquisitionContrast",
+    ):
         if name in ds:
             setattr(frame_type, name, ds[name].value)
     shared = Dataset()

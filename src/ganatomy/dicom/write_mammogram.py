@@ -26,9 +26,14 @@ def stored(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def instance(
-    pixels: NDArray[np.float32], spacing: tuple[float, ...], view: str, laterality: str, subject: write.Subject,
-    record: dict[str, Any], drawn_apart: bool = True,
-) -> Dataset:  # fmt: skip
+    pixels: NDArray[np.float32],
+    spacing: tuple[float, ...],
+    view: str,
+    laterality: str,
+    subject: write.Subject,
+    record: dict[str, Any],
+    drawn_apart: bool = True,
+) -> Dataset:
     """One view: a valid instance, or an error that says why not.
 
     Args:

@@ -15,9 +15,14 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 def instance(
-    pixels: NDArray[np.uint16], bits: int, number: int, series: tuple[str, ...], subject: write.Subject,
-    record: dict[str, Any], spacing: tuple[float, float],
-) -> Dataset:  # fmt: skip
+    pixels: NDArray[np.uint16],
+    bits: int,
+    number: int,
+    series: tuple[str, ...],
+    subject: write.Subject,
+    record: dict[str, Any],
+    spacing: tuple[float, float],
+) -> Dataset:
     """One picture.
 
     Args:

@@ -12,9 +12,12 @@ from ganatomy.dicom.volume_class import BITS, CT, VolumeClass, origin
 
 
 def instances(
-    volume: NDArray[np.float32], spacing: tuple[float, ...], kind: VolumeClass, subject: write.Subject,
+    volume: NDArray[np.float32],
+    spacing: tuple[float, ...],
+    kind: VolumeClass,
+    subject: write.Subject,
     record: dict[str, Any],
-) -> Iterator[Dataset]:  # fmt: skip
+) -> Iterator[Dataset]:
     """The slices of a volume, from the feet upwards.
 
     Args:

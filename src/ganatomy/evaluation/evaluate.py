@@ -43,11 +43,19 @@ RANKED = 15  # best and worst images that the report names
 
 
 def evaluate(
-    images: Path | str, store: Store | Path | str | None = None, out: Path | str = "report", n: int | None = None,
-    seed: int = 1000, extractor: str = "random", weights: Path | None = None, protocol: str | None = None,
-    held_out: Path | None = None, facts: Facts | None = None, shape: Shape | None = None,
+    images: Path | str,
+    store: Store | Path | str | None = None,
+    out: Path | str = "report",
+    n: int | None = None,
+    seed: int = 1000,
+    extractor: str = "random",
+    weights: Path | None = None,
+    protocol: str | None = None,
+    held_out: Path | None = None,
+    facts: Facts | None = None,
+    shape: Shape | None = None,
     beside: Mapping[str, Path] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Measure images against held-out patients; write ``report.json``, ``report.html`` and the pictures.
 
     Args:
@@ -86,10 +94,13 @@ def evaluate(
         "images": compared.about,
         "store": _about(compared.train.store),
         "compared": {
-            "images_a_side": len(compared.test), "patients": len(set(compared.test.groups())),
-            "synthetic_images": len(compared.fakes), "shape": written(compared.test.shape),
+            "images_a_side": len(compared.test),
+            "patients": len(set(compared.test.groups())),
+            "synthetic_images": len(compared.fakes),
+            "shape": written(compared.test.shape),
             "real_split": "test" if held_out is None else "all of another store",
-            "trained_on_this_store": compared.same_store, "seed": seed,
+            "trained_on_this_store": compared.same_store,
+            "seed": seed,
         },
         "swd": _swd(compared),
         **_scores(compared, first, seed),
@@ -98,7 +109,7 @@ def evaluate(
         "failures": _failures(judged),
         "privacy": audit(compared, chosen, seed),
         "selection": _json(images / "selection.json"),
-    }  # fmt: skip
+    }
     if published is not None:
         content["scores"] += [_told(one) for one in published(compared, weights)]
     log = read_lines(images / "log.jsonl") if (images / "log.jsonl").exists() else []
@@ -113,8 +124,13 @@ def evaluate(
 
 def _about(store: Store) -> dict[str, Any]:
     about = store.manifest
-    return {"fingerprint": about.fingerprint, "modality": about.modality, "patients": about.patients,
-            "splits": about.splits, "quarantined": about.quarantined}  # fmt: skip
+    return {
+        "fingerprint": about.fingerprint,
+        "modality": about.modality,
+        "patients": about.patients,
+        "splits": about.splits,
+        "quarantined": about.quarantined,
+    }
 
 
 def space_of(compared: Sides, extractor: Extractor) -> Space:
@@ -122,11 +138,14 @@ def space_of(compared: Sides, extractor: Extractor) -> Space:
     others = features_of(extractor, compared.others, "training images") if len(compared.others) else None
     test = features_of(extractor, compared.test, "held-out images")
     space = Space(
-        extractor, test, _features(extractor, compared.fake),
+        extractor,
+        test,
+        _features(extractor, compared.fake),
         features_of(extractor, compared.floor, "training images"),
         np.zeros((0, test.shape[1]), np.float32) if others is None else others,
-        compared.test.groups(), compared.floor.groups(),
-    )  # fmt: skip
+        compared.test.groups(),
+        compared.floor.groups(),
+    )
     if isinstance(extractor, Inception2015):
         return replace(space, classes=(extractor.probabilities, "the 1,008 of Inception 2015"))
     for name, model in _models(compared, space).items():
@@ -158,11 +177,13 @@ def _scores(compared: Sides, space: Space, seed: int) -> dict[str, Any]:
         used.append(hand)
         named = {"constant_among_reals": hand.departures(compared.fake)}
     consistency = {
-        name: {"test": _accuracy(model, space.test, compared.test.facts(), name),
-               "synthetic": _accuracy(model, space.fake, compared.fake.facts(), name),
-               "definition": "share of images whose label a logistic regression on training images' features tells"}
+        name: {
+            "test": _accuracy(model, space.test, compared.test.facts(), name),
+            "synthetic": _accuracy(model, space.fake, compared.fake.facts(), name),
+            "definition": "share of images whose label a logistic regression on training images' features tells",
+        }
         for name, model in _models(compared, space).items()
-    }  # fmt: skip
+    }
     return {
         "scores": [_told(one) for one in found if isinstance(one, Score)],
         "not_computed": [one.model_dump() for one in found if isinstance(one, Missing)],
@@ -188,8 +209,13 @@ def _swd(compared: Sides) -> dict[str, Any]:
     patches = descriptors(compared.fake, measure.protocol, "fakes")
     fake = measure.distance([patches])
     low, high = measure.interval(patches) if len(set(compared.test.groups())) > 1 else (None, None)
-    return {"protocol": measure.words, "fake": fake.model_dump(), "real_floor": measure.floor.model_dump(),
-            "low": low, "high": high}  # fmt: skip
+    return {
+        "protocol": measure.words,
+        "fake": fake.model_dump(),
+        "real_floor": measure.floor.model_dump(),
+        "low": low,
+        "high": high,
+    }
 
 
 def _features(extractor: Extractor, images: Images) -> Rows:
@@ -218,12 +244,12 @@ def _failures(judged: Judged) -> dict[str, Any]:
     return {
         "parts": list(judged.parts),
         "definition": "mean of the parts, each in deviations of validation images from their median, bent below 10:"
-                      " distance to the 3rd nearest training image in features, largest departure of a measure, the"
-                      " discriminator's score",
+        " distance to the 3rd nearest training image in features, largest departure of a measure, the"
+        " discriminator's score",
         "scores": _rounded(judged.scores),
         "best": best,
         "worst": [{"image": i, "score": round(float(judged.scores[i]), 3), "reason": judged.reason(i)} for i in worst],
-    }  # fmt: skip
+    }
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:
@@ -238,8 +264,12 @@ def _slim(content: dict[str, Any]) -> dict[str, Any]:
 
 def _leave_word(samples: Path, privacy: dict[str, Any], out: Path) -> None:
     """Beside the samples: whether the audit was passed, for `export` to read."""
-    word = {"samples_sha256": digest_of(samples), "passed": privacy["passed"], "verdict": privacy["verdict"],
-            "report": hashlib.sha256((out / "report.json").read_bytes()).hexdigest()}  # fmt: skip
+    word = {
+        "samples_sha256": digest_of(samples),
+        "passed": privacy["passed"],
+        "verdict": privacy["verdict"],
+        "report": hashlib.sha256((out / "report.json").read_bytes()).hexdigest(),
+    }
     write_json(samples / AUDIT, word)
 
 

@@ -51,8 +51,17 @@ def scored(space: Space, seed: int = 0) -> list[Score | Missing]:
     return [*_frechet(space), *_kernels(space, seed), *_coverage(space), *_variety(space), *_told_apart(space, seed)]
 
 
-def score(space: Space, metric: str, number: Number, definition: str, test: Rows, fake: Rows, floor: Rows,
-          bounds: tuple[float, float] = (-np.inf, np.inf), **more: Any) -> Score:  # fmt: skip
+def score(
+    space: Space,
+    metric: str,
+    number: Number,
+    definition: str,
+    test: Rows,
+    fake: Rows,
+    floor: Rows,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    **more: Any,
+) -> Score:
     """One number with its floor and its interval."""
     synthetic = [f"synthetic {i}" for i in range(len(fake))]
     parts = PARTS if test.shape[1] <= 256 else PARTS // 2
@@ -62,10 +71,17 @@ def score(space: Space, metric: str, number: Number, definition: str, test: Rows
             low, high = jackknife(lambda a, b: number(test[a], fake[b]), space.patients, synthetic, parts)
             low, high = (float(np.clip(end, *bounds)) for end in (low, high))
     return Score(
-        metric=metric, value=number(test, fake), floor=number(test, floor), low=low, high=high, images=len(test),
-        dimensions=test.shape[1], extractor=f"{space.extractor.name} {space.extractor.digest[:12]}",
-        definition=definition, **more,
-    )  # fmt: skip
+        metric=metric,
+        value=number(test, fake),
+        floor=number(test, floor),
+        low=low,
+        high=high,
+        images=len(test),
+        dimensions=test.shape[1],
+        extractor=f"{space.extractor.name} {space.extractor.digest[:12]}",
+        definition=definition,
+        **more,
+    )
 
 
 def principal(space: Space, dimensions: int) -> tuple[Rows, Rows, Rows]:
@@ -119,37 +135,64 @@ def _coverage(space: Space) -> list[Score | Missing]:
     k = precision_recall.NEIGHBOURS
     fewest = 4 * k  # so that leaving a twentieth out leaves neighbours
     if len(space.test) < fewest:
-        return [_missing(space, "precision, recall, density, coverage",
-                         f"need {fewest} images a side; there are {len(space.test)}")]  # fmt: skip
+        return [
+            _missing(
+                space,
+                "precision, recall, density, coverage",
+                f"need {fewest} images a side; there are {len(space.test)}",
+            )
+        ]
 
     def one(name: str) -> Number:
         return lambda a, b: float(getattr(precision_recall.precision_recall(a, b), name))
 
     return [
-        score(space, name, one(name), f"{k} nearest neighbours ({source})", space.test, space.fake, space.floor,
-              bounds=(0, np.inf if name == "density" else 1))
-        for name, source in (("precision", "Kynkaanniemi 2019"), ("recall", "Kynkaanniemi 2019"),
-                             ("density", "Naeem 2020"), ("coverage", "Naeem 2020"))
-    ]  # fmt: skip
+        score(
+            space,
+            name,
+            one(name),
+            f"{k} nearest neighbours ({source})",
+            space.test,
+            space.fake,
+            space.floor,
+            bounds=(0, np.inf if name == "density" else 1),
+        )
+        for name, source in (
+            ("precision", "Kynkaanniemi 2019"),
+            ("recall", "Kynkaanniemi 2019"),
+            ("density", "Naeem 2020"),
+            ("coverage", "Naeem 2020"),
+        )
+    ]
 
 
 def _variety(space: Space) -> list[Score | Missing]:
     """Of the fakes alone; beside it, instead of a floor, the same of the held-out images."""
     centre = space.others.mean(0) if len(space.others) else space.floor.mean(0)
     rows = (space.test - centre, space.fake - centre)
-    found: list[Score | Missing] = [_alone(
-        space, "Vendi score", vendi.vendi, rows,
-        "exp of the entropy of the spectrum of cosine similarity (Friedman 2023), features less the training mean;"
-        " the floor is that of the held-out images",
-    )]  # fmt: skip
+    found: list[Score | Missing] = [
+        _alone(
+            space,
+            "Vendi score",
+            vendi.vendi,
+            rows,
+            "exp of the entropy of the spectrum of cosine similarity (Friedman 2023), features less the training mean;"
+            " the floor is that of the held-out images",
+        )
+    ]
     if space.classes is not None:
         probabilities, classes = space.classes
         both = (probabilities(space.test), probabilities(space.fake))
-        found.append(_alone(
-            space, "inception score", inception_score, both,
-            f"exp of the mean KL divergence from the mean (Salimans 2016), classes: {classes}; the floor is that of the"
-            " held-out images",
-        ))  # fmt: skip
+        found.append(
+            _alone(
+                space,
+                "inception score",
+                inception_score,
+                both,
+                f"exp of the mean KL divergence from the mean (Salimans 2016), classes: {classes}; the floor is that of"
+                " the held-out images",
+            )
+        )
     return found
 
 
@@ -158,9 +201,16 @@ def _alone(space: Space, metric: str, number: Callable[[Any], float], rows: tupl
     synthetic = [f"synthetic {i}" for i in range(len(fake))]
     low, high = jackknife(lambda a, b: number(fake[b]), ["all"], synthetic)
     return Score(
-        metric=metric, value=number(fake), floor=number(test), low=low, high=high, images=len(test),
-        dimensions=fake.shape[1], extractor=_named(space), definition=words,
-    )  # fmt: skip
+        metric=metric,
+        value=number(fake),
+        floor=number(test),
+        low=low,
+        high=high,
+        images=len(test),
+        dimensions=fake.shape[1],
+        extractor=_named(space),
+        definition=words,
+    )
 
 
 def _told_apart(space: Space, seed: int) -> list[Score | Missing]:
@@ -171,17 +221,31 @@ def _told_apart(space: Space, seed: int) -> list[Score | Missing]:
         return two_sample.classifier_auc(space.test, other, groups, seed)
 
     words = "share of images whose nearest other is of their own set (Lopez-Paz 2017); 0.5 = cannot tell"
-    nearest = score(space, "nearest-neighbour accuracy", two_sample.neighbour_accuracy, words, space.test, space.fake,
-                    space.floor, bounds=(0, 1))  # fmt: skip
+    nearest = score(
+        space,
+        "nearest-neighbour accuracy",
+        two_sample.neighbour_accuracy,
+        words,
+        space.test,
+        space.fake,
+        space.floor,
+        bounds=(0, 1),
+    )
     try:
         value = auc(space.fake, synthetic)
         low, high = auc_interval(value, len(set(space.patients)), len(space.fake))
         told = Score(
-            metric="classifier AUC", value=value, floor=auc(space.floor, space.floor_patients), low=low, high=high,
-            images=len(space.test), dimensions=space.test.shape[1], extractor=_named(space),
+            metric="classifier AUC",
+            value=value,
+            floor=auc(space.floor, space.floor_patients),
+            low=low,
+            high=high,
+            images=len(space.test),
+            dimensions=space.test.shape[1],
+            extractor=_named(space),
             definition="logistic regression, 5 folds by patient (Lopez-Paz 2017), interval by Newcombe 2006 for as many"
-                       " real images as patients; 0.5 = cannot tell",
-        )  # fmt: skip
+            " real images as patients; 0.5 = cannot tell",
+        )
     except Refused as reason:
         return [_missing(space, "classifier AUC", str(reason)), nearest]
     return [told, nearest]

@@ -39,10 +39,10 @@ def described(sides: Sides) -> dict[str, Any]:
             "frequency": _frequencies(sides.test.shape).round(5).tolist(),
             **{side: _band(rows["power"]) for side, rows in found.items()},
             "definition": "radial power of up to 4 Hann-windowed regions inside the body an image; P ~ 1/f^beta fitted"
-                          f" from {spectrum.BAND[0]:g} cycles a region to {spectrum.BAND[1]:g} cycles a voxel",
+            f" from {spectrum.BAND[0]:g} cycles a region to {spectrum.BAND[1]:g} cycles a voxel",
         },
         "constant_images": len(sides.fakes.constant),
-    }  # fmt: skip
+    }
 
 
 def _of_images(sides: Sides, images: Images, what: str) -> dict[str, Any]:
@@ -70,11 +70,16 @@ def _finite(values: Rows) -> Rows:
 def _distributions(sides: dict[str, Rows]) -> dict[str, Any]:
     """Medians with quartiles of each side, and both comparisons with the held-out images."""
     told: dict[str, Any] = {
-        side: {"median": _rounded(np.median(v)), "quartiles": [_rounded(q) for q in np.quantile(v, (0.25, 0.75))],
-               "n": len(v), "values": [_rounded(x) for x in v]}
-        if len(v) else {"median": None, "quartiles": None, "n": 0, "values": []}
+        side: {
+            "median": _rounded(np.median(v)),
+            "quartiles": [_rounded(q) for q in np.quantile(v, (0.25, 0.75))],
+            "n": len(v),
+            "values": [_rounded(x) for x in v],
+        }
+        if len(v)
+        else {"median": None, "quartiles": None, "n": 0, "values": []}
         for side, v in sides.items()
-    }  # fmt: skip
+    }
     for side in ("synthetic", "training"):
         if len(sides["test"]) and len(sides[side]):
             told[f"{side}_against_test"] = {
@@ -120,10 +125,15 @@ def likeness(sides: Sides, seed: int = 0) -> Score | Missing:
 
     low, high = jackknife(mean, ["all"], [str(i) for i in range(n)]) if n > 8 else (None, None)
     return Score(
-        metric="MS-SSIM of pairs", value=float(fake.mean()), floor=float(test.mean()), low=low, high=high, images=n,
+        metric="MS-SSIM of pairs",
+        value=float(fake.mean()),
+        floor=float(test.mean()),
+        low=low,
+        high=high,
+        images=n,
         definition=f"{len(drawn)} pairs, {ms_ssim.scales(shape)} of 5 scales (Wang 2003; Odena 2017); higher than the"
-                   " held-out images' is less variety",
-    )  # fmt: skip
+        " held-out images' is less variety",
+    )
 
 
 def _pairs(images: Images, drawn: list[tuple[int, int]], what: str) -> Rows:

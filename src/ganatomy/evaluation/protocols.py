@@ -56,9 +56,13 @@ def pggan_swd_16384(sides: Sides, weights: Path | None) -> list[Score]:
     )
     told = ", ".join(f"{value:.2f}" for value in levels)
     return [
-        Score(metric="SWD x 1000 (pggan-swd-16384)", value=float(np.mean(levels)), images=SWD,
-              definition=f"{words}: {told}")
-    ]  # fmt: skip
+        Score(
+            metric="SWD x 1000 (pggan-swd-16384)",
+            value=float(np.mean(levels)),
+            images=SWD,
+            definition=f"{words}: {told}",
+        )
+    ]
 
 
 def _enough(name: str, what: str, there: int, needed: int) -> None:
@@ -67,8 +71,9 @@ def _enough(name: str, what: str, there: int, needed: int) -> None:
 
 
 PROTOCOLS: dict[str, tuple[int, Callable[[Sides, Path | None], list[Score]]]] = {
-    "hagan-2022": (HAGAN, hagan_2022), "pggan-swd-16384": (SWD, pggan_swd_16384),
-}  # fmt: skip
+    "hagan-2022": (HAGAN, hagan_2022),
+    "pggan-swd-16384": (SWD, pggan_swd_16384),
+}
 
 
 def named(name: str) -> tuple[int, Callable[[Sides, Path | None], list[Score]]]:

@@ -22,9 +22,16 @@ WRITTEN = (".png", ".npy", ".gz", ".dcm", ".part")  # suffixes of samples, and o
 
 
 def write_samples(
-    samples: Iterable[Sample], n: int, modality: str, out: Path, to: str | None = None, date: str | None = None,
-    spacing: float | None = None, form: Form = PLAIN, label: bool = False,
-) -> int:  # fmt: skip
+    samples: Iterable[Sample],
+    n: int,
+    modality: str,
+    out: Path,
+    to: str | None = None,
+    date: str | None = None,
+    spacing: float | None = None,
+    form: Form = PLAIN,
+    label: bool = False,
+) -> int:
     """Write samples and ``samples.jsonl``, which comes last; returns how many. An interrupted folder is finished.
 
     Args:
@@ -56,8 +63,16 @@ def write_samples(
             for image, shown, record in displayed(samples, modality, spacing, label):
                 file = write_one(image, shown, record)
                 facts = dict(image.facts)
-                rows.append({"file": file, "modality": modality, "spacing": image.spacing, "facts": facts,
-                             "date": date, "record": record})  # fmt: skip
+                rows.append(
+                    {
+                        "file": file,
+                        "modality": modality,
+                        "spacing": image.spacing,
+                        "facts": facts,
+                        "date": date,
+                        "record": record,
+                    }
+                )
                 bar.advance()
     except Refused:
         if [path.name for path in out.iterdir()] == [UNFINISHED]:  # nothing was written, so nothing is left behind
@@ -94,10 +109,17 @@ def displayed(
 
 
 def export(
-    samples: Path | str, out: Path | str, to: str = "dicom", date: str | None = None, spacing: float | None = None,
-    despite_audit: bool = False, enhanced: bool = False, secondary_capture: bool = False, compress: str | None = None,
+    samples: Path | str,
+    out: Path | str,
+    to: str = "dicom",
+    date: str | None = None,
+    spacing: float | None = None,
+    despite_audit: bool = False,
+    enhanced: bool = False,
+    secondary_capture: bool = False,
+    compress: str | None = None,
     label: bool = False,
-) -> int:  # fmt: skip
+) -> int:
     """Write a folder of samples in another format; returns how many. Samples that failed the privacy audit stay.
 
     Args:

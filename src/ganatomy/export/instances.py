@@ -75,9 +75,14 @@ class Mammograms:
         subject = _subject(self.studies[laterality, view], record, self.date)
         if self.form.secondary_capture:
             ds = write_secondary.instance(
-                write_mammogram.stored(shown.pixels), write_mammogram.BITS, 1, (laterality, view), subject, record,
+                write_mammogram.stored(shown.pixels),
+                write_mammogram.BITS,
+                1,
+                (laterality, view),
+                subject,
+                record,
                 (rows, columns),
-            )  # fmt: skip
+            )
             write_mammogram.captured(ds, view, laterality, subject)
         else:
             ds = write_mammogram.instance(shown.pixels, (rows, columns), view, laterality, subject, record)
@@ -97,9 +102,11 @@ class Volumes:
             ds = write_enhanced.instance(shown.pixels, spacing, self.kind, subject, record)
             yield f"{subject.identifier}.dcm", _finished(ds, self.form)
             return
-        slices = self._pictures(shown, spacing, subject, record) if self.form.secondary_capture else (
-            write_series.instances(shown.pixels, spacing, self.kind, subject, record)
-        )  # fmt: skip
+        slices = (
+            self._pictures(shown, spacing, subject, record)
+            if self.form.secondary_capture
+            else (write_series.instances(shown.pixels, spacing, self.kind, subject, record))
+        )
         for ds in slices:
             yield f"{subject.identifier}/{int(ds.InstanceNumber):04d}.dcm", _finished(ds, self.form)
 

@@ -39,10 +39,18 @@ class Sent:
 
 
 def send(
-    samples: Path | str, pacs: str | None = None, url: str | None = None, calling: str = "GANATOMY",
-    date: str | None = None, spacing: float | None = None, despite_audit: bool = False, enhanced: bool = False,
-    secondary_capture: bool = False, compress: str | None = None, label: bool = False,
-) -> Sent:  # fmt: skip
+    samples: Path | str,
+    pacs: str | None = None,
+    url: str | None = None,
+    calling: str = "GANATOMY",
+    date: str | None = None,
+    spacing: float | None = None,
+    despite_audit: bool = False,
+    enhanced: bool = False,
+    secondary_capture: bool = False,
+    compress: str | None = None,
+    label: bool = False,
+) -> Sent:
     """Send samples as DICOM. What was accepted is noted in ``sent.jsonl`` beside them: the same call goes on.
 
     Args:

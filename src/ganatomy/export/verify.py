@@ -126,10 +126,14 @@ def _finding(path: Path, name: str, maker: "_Maker") -> Finding:
         ds = read.instance(path)
         record, text = _record(ds)
         about: dict[str, Any] = {
-            "file": name, "marked": check.is_marked(ds), "model": record.get("generator"),
-            "snapshot": record.get("snapshot_sha256"), "seed": record.get("seed"), "index": record.get("index"),
+            "file": name,
+            "marked": check.is_marked(ds),
+            "model": record.get("generator"),
+            "snapshot": record.get("snapshot_sha256"),
+            "seed": record.get("seed"),
+            "index": record.get("index"),
             "faults": tuple(check.faults(ds)),
-        }  # fmt: skip
+        }
     except Unusable as error:
         return Finding(name, False, faults=(str(error),))
     if text is None:

@@ -32,9 +32,12 @@ class Arrived:
 
 
 def downloaded(
-    every: tuple[Series, ...], out: Path, workers: int, endpoint: str | None = None,
+    every: tuple[Series, ...],
+    out: Path,
+    workers: int,
+    endpoint: str | None = None,
     advance: Callable[[int], None] = lambda files: None,
-) -> Iterator[Arrived]:  # fmt: skip
+) -> Iterator[Arrived]:
     """Get series side by side; one that fails does not stop the others.
 
     Args:

@@ -65,20 +65,36 @@ def _licence(wanted: Wanted) -> str:
     lines = [f"Images of the collection {wanted.collection}, from the NCI Imaging Data Commons.", ""]
     lines += [f"{count} series under {name}: {URLS.get(name, '')}" for name, count in wanted.licences.items()]
     lines += ["", "Please cite:", *(f"- {text}" for text in wanted.citations.values())]
-    lines += ["- Fedorov et al. (2023), National Cancer Institute Imaging Data Commons, RadioGraphics 43(12),"
-              " https://doi.org/10.1148/rg.230180"]  # fmt: skip
+    lines += [
+        "- Fedorov et al. (2023), National Cancer Institute Imaging Data Commons, RadioGraphics 43(12),"
+        " https://doi.org/10.1148/rg.230180"
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _provenance(wanted: Wanted, arrived: list[Arrived], endpoint: str | None) -> dict[str, Any]:
     return {
-        "format": 1, "collection": wanted.collection, "index": wanted.index, "endpoint": endpoint or "Amazon S3",
-        "fetched": datetime.now(UTC).date().isoformat(), "files": sum(one.files for one in arrived),
-        "bytes": sum(one.bytes for one in arrived), "complete": not any(one.missing for one in arrived),
+        "format": 1,
+        "collection": wanted.collection,
+        "index": wanted.index,
+        "endpoint": endpoint or "Amazon S3",
+        "fetched": datetime.now(UTC).date().isoformat(),
+        "files": sum(one.files for one in arrived),
+        "bytes": sum(one.bytes for one in arrived),
+        "complete": not any(one.missing for one in arrived),
         "series": [
-            {"uid": one.series.uid, "patient": one.series.patient, "modality": one.series.modality,
-             "licence": one.series.licence, "doi": one.series.doi, "bucket": one.series.bucket,
-             "folder": one.series.folder, "files": one.files, "bytes": one.bytes, "missing": one.missing or None}
+            {
+                "uid": one.series.uid,
+                "patient": one.series.patient,
+                "modality": one.series.modality,
+                "licence": one.series.licence,
+                "doi": one.series.doi,
+                "bucket": one.series.bucket,
+                "folder": one.series.folder,
+                "files": one.files,
+                "bytes": one.bytes,
+                "missing": one.missing or None,
+            }
             for one in arrived
         ],
-    }  # fmt: skip
+    }

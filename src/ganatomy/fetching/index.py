@@ -15,8 +15,18 @@ from typing import Any
 from ganatomy.errors import Refused
 
 FREE = ("CC0", "CC BY 3.0", "CC BY 4.0")  # licences that let anybody use and redistribute, with attribution
-COLUMNS = ("SeriesInstanceUID", "collection_id", "PatientID", "Modality", "instanceCount", "series_size_MB",
-           "license_short_name", "source_DOI", "aws_bucket", "crdc_series_uuid")  # fmt: skip
+COLUMNS = (
+    "SeriesInstanceUID",
+    "collection_id",
+    "PatientID",
+    "Modality",
+    "instanceCount",
+    "series_size_MB",
+    "license_short_name",
+    "source_DOI",
+    "aws_bucket",
+    "crdc_series_uuid",
+)
 URLS = {
     "CC0": "https://creativecommons.org/publicdomain/zero/1.0/",
     "CC BY 3.0": "https://creativecommons.org/licenses/by/3.0/",
@@ -71,12 +81,16 @@ class Wanted:
         lines = [
             f"{self.collection}: {patients} patients, {len(self.series)} series, {self.files} images,"
             f" {self.megabytes / 1000:.2f} GB ({self.index})",
-            *(f"licence {name} ({count} series): {URLS.get(name, 'see the collection')}"
-              for name, count in self.licences.items()),
-            *(f"left out {count} series under {name}: --licence '{name}' takes them, if you may"
-              for name, count in self.left_out.items()),
+            *(
+                f"licence {name} ({count} series): {URLS.get(name, 'see the collection')}"
+                for name, count in self.licences.items()
+            ),
+            *(
+                f"left out {count} series under {name}: --licence '{name}' takes them, if you may"
+                for name, count in self.left_out.items()
+            ),
             *(f"cite: {text}" for text in self.citations.values()),
-        ]  # fmt: skip
+        ]
         return "\n".join(lines)
 
 

@@ -48,9 +48,7 @@ def flat(image: NDArray[np.float32], spacing: tuple[float, ...] | None = None) -
         return image
     d, h, w = image.shape
     dz, dy, dx = spacing or (1.0, 1.0, 1.0)
-    planes = (
-        (image[d // 2], (dy, dx)), (image[::-1, h // 2], (dz, dx)), (image[::-1, :, w // 2], (dz, dy)),
-    )  # fmt: skip
+    planes = ((image[d // 2], (dy, dx)), (image[::-1, h // 2], (dz, dx)), (image[::-1, :, w // 2], (dz, dy)))
     finest = min(dz, dy, dx)
     shown = [_stretched(plane, (rows / finest, columns / finest)) for plane, (rows, columns) in planes]
     height = max(plane.shape[0] for plane in shown)

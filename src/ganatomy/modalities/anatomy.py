@@ -69,14 +69,20 @@ def breast(pixels: NDArray[np.float32], spacing: tuple[float, ...] | None, chest
 
 def _breast_names(spacing: tuple[float, ...] | None) -> tuple[str, ...]:
     size = "breast area (% of image)" if spacing is None else "breast area (cm2)"
-    return (size, "density (% of area)", "outline (perimeter over that of a disc)", "rows at the chest wall (%)",
-            "background level (% of white)")  # fmt: skip
+    return (
+        size,
+        "density (% of area)",
+        "outline (perimeter over that of a disc)",
+        "rows at the chest wall (%)",
+        "background level (% of white)",
+    )
 
 
 def _density(pixels: NDArray[np.float32], mask: Mask) -> float:
     """Share brighter than Otsu's threshold, the rim left out; a pectoral muscle in view counts as dense."""
-    inner = ndimage.binary_erosion(np.pad(mask, 1, mode="edge"), iterations=max(1, round(RIM * mask.shape[0])),
-                                   border_value=1)[1:-1, 1:-1]  # fmt: skip
+    inner = ndimage.binary_erosion(
+        np.pad(mask, 1, mode="edge"), iterations=max(1, round(RIM * mask.shape[0])), border_value=1
+    )[1:-1, 1:-1]
     values = pixels[inner]
     if values.size < 16 or np.ptp(values) < 1e-6:
         return float("nan")

@@ -46,9 +46,14 @@ class Grid(Value):
         """What MONAI's encoder and decoder are both told."""
         none = [False] * (self.halvings + 1)
         return {
-            "spatial_dims": ndim, "channels": self.widths(), "num_res_blocks": [1] * (self.halvings + 1),
-            "norm_num_groups": GROUPS, "norm_eps": EPSILON, "attention_levels": none, "with_nonlocal_attn": False,
-        }  # fmt: skip
+            "spatial_dims": ndim,
+            "channels": self.widths(),
+            "num_res_blocks": [1] * (self.halvings + 1),
+            "norm_num_groups": GROUPS,
+            "norm_eps": EPSILON,
+            "attention_levels": none,
+            "with_nonlocal_attn": False,
+        }
 
 
 class GridEncoder(Value):

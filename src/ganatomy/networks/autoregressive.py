@@ -63,9 +63,13 @@ class Generator(nn.Module):
         self.words = self.levels**self.channels
         self.decoder = Decoder(config.grid, space)
         self.net = monai("transformer").DecoderOnlyTransformer(
-            num_tokens=self.words, max_seq_len=math.prod(self.grid), attn_layers_dim=config.width,
-            attn_layers_depth=config.depth, attn_layers_heads=config.heads, use_flash_attention=True,
-        )  # fmt: skip
+            num_tokens=self.words,
+            max_seq_len=math.prod(self.grid),
+            attn_layers_dim=config.width,
+            attn_layers_depth=config.depth,
+            attn_layers_heads=config.heads,
+            use_flash_attention=True,
+        )
         for block in self.net.blocks:
             block.norm_cross_attn = nn.Identity()  # MONAI's blocks have it also where nothing is attended to across
         self.start = nn.Linear(1 + space.conditions, config.width, bias=False)  # before the first token

@@ -63,10 +63,15 @@ class Generator(nn.Module):
         self.decoder = Decoder(config.grid, space)
         self.scale: Any = BatchNorm(channels, affine=False)  # of the codes
         self.net = monai("diffusion_model_unet").DiffusionModelUNet(
-            spatial_dims=ndim, in_channels=channels + space.conditions, out_channels=channels,
-            channels=(config.width, 2 * config.width), num_res_blocks=2, attention_levels=(False, True),
-            num_head_channels=(0, config.width), norm_num_groups=GROUPS,
-        )  # fmt: skip
+            spatial_dims=ndim,
+            in_channels=channels + space.conditions,
+            out_channels=channels,
+            channels=(config.width, 2 * config.width),
+            num_res_blocks=2,
+            attention_levels=(False, True),
+            num_head_channels=(0, config.width),
+            norm_num_groups=GROUPS,
+        )
 
     def parts(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself."""

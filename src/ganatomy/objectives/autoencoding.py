@@ -58,11 +58,12 @@ class AlphaGAN(Value):
             again, made = _decoded(players, code, draw), fakes(players, draw, "generator", latent)
             judged = [_judged(players, images, draw) for images in (again, made)]
             terms = {
-                "again": -judged[0].scores.mean(), "made": -judged[1].scores.mean(),
+                "again": -judged[0].scores.mean(),
+                "made": -judged[1].scores.mean(),
                 "code": -players["code_discriminator"](code).mean(),
                 "reconstruction": self.reconstruction * _distance(draw.real[0], again[0]),
                 "labels": self.labels * label_entropy(judged[1].labels, draw),
-            }  # fmt: skip
+            }
             if self.cycle:
                 z = draw.noise("generator", latent)
                 terms["cycle"] = self.cycle * _distance(z, self.encode(players, made[0], draw.condition))
@@ -86,10 +87,7 @@ class AlphaGAN(Value):
                 code = self.encode(players, draw.real[0], draw.condition)
             z, judge = draw.noise("code", latent), players["code_discriminator"]
             squares = squared_slopes(lambda at: judge(at[0]), between((z,), (code,), draw.uniform("code-penalty")))
-            return {
-                "wasserstein": judge(code).mean() - judge(z).mean(),
-                "penalty": self.penalty * unit_slope(squares),
-            }
+            return {"wasserstein": judge(code).mean() - judge(z).mean(), "penalty": self.penalty * unit_slope(squares)}
 
         return (
             Phase("encoder_generator", ("encoder", "generator"), encode_and_generate),
@@ -145,9 +143,10 @@ class VAEGAN(_Variational):
             judged = [_judged(players, images, draw) for images in (again, made)]
             return {
                 "reconstruction": self.in_generator * (draw.real[0] - again[0]).square().mean(),
-                "again": F.softplus(-judged[0].scores).mean(), "made": F.softplus(-judged[1].scores).mean(),
+                "again": F.softplus(-judged[0].scores).mean(),
+                "made": F.softplus(-judged[1].scores).mean(),
                 "labels": self.labels * label_entropy(judged[1].labels, draw),
-            }  # fmt: skip
+            }
 
         def discriminate(players: Players, draw: Draw) -> Terms:
             with torch.no_grad():

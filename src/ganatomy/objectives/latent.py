@@ -38,10 +38,7 @@ class LatentDiffusion(Value):
             generator: Any = players["generator"]
             codes, divergence = drawn_code(players["encoder"](draw.real[0]), draw.noise("autoencoder", latent))
             again = generator.decoder(codes)
-            return {
-                "reconstruction": (draw.real[0] - again).abs().mean(),
-                "divergence": self.divergence * divergence,
-            }
+            return {"reconstruction": (draw.real[0] - again).abs().mean(), "divergence": self.divergence * divergence}
 
         def flow(players: Players, draw: Draw) -> Terms:
             generator: Any = players["generator"]

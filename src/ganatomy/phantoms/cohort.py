@@ -35,9 +35,14 @@ Study = Callable[[int], list[dict[str, Any]]]  # number of a patient -> rows of 
 
 
 def cohort(
-    kind: str, out: Path, patients: int, seed: int = 0, shape: Shape | None = None, to: str = "dicom",
+    kind: str,
+    out: Path,
+    patients: int,
+    seed: int = 0,
+    shape: Shape | None = None,
+    to: str = "dicom",
     workers: int | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """Write phantom patients of a kind and ``truth.csv``; returns the number of images.
 
     The same seed gives the same files, whatever the number of workers.
@@ -105,8 +110,13 @@ def _mammograms(out: Path, seed: int, shape: Shape, number: int) -> list[dict[st
         for view in ("CC", "MLO"):
             made = mammogram(side, view, (seed, number, side.laterality == "L", view == "MLO"), shape)
             hung = made.pixels[:, ::-1] if side.laterality == "R" else made.pixels
-            record = {"generator": "digital breast phantom", "seed": seed, "patient": number,
-                      "view_position": view, "laterality": side.laterality}  # fmt: skip
+            record = {
+                "generator": "digital breast phantom",
+                "seed": seed,
+                "patient": number,
+                "view_position": view,
+                "laterality": side.laterality,
+            }
             ds = write_mammogram.instance(
                 np.ascontiguousarray(hung), made.spacing, view, side.laterality, subject, record, drawn_apart=False
             )

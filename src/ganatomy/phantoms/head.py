@@ -58,11 +58,14 @@ def brain(key: tuple[int, ...], shape: Shape) -> Phantom:
     ml = float(np.prod(place.spacing)) / 1000
     counts = np.bincount(labels.ravel(), minlength=5) * ml
     truth = {
-        "age": round(age, 1), "age_group": next(name for name, end in GROUPS.items() if age < end),
-        "intracranial_ml": round(float(counts[1:].sum()), 1), "grey_ml": round(float(counts[2]), 1),
-        "white_ml": round(float(counts[3]), 1), "csf_ml": round(float(counts[1] + counts[4]), 1),
+        "age": round(age, 1),
+        "age_group": next(name for name, end in GROUPS.items() if age < end),
+        "intracranial_ml": round(float(counts[1:].sum()), 1),
+        "grey_ml": round(float(counts[2]), 1),
+        "white_ml": round(float(counts[3]), 1),
+        "csf_ml": round(float(counts[1] + counts[4]), 1),
         "ventricle_ml": round(float(counts[4]), 1),
-    }  # fmt: skip
+    }
     return Phantom(np.clip(signal, 0, 1).astype(np.float32), place.spacing, truth)
 
 

@@ -230,9 +230,16 @@ def _presented(
 
 
 def _truth(
-    breast: Breast, view: str, inside: Field, muscle: Field, inner: Field, gland: Field, fraction: Field,
-    level: float, mm: float,
-) -> dict[str, Any]:  # fmt: skip
+    breast: Breast,
+    view: str,
+    inside: Field,
+    muscle: Field,
+    inner: Field,
+    gland: Field,
+    fraction: Field,
+    level: float,
+    mm: float,
+) -> dict[str, Any]:
     tissue = inside * (np.broadcast_to(muscle, inside.shape) < 0.5)
     area = float(tissue.sum()) * mm**2
     volume, gland_volume = float(inner.sum()), float(gland.sum())
@@ -251,9 +258,13 @@ def _truth(
         "nipple_x_mm": round(breast.depth + NIPPLE_MM[0], 2),
         "pectoral_angle_degrees": round(breast.pectoral_angle, 2) if view == "MLO" else None,
         "lesions": [
-            {"kind": lesion.kind, "radius_mm": round(lesion.radius_mm, 2), "count": lesion.count,
-             "y_mm": round(_millimetres(breast, lesion, view, level)[0], 2),
-             "x_mm": round(_millimetres(breast, lesion, view, level)[1], 2)}
+            {
+                "kind": lesion.kind,
+                "radius_mm": round(lesion.radius_mm, 2),
+                "count": lesion.count,
+                "y_mm": round(_millimetres(breast, lesion, view, level)[0], 2),
+                "x_mm": round(_millimetres(breast, lesion, view, level)[1], 2),
+            }
             for lesion in breast.lesions
         ],
-    }  # fmt: skip
+    }

@@ -62,13 +62,18 @@ def thorax(key: tuple[int, ...], shape: Shape) -> Phantom:
     ml = float(np.prod(spacing)) / 1000
     low = clean[lungs] < LOW_ATTENUATION_HU
     truth = {
-        "lung_ml": round(float(lungs.sum()) * ml, 1), "right_lung_ml": round(float(right.sum()) * ml, 1),
-        "left_lung_ml": round(float(left.sum()) * ml, 1), "bone_ml": round(float(bones.sum()) * ml, 1),
-        "body_ml": round(float(body.sum()) * ml, 1), "laa950_percent": round(100 * float(low.mean()), 3),
-        "emphysema_percent": round(100 * float(emphysema.sum() / lungs.sum()), 3), "emphysema": severity,
-        "mean_lung_hu": round(float(clean[lungs].mean()), 1), "noise_hu": round(float(sigma), 1),
+        "lung_ml": round(float(lungs.sum()) * ml, 1),
+        "right_lung_ml": round(float(right.sum()) * ml, 1),
+        "left_lung_ml": round(float(left.sum()) * ml, 1),
+        "bone_ml": round(float(bones.sum()) * ml, 1),
+        "body_ml": round(float(body.sum()) * ml, 1),
+        "laa950_percent": round(100 * float(low.mean()), 3),
+        "emphysema_percent": round(100 * float(emphysema.sum() / lungs.sum()), 3),
+        "emphysema": severity,
+        "mean_lung_hu": round(float(clean[lungs].mean()), 1),
+        "noise_hu": round(float(sigma), 1),
         "kernel": "sharp" if kernel == 0 else "soft",
-    }  # fmt: skip
+    }
     return Phantom(np.clip(noisy, -1024, 3071).astype(np.float32), spacing, truth)
 
 

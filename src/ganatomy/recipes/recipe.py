@@ -35,11 +35,23 @@ from ganatomy.steps.space import OwnCodes, Space
 from ganatomy.steps.strategies import Moment, Strategy
 
 NetworkConfig = Annotated[
-    ProgressiveGenerator | ProgressiveDiscriminator | HierarchicalGenerator | HierarchicalDiscriminator | HighEncoder
-    | GroundEncoder | ConvolutionalGenerator | ConvolutionalDiscriminator | ConvolutionalEncoder | CodeDiscriminator
-    | StyleGenerator | ResidualDiscriminator | GridEncoder | LatentDiffusionGenerator | AutoregressiveGenerator,
+    ProgressiveGenerator
+    | ProgressiveDiscriminator
+    | HierarchicalGenerator
+    | HierarchicalDiscriminator
+    | HighEncoder
+    | GroundEncoder
+    | ConvolutionalGenerator
+    | ConvolutionalDiscriminator
+    | ConvolutionalEncoder
+    | CodeDiscriminator
+    | StyleGenerator
+    | ResidualDiscriminator
+    | GridEncoder
+    | LatentDiffusionGenerator
+    | AutoregressiveGenerator,
     Field(discriminator="kind"),
-]  # fmt: skip
+]
 Objective = Annotated[
     Adversarial | HierarchicalReconstruction | AlphaGAN | VAEGAN | VAE | LatentDiffusion | Autoregressive,
     Field(discriminator="kind"),
@@ -233,10 +245,14 @@ class Recipe(Value):
         strategy = self.strategy if low else self.strategy.model_copy(update={"low": None})
         return self.model_copy(
             update={
-                "shape": generator.shape, "channels": generator.channels, "latent": generator.latent,
-                "conditions": generator.conditions, "networks": {**networks, "generator": theirs}, "strategy": strategy,
+                "shape": generator.shape,
+                "channels": generator.channels,
+                "latent": generator.latent,
+                "conditions": generator.conditions,
+                "networks": {**networks, "generator": theirs},
+                "strategy": strategy,
             }
-        )  # fmt: skip
+        )
 
     def continues(self, other: "Recipe") -> bool:
         """Whether a run of `other` may be taken further by this recipe: all is equal but the end."""

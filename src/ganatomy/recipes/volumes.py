@@ -203,9 +203,11 @@ def relativistic() -> Recipe:
     """
     base = stylegan2()
     terms = (
-        Relativistic(), ZeroCentredPenalty(at="reals", weight=1), ZeroCentredPenalty(at="fakes", weight=1),
+        Relativistic(),
+        ZeroCentredPenalty(at="reals", weight=1),
+        ZeroCentredPenalty(at="fakes", weight=1),
         LabelClassification(),
-    )  # fmt: skip
+    )
     return base.model_copy(
         update={
             "name": "relativistic",

@@ -53,7 +53,4 @@ def _plain_number(value: object) -> object:
     return {"kind": "constant", "value": value} if isinstance(value, int | float) else value
 
 
-Schedule = Annotated[
-    Annotated[Constant | Linear | Rising, Field(discriminator="kind")],
-    BeforeValidator(_plain_number),
-]
+Schedule = Annotated[Annotated[Constant | Linear | Rising, Field(discriminator="kind")], BeforeValidator(_plain_number)]

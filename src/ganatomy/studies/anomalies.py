@@ -51,9 +51,13 @@ def mirrored(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 KINDS: dict[str, Spoil] = {
-    "bright ball": bright_ball, "dark ball": dark_ball, "band": band, "noise": noise, "blur": blur,
+    "bright ball": bright_ball,
+    "dark ball": dark_ball,
+    "band": band,
+    "noise": noise,
+    "blur": blur,
     "mirrored": mirrored,
-}  # fmt: skip
+}
 
 
 def _place(image: Pixels, rng: np.random.Generator) -> NDArray[np.intp]:

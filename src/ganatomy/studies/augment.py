@@ -77,10 +77,17 @@ class Labelled(NamedTuple):
 
 
 def augment_study(
-    store: Store, samples: Mapping[str, Path], target: str, out: Path, held_out: Store | None = None,
-    shares: Sequence[float] = SHARES, seeds: int = 3, steps: int = 300, shape: Shape | None = None,
+    store: Store,
+    samples: Mapping[str, Path],
+    target: str,
+    out: Path,
+    held_out: Store | None = None,
+    shares: Sequence[float] = SHARES,
+    seeds: int = 3,
+    steps: int = 300,
+    shape: Shape | None = None,
     device: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Train and test all classifiers, write a table and a picture; interrupted, the same call goes on where it was.
 
     Args:
@@ -109,10 +116,16 @@ def augment_study(
         raise Refused(f"--shape {written(shape)}: the store has {known}.")
     classes = _classes(store, target)
     plan = Plan(
-        store=store.manifest.fingerprint, held_out=held_out and held_out.manifest.fingerprint,
-        samples={name: digest_of(folder) for name, folder in samples.items()}, target=target, classes=classes,
-        shares=tuple(shares), seeds=tuple(range(seeds)), steps=steps, shape=shape,
-    )  # fmt: skip
+        store=store.manifest.fingerprint,
+        held_out=held_out and held_out.manifest.fingerprint,
+        samples={name: digest_of(folder) for name, folder in samples.items()},
+        target=target,
+        classes=classes,
+        shares=tuple(shares),
+        seeds=tuple(range(seeds)),
+        steps=steps,
+        shape=shape,
+    )
     _begin(plan, out)
     real = _of_store(store, store.split("train"), plan)
     tested = _of_store(held_out or store, (held_out.cases if held_out else store.split("test")), plan)
@@ -126,12 +139,14 @@ def augment_study(
                 write_lines(out / CELLS, list(done.values()))
                 bar.advance(words=cell.trained_on)
     content: dict[str, Any] = {
-        "plan": plan.model_dump(mode="json"), "training_images": len(real.labels), "tested_images": len(tested.labels),
+        "plan": plan.model_dump(mode="json"),
+        "training_images": len(real.labels),
+        "tested_images": len(tested.labels),
         "tested_patients": len(set(tested.patients)),
         "largest_class_of_tested": round(float(np.bincount(tested.labels).max() / len(tested.labels)), 4),
         "synthetic_images": {name: len(one.labels) for name, one in made.items()},
         "rows": _rows(plan, list(done.values())),
-    }  # fmt: skip
+    }
     write_json(out / "study.json", content)
     write_text(out / TABLE, _markdown(plan, content))
     with new_file(out / PICTURE) as temporary, temporary.open("wb") as handle:
@@ -271,8 +286,9 @@ def _rows(plan: Plan, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         against = found[(REAL, share or max(plan.shares))]
         for metric in METRICS:
             row[metric] = round(mean(by_seed[s][metric] for s in plan.seeds), 4)
-            row[f"{metric}_gain"] = None if name == REAL else _paired(
-                [by_seed[s][metric] - against[s][metric] for s in plan.seeds])  # fmt: skip
+            row[f"{metric}_gain"] = (
+                None if name == REAL else _paired([by_seed[s][metric] - against[s][metric] for s in plan.seeds])
+            )
         rows.append(row)
     return rows
 
@@ -289,25 +305,31 @@ def _paired(differences: list[float]) -> dict[str, float | None]:
 def _markdown(plan: Plan, content: dict[str, Any]) -> str:
     synthetic = ", ".join(f"{name} {n}" for name, n in content["synthetic_images"].items())
     lines = [
-        "# Augmentation study", "",
+        "# Augmentation study",
+        "",
         f"{plan.target} ({', '.join(plan.classes)}) told from images of {written(plan.shape)}.",
         f"{content['training_images']} real training images (store {plan.store[:16]}); synthetic: {synthetic}. Tested"
         f" on {content['tested_images']} images of {content['tested_patients']} other patients; the largest class has"
         f" {100 * content['largest_class_of_tested']:.0f} % of them. MONAI's ResNet, {plan.steps} steps of 16 images"
-        f" for every training set, {len(plan.seeds)} seeds.", "",
-        "| trained on | share of real | accuracy | gain | AUC | gain |", "|---|---|---|---|---|---|",
-    ]  # fmt: skip
+        f" for every training set, {len(plan.seeds)} seeds.",
+        "",
+        "| trained on | share of real | accuracy | gain | AUC | gain |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in content["rows"]:
         share = f"{100 * row['share']:g} %" if row["share"] else "none"
         cells = [f"{row[m]:.3f} | {_gain(row[f'{m}_gain'])}" for m in METRICS]
         lines.append(f"| {row['trained_on']} | {share} | {' | '.join(cells)} |")
     lines += [
-        "", "Gains are over real images alone of the same share and seed (for synthetic images alone: over all real"
+        "",
+        "Gains are over real images alone of the same share and seed (for synthetic images alone: over all real"
         " images), means over seeds with 95 % t intervals of the pairs; they do not hold what other patients"
         f" would change. Copies: {SHAKE}. The generators were trained on all real training images, so what they"
-        " add to a small share is more than a generator of that share could.", "",
-        f"![Gains by share of real images]({PICTURE})", "",
-    ]  # fmt: skip
+        " add to a small share is more than a generator of that share could.",
+        "",
+        f"![Gains by share of real images]({PICTURE})",
+        "",
+    ]
     return "\n".join(lines)
 
 

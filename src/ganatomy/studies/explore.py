@@ -54,9 +54,17 @@ class Column(NamedTuple):
 
 
 def explore(
-    snapshot: Snapshot, attribute: str, out: Path, n: int = 256, walks: int = 4, steps: int = 7, seed: int = 0,
-    condition: dict[str, str] | None = None, device: str | None = None, column: Column | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    snapshot: Snapshot,
+    attribute: str,
+    out: Path,
+    n: int = 256,
+    walks: int = 4,
+    steps: int = 7,
+    seed: int = 0,
+    condition: dict[str, str] | None = None,
+    device: str | None = None,
+    column: Column | None = None,
+) -> dict[str, Any]:
     """Find the direction of an attribute, walk along it, measure; write numbers, a picture and the direction.
 
     Args:
@@ -103,11 +111,14 @@ def explore(
         elif name.startswith(COMPONENT):
             one[name] = random.components(row_of(image.pixels, SMALL))[name]
     content = {
-        "attribute": name, "images": n, "seed": seed, "steps": at.round(3).tolist(),
+        "attribute": name,
+        "images": n,
+        "seed": seed,
+        "steps": at.round(3).tolist(),
         "r2_of_the_direction": round(r2, 4),
         **_told(name, random.measures, found, walks, at),
         "values": _column(found, name).round(4).reshape(walks, steps).tolist(),
-    }  # fmt: skip
+    }
     with new_folder(out) as folder:
         np.save(folder / "direction.npy", direction.astype(np.float32))
         write_json(folder / "exploration.json", content)

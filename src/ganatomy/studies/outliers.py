@@ -115,9 +115,15 @@ class Features:
 
 
 def outliers(
-    snapshot: Snapshot, store: Store, out: Path, split: str = "test", planted: bool = False, seed: int = 0,
-    others: Store | None = None, device: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    snapshot: Snapshot,
+    store: Store,
+    out: Path,
+    split: str = "test",
+    planted: bool = False,
+    seed: int = 0,
+    others: Store | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
     """Score the images of a split, or of another store; write ``scores.csv`` and ``outliers.json``.
 
     Args:
@@ -157,9 +163,12 @@ def outliers(
     usual = by_what.pop(split)
     scores = ("score", *judge.parts, BASELINE)
     content = {
-        "snapshot_sha256": snapshot.digest, "split": split, "images": len(cases), "parts": list(judge.parts),
+        "snapshot_sha256": snapshot.digest,
+        "split": split,
+        "images": len(cases),
+        "parts": list(judge.parts),
         "found": {what: _areas(usual, strange, scores) for what, strange in by_what.items()},
-    }  # fmt: skip
+    }
     out.mkdir(parents=True, exist_ok=True)
     with new_file(out / "scores.csv") as temporary:
         csv.write_csv(Table.from_pylist([*usual, *(row for rows in by_what.values() for row in rows)]), temporary)

@@ -93,9 +93,14 @@ class FewLabels(Value):
 
 
 def probe(
-    features: Mapping[str, Path], table: Path, targets: Sequence[str], out: Path | None = None, key: str = "file",
-    seed: int = 0, few: Sequence[int] = (),
-) -> list[Probed | FewLabels]:  # fmt: skip
+    features: Mapping[str, Path],
+    table: Path,
+    targets: Sequence[str],
+    out: Path | None = None,
+    key: str = "file",
+    seed: int = 0,
+    few: Sequence[int] = (),
+) -> list[Probed | FewLabels]:
     """Predict each target from each table of features.
 
     Args:
@@ -177,10 +182,15 @@ def _with_few(name: str, target: str, joined: _Joined, count: int, seed: int) ->
         raise Refused(f"--few {count}: {target} has one and the same value in every choice of patients; give more.")
     low, high = np.quantile(values, (0.025, 0.975))
     return FewLabels(
-        features=name, target=target, metric="AUC" if joined.numbers is None else "R2", labelled=count,
-        value=round(float(np.mean(values)), 4), low=round(float(low), 4), high=round(float(high), 4),
+        features=name,
+        target=target,
+        metric="AUC" if joined.numbers is None else "R2",
+        labelled=count,
+        value=round(float(np.mean(values)), 4),
+        low=round(float(low), 4),
+        high=round(float(high), 4),
         repeats=len(values),
-    )  # fmt: skip
+    )
 
 
 def _r2_of(x: Rows, y: Rows, labelled: NDArray[np.bool_]) -> float:
@@ -239,8 +249,10 @@ def _classification(name: str, target: str, x: Rows, y: NDArray[Any], patients: 
 
     told = probabilities(y)
     shuffles = _shuffles(y, patients, seed, PERMUTATIONS // 4)
-    scores = [area_over_classes(found, labels, classes) for labels, found in
-              [(y, told), *((labels, probabilities(labels)) for labels in shuffles)]]  # fmt: skip
+    scores = [
+        area_over_classes(found, labels, classes)
+        for labels, found in [(y, told), *((labels, probabilities(labels)) for labels in shuffles)]
+    ]
     interval = jackknife(lambda places, _: area_over_classes(told[places], y[places], classes), patients, ["one"])
     return _result(name, target, "AUC", np.array(scores), interval, patients)
 
@@ -271,8 +283,14 @@ def _result(
 ) -> Probed:
     value, null = float(scores[0]), scores[1:]
     return Probed(
-        features=name, target=target, metric=metric, value=round(value, 4), low=round(interval[0], 4),
-        high=round(interval[1], 4), null=round(float(np.quantile(null, 0.95)), 4),
-        p=round(float((1 + (null >= value).sum()) / (1 + len(null))), 4), images=len(patients),
+        features=name,
+        target=target,
+        metric=metric,
+        value=round(value, 4),
+        low=round(interval[0], 4),
+        high=round(interval[1], 4),
+        null=round(float(np.quantile(null, 0.95)), 4),
+        p=round(float((1 + (null >= value).sum()) / (1 + len(null))), 4),
+        images=len(patients),
         patients=len(set(patients)),
-    )  # fmt: skip
+    )

@@ -35,9 +35,15 @@ LARGEST_ANSWER = 2**20  # bytes
 
 
 def study(
-    images: Path | str, out: Path | str, store: Store | Path | str | None = None, n: int | None = None,
-    seed: int = 2000, facts: Facts | None = None, shape: Shape | None = None, held_out: Path | None = None,
-) -> int:  # fmt: skip
+    images: Path | str,
+    out: Path | str,
+    store: Store | Path | str | None = None,
+    n: int | None = None,
+    seed: int = 2000,
+    facts: Facts | None = None,
+    shape: Shape | None = None,
+    held_out: Path | None = None,
+) -> int:
     """Write a study of as many held-out real as synthetic images with the same facts; returns how many in all.
 
     Args:

@@ -36,9 +36,15 @@ FORMS = ("original", "reconstructed", "transferred")
 
 
 def transfer(
-    snapshot: Snapshot, store: Store, to: Mapping[str, str], out: Path, split: str = "test", n: int | None = None,
-    like: Store | None = None, device: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    snapshot: Snapshot,
+    store: Store,
+    to: Mapping[str, str],
+    out: Path,
+    split: str = "test",
+    n: int | None = None,
+    like: Store | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
     """Write the transferred volumes, a table of measures, a picture and ``transfer.json``.
 
     Images that have the wanted facts already are left out. A transferred image shows a real patient: it is no synthetic
@@ -81,12 +87,15 @@ def transfer(
             _write(folder / f"{number:06d}.nii.gz", kind, forms["transferred"], case, to, snapshot)
             bar.advance()
         content = {
-            "snapshot_sha256": snapshot.digest, "to": dict(to), "images": len(cases), "kept": _kept(rows),
+            "snapshot_sha256": snapshot.digest,
+            "to": dict(to),
+            "images": len(cases),
+            "kept": _kept(rows),
             "told_to_be_the_target": {
                 name: {form: _share(model, np.stack(features[form]), to[name]) for form in FORMS}
                 for name, model in told.items()
             },
-        }  # fmt: skip
+        }
         with new_file(folder / "measures.csv") as temporary:
             csv.write_csv(Table.from_pylist(rows), temporary)
         pictures.save_png(pictures.grid(shown, len(FORMS)), folder / "transfer.png")
@@ -142,8 +151,9 @@ def _compared(pairs: NDArray[np.float64], n: int) -> dict[str, float | int | Non
         "correlation": round(float(np.corrcoef(*pairs.T)[0][1]), 4) if varies else None,
         "mean_before": round(float(pairs[:, 0].mean()), 4) if len(pairs) else None,
         "mean_after": round(float(pairs[:, 1].mean()), 4) if len(pairs) else None,
-        "images_that_show_it": len(pairs), "of": n,
-    }  # fmt: skip
+        "images_that_show_it": len(pairs),
+        "of": n,
+    }
 
 
 def _told_apart(name: str, rows: NDArray[np.float32], facts: list[dict[str, str]]) -> Pipeline:

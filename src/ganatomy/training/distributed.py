@@ -119,8 +119,12 @@ def replicas_differ(networks: Mapping[str, nn.Module]) -> list[str]:
     """Roles whose weights are not the same numbers in every process; the same answer in all of them."""
     if world_size() == 1:
         return []
-    sums = torch.stack([sum((_digest(t) for t in n.state_dict().values()), torch.zeros((), dtype=torch.float64))
-                        for n in networks.values()])  # fmt: skip
+    sums = torch.stack(
+        [
+            sum((_digest(t) for t in n.state_dict().values()), torch.zeros((), dtype=torch.float64))
+            for n in networks.values()
+        ]
+    )
     device = next(p.device for n in networks.values() for p in n.parameters())
     low, high = sums.to(device).clone(), sums.to(device).clone()
     distributed.all_reduce(low, distributed.ReduceOp.MIN)

@@ -29,10 +29,17 @@ def launched(processes: int, words: list[str]) -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id="ganatomy", rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0", max_restarts=0, logs_specs=DefaultLogsSpecs(), monitor_interval=0.1,
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id="ganatomy",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(),
+        monitor_interval=0.1,
         local_addr="127.0.0.1",
-    )  # fmt: skip
+    )
     try:
         elastic_launch(config, sys.executable)("-m", "ganatomy", *words)
     except ChildFailedError as error:

@@ -68,8 +68,11 @@ def _planned(recipe: Recipe, images: int, seed: int, micro_batches: int) -> list
 
 
 def requests(
-    recipe: Recipe, images: int, seed: int, how: Computing = Computing()  # noqa: B008
-) -> Iterator[tuple[range, tuple[Region, ...]]]:  # fmt: skip
+    recipe: Recipe,
+    images: int,
+    seed: int,
+    how: Computing = Computing(),  # noqa: B008
+) -> Iterator[tuple[range, tuple[Region, ...]]]:
     """What `train` will ask of its source from a count of images on, in order, until the recipe's end."""
     while images < recipe.total_images:
         moment = recipe.at(images, seed)

@@ -66,9 +66,12 @@ class Need:
     def parts(self) -> dict[str, int]:
         """By the names that a user reads."""
         return {
-            "libraries": self.libraries, "weights and their average": self.weights, "optimiser": self.optimiser,
-            "activations and gradients": self.passing, "workspace": self.workspace,
-        }  # fmt: skip
+            "libraries": self.libraries,
+            "weights and their average": self.weights,
+            "optimiser": self.optimiser,
+            "activations and gradients": self.passing,
+            "workspace": self.workspace,
+        }
 
 
 def _need(held: Held, recipe: Recipe, device: torch.device, holds: bool) -> Need:
@@ -176,7 +179,7 @@ def largest_size(recipe: Recipe, how: Computing, device: torch.device, memory: i
 
 def easier(
     recipe: Recipe, how: Computing, device: torch.device, memory: int, processes: int = 1
-) -> Iterator[tuple[Computing, Need]]:  # fmt: skip
+) -> Iterator[tuple[Computing, Need]]:
     """Other ways to compute the same recipe, the cheapest in time first, each with what it needs.
 
     The part of the timetable that needs most as it is is looked at; where that fits, all are.
@@ -195,8 +198,10 @@ def _others(recipe: Recipe, how: Computing, device: torch.device, processes: int
     """
     batch = min(moment.batch_size for moment in parts(recipe)) // processes
     cuts = [n for n in MICRO_BATCHES if n <= batch and not batch % n and recipe.inseparable(n) is None]
-    smaller = [{"micro_batches": n} for n in cuts] + [{"recompute": True}, *({"recompute": True, "micro_batches": n}
-                                                                            for n in cuts)]  # fmt: skip
+    smaller = [{"micro_batches": n} for n in cuts] + [
+        {"recompute": True},
+        *({"recompute": True, "micro_batches": n} for n in cuts),
+    ]
     half = {"precision": "bfloat16"} if how.precision == "float32" else {}
     for change in smaller:
         yield how.model_copy(update=change)

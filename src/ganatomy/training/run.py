@@ -177,9 +177,13 @@ def about_store(store: Store) -> dict[str, Any]:
     """What a run and its snapshots say of the store: hash and counts, nothing about persons or folders."""
     manifest = store.manifest
     return {
-        "fingerprint": manifest.fingerprint, "modality": manifest.modality, "cases": manifest.cases,
-        "patients": manifest.patients, "splits": manifest.splits, "facts": manifest.facts,
-    }  # fmt: skip
+        "fingerprint": manifest.fingerprint,
+        "modality": manifest.modality,
+        "cases": manifest.cases,
+        "patients": manifest.patients,
+        "splits": manifest.splits,
+        "facts": manifest.facts,
+    }
 
 
 def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator: str | None) -> list[str]:

@@ -29,9 +29,14 @@ class State:
     """
 
     def __init__(
-        self, recipe: Recipe, seed: int, device: torch.device, given: Mapping[str, Tensors] = NOTHING,
-        layout: torch.memory_format = torch.contiguous_format, scaled: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        given: Mapping[str, Tensors] = NOTHING,
+        layout: torch.memory_format = torch.contiguous_format,
+        scaled: bool = False,
+    ) -> None:
         torch.manual_seed(randomness.key(seed, "weights") % 2**63)
         self.recipe = recipe
         self._device, self._layout = device, layout

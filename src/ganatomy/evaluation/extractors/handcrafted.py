@@ -16,9 +16,12 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BANDS = 8  # octaves of frequency would be too few for small images: equal steps of the logarithm
 AIR = -0.98  # in [-1, 1]; what is brighter is the foreground
 NAMES = (
-    *(f"quantile {q:g}" for q in QUANTILES), "deviation", *(f"power band {i}" for i in range(BANDS)), "edges",
+    *(f"quantile {q:g}" for q in QUANTILES),
+    "deviation",
+    *(f"power band {i}" for i in range(BANDS)),
+    "edges",
     "foreground",
-)  # fmt: skip
+)
 CONSTANT = 1e-6  # deviation below this share of the range of values, 2
 
 VERSION = "1"

@@ -73,8 +73,9 @@ class BlockC(nn.Module):
         self.branch7x7_3 = Convolution(width, 192, (7, 1))
         self.branch7x7dbl_1, self.branch7x7dbl_2 = Convolution(768, width, 1), Convolution(width, width, (7, 1))
         self.branch7x7dbl_3, self.branch7x7dbl_4 = (
-            Convolution(width, width, (1, 7)), Convolution(width, width, (7, 1)),
-        )  # fmt: skip
+            Convolution(width, width, (1, 7)),
+            Convolution(width, width, (7, 1)),
+        )
         self.branch7x7dbl_5 = Convolution(width, 192, (1, 7))
         self.branch_pool = Convolution(768, 192, 1)
 
@@ -116,9 +117,16 @@ class BlockE(nn.Module):
         twice = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         pooled = F.max_pool2d(x, 3, 1, 1) if self.largest else averaged(x)
         return torch.cat(
-            [self.branch1x1(x), self.branch3x3_2a(once), self.branch3x3_2b(once), self.branch3x3dbl_3a(twice),
-             self.branch3x3dbl_3b(twice), self.branch_pool(pooled)], 1,
-        )  # fmt: skip
+            [
+                self.branch1x1(x),
+                self.branch3x3_2a(once),
+                self.branch3x3_2b(once),
+                self.branch3x3dbl_3a(twice),
+                self.branch3x3dbl_3b(twice),
+                self.branch_pool(pooled),
+            ],
+            1,
+        )
 
 
 class InceptionV3(nn.Module):
@@ -132,10 +140,18 @@ class InceptionV3(nn.Module):
         self.Conv2d_3b_1x1 = Convolution(64, 80, 1)
         self.Conv2d_4a_3x3 = Convolution(80, 192, 3, same=False)
         blocks = {
-            "5b": BlockA(192, 32), "5c": BlockA(256, 64), "5d": BlockA(288, 64), "6a": BlockB(288), "6b": BlockC(128),
-            "6c": BlockC(160), "6d": BlockC(160), "6e": BlockC(192), "7a": BlockD(), "7b": BlockE(1280, False),
+            "5b": BlockA(192, 32),
+            "5c": BlockA(256, 64),
+            "5d": BlockA(288, 64),
+            "6a": BlockB(288),
+            "6b": BlockC(128),
+            "6c": BlockC(160),
+            "6d": BlockC(160),
+            "6e": BlockC(192),
+            "7a": BlockD(),
+            "7b": BlockE(1280, False),
             "7c": BlockE(2048, True),
-        }  # fmt: skip
+        }
         self._blocks = [f"Mixed_{name}" for name in blocks]
         for name, block in blocks.items():
             self.add_module(f"Mixed_{name}", block)

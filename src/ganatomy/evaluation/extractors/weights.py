@@ -41,20 +41,35 @@ def _med3d(depth: int, first: str, second: str) -> tuple[Known, ...]:
 
 
 KNOWN: dict[str, tuple[Known, ...]] = {
-    "med3d-10": _med3d(10, "2824951eaef30e115929b89bec72342380b08d14792bda1449974ac849e497c0",
-                       "afa8055f3e47f4a18239495d92a7abc587902c69c31c743de2b2784653b72605"),
-    "med3d-18": _med3d(18, "38b3a17444c5c18a795355a868e6a2d9ce9318054067f5373d337f55c0f61da3",
-                       "61224f9317fcce873366deb3703183e92cc47325b726b69691b33536244e10f4"),
-    "med3d-34": _med3d(34, "977a1be79298602fa35980de9c03789229ad36087fb1f4d9bde468aec653c658",
-                       "3ea7188e396774e4ef95b66e5e90a78273bb33f6e58d3d717bf24f5f1aaeaa28"),
-    "med3d-50": _med3d(50, "5b6189cafbee2f5604a7279b62bc163365aa6a86a377e1dc260a14275cacbd84",
-                       "ff48a62219073fb977fd3f4ddfb8dc1367f0ec156c8d6f6c37e205bd683a246e"),
-    "inception-2015": (Known("pt_inception-2015-12-05-6726825d.pth", "6726825d",
-                             "GitHub, releases of mseitzer/pytorch-fid", "Apache-2.0"),),
+    "med3d-10": _med3d(
+        10,
+        "2824951eaef30e115929b89bec72342380b08d14792bda1449974ac849e497c0",
+        "afa8055f3e47f4a18239495d92a7abc587902c69c31c743de2b2784653b72605",
+    ),
+    "med3d-18": _med3d(
+        18,
+        "38b3a17444c5c18a795355a868e6a2d9ce9318054067f5373d337f55c0f61da3",
+        "61224f9317fcce873366deb3703183e92cc47325b726b69691b33536244e10f4",
+    ),
+    "med3d-34": _med3d(
+        34,
+        "977a1be79298602fa35980de9c03789229ad36087fb1f4d9bde468aec653c658",
+        "3ea7188e396774e4ef95b66e5e90a78273bb33f6e58d3d717bf24f5f1aaeaa28",
+    ),
+    "med3d-50": _med3d(
+        50,
+        "5b6189cafbee2f5604a7279b62bc163365aa6a86a377e1dc260a14275cacbd84",
+        "ff48a62219073fb977fd3f4ddfb8dc1367f0ec156c8d6f6c37e205bd683a246e",
+    ),
+    "inception-2015": (
+        Known(
+            "pt_inception-2015-12-05-6726825d.pth", "6726825d", "GitHub, releases of mseitzer/pytorch-fid", "Apache-2.0"
+        ),
+    ),
     "dinov2-s": (Known("dinov2_vits14_pretrain.pth", "b938bf1b", "GitHub, facebookresearch/dinov2", "Apache-2.0"),),
     "dinov2-b": (Known("dinov2_vitb14_pretrain.pth", "0b8b82f8", "GitHub, facebookresearch/dinov2", "Apache-2.0"),),
     "dinov2-l": (Known("dinov2_vitl14_pretrain.pth", "d5383ea8", "GitHub, facebookresearch/dinov2", "Apache-2.0"),),
-}  # fmt: skip
+}
 
 
 def read(name: str, file: Path | None) -> tuple[dict[str, Tensor], str]:
@@ -95,8 +110,9 @@ def into(network: torch.nn.Module, weights: dict[str, Tensor], ignored: tuple[st
     """Load weights by name; whatever is missing or left over, but for names that begin with `ignored`, is refused."""
     result = network.load_state_dict(weights, strict=False)
     wrong = [
-        name for name in (*result.missing_keys, *result.unexpected_keys)
+        name
+        for name in (*result.missing_keys, *result.unexpected_keys)
         if not name.startswith(ignored or ("\0",)) and not name.endswith("num_batches_tracked")
-    ]  # fmt: skip
+    ]
     if wrong:
         raise Refused(f"The weights do not fit the network: {len(wrong)} names differ, such as {wrong[0]}.")

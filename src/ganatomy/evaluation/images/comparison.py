@@ -118,9 +118,16 @@ def sides(images: Path, store: Store | Path | str | None, asked: Asked) -> Sides
     test, places = _matched(found.test, found.fakes)
     disjoint(test, reals(store, "train", test.shape))
     return Sides(
-        modalities.named(store.manifest.modality)(), test, reals(store, "train", test.shape, MOST_TRAINING),
-        matching(store, "train", test), found.fakes, places, found.about, found.snapshot, found.same_store,
-    )  # fmt: skip
+        modalities.named(store.manifest.modality)(),
+        test,
+        reals(store, "train", test.shape, MOST_TRAINING),
+        matching(store, "train", test),
+        found.fakes,
+        places,
+        found.about,
+        found.snapshot,
+        found.same_store,
+    )
 
 
 def beside(compared: Sides, images: Path, asked: Asked) -> Images:
@@ -202,8 +209,13 @@ def _of_snapshot(images: Path, store: Store, asked: Asked) -> _Side:
     wanted = [wanted[i % len(wanted)] for i in range(count)]
     fakes = Stack(sample(snapshot, count, asked.seed, wanted), count, shape)
     trained_on = snapshot.trained_on["fingerprint"]
-    about = {"generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "seed": asked.seed,
-             "kimg": snapshot.images / 1000, "trained_on": trained_on}  # fmt: skip
+    about = {
+        "generator": snapshot.recipe.name,
+        "snapshot_sha256": snapshot.digest,
+        "seed": asked.seed,
+        "kimg": snapshot.images / 1000,
+        "trained_on": trained_on,
+    }
     return _Side(test, fakes, about, snapshot, trained_on == store.manifest.fingerprint)
 
 

@@ -49,8 +49,9 @@ def foreign(
     probe = kind_of(store, facts, store.manifest.shape, labelled)
     candidates = [
         replace(one, facts={**told.get(one.name, {}), **one.facts})
-        for one in probe.candidates(folder) if one.path.suffix.lower() not in TEXTS
-    ][:n]  # fmt: skip
+        for one in probe.candidates(folder)
+        if one.path.suffix.lower() not in TEXTS
+    ][:n]
     level = shape or _level(folder, probe, candidates, store)
     if level not in store.manifest.levels:
         levels = ", ".join(written(size) for size in store.manifest.levels)

@@ -17,5 +17,7 @@ def compared(x: NDArray[np.floating], y: NDArray[np.floating]) -> dict[str, floa
         raise Refused("A comparison of distributions needs a number on each side.")
     test = stats.ks_2samp(x, y)
     return {
-        "ks": float(test.statistic), "ks_p": float(test.pvalue), "wasserstein": float(stats.wasserstein_distance(x, y)),
-    }  # fmt: skip
+        "ks": float(test.statistic),
+        "ks_p": float(test.pvalue),
+        "wasserstein": float(stats.wasserstein_distance(x, y)),
+    }

@@ -51,6 +51,7 @@ def _of_labels(kernel: Matrix, first: NDArray[np.float64]) -> NDArray[np.float64
     trace_first = diagonal @ first
     trace_second = diagonal.sum() - trace_first
     return np.asarray(
-        (within_first - trace_first) / (n * (n - 1)) + (within_second - trace_second) / (m * (m - 1))
+        (within_first - trace_first) / (n * (n - 1))
+        + (within_second - trace_second) / (m * (m - 1))
         - 2 * across / (n * m)
-    )  # fmt: skip
+    )

@@ -25,8 +25,9 @@ def audit(sides: Sides, extractor: Extractor, seed: int = 0) -> dict[str, Any]:
     """All synthetic images against training patients and held-out ones."""
     planted = copies(sides.train, seed)
     spaces: list[tuple[Searched, Rows | None]] = [
-        (LowPixels(), None), (FeatureSpace(extractor), features_of(extractor, sides.train, "training images")),
-    ]  # fmt: skip
+        (LowPixels(), None),
+        (FeatureSpace(extractor), features_of(extractor, sides.train, "training images")),
+    ]
     looked, found = [], []
     for space, known in spaces:
         one, ratio = _looked(sides, space, known, planted)
@@ -36,11 +37,14 @@ def audit(sides: Sides, extractor: Extractor, seed: int = 0) -> dict[str, Any]:
     strength = power(looked, found, seed)
     wrong = failed(audits)
     return {
-        "verdict": verdict(wrong, strength, len(sides.test)), "passed": not wrong, "failed_tests": wrong,
-        "spaces": audits, "power": strength,
+        "verdict": verdict(wrong, strength, len(sides.test)),
+        "passed": not wrong,
+        "failed_tests": wrong,
+        "spaces": audits,
+        "power": strength,
         "jitter": JITTER,
         "trained_on_this_store": sides.same_store,
-    }  # fmt: skip
+    }
 
 
 def _looked(sides: Sides, space: Searched, known: Rows | None, planted: list[Pixels]) -> tuple[Looked, np.ndarray]:
@@ -55,11 +59,15 @@ def _looked(sides: Sides, space: Searched, known: Rows | None, planted: list[Pix
     far = reach(space, np.concatenate([train, test[0]]), sides.train.groups() + sides.test.groups())
     far_train, far_test = far[: len(train)], far[len(train) :]
     one = Looked(
-        space.words, nearest_of_mirrors(space, fake, train) / far_train,
-        nearest_of_mirrors(space, fake, test[0]) / far_test, nearest_of_mirrors(space, test, train) / far_train,
-        among / far_train, nearest_of_mirrors(space, usual, test[0]) / far_test,
-        sides.train.groups(), sides.test.groups(),
-    )  # fmt: skip
+        space.words,
+        nearest_of_mirrors(space, fake, train) / far_train,
+        nearest_of_mirrors(space, fake, test[0]) / far_test,
+        nearest_of_mirrors(space, test, train) / far_train,
+        among / far_train,
+        nearest_of_mirrors(space, usual, test[0]) / far_test,
+        sides.train.groups(),
+        sides.test.groups(),
+    )
     copied = all_mirrors(space, planted, len(planted), ndim, "planted copies")
     to_train, to_test = (
         (nearest_of_mirrors(space, copied, keys) / own).min(1)

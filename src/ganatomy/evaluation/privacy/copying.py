@@ -72,10 +72,12 @@ def audited(looked: Looked, seed: int = 0) -> dict[str, Any]:
         "membership": membership,
         "nearer_than_any_held_out": {"count": nearer, "expected": round(n / (m + 1), 2)},
         "suspects": {
-            "count": int((expected < SUSPECT).sum()), "expected": SUSPECT, "p": min(1.0, float(expected.min())),
+            "count": int((expected < SUSPECT).sum()),
+            "expected": SUSPECT,
+            "p": min(1.0, float(expected.min())),
         },
         "pairs": _pairs(looked),
-    }  # fmt: skip
+    }
 
 
 def distance_share(looked: Looked, seed: int = 0) -> tuple[float, float]:
@@ -120,9 +122,10 @@ def _membership(looked: Looked, seed: int) -> dict[str, Any]:
     inside = np.array([member[of == i].max() for i in range(len(names))])
     null = [_auc(ranks, rng.permutation(inside)[of]) for _ in range(PERMUTATIONS)]
     told: dict[str, Any] = {
-        "auc": round(value, 4), "expected": 0.5,
+        "auc": round(value, 4),
+        "expected": 0.5,
         "p": float((1 + (np.asarray(null) >= value).sum()) / (PERMUTATIONS + 1)),
-    }  # fmt: skip
+    }
     held_out = int((member == 0).sum())
     if held_out < FOR_TPR:
         return told | {"tpr_at_1_percent_fpr": None, "why": f"needs {FOR_TPR} held-out images; there are {held_out}"}
@@ -150,10 +153,14 @@ def _pairs(looked: Looked) -> list[dict[str, Any]]:
     """The most suspect synthetic images with their nearest training images, for eyes."""
     order = np.argsort(looked.ratios)[:SHOWN]
     return [
-        {"synthetic": int(i), "training": int(looked.fake_train[i].argmin()),
-         "distance": round(float(looked.fake_train[i].min()), 5), "ratio": round(float(looked.ratios[i]), 4)}
+        {
+            "synthetic": int(i),
+            "training": int(looked.fake_train[i].argmin()),
+            "distance": round(float(looked.fake_train[i].min()), 5),
+            "ratio": round(float(looked.ratios[i]), 4),
+        }
         for i in order
-    ]  # fmt: skip
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -165,9 +172,12 @@ def tests(audits: list[dict[str, Any]]) -> list[tuple[str, float]]:
     return [
         (f"{name} ({audit['space']})", p)
         for audit in audits
-        for name, p in (("distance share", audit["distance_share"]["p"]), ("membership AUC", audit["membership"]["p"]),
-                        ("nearer than any held-out image, by ratio", audit["suspects"]["p"]))
-    ]  # fmt: skip
+        for name, p in (
+            ("distance share", audit["distance_share"]["p"]),
+            ("membership AUC", audit["membership"]["p"]),
+            ("nearer than any held-out image, by ratio", audit["suspects"]["p"]),
+        )
+    ]
 
 
 def failed(audits: list[dict[str, Any]]) -> list[str]:

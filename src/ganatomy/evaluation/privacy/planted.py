@@ -54,13 +54,14 @@ def power(looked: list[Looked], planted: list[np.ndarray], seed: int = 0) -> lis
         for _ in range(TRIALS):
             taken = rng.choice(len(planted[0]), min(count, len(planted[0])), replace=False)
             replaced = rng.choice(n, len(taken), replace=False)
-            verdicts = [_trial(one, ratio[taken], replaced, 3 * len(looked)) for one, ratio in
-                        zip(looked, planted, strict=True)]  # fmt: skip
+            verdicts = [
+                _trial(one, ratio[taken], replaced, 3 * len(looked)) for one, ratio in zip(looked, planted, strict=True)
+            ]
             failed += any(fails for fails, _ in verdicts)
             seen += any(shown for _, shown in verdicts)
-        found.append({
-            "share": share, "copies": count, "of": n, "detected": failed / TRIALS, "among_pairs_shown": seen / TRIALS,
-        })  # fmt: skip
+        found.append(
+            {"share": share, "copies": count, "of": n, "detected": failed / TRIALS, "among_pairs_shown": seen / TRIALS}
+        )
     return found
 
 

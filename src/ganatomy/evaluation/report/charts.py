@@ -27,8 +27,12 @@ def draw(
 
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         keep("swd", "Sliced Wasserstein distance by level", content["swd"]["protocol"], _swd(content["swd"]))
-        keep("measures", "Anatomy", "Distribution over images: held-out (blue), training (grey), synthetic (red).",
-             _histograms(content["measures"]))  # fmt: skip
+        keep(
+            "measures",
+            "Anatomy",
+            "Distribution over images: held-out (blue), training (grey), synthetic (red).",
+            _histograms(content["measures"]),
+        )
         keep("moments", "Values", "Moments of each image's values, in [-1, 1].", _histograms(content["moments"]))
         if content["spectrum"]["test"] and content["spectrum"]["synthetic"]:
             keep("spectrum", "Texture", content["spectrum"]["definition"], _spectrum(content["spectrum"]))
@@ -36,11 +40,19 @@ def draw(
             words = "A picture, not evidence. Ellipses hold 95 % of a Gaussian of the points (chi-square)."
             keep("embedding", "Features in a plane", words, _embedding(content["embedding"]))
         if content["selection"]:
-            keep("selection", "Selection of the snapshot, on validation patients", content["selection"]["verdict"],
-                 _selection(content["selection"]))  # fmt: skip
+            keep(
+                "selection",
+                "Selection of the snapshot, on validation patients",
+                content["selection"]["verdict"],
+                _selection(content["selection"]),
+            )
         if log:
-            keep("training", "Training", "Terms of the losses of discriminator and generator; and what a step saw.",
-                 _training(log))  # fmt: skip
+            keep(
+                "training",
+                "Training",
+                "Terms of the losses of discriminator and generator; and what a step saw.",
+                _training(log),
+            )
 
 
 def _swd(swd: dict[str, Any]) -> Figure:
@@ -48,10 +60,20 @@ def _swd(swd: dict[str, Any]) -> Figure:
     axes = figure.subplots()
     names = list(swd["fake"]["levels"])
     places = np.arange(len(names))
-    axes.bar(places - 0.2, list(swd["fake"]["levels"].values()), 0.4, label="synthetic against held-out",
-             color=COLOURS["synthetic"])  # fmt: skip
-    axes.bar(places + 0.2, list(swd["real_floor"]["levels"].values()), 0.4, label="training against held-out (floor)",
-             color=COLOURS["training"])  # fmt: skip
+    axes.bar(
+        places - 0.2,
+        list(swd["fake"]["levels"].values()),
+        0.4,
+        label="synthetic against held-out",
+        color=COLOURS["synthetic"],
+    )
+    axes.bar(
+        places + 0.2,
+        list(swd["real_floor"]["levels"].values()),
+        0.4,
+        label="training against held-out (floor)",
+        color=COLOURS["training"],
+    )
     axes.set_xticks(places, names)
     axes.set_ylabel("SWD x 1000")
     axes.legend(frameon=False)
@@ -79,8 +101,14 @@ def _spectrum(found: dict[str, Any]) -> Figure:
     figure = Figure((7, 3.2), layout="constrained")
     axes = figure.subplots()
     frequency = found["frequency"]
-    axes.fill_between(frequency, found["test"]["low"], found["test"]["high"], color=COLOURS["test"], alpha=0.2,
-                      label="held-out, 5 to 95 %")  # fmt: skip
+    axes.fill_between(
+        frequency,
+        found["test"]["low"],
+        found["test"]["high"],
+        color=COLOURS["test"],
+        alpha=0.2,
+        label="held-out, 5 to 95 %",
+    )
     for side, words in (("test", "held-out, median"), ("synthetic", "synthetic, median")):
         axes.plot(frequency, found[side]["median"], color=COLOURS[side], label=words)
     axes.set_xscale("log")

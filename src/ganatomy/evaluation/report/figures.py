@@ -98,11 +98,19 @@ def _ranked(keep: Keep, sides: Sides, judged: Judged, failures: dict[str, Any]) 
     worst = [row["image"] for row in failures["worst"]][: _some(sides, WORST)]
     low, high = judged.scores[best[0]], judged.scores[worst[0]]
     reasons = ", ".join(row["reason"] for row in failures["worst"][: len(worst)])
-    keep("best", "Lowest scores for artefacts", f"Picked: the best {len(best)} of {len(judged.scores)}, from {low:.2f}"
-         f" up. {NOTE}", grid([_flat(sides, sides.fakes, i) for i in best], _columns(sides, 5)))  # fmt: skip
-    keep("failures", "Failures", f"Picked: the worst {len(worst)} of {len(judged.scores)}, from {high:.2f} down, with"
-         f" the part that is worst: {reasons}. {NOTE}",
-         grid([_flat(sides, sides.fakes, i) for i in worst], _columns(sides, 5)))  # fmt: skip
+    keep(
+        "best",
+        "Lowest scores for artefacts",
+        f"Picked: the best {len(best)} of {len(judged.scores)}, from {low:.2f} up. {NOTE}",
+        grid([_flat(sides, sides.fakes, i) for i in best], _columns(sides, 5)),
+    )
+    keep(
+        "failures",
+        "Failures",
+        f"Picked: the worst {len(worst)} of {len(judged.scores)}, from {high:.2f} down, with"
+        f" the part that is worst: {reasons}. {NOTE}",
+        grid([_flat(sides, sides.fakes, i) for i in worst], _columns(sides, 5)),
+    )
 
 
 def _three_nearest(keep: Keep, sides: Sides) -> None:
@@ -115,8 +123,12 @@ def _three_nearest(keep: Keep, sides: Sides) -> None:
         pictures += [_flat(sides, sides.fakes, int(j)) for j in np.argsort(row)[::-1][:3]]
         pictures += [np.zeros_like(pictures[0])] * (3 - min(3, len(row)))
     columns = 4 if len(sides.test.shape) == 3 else 8
-    keep("real_nearest_synthetic", "Each real beside its three nearest synthetics", "First of each four: a held-out"
-         " image. What has no good partner is not covered by the model.", grid(pictures, columns))  # fmt: skip
+    keep(
+        "real_nearest_synthetic",
+        "Each real beside its three nearest synthetics",
+        "First of each four: a held-out image. What has no good partner is not covered by the model.",
+        grid(pictures, columns),
+    )
 
 
 def _suspects(keep: Keep, sides: Sides, privacy: dict[str, Any]) -> None:
@@ -130,6 +142,11 @@ def _suspects(keep: Keep, sides: Sides, privacy: dict[str, Any]) -> None:
         fake = sides.shown(sides.fakes, synthetic)
         near = sides.kind.denormalise(Image(sides.train[training], fake.spacing, fake.facts))  # hung like the other
         pictures += [sides.kind.flat(fake), sides.kind.flat(near)]
-    keep("synthetic_nearest_training", "The most suspect samples beside their nearest training images", "Left of each"
-         " pair: a sample that lies much nearer to a training image than to any held-out one; right: that training"
-         " image. Look here for copies.", grid(pictures, _columns(sides)))  # fmt: skip
+    keep(
+        "synthetic_nearest_training",
+        "The most suspect samples beside their nearest training images",
+        "Left of each"
+        " pair: a sample that lies much nearer to a training image than to any held-out one; right: that training"
+        " image. Look here for copies.",
+        grid(pictures, _columns(sides)),
+    )

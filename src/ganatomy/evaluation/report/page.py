@@ -118,9 +118,19 @@ def _scores(content: dict[str, Any]) -> str:
     parts = []
     for extractor, rows in by_extractor.items():
         cells = [
-            (row["metric"], row["value"], row["floor"], row["excess"], _interval(row["low"], row["high"]), row["p"],
-             row["images"], row["dimensions"], row["definition"]) for row in rows
-        ]  # fmt: skip
+            (
+                row["metric"],
+                row["value"],
+                row["floor"],
+                row["excess"],
+                _interval(row["low"], row["high"]),
+                row["p"],
+                row["images"],
+                row["dimensions"],
+                row["definition"],
+            )
+            for row in rows
+        ]
         heads = ("", "synthetic", "real floor", "excess", "95 % interval", "p", "N", "D", "definition")
         words = content["extractors"].get(extractor.split(" ")[0], {}).get("words", "")
         parts.append(
@@ -139,10 +149,19 @@ def _distributions(tables: dict[str, Any]) -> str:
     rows = []
     for name, table in tables.items():
         fake, floor = (table.get(f"{side}_against_test", {}) for side in ("synthetic", "training"))
-        rows.append((
-            name, table["test"]["median"], table["synthetic"]["median"], fake.get("wasserstein"),
-            floor.get("wasserstein"), fake.get("ks"), fake.get("ks_p"), fake.get("overlap"), floor.get("overlap"),
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                table["test"]["median"],
+                table["synthetic"]["median"],
+                fake.get("wasserstein"),
+                floor.get("wasserstein"),
+                fake.get("ks"),
+                fake.get("ks_p"),
+                fake.get("overlap"),
+                floor.get("overlap"),
+            )
+        )
     heads = ("", "held-out median", "synthetic median", "Wasserstein", "its floor", "KS", "p", "overlap", "its floor")
     return _table(heads, rows) + (
         "<p><small>KS: Kolmogorov-Smirnov; p takes images for independent, which views of one woman are not. Overlap:"
@@ -166,13 +185,28 @@ def _privacy(privacy: dict[str, Any]) -> str:
         rows += [
             (one["space"], "nearer to training than to as many held-out", share["value"], 0.5, share["p"]),
             ("", "membership inference, AUC", member["auc"], 0.5, member["p"]),
-            ("", "membership inference, TPR at 1 % FPR", member.get("why") or member["tpr_at_1_percent_fpr"], 0.01,
-             None),
-            ("", "samples nearer to a training image than any held-out image is", nearer["count"], nearer["expected"],
-             None),
-            ("", "samples with a ratio that no held-out image would have", suspects["count"], suspects["expected"],
-             suspects["p"]),
-        ]  # fmt: skip
+            (
+                "",
+                "membership inference, TPR at 1 % FPR",
+                member.get("why") or member["tpr_at_1_percent_fpr"],
+                0.01,
+                None,
+            ),
+            (
+                "",
+                "samples nearer to a training image than any held-out image is",
+                nearer["count"],
+                nearer["expected"],
+                None,
+            ),
+            (
+                "",
+                "samples with a ratio that no held-out image would have",
+                suspects["count"],
+                suspects["expected"],
+                suspects["p"],
+            ),
+        ]
     power = [
         (f"{row['share']:g} %", f"{row['copies']} of {row['of']}", row["detected"], row["among_pairs_shown"])
         for row in privacy["power"]
@@ -201,8 +235,10 @@ def _picture(path: Path, title: str, caption: str) -> str:
 
 def _about(content: dict[str, Any]) -> str:
     rows = {
-        **content["images"], **{f"store {k}": v for k, v in content["store"].items()},
+        **content["images"],
+        **{f"store {k}": v for k, v in content["store"].items()},
         **{f"extractor {name}": f"{e['words']}; SHA-256 {e['sha256']}" for name, e in content["extractors"].items()},
-        "score for artefacts": content["failures"]["definition"], "seed": content["compared"]["seed"],
-    }  # fmt: skip
+        "score for artefacts": content["failures"]["definition"],
+        "seed": content["compared"]["seed"],
+    }
     return f"<h2>What was measured</h2>{_table(('', ''), ((k, str(v)) for k, v in rows.items()))}"
