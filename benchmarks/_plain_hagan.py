@@ -10,7 +10,7 @@ both sides.
 import torch
 from torch.nn import functional as F
 
-from ganatomy.nn.plain import UpConv
+from ganatomy.nn.plain import PlainUpConv
 
 
 def norm(x, m):
@@ -29,7 +29,7 @@ def common(g, z):
     c = g.common
     x = F.linear(z, c.dense.weight, c.dense.bias).view(len(z), -1, *c.base)
     for b in c.blocks:
-        x = norm(conv(up(x) if isinstance(b.conv, UpConv) else x, b.conv), b.norm)
+        x = norm(conv(up(x) if isinstance(b.conv, PlainUpConv) else x, b.conv), b.norm)
     return x
 
 

@@ -19,22 +19,22 @@ import numpy as np
 from scipy import ndimage
 
 from ganatomy.data.prepare import prepare
-from ganatomy.evaluation.evaluate import space_of
+from ganatomy.evaluation.evaluate import extract_feature_space
 from ganatomy.evaluation.extractors.handcrafted import Handcrafted
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.feature_scores import scored
-from ganatomy.evaluation.image_statistics import described, likeness
-from ganatomy.evaluation.images.comparison import Sides
-from ganatomy.evaluation.images.sample_cache import Stack
-from ganatomy.evaluation.images.sets import Reals, paired
-from ganatomy.evaluation.metrics.swd import descriptors
-from ganatomy.evaluation.privacy.audit import audit
-from ganatomy.evaluation.privacy.planted import jittered
-from ganatomy.evaluation.swd_scores import yardstick
+from ganatomy.evaluation.feature_scores import score_features
+from ganatomy.evaluation.image_statistics import measure_images, measure_likeness
+from ganatomy.evaluation.images.comparison import Comparison
+from ganatomy.evaluation.images.sample_cache import SampleCache
+from ganatomy.evaluation.images.sets import RealImages, pair_facts
+from ganatomy.evaluation.metrics.swd import extract_descriptors
+from ganatomy.evaluation.privacy.audit import audit_privacy
+from ganatomy.evaluation.privacy.planted import jitter_image
+from ganatomy.evaluation.swd_scores import make_swd_reference
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.phantoms.cohort import cohort
+from ganatomy.phantoms.cohort import write_cohort
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "evaluation.md"
 BEGIN, END = "<!-- degradations -->", "<!-- end of degradations -->"
@@ -66,7 +66,7 @@ ROWS = (
 
 def store_of(folder, seed, patients, shape):
     raw = folder / f"raw{seed}"
-    cohort("mammogram", raw, patients, seed=seed, shape=shape)
+    write_cohort("mammogram", raw, patients, seed=seed, shape=shape)
     return prepare(raw, Mammogram(shape=shape), folder / f"store{seed}")
 
 
@@ -81,7 +81,7 @@ def degraded(samples, train, rng):
     """Name -> the samples, worse."""
 
     def each(change):
-        return [(one.but(pixels=np.clip(change(one.pixels), -1, 1).astype(np.float32)), r) for one, r in samples]
+        return [(one.copy_with(pixels=np.clip(change(one.pixels), -1, 1).astype(np.float32)), r) for one, r in samples]
 
     def fewer(times):
         """Of each view and side only every so manieth image, shown again and again."""
@@ -96,10 +96,10 @@ def degraded(samples, train, rng):
         return kept
 
     def copied(share):
-        partners = paired([one.facts for one, _ in samples], train.facts())
+        partners = pair_facts([one.facts for one, _ in samples], train.facts())
         chosen = set(rng.choice(len(samples), round(share * len(samples)), replace=False).tolist())
         return [
-            (one.but(pixels=jittered(train[partners[i]], rng)), r) if i in chosen else (one, r)
+            (one.copy_with(pixels=jitter_image(train[partners[i]], rng)), r) if i in chosen else (one, r)
             for i, (one, r) in enumerate(samples)
         ]
 
@@ -119,14 +119,14 @@ def degraded(samples, train, rng):
 
 def measured(samples, train, test, floor, extractor, measure):
     """The numbers of the table for one set of samples."""
-    stack = Stack(samples, len(samples))
-    sides = Sides(Mammogram(), test, train, floor, stack, list(range(len(stack))), {}, None, True)
+    stack = SampleCache(samples, len(samples))
+    sides = Comparison(Mammogram(), test, train, floor, stack, list(range(len(stack))), {}, None, True)
     found = {}
-    for one in (extractor, Handcrafted(sides.others)):
-        for row in scored(space_of(sides, one)):
+    for one in (extractor, Handcrafted(sides.other_train)):
+        for row in score_features(extract_feature_space(sides, one)):
             found[f"{row.metric} ({one.name})"] = getattr(row, "value", None)
-    table = described(sides)
-    privacy = audit(sides, extractor)
+    table = measure_images(sides)
+    privacy = audit_privacy(sides, extractor)
     pixels = privacy["spaces"][0]
     distances = {
         "beta": table["spectrum"]["beta"],
@@ -138,8 +138,8 @@ def measured(samples, train, test, floor, extractor, measure):
     return {
         **found,
         **{f"{name}, Wasserstein": one["synthetic_against_test"]["wasserstein"] for name, one in distances.items()},
-        "SWD x 1000": measure.distance([descriptors(stack, measure.protocol, "fakes")]).average,
-        "MS-SSIM of pairs": likeness(sides).value,
+        "SWD x 1000": measure.compute_score([extract_descriptors(stack, measure.protocol, "fakes")]).average,
+        "MS-SSIM of pairs": measure_likeness(sides).value,
         "distance share": pixels["distance_share"]["value"],
         "membership AUC": pixels["membership"]["auc"],
         "suspects": float(pixels["suspects"]["count"]),
@@ -181,14 +181,16 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         stores = [store_of(Path(folder), seed, patients, shape) for seed in range(2 + PERFECT)]
         train, test, *fresh = (  # phantom patients of all cohorts have the same numbers and are other women
-            Reals(store, [{**case, "patient": f"{seed} {case['patient']}"} for case in store.cases], shape)
+            RealImages(store, [{**case, "patient": f"{seed} {case['patient']}"} for case in store.cases], shape)
             for seed, store in enumerate(stores)
         )
-        half = train.but(train.cases[: len(train) // 2])  # the floor is half of the training set: the rest are axes
-        test = test.but(test.cases[: len(half)])
-        fresh = [one.but(one.cases[: len(half)]) for one in fresh]
+        half = train.select_cases(
+            train.cases[: len(train) // 2]
+        )  # the floor is half of the training set: the rest are axes
+        test = test.select_cases(test.cases[: len(half)])
+        fresh = [one.select_cases(one.cases[: len(half)]) for one in fresh]
         extractor = RandomResNet(2)
-        measure = yardstick(test, half)
+        measure = make_swd_reference(test, half)
         rng = np.random.default_rng(0)
         sets = {f"perfect {i}": images(one) for i, one in enumerate(fresh)}
         sets |= degraded(sets["perfect 0"], train, rng)

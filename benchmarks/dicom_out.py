@@ -28,10 +28,10 @@ import numpy as np
 from pydicom import Dataset, dcmwrite
 
 from ganatomy.dicom import write, write_mammogram, write_series
-from ganatomy.dicom.association import Archive
+from ganatomy.dicom.association import CStoreArchive
 from ganatomy.dicom.volume_class import CT
 from ganatomy.export.export import export, write_samples
-from ganatomy.export.send import deliver
+from ganatomy.export.send import deliver_instances
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.durable import sync_tree
@@ -71,7 +71,7 @@ def views(folder: Path) -> tuple[list[Dataset], float]:
     pictures = [breast(number) for number in range(DIFFERENT)]
     start = time.perf_counter()
     made = [
-        write_mammogram.instance(p, (0.2, 0.2), "CC", "L", subject, RECORD | {"index": i})
+        write_mammogram.make_mammogram_instance(p, (0.2, 0.2), "CC", "L", subject, RECORD | {"index": i})
         for i, p in enumerate(pictures)
     ]
     return made, (time.perf_counter() - start) / DIFFERENT
@@ -88,7 +88,7 @@ def written(made: list[Dataset], folder: Path, n: int, durable: bool) -> dict[st
             for i in range(ROUND):
                 path = place / f"{i:04d}.dcm"
                 if side == "ours":
-                    write.save(made[i % DIFFERENT], path, sync=False)
+                    write.save_dataset(made[i % DIFFERENT], path, sync=False)
                 else:
                     dcmwrite(path, made[i % DIFFERENT], enforce_file_format=True)
             if durable:
@@ -112,7 +112,7 @@ def sent(folder: Path, runs: int) -> dict[str, list[float]]:
     """Seconds for 100 slices over one association, and over one each."""
     subject = write.Subject(1, "SYNTHETIC", "benchmark", "20260101")
     volume = np.random.default_rng(0).normal(0, 300, (100, 128, 128)).astype(np.float32)
-    slices = list(write_series.instances(volume, (1.0, 1.0, 1.0), CT, subject, RECORD))
+    slices = list(write_series.make_series_instances(volume, (1.0, 1.0, 1.0), CT, subject, RECORD))
     times: dict[str, list[float]] = {"one": [], "each": []}
     with subprocess.Popen([sys.executable, "-c", PROVIDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
@@ -122,8 +122,10 @@ def sent(folder: Path, runs: int) -> dict[str, list[float]]:
                 groups = [slices] if side == "one" else [[ds] for ds in slices]
                 start = time.perf_counter()
                 for i, group in enumerate(groups):
-                    with Archive(address) as archive:
-                        assert deliver(group, archive, folder / f"{side}{number}-{i}.jsonl").accepted == len(group)
+                    with CStoreArchive(address) as archive:
+                        assert deliver_instances(group, archive, folder / f"{side}{number}-{i}.jsonl").accepted == len(
+                            group
+                        )
                 if number:
                     times[side].append(time.perf_counter() - start)
         child.communicate()

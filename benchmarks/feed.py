@@ -25,11 +25,11 @@ from ganatomy.data.feed import Feed
 from ganatomy.data.prepare import prepare
 from ganatomy.machine import progress
 from ganatomy.modalities.chest_ct import ChestCT
-from ganatomy.phantoms.cohort import cohort
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
+from ganatomy.phantoms.cohort import write_cohort
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.training import loop
-from ganatomy.training.computing import usual
+from ganatomy.training.computing import get_default_settings
 from ganatomy.training.state import State
 
 BATCH = 4
@@ -66,25 +66,25 @@ def dropped(folder):
 
 
 def row(name, shape, store, quick):
-    recipe = named(name).resized(shape)
+    recipe = get_recipe(name).resize(shape)
     if "batch_sizes" in type(recipe.strategy).model_fields:
-        recipe = changed(recipe, {"strategy.first_level": 99, "strategy.batch_sizes": [BATCH]})
-    how = usual(len(shape), CPU)
-    asked = [request for request, _ in zip(loop.requests(recipe, 0, 0, how), range(21), strict=False)]
+        recipe = change_recipe(recipe, {"strategy.first_level": 99, "strategy.batch_sizes": [BATCH]})
+    how = get_default_settings(len(shape), CPU)
+    asked = [request for request, _ in zip(loop.list_requests(recipe, 0, 0, how), range(21), strict=False)]
 
     def feed():
-        return Feed(store, "train", recipe.conditions, 0, CPU, how.layout(len(shape)))
+        return Feed(store, "train", recipe.conditions, 0, CPU, how.get_layout(len(shape)))
 
     kept = feed()
-    memory = seconds(lambda i: kept.batch(*asked[i]), 20)
-    limit, feeding.KEPT = feeding.KEPT, 0
+    memory = seconds(lambda i: kept.read_batch(*asked[i]), 20)
+    limit, feeding.MAX_CACHED_BYTES = feeding.MAX_CACHED_BYTES, 0
     files = feed()
-    disk = seconds(lambda i: files.batch(*asked[i]), 20)
-    cold = seconds(lambda i: files.batch(*asked[i]), 5 if quick else 20, lambda: dropped(store.path / "arrays"))
-    feeding.KEPT = limit
-    state = State(recipe, 0, CPU, layout=how.layout(len(shape)))
-    how.applied(state.players, len(shape))
-    steps = loop.train(state, feed(), 0, lambda state: True, how)
+    disk = seconds(lambda i: files.read_batch(*asked[i]), 20)
+    cold = seconds(lambda i: files.read_batch(*asked[i]), 5 if quick else 20, lambda: dropped(store.path / "arrays"))
+    feeding.MAX_CACHED_BYTES = limit
+    state = State(recipe, 0, CPU, layout=how.get_layout(len(shape)))
+    how.apply_to(state.networks, len(shape))
+    steps = loop.run_steps(state, feed(), 0, lambda state: True, how)
     step = seconds(lambda i: next(steps), 2 if quick else 4)
     return {
         "recipe": name,
@@ -107,9 +107,9 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        cohort("mammogram", folder / "mammograms", 12)
+        write_cohort("mammogram", folder / "mammograms", 12)
         stores = {2: prepare(folder / "mammograms", "mammogram", folder / "two")}
-        cohort("chest_ct", folder / "thoraces", 12, shape=(128, 128, 128))
+        write_cohort("chest_ct", folder / "thoraces", 12, shape=(128, 128, 128))
         stores[3] = prepare(folder / "thoraces", ChestCT(shape=(128, 128, 128)), folder / "three")
         for name, shape in [ROWS[0], ROWS[3]] if quick else ROWS:
             rows.append(row(name, shape, stores[len(shape)], quick))

@@ -26,7 +26,7 @@ from _resident import resident
 def distances(n, d, runs):
     from torchmetrics.image.fid import _compute_fid
 
-    from ganatomy.evaluation.metrics.frechet import frechet_distance
+    from ganatomy.evaluation.metrics.frechet import compute_frechet_distance
 
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(n, d)), rng.normal(size=(n, d)) * 1.1
@@ -38,7 +38,7 @@ def distances(n, d, runs):
     times = {"ours": [], "torchmetrics": []}
     values = {}
     for _ in range(runs):
-        for name, call in (("ours", lambda: frechet_distance(x, y)), ("torchmetrics", theirs)):
+        for name, call in (("ours", lambda: compute_frechet_distance(x, y)), ("torchmetrics", theirs)):
             start = time.perf_counter()
             values[name] = call()
             times[name].append(time.perf_counter() - start)
@@ -52,12 +52,12 @@ def distances(n, d, runs):
 
 def passed(n, side):
     """In this process: write images, then take features from them, then once more from the cache; JSON on stdout."""
-    from ganatomy.data.store import Manifest, Store, create_array, encode
+    from ganatomy.data.store import Manifest, Store, create_array, quantise_pixels
     from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-    from ganatomy.evaluation.feature_cache import features_of
-    from ganatomy.evaluation.images.sets import Reals
+    from ganatomy.evaluation.feature_cache import get_features
+    from ganatomy.evaluation.images.sets import RealImages
     from ganatomy.machine import progress
-    from ganatomy.phantoms.fields import power_law
+    from ganatomy.phantoms.fields import draw_power_law_field
 
     progress.quiet = True
     shape = (side, side)
@@ -67,7 +67,10 @@ def passed(n, side):
         import zarr
 
         array = zarr.open_array(path / "arrays" / f"{side}x{side}", mode="r+")
-        images = [encode(np.clip(power_law(np.random.default_rng(i), shape, 2.8) / 3, -1, 1)) for i in range(16)]
+        images = [
+            quantise_pixels(np.clip(draw_power_law_field(np.random.default_rng(i), shape, 2.8) / 3, -1, 1))
+            for i in range(16)
+        ]
         for start in range(0, n, 16):
             array[start : start + 16] = np.stack(images)
         manifest = Manifest(
@@ -92,10 +95,10 @@ def passed(n, side):
         extractor([np.zeros(shape, np.float32)])
         before = resident("VmRSS")
         start = time.perf_counter()
-        first = features_of(extractor, Reals(store, cases, shape), "images")
+        first = get_features(extractor, RealImages(store, cases, shape), "images")
         seconds = time.perf_counter() - start
         start = time.perf_counter()
-        again = features_of(extractor, Reals(store, cases, shape), "images")
+        again = get_features(extractor, RealImages(store, cases, shape), "images")
         cached = time.perf_counter() - start
         assert (first == again).all()
         peak = round(resident("VmHWM") - before)

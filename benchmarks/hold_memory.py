@@ -3,8 +3,8 @@
     python benchmarks/hold_memory.py [--quick] [--size 64]
 
 Steps of three recipes in child processes by turns, with memory given back as glibc does by itself and with memory held
-(`device.hold_memory`): medians of steps, system time, and the peak of resident memory. The last line is JSON; its ratio
-is the median time given back over the median time held, of the recipe that gains least.
+(`device.keep_freed_memory`): medians of steps, system time, and the peak of resident memory. The last line is JSON; its
+ratio is the median time given back over the median time held, of the recipe that gains least.
 """
 
 import argparse
@@ -24,19 +24,21 @@ RECIPES = ("hagan", "vae-gan", "latent-diffusion")
 
 def child(name, size, steps, hold):
     """Seconds of each step after the first, in a process of its own."""
-    from ganatomy.benchmark.measure import Random
-    from ganatomy.recipes import named
+    from ganatomy.benchmark.measure import NoiseFeed
+    from ganatomy.recipes import get_recipe
     from ganatomy.training import loop
-    from ganatomy.training.computing import usual
+    from ganatomy.training.computing import get_default_settings
     from ganatomy.training.state import State
 
     device = torch.device("cpu")
-    recipe = named(name).resized((size,) * 3)
-    computing = usual(3, device).model_copy(update={"hold_memory": hold})
+    recipe = get_recipe(name).resize((size,) * 3)
+    computing = get_default_settings(3, device).model_copy(update={"hold_memory": hold})
     state = State(recipe, 0, device)
-    computing.applied(state.players, 3)
+    computing.apply_to(state.networks, 3)
     moments = [time.perf_counter()]
-    training = loop.train(state, Random(recipe, device), 0, lambda state: len(moments) <= steps + 1, computing.dtype)
+    training = loop.run_steps(
+        state, NoiseFeed(recipe, device), 0, lambda state: len(moments) <= steps + 1, computing.dtype
+    )
     moments.extend(time.perf_counter() for _ in training)
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = [b - a for a, b in itertools.pairwise(moments[1:])]

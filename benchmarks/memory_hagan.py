@@ -18,8 +18,8 @@ import time
 import torch
 from step_hagan import Ours, peak, volumes
 
-from ganatomy.recipes import named
-from ganatomy.training.plan import memory, parameters
+from ganatomy.recipes import get_recipe
+from ganatomy.training.plan import count_parameters, estimate_memory
 
 PAPER_MB = {32: 2573, 64: 2665, 128: 3167, 256: 5961}
 
@@ -29,10 +29,10 @@ def child(options):
     options.size = size
     device = torch.device(options.device)
     mib = peak(side, options, device)
-    ours = Ours(*side, size, options.batch, device)
+    ours = Ours(*side, size, options.read_batch, device)
     times = []
     for i in range(3):
-        volume = volumes(size, options.batch, i, device)
+        volume = volumes(size, options.read_batch, i, device)
         start = time.perf_counter()
         ours(volume)
         if device.type == "cuda":
@@ -60,7 +60,7 @@ def main():
             words = [sys.executable, __file__, "--child", json.dumps([[name, precision, {}], size])]
             words += [f"--{n}={getattr(options, n)}" for n in ("threads", "batch", "device")]
             told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-            recipe = named(name).resized((size,) * 3)
+            recipe = get_recipe(name).resize((size,) * 3)
             rows.append(
                 {
                     "size": size,
@@ -68,8 +68,10 @@ def main():
                     "precision": precision,
                     **told,
                     "paper_mb": PAPER_MB.get(size),
-                    "predicted_mib": round(1024 * sum(memory(recipe).values())) if precision == "float32" else None,
-                    "parameters": sum(parameters(recipe).values()),
+                    "predicted_mib": round(1024 * sum(estimate_memory(recipe).values()))
+                    if precision == "float32"
+                    else None,
+                    "parameters": sum(count_parameters(recipe).values()),
                 }
             )
             print(json.dumps(rows[-1]), flush=True)

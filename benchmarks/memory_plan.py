@@ -22,10 +22,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from ganatomy.recipes import RECIPES, named
-from ganatomy.recipes.changes import changed
+from ganatomy.recipes import RECIPES, get_recipe
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.training import memory_estimate
-from ganatomy.training.plan import usual_for
+from ganatomy.training.plan import get_recipe_default_settings
 
 CPU = torch.device("cpu")
 SIZES = {2: ("40,32", "80,64"), 3: ("16,16,16", "32,32,32")}
@@ -41,7 +41,7 @@ CHILD += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(co
 def changes(recipe):
     """What makes a training of a few steps of it, the last of them at the full size."""
     batch = 4
-    updates = max(int(phase.updates(0)) for phase in recipe.phases())
+    updates = max(int(phase.updates(0)) for phase in recipe.build_phases())
     found = {"total_kimg": STEPS * batch * updates / 1000}
     fields = type(recipe.strategy).model_fields
     if "batch_sizes" in fields:
@@ -62,17 +62,17 @@ def ganatomy(words, threads):
 
 
 def row(name, size, folder, options):
-    recipe = named(name).resized(tuple(int(n) for n in size.split(",")))
+    recipe = get_recipe(name).resize(tuple(int(n) for n in size.split(",")))
     wishes = changes(recipe)
-    recipe = changed(recipe, wishes)
-    how = usual_for(recipe, CPU)
+    recipe = change_recipe(recipe, wishes)
+    how = get_recipe_default_settings(recipe, CPU)
     store, runs = folder / f"store{len(recipe.shape)}", folder / "runs"
     words = ["train", name, store, "--shape", size, "--out", runs, "--threads", options.threads, "--device", "cpu"]
     if options.precision:
         how = how.model_copy(update={"precision": options.precision})
         words += ["--precision", options.precision]
-    if recipe.given:
-        before = named("hagan").resized(recipe.shape)
+    if recipe.pretrained_roles:
+        before = get_recipe("hagan").resize(recipe.shape)
         shown = [w for key, value in changes(before).items() for w in ("--set", f"{key}={value}")]
         ganatomy(["train", "hagan", *words[2:], *shown], options.threads)
         words += ["--generator", max((folder / "runs").glob("*-hagan"))]
@@ -80,7 +80,7 @@ def row(name, size, folder, options):
         words += ["--set", f"{key}={yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}"]
     peak = ganatomy(words, options.threads)
     shutil.rmtree(folder / "runs")
-    mine = memory_estimate.heaviest(recipe, how, CPU)[1].total / 2**20
+    mine = memory_estimate.find_heaviest_stage(recipe, how, CPU)[1].total / 2**20
     return {
         "recipe": name,
         "size": size.replace(",", "x"),
@@ -122,7 +122,7 @@ def main():
             )
         for name in names:
             light = any(name.startswith(part) for part in LIGHT)
-            sizes = HEAVY.get(name) or (WIDER if light else SIZES[len(named(name).shape)])
+            sizes = HEAVY.get(name) or (WIDER if light else SIZES[len(get_recipe(name).shape)])
             for size in sizes[:1] if options.quick else sizes:
                 rows.append(row(name, size, folder, options))
                 print(json.dumps(rows[-1]), flush=True)

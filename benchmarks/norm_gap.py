@@ -15,25 +15,26 @@ import platform
 import torch
 
 from ganatomy.checkpoint import find_snapshot, open_snapshot
-from ganatomy.randomness import normal
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
-from ganatomy.steps.hierarchy import sub_volume_depth
-from ganatomy.steps.scope import SubVolume, Whole
+from ganatomy.randomness import draw_normal
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
+from ganatomy.steps.hierarchy import compute_sub_volume_depth
+from ganatomy.steps.scope import SubVolumeScope, WholeScope
 
 ROUNDING = 2.0**-23  # of float32 at one: a smaller difference counts as this
 
 
 def gap(generator, recipe):
     """Mean and largest absolute difference, and the mean of the two end planes and of the middle ones."""
-    depth, shape = sub_volume_depth(recipe.shape[0]), recipe.shape
-    z, condition = normal(0, "gap", range(4), recipe.latent), torch.zeros(4, sum(recipe.groups))
+    depth, shape = compute_sub_volume_depth(recipe.shape[0]), recipe.shape
+    z, condition = draw_normal(0, "gap", range(4), recipe.latent), torch.zeros(4, sum(recipe.groups))
     condition[:, :1] = 1
     with torch.no_grad():
-        (whole,) = generator(z, condition, Whole(shape))
+        (whole,) = generator(z, condition, WholeScope(shape))
         starts = range(4, shape[0] - depth - 3, 4)
         pairs = [
-            (generator(z, condition, SubVolume(shape, s, depth, None))[0], whole[:, :, s : s + depth]) for s in starts
+            (generator(z, condition, SubVolumeScope(shape, s, depth, None))[0], whole[:, :, s : s + depth])
+            for s in starts
         ]
     difference = torch.stack([(a - b).abs() for a, b in pairs])
     ends = torch.cat((difference[:, :, :, :1], difference[:, :, :, -1:]), 3)
@@ -59,12 +60,12 @@ def main():
     rows = []
     for path in options.runs or [None]:
         snapshot = None if path is None else open_snapshot(find_snapshot(path))
-        recipe = named("hagan").resized((options.size,) * 3) if snapshot is None else snapshot.recipe
+        recipe = get_recipe("hagan").resize((options.size,) * 3) if snapshot is None else snapshot.recipe
         torch.manual_seed(0)
         weights = recipe.build_generator().state_dict() if snapshot is None else snapshot.weights["generator"]
         for norm in ("group", "voxel"):
             for halo in (0, 1):
-                form = changed(recipe, {"networks.generator.high_norm": norm, "networks.generator.halo": halo})
+                form = change_recipe(recipe, {"networks.generator.high_norm": norm, "networks.generator.halo": halo})
                 generator = form.build_generator()
                 generator.load_state_dict(weights)
                 told = {key: float(f"{value:.1e}") for key, value in gap(generator, recipe).items()}

@@ -19,11 +19,11 @@ import torch
 import torch._dynamo
 from _resident import resident
 
-from ganatomy.benchmark.measure import Random
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
+from ganatomy.benchmark.measure import NoiseFeed
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.training import loop
-from ganatomy.training.computing import Computing
+from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.state import State
 
 OPTIONS = {
@@ -41,16 +41,16 @@ OPTIONS = {
 
 def child(options):
     device = torch.device(options.device)
-    recipe = named(options.recipe).resized(tuple(int(n) for n in options.shape.split(",")))
+    recipe = get_recipe(options.recipe).resize(tuple(int(n) for n in options.shape.split(",")))
     if "batch_sizes" in type(recipe.strategy).model_fields:
-        recipe = changed(recipe, {"strategy.batch_sizes": [8], "strategy.first_level": 99})
-    how = Computing(**{"hold_memory": device.type == "cpu", **OPTIONS[options.child]})
+        recipe = change_recipe(recipe, {"strategy.batch_sizes": [8], "strategy.first_level": 99})
+    how = ComputeSettings(**{"hold_memory": device.type == "cpu", **OPTIONS[options.child]})
     before = resident("VmRSS")
     ndim = len(recipe.shape)
-    state = State(recipe, 0, device, layout=how.layout(ndim), scaled=how.precision == "float16")
-    how.applied(state.players, ndim)
+    state = State(recipe, 0, device, layout=how.get_layout(ndim), scale_losses=how.precision == "float16")
+    how.apply_to(state.networks, ndim)
     times, start = [], time.perf_counter()
-    for _ in loop.train(state, Random(recipe, device), 0, lambda s: s.steps < options.steps + 1, how):
+    for _ in loop.run_steps(state, NoiseFeed(recipe, device), 0, lambda s: s.steps < options.steps + 1, how):
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)

@@ -21,7 +21,7 @@ import _plain_hagan as plain
 import torch
 from _resident import resident
 
-from ganatomy.recipes import named
+from ganatomy.recipes import get_recipe
 
 SIDES = (
     ("hagan-2022", "plain"),
@@ -39,7 +39,7 @@ def make(generator, side, z, planes, scope):
     if side == "one pass":
         return generator(z, condition, scope)[0]
     out, start = torch.empty(1, 1, *scope.shape, device=z.device), 0
-    for piece in generator.slabs(z, condition, planes):
+    for piece in generator.generate_slabs(z, condition, planes):
         out[:, :, start : start + piece.shape[2]] = piece
         start += piece.shape[2]
     return out
@@ -47,7 +47,7 @@ def make(generator, side, z, planes, scope):
 
 def child(options):
     name, side = json.loads(options.child)
-    recipe = named(name).resized((options.size,) * 3)
+    recipe = get_recipe(name).resize((options.size,) * 3)
     torch.manual_seed(0)
     device = torch.device(options.device)
     generator = recipe.build_generator().eval().requires_grad_(False).to(device)
@@ -58,14 +58,16 @@ def child(options):
             z = torch.randn(1, recipe.latent, generator=torch.Generator().manual_seed(i)).to(device)
             made = None
             start = time.perf_counter()
-            made = make(generator, side, z, options.planes, recipe.final())
+            made = make(generator, side, z, options.planes, recipe.get_final_scope())
             if cuda:
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
         peak = (torch.cuda.max_memory_allocated() / 2**20 if cuda else resident("VmHWM")) - base
         difference = None
         if side != "one pass":
-            difference = float((made - make(generator, "one pass", z, options.planes, recipe.final())).abs().max())
+            difference = float(
+                (made - make(generator, "one pass", z, options.planes, recipe.get_final_scope())).abs().max()
+            )
     print(json.dumps({"seconds": statistics.median(times[1:]), "peak_mib": peak, "difference": difference}))
 
 

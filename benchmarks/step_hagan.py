@@ -27,10 +27,10 @@ import torch
 from _resident import resident
 
 from ganatomy import randomness
-from ganatomy.objectives.phase import Draw
-from ganatomy.recipes import named
-from ganatomy.training.computing import Computing
-from ganatomy.training.loop import run
+from ganatomy.objectives.phase import Batch
+from ganatomy.recipes import get_recipe
+from ganatomy.training.computing import ComputeSettings
+from ganatomy.training.loop import run_update
 from ganatomy.training.state import State
 
 SIDES = (
@@ -51,25 +51,25 @@ class Ours:
     """Steps of a recipe at a size."""
 
     def __init__(self, name, precision, more, size, batch, device):
-        recipe = named(name).resized((size,) * 3)
-        self.computing = Computing(precision=precision, **more)
+        recipe = get_recipe(name).resize((size,) * 3)
+        self.computing = ComputeSettings(precision=precision, **more)
         torch.manual_seed(0)
-        given = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.given}
-        self.state = State(recipe, 0, device, given, self.computing.layout(3))
-        self.computing.applied(self.state.players, 3)
-        self.phases, self.batch, self.device, self.count = recipe.phases(), batch, device, 0
+        given = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}
+        self.state = State(recipe, 0, device, given, self.computing.get_layout(3))
+        self.computing.apply_to(self.state.networks, 3)
+        self.phases, self.batch, self.device, self.count = recipe.build_phases(), batch, device, 0
 
     def __call__(self, volume):
         numbers = range(self.count, self.count + self.batch)
-        scope = self.state.recipe.at(self.count * 4 // self.batch, 0).scope
-        regions = [volume] if scope.reads[0].depth is None else _regions(volume, scope)
-        read = tuple(region.to(memory_format=self.computing.layout(3)) for region in regions)
-        draw = Draw(read, torch.zeros(self.batch, 0, device=self.device), (), scope, 0, numbers)
+        scope = self.state.recipe.plan_step(self.count * 4 // self.batch, 0).scope
+        regions = [volume] if scope.regions[0].depth is None else _regions(volume, scope)
+        read = tuple(region.to(memory_format=self.computing.get_layout(3)) for region in regions)
+        draw = Batch(read, torch.zeros(self.batch, 0, device=self.device), (), scope, 0, numbers)
         losses = {}
         for phase in self.phases:
-            for key, value in run(phase, self.state, [draw], self.computing).items():
+            for key, value in run_update(phase, self.state, [draw], self.computing).items():
                 losses[f"{phase.name}/{key}"] = value
-        self.state.follow(self.batch)
+        self.state.update_ema(self.batch)
         self.count += self.batch
         return [float(value) for key, value in losses.items() if "labels" not in key]
 
@@ -78,16 +78,16 @@ class Plain:
     """The opponent, from the weights that `hagan-2022` starts with."""
 
     def __init__(self, size, batch, device):
-        recipe = named("hagan-2022").resized((size,) * 3)
-        self.players = State(recipe, 0, device).players
+        recipe = get_recipe("hagan-2022").resize((size,) * 3)
+        self.players = State(recipe, 0, device).networks
         self.adams = plain.optimizers(self.players)
         self.recipe, self.batch, self.count = recipe, batch, 0
 
     def __call__(self, volume):
         numbers = range(self.count, self.count + self.batch)
-        scope = self.recipe.at(self.count * 4 // self.batch, 0).scope
+        scope = self.recipe.plan_step(self.count * 4 // self.batch, 0).scope
         noise = [
-            randomness.normal(0, purpose, numbers, self.recipe.latent).to(volume.device)
+            randomness.draw_normal(0, purpose, numbers, self.recipe.latent).to(volume.device)
             for purpose in ("discriminator", "generator")
         ]
         self.count += self.batch
@@ -99,8 +99,9 @@ def _regions(volume, scope):
 
 
 def volumes(size, batch, i, device):
-    return randomness.uniform(1, "volume", range(i * batch, (i + 1) * batch)).view(-1, 1, 1, 1, 1).to(device) + (
-        0.3 * randomness.normal(1, "voxels", range(i * batch, (i + 1) * batch), 1, *[size] * 3).to(device).clamp(-1, 1)
+    return randomness.draw_uniform(1, "volume", range(i * batch, (i + 1) * batch)).view(-1, 1, 1, 1, 1).to(device) + (
+        0.3
+        * randomness.draw_normal(1, "voxels", range(i * batch, (i + 1) * batch), 1, *[size] * 3).to(device).clamp(-1, 1)
     ).clamp(-1, 1)
 
 
@@ -113,11 +114,11 @@ def timed(side, volume):
 
 
 def race(name, precision, more, options, device):
-    ours = Ours(name, precision, more, options.size, options.batch, device)
-    theirs = Plain(options.size, options.batch, device)
+    ours = Ours(name, precision, more, options.size, options.read_batch, device)
+    theirs = Plain(options.size, options.read_batch, device)
     pairs, first = [], None
     for i in range(options.runs + 1):
-        volume = volumes(options.size, options.batch, i, device)
+        volume = volumes(options.size, options.read_batch, i, device)
         (a, mine), (b, other) = timed(ours, volume), timed(theirs, volume)
         if i:
             pairs.append((a, b))
@@ -139,12 +140,12 @@ def peak(side, options, device):
     """MiB above what the imports need; runs in a process of its own."""
     base = resident("VmRSS")
     made = (
-        Plain(options.size, options.batch, device)
+        Plain(options.size, options.read_batch, device)
         if side == "plain"
-        else Ours(*side, options.size, options.batch, device)
+        else Ours(*side, options.size, options.read_batch, device)
     )
     for i in range(2):
-        made(volumes(options.size, options.batch, i, device))
+        made(volumes(options.size, options.read_batch, i, device))
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resident("VmHWM") - base
@@ -152,7 +153,7 @@ def peak(side, options, device):
 
 def measured_peak(side, options):
     words = [sys.executable, __file__, "--peak", json.dumps(side), "--size", str(options.size)]
-    words += ["--batch", str(options.batch), "--threads", str(options.threads), "--device", options.device]
+    words += ["--batch", str(options.read_batch), "--threads", str(options.threads), "--device", options.device]
     return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 

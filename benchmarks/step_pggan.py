@@ -2,9 +2,9 @@
 
     python benchmarks/step_pggan.py [--quick] [--threads 2]
 
-Ours: `ganatomy.training.loop.run` on both phases of `pggan-mammogram` (discriminator with penalty, generator), with
-Adam. Theirs, written below: the same networks, losses and optimiser as a reader of the paper would write them, with
-`F.interpolate` before the convolutions, `F.conv2d` throughout, and nothing frozen. Both start from the same weights and
+Ours: `ganatomy.training.loop.run_update` on both phases of `pggan-mammogram` (discriminator with penalty, generator),
+with Adam. Theirs, written below: the same networks, losses and optimiser as a reader of the paper would write them,
+with `F.interpolate` before the convolutions, `F.conv2d` throughout, and nothing frozen. Both start from the same weights and
 see the same images, noise and mixing shares; the losses of the first step are checked to agree. The two sides alternate
 in one process; medians of paired ratios; the last line is JSON. `pool_first` is the order of the official code's fused
 layers, on both sides; bfloat16 is ours only, under autocast.
@@ -20,11 +20,11 @@ import torch
 from torch.nn import functional as F
 
 from ganatomy import randomness
-from ganatomy.objectives.phase import Draw
+from ganatomy.objectives.phase import Batch
 from ganatomy.recipes import RECIPES
-from ganatomy.recipes.changes import changed
-from ganatomy.training.computing import Computing
-from ganatomy.training.loop import run
+from ganatomy.recipes.changes import change_recipe
+from ganatomy.training.computing import ComputeSettings
+from ganatomy.training.loop import run_update
 from ganatomy.training.state import State
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -76,13 +76,13 @@ def discriminator(d, image, level):
 
 
 def plain_step(state, image, condition, level, seed, numbers):
-    g, d = state.players["generator"], state.players["discriminator"]
+    g, d = state.networks["generator"], state.networks["discriminator"]
     latent = state.recipe.latent
     target = condition.argmax(1)
-    fake = generator(g, randomness.normal(seed, "discriminator", numbers, latent), condition, level).detach()
+    fake = generator(g, randomness.draw_normal(seed, "discriminator", numbers, latent), condition, level).detach()
     real_score, real_label = discriminator(d, image, level)
     fake_score, fake_label = discriminator(d, fake, level)
-    eps = randomness.uniform(seed, "gradient-penalty", numbers).view(-1, 1, 1, 1)
+    eps = randomness.draw_uniform(seed, "gradient-penalty", numbers).view(-1, 1, 1, 1)
     mixed = (image + eps * (fake - image)).requires_grad_(True)
     mixed_score, _ = discriminator(d, mixed, level)
     grad = torch.autograd.grad(mixed_score.sum(), mixed, create_graph=True)[0]
@@ -92,7 +92,7 @@ def plain_step(state, image, condition, level, seed, numbers):
     state.optimizers["discriminator"].zero_grad()
     loss_d.backward()
     state.optimizers["discriminator"].step()
-    fake = generator(g, randomness.normal(seed, "generator", numbers, latent), condition, level)
+    fake = generator(g, randomness.draw_normal(seed, "generator", numbers, latent), condition, level)
     score, label = discriminator(d, fake, level)
     loss_g = -score.mean() + F.cross_entropy(label, target)
     state.optimizers["generator"].zero_grad()
@@ -107,33 +107,33 @@ def plain_step(state, image, condition, level, seed, numbers):
 
 def our_step(state, phases, image, condition, scope, seed, numbers, precision):
     image = image.contiguous(memory_format=torch.channels_last)  # as the feed gives it
-    draw = Draw((image,), condition, state.recipe.groups, scope, seed, numbers)
-    how = Computing(precision=str(precision).removeprefix("torch."))
-    return tuple(float(sum(run(phase, state, [draw], how).values())) for phase in phases)
+    draw = Batch((image,), condition, state.recipe.groups, scope, seed, numbers)
+    how = ComputeSettings(precision=str(precision).removeprefix("torch."))
+    return tuple(float(sum(run_update(phase, state, [draw], how).values())) for phase in phases)
 
 
 def plain(state):
     """The opponent's state: default memory layout, and torch's default Adam instead of the fused one."""
-    state.players.to(memory_format=torch.contiguous_format)
+    state.networks.to(memory_format=torch.contiguous_format)
     state.optimizers = {
-        role: torch.optim.Adam(state.players[role].parameters(), lr=0.002, betas=(0.0, 0.99), eps=1e-8)
-        for role in state.players
+        role: torch.optim.Adam(state.networks[role].parameters(), lr=0.002, betas=(0.0, 0.99), eps=1e-8)
+        for role in state.networks
     }
     return state
 
 
 def race(shape, batch, runs, pool_first, precision):
-    recipe = changed(RECIPES["pggan-mammogram"](), {"networks.discriminator.pool_first": pool_first})
-    scope = next(m.scope for _, m in recipe.timetable() if m.scope.shape == shape and m.scope.alpha == 1)
+    recipe = change_recipe(RECIPES["pggan-mammogram"](), {"networks.discriminator.pool_first": pool_first})
+    scope = next(m.scope for _, m in recipe.make_timetable() if m.scope.shape == shape and m.scope.alpha == 1)
     device = torch.device("cpu")
     mine, theirs = State(recipe, 0, device), plain(State(recipe, 0, device))
-    phases = recipe.phases()
+    phases = recipe.build_phases()
     mine.set_learning_rates()
     condition = F.one_hot(torch.arange(batch) % 2, 2).float()
     times, difference = ([], []), 0.0
     for i in range(runs + 1):
         numbers = range(i * batch, (i + 1) * batch)
-        image = randomness.normal(1, "image", numbers, 1, *shape).clamp(-1, 1)
+        image = randomness.draw_normal(1, "image", numbers, 1, *shape).clamp(-1, 1)
         start = time.perf_counter()
         a = our_step(mine, phases, image, condition, scope, 0, numbers, precision)
         middle = time.perf_counter()

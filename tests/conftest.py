@@ -8,10 +8,10 @@ import torch
 from ganatomy.data.prepare import prepare
 from ganatomy.machine import progress
 from ganatomy.modalities.chest_ct import ChestCT
-from ganatomy.modalities.facts import Facts
+from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.phantoms.cohort import cohort as phantoms
-from ganatomy.recipes import named
+from ganatomy.phantoms.cohort import write_cohort as phantoms
+from ganatomy.recipes import get_recipe
 from ganatomy.training.callbacks import Intervals
 from ganatomy.training.train import train
 
@@ -47,7 +47,7 @@ def store(cohort, tmp_path_factory):
 def run(store, tmp_path_factory):
     """A complete run of the tiny `pggan-mammogram`, with several snapshots of full size."""
     progress.quiet = True
-    return train(named("pggan-mammogram").tiny(), store, tmp_path_factory.mktemp("runs"), intervals=OFTEN)
+    return train(get_recipe("pggan-mammogram").make_tiny(), store, tmp_path_factory.mktemp("runs"), intervals=OFTEN)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def thoraces(tmp_path_factory):
 @pytest.fixture(scope="session")
 def volumes(thoraces, tmp_path_factory):
     """Their store, labelled with the severity of their emphysema."""
-    facts = Facts(thoraces / "truth.csv", {"emphysema": "emphysema"})
+    facts = FactSource(thoraces / "truth.csv", {"emphysema": "emphysema"})
     return prepare(thoraces, ChestCT(facts, (32, 32, 32)), tmp_path_factory.mktemp("store") / "volumes", workers=1)
 
 
@@ -70,7 +70,7 @@ def volumes(thoraces, tmp_path_factory):
 def hagan(volumes, tmp_path_factory):
     """A complete run of the tiny `hagan`."""
     progress.quiet = True
-    return train(named("hagan").tiny(), volumes, tmp_path_factory.mktemp("runs"), intervals=OFTEN)
+    return train(get_recipe("hagan").make_tiny(), volumes, tmp_path_factory.mktemp("runs"), intervals=OFTEN)
 
 
 @pytest.fixture

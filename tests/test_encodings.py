@@ -9,10 +9,10 @@ import pytest
 
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
-from ganatomy.encoding import original_of
+from ganatomy.encoding import read_original
 from ganatomy.errors import Refused
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.studies import anomalies, outliers
 from ganatomy.studies import transfer as transferring
 from ganatomy.training.train import train
@@ -22,20 +22,22 @@ from ganatomy.training.train import train
 def run(volumes, tmp_path_factory):
     """A short training of a small `alpha-gan` that knows the emphysema of its images."""
     values = sorted(volumes.manifest.facts["emphysema"])
-    recipe = changed(named("alpha-gan").tiny(), {"conditions": {"emphysema": values}, "total_kimg": 0.016})
-    return train(recipe.resized((32, 32, 32)), volumes, tmp_path_factory.mktemp("runs"))
+    recipe = change_recipe(
+        get_recipe("alpha-gan").make_tiny(), {"conditions": {"emphysema": values}, "total_kimg": 0.016}
+    )
+    return train(recipe.resize((32, 32, 32)), volumes, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
 def snapshot(run):
-    return open_snapshot(run.snapshots()[-1], None)
+    return open_snapshot(run.list_snapshots()[-1], None)
 
 
-@pytest.mark.parametrize("name", anomalies.KINDS)
+@pytest.mark.parametrize("name", anomalies.ANOMALIES)
 def test_an_anomaly_changes_some_of_the_image(name, volumes):
-    image = original_of(volumes, volumes.cases[0], type("S", (), {"recipe": named("wgan").resized((32, 32, 32))}))
+    image = read_original(volumes, volumes.cases[0], type("S", (), {"recipe": get_recipe("wgan").resize((32, 32, 32))}))
     before = image.copy()
-    spoilt = anomalies.KINDS[name](image, np.random.default_rng(0))
+    spoilt = anomalies.ANOMALIES[name](image, np.random.default_rng(0))
     assert (image == before).all()
     assert spoilt.shape == image.shape
     assert spoilt.dtype == np.float32
@@ -46,7 +48,7 @@ def test_an_anomaly_changes_some_of_the_image(name, volumes):
         assert share < 0.03
         where = spoilt != image
         assert set(spoilt[where]) == {image.max() if name == "bright ball" else image.min()}
-    again = anomalies.KINDS[name](image, np.random.default_rng(0))
+    again = anomalies.ANOMALIES[name](image, np.random.default_rng(0))
     assert (spoilt == again).all()
 
 
@@ -56,17 +58,17 @@ class Exact:
     def __init__(self, snapshot, device=None):
         pass
 
-    def code(self, pixels, facts):
+    def encode(self, pixels, facts):
         return pixels
 
-    def image(self, z, facts):
+    def decode(self, z, facts):
         return np.where(z > 0.6, 0.6, z)  # nothing as bright as metal
 
 
 def test_what_a_model_cannot_make_is_strange(snapshot, volumes, monkeypatch, tmp_path):
-    monkeypatch.setattr(outliers, "Coder", Exact)
-    monkeypatch.setattr(outliers, "FEWEST", 1)
-    told = outliers.outliers(snapshot, volumes, tmp_path / "out", split="train", planted=True)
+    monkeypatch.setattr(outliers, "Autoencoder", Exact)
+    monkeypatch.setattr(outliers, "MIN_VALIDATION_IMAGES", 1)
+    told = outliers.score_outliers(snapshot, volumes, tmp_path / "out", split="train", planted=True)
     assert told["parts"] == ["reconstruction", "discriminator"]
     assert told["found"]["bright ball"]["reconstruction"]["auc"] > 0.9
     assert told["found"]["bright ball"]["score"]["auc"] > 0.7
@@ -79,28 +81,30 @@ def test_what_a_model_cannot_make_is_strange(snapshot, volumes, monkeypatch, tmp
 
 
 def test_a_score_is_the_mean_of_its_parts_in_units_of_validation_images(snapshot, volumes, monkeypatch):
-    monkeypatch.setattr(outliers, "FEWEST", 1)
-    judge = outliers.Strangeness(snapshot, volumes)
+    monkeypatch.setattr(outliers, "MIN_VALIDATION_IMAGES", 1)
+    judge = outliers.AnomalyScore(snapshot, volumes)
     case = volumes.split("validation")[0]
-    image = original_of(volumes, case, snapshot)
+    image = read_original(volumes, case, snapshot)
     found = judge(image, case["facts"])
     assert found["score"] == pytest.approx((found["reconstruction"] + found["discriminator"]) / 2)
-    many = [judge(original_of(volumes, c, snapshot), c["facts"])["reconstruction"] for c in volumes.split("validation")]
+    many = [
+        judge(read_original(volumes, c, snapshot), c["facts"])["reconstruction"] for c in volumes.split("validation")
+    ]
     assert np.median(many) == pytest.approx(0, abs=1e-6)
     other = judge(np.clip(image + 0.5, -1, 1), case["facts"])
     assert other["nearest training image"] > found["nearest training image"]
 
 
 def test_the_features_are_what_enters_the_last_layer(snapshot, volumes):
-    features = outliers.Features(snapshot, "cpu")
+    features = outliers.DiscriminatorFeatures(snapshot, "cpu")
     case = volumes.cases[0]
-    found = features(original_of(volumes, case, snapshot), case["facts"])
+    found = features(read_original(volumes, case, snapshot), case["facts"])
     head = features._network.tower.head
     assert found.shape == (head.in_features,)
 
 
 def test_the_command_scores_a_split_and_strangers(run, volumes, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(outliers, "FEWEST", 1)
+    monkeypatch.setattr(outliers, "MIN_VALIDATION_IMAGES", 1)
     line = ["outliers", str(run.path), str(volumes.path), "--others", str(volumes.path), "--out", str(tmp_path / "o")]
     assert main(line) == 0
     assert "others: AUC of score 0." in capsys.readouterr().out
@@ -129,8 +133,8 @@ def test_a_transfer_is_measured(run, snapshot, volumes, tmp_path, capsys):
 def test_the_condition_changes_the_transferred_image_and_not_the_reconstruction(snapshot, volumes):
     case = volumes.split("train")[0]
     values = [v for v in snapshot.recipe.conditions["emphysema"] if v != case["facts"]["emphysema"]]
-    coder = transferring.Coder(snapshot)
-    a, b = (transferring._forms(snapshot, volumes, case, {"emphysema": value}, coder) for value in values[:2])
+    coder = transferring.Autoencoder(snapshot)
+    a, b = (transferring._make_forms(snapshot, volumes, case, {"emphysema": value}, coder) for value in values[:2])
     assert (a["reconstructed"] == b["reconstructed"]).all()
     assert (a["transferred"] != a["reconstructed"]).any()
     assert (a["transferred"] != b["transferred"]).any()
@@ -138,14 +142,14 @@ def test_the_condition_changes_the_transferred_image_and_not_the_reconstruction(
 
 def test_what_was_kept_by_hand():
     pairs = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
-    assert transferring._compared(pairs, 4) == {
+    assert transferring._compare_pairs(pairs, 4) == {
         "correlation": 1,
         "mean_before": 2,
         "mean_after": 4,
         "images_that_show_it": 3,
         "of": 4,
     }
-    assert transferring._compared(pairs[:0], 4)["mean_before"] is None
+    assert transferring._compare_pairs(pairs[:0], 4)["mean_before"] is None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +161,7 @@ def test_what_was_kept_by_hand():
 )
 def test_wrong_transfers_are_refused(snapshot, volumes, to, options, words, tmp_path):
     with pytest.raises(Refused, match=words):
-        transferring.transfer(snapshot, volumes, to, tmp_path / "out", **options)
+        transferring.transfer_images(snapshot, volumes, to, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 

@@ -19,7 +19,7 @@ OPTIONS = ["--tiny", "--checkpoint-kimg", "0.02", "--threads", "1", "--quiet"]
 
 
 def _equal(a, b):
-    (files, meta), (other, about) = open_run(a).load_newest(), open_run(b).load_newest()
+    (files, meta), (other, about) = open_run(a).load_newest_checkpoint(), open_run(b).load_newest_checkpoint()
     assert meta["counts"] == about["counts"]
     return all(torch.equal(files[f][k], other[f][k]) for f in files for k in files[f])
 

@@ -11,8 +11,8 @@ from bucket import bucket
 from ganatomy.cli import main
 from ganatomy.errors import Refused
 from ganatomy.fetching import download
-from ganatomy.fetching.fetch import Incomplete, fetch
-from ganatomy.fetching.index import wanted
+from ganatomy.fetching.fetch import IncompleteFetchError, fetch_collection
+from ganatomy.fetching.index import select_series
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def no_network(monkeypatch):
 @pytest.fixture(scope="module")
 def two():
     """Two women of the mammograms, two images each."""
-    return wanted("cmmd", patients=2)
+    return select_series("cmmd", patients=2)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def server(two):
 def _impatient(monkeypatch):
     from datetime import timedelta
 
-    monkeypatch.setattr(download, "PATIENCE", timedelta(seconds=3))
+    monkeypatch.setattr(download, "RETRY_TIMEOUT", timedelta(seconds=3))
 
 
 def _files(folder):
@@ -60,30 +60,30 @@ def test_a_plan_needs_no_network_and_tells_size_licence_and_citation(no_network,
 
 
 def test_what_may_not_be_used_by_all_is_left_out_and_named():
-    found = wanted("nsclc_radiomics", modality="SEG")
+    found = select_series("nsclc_radiomics", modality="SEG")
     assert set(found.licences) == {"CC BY 4.0"}
-    assert "left out" in wanted("nsclc_radiomics").told()
+    assert "left out" in select_series("nsclc_radiomics").describe()
     with pytest.raises(Refused, match=r"under CC BY-NC 3.0; accept that with --licence 'CC BY-NC 3.0'"):
-        wanted("nsclc_radiomics", modality="CT")
-    assert set(wanted("nsclc_radiomics", "CT", 1, licences=("CC BY-NC 3.0",)).licences) == {"CC BY-NC 3.0"}
+        select_series("nsclc_radiomics", modality="CT")
+    assert set(select_series("nsclc_radiomics", "CT", 1, licences=("CC BY-NC 3.0",)).licences) == {"CC BY-NC 3.0"}
 
 
 def test_what_is_not_in_the_index_is_refused(monkeypatch):
     with pytest.raises(Refused, match=r"no collection 'cmmdd'; there are \d+, such as cmmd"):
-        wanted("cmmdd")
+        select_series("cmmdd")
     with pytest.raises(Refused, match="cmmd has no series with Modality = CT"):
-        wanted("cmmd", "CT")
+        select_series("cmmd", "CT")
     with pytest.raises(Refused, match="--match Series: the index has the columns collection_id"):
-        wanted("cmmd", match={"Series": "x"})
-    full = wanted("cbis_ddsm", match={"SeriesDescription": "full mammogram images"})
+        select_series("cmmd", match={"Series": "x"})
+    full = select_series("cbis_ddsm", match={"SeriesDescription": "full mammogram images"})
     assert len(full.series) == 2857
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(Refused, match=r"pip install 'ganatomy\[idc\]'"):
-        wanted("cmmd")
+        select_series("cmmd")
 
 
 def test_what_was_fetched_is_counted_and_its_licence_and_provenance_lie_beside(two, server, tmp_path):
-    assert fetch(two, tmp_path, endpoint=server.endpoint) == 4
+    assert fetch_collection(two, tmp_path, endpoint=server.endpoint) == 4
     files = _files(tmp_path)
     assert sorted(files.values()) == sorted(server.objects.values())
     assert all(name.startswith("cmmd/D1-000") and "/MG_1.3.6." in name for name in files)
@@ -95,7 +95,7 @@ def test_what_was_fetched_is_counted_and_its_licence_and_provenance_lie_beside(t
     assert "https://creativecommons.org/licenses/by/4.0/" in licence
     assert "Cui, C., Li, L." in licence
     server.asked.clear()
-    assert fetch(two, tmp_path, endpoint=server.endpoint) == 4
+    assert fetch_collection(two, tmp_path, endpoint=server.endpoint) == 4
     assert not server.asked
 
 
@@ -118,27 +118,27 @@ def test_a_shortfall_is_loud_and_the_same_command_mends_it(two, server, tmp_path
     assert len(before) < 4
     assert set(before.values()) <= set(server.objects.values())  # nothing half or changed stays
     getattr(server, fault).clear()
-    assert fetch(two, tmp_path, endpoint=server.endpoint) == 4
+    assert fetch_collection(two, tmp_path, endpoint=server.endpoint) == 4
     assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_server_that_is_busy_is_asked_again(two, server, tmp_path):
     server.busy[next(iter(server.objects))] = 2
-    assert fetch(two, tmp_path, endpoint=server.endpoint) == 4
+    assert fetch_collection(two, tmp_path, endpoint=server.endpoint) == 4
 
 
 def test_a_server_that_is_not_there_is_a_shortfall(two, tmp_path):
-    with pytest.raises(Incomplete, match="2 of 2 series have not arrived whole"):
-        fetch(two, tmp_path, endpoint="http://127.0.0.1:9")
+    with pytest.raises(IncompleteFetchError, match="2 of 2 series have not arrived whole"):
+        fetch_collection(two, tmp_path, endpoint="http://127.0.0.1:9")
 
 
 def test_names_stay_within_their_folder(two, tmp_path, server):
-    assert download._name("../../etc/passwd") == "_.._etc_passwd"
-    assert download._name("..") == "_"
-    assert download._name("D1-0001") == "D1-0001"
+    assert download._safe_name("../../etc/passwd") == "_.._etc_passwd"
+    assert download._safe_name("..") == "_"
+    assert download._safe_name("D1-0001") == "D1-0001"
 
 
 def test_a_disk_without_room_is_told_before(two, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 1000))
     with pytest.raises(Refused, match=r"cmmd needs 0.0 GB and .* has 0.0 GB free"):
-        fetch(two, tmp_path)
+        fetch_collection(two, tmp_path)

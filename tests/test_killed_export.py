@@ -11,9 +11,9 @@ import pytest
 from cohorts import mammograms, volumes
 from pydicom import dcmread
 
-from ganatomy.data.samples import INDEX
+from ganatomy.data.samples import INDEX_FILE
 from ganatomy.errors import Refused
-from ganatomy.export.export import UNFINISHED, export
+from ganatomy.export.export import UNFINISHED_FILE, export
 
 PROGRAM = "import sys; from ganatomy.export.export import export; export(sys.argv[1], sys.argv[2], compress='jpeg-ls')"
 
@@ -34,11 +34,11 @@ def test_an_export_that_is_killed_is_finished_by_the_same_command(modality, afte
         time.sleep(0.001)
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait(30) == -signal.SIGKILL
-    assert (out / UNFINISHED).exists()
-    assert not (out / INDEX).exists()
+    assert (out / UNFINISHED_FILE).exists()
+    assert not (out / INDEX_FILE).exists()
     for path in out.rglob("*.dcm"):
         dcmread(path)  # what has its name is whole
-    (out / f".{INDEX}.123.part").write_text("half")  # as a write that was killed leaves it
+    (out / f".{INDEX_FILE}.123.part").write_text("half")  # as a write that was killed leaves it
     (next(out.glob("SYN-*")) / ".x.dcm.123.part").write_text("half")
     export(samples, out, compress="jpeg-ls")
     assert _files(out) == whole
@@ -53,7 +53,7 @@ def test_files_of_an_interrupted_command_of_another_seed_do_not_stay(tmp_path):
     (out / "SYN-other-000009").mkdir()
     (out / "SYN-other-000009" / "RCC.dcm").write_bytes(b"of another seed")
     (out / "notes.txt").write_text("mine")
-    (out / INDEX).unlink()
+    (out / INDEX_FILE).unlink()
     wish = {
         "modality": "mammogram",
         "to": "dicom",
@@ -62,7 +62,7 @@ def test_files_of_an_interrupted_command_of_another_seed_do_not_stay(tmp_path):
         "secondary_capture": False,
         "compress": None,
     }
-    (out / UNFINISHED).write_text(json.dumps({"date": "20260303", "wish": wish}))
+    (out / UNFINISHED_FILE).write_text(json.dumps({"date": "20260303", "wish": wish}))
     export(samples, out, date="20260303")
     assert _files(out) == before | {"notes.txt": b"mine"}
 
@@ -71,8 +71,8 @@ def test_an_interrupted_export_goes_on_with_its_own_options_only(tmp_path):
     samples = mammograms(tmp_path / "samples", 4)
     out = tmp_path / "out"
     export(samples, out, date="20260303")
-    (out / INDEX).unlink()
-    (out / UNFINISHED).write_text(
+    (out / INDEX_FILE).unlink()
+    (out / UNFINISHED_FILE).write_text(
         '{"date": "20260303", "wish": {"modality": "mammogram", "to": "dicom", "label": false, "enhanced": false,'
         ' "secondary_capture": false, "compress": null}}'
     )
@@ -80,4 +80,4 @@ def test_an_interrupted_export_goes_on_with_its_own_options_only(tmp_path):
         with pytest.raises(Refused, match=r"was begun with .*date 20260303; give that again, or a new folder"):
             export(samples, out, **other)
     export(samples, out, date="20260303")
-    assert (out / INDEX).exists()
+    assert (out / INDEX_FILE).exists()

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganatomy.imaging import nifti
-from ganatomy.imaging.image import Unusable
-from ganatomy.imaging.orientation import canonical, right_anterior_superior
+from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.orientation import convert_to_ras, reorient_volume
 
 ORIENTATIONS = [
     codes
@@ -41,7 +41,7 @@ def _oriented(codes, shape=(5, 6, 7), spacing=(1.0, 2.0, 3.0)):
 @pytest.mark.parametrize("codes", ORIENTATIONS, ids="".join)
 def test_all_orientations_come_to_superior_posterior_left(codes):
     voxels, affine = _oriented(codes)
-    found, spacing, oblique = canonical(voxels, affine)
+    found, spacing, oblique = reorient_volume(voxels, affine)
     assert oblique == 0
     assert np.allclose(np.diff(found, axis=0), 100 * spacing[0])
     assert np.allclose(np.diff(found, axis=1), -10 * spacing[1])
@@ -57,7 +57,7 @@ def test_an_oblique_volume_keeps_its_spacing(first, second):
     affine = np.eye(4)
     affine[:3, :3] = turn @ np.diag([1.0, 2.0, 3.0])
     if np.degrees(np.arccos(np.abs(turn).max(axis=0).min())) < 29:
-        assert canonical(np.zeros((4, 5, 6)), affine)[1] == pytest.approx((3, 2, 1))
+        assert reorient_volume(np.zeros((4, 5, 6)), affine)[1] == pytest.approx((3, 2, 1))
 
 
 def _affine(**change):
@@ -85,8 +85,8 @@ def _affine(**change):
     ],
 )
 def test_affines_that_cannot_be_used_are_named(affine, reason):
-    with pytest.raises(Unusable) as fault:
-        canonical(np.zeros((4, 4, 4)), affine)
+    with pytest.raises(UnusableImage) as fault:
+        reorient_volume(np.zeros((4, 4, 4)), affine)
     assert fault.value.kind == reason
 
 
@@ -107,32 +107,32 @@ def _saved(tmp_path, array, affine=None, **codes):
     ],
 )
 def test_niftis_that_cannot_be_used_are_named(tmp_path, array, reason, words):
-    with pytest.raises(Unusable, match=words) as fault:
-        nifti.read(_saved(tmp_path, array))
+    with pytest.raises(UnusableImage, match=words) as fault:
+        nifti.read_nifti(_saved(tmp_path, array))
     assert fault.value.kind == reason
 
 
 def test_a_nifti_without_orientation_or_cut_short_is_named(tmp_path):
     path = _saved(tmp_path, np.zeros((4, 4, 4), np.float32), sform=0, qform=0)
-    with pytest.raises(Unusable, match="no orientation"):
-        nifti.read(path)
+    with pytest.raises(UnusableImage, match="no orientation"):
+        nifti.read_nifti(path)
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(Unusable, match="not readable as NIfTI"):
-        nifti.read(path)
+    with pytest.raises(UnusableImage, match="not readable as NIfTI"):
+        nifti.read_nifti(path)
 
 
 def test_a_trailing_axis_of_one_and_a_scale_are_taken(tmp_path):
     image = nib.Nifti1Image(np.arange(64, dtype=np.int16).reshape(4, 4, 4, 1), np.eye(4))
     image.header.set_slope_inter(2.0, -5.0)
     nib.save(image, tmp_path / "a.nii")
-    voxels, _, _ = nifti.read(tmp_path / "a.nii")
+    voxels, _, _ = nifti.read_nifti(tmp_path / "a.nii")
     assert (voxels.min(), voxels.max()) == (-5, 2 * 63 - 5)
 
 
 def test_what_is_written_says_so_and_comes_back(tmp_path):
     volume = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
-    nifti.write(tmp_path / "a.nii.gz", volume, (2.0, 1.0, 0.5), {"seed": 7})
-    voxels, spacing, _ = nifti.read(tmp_path / "a.nii.gz")
+    nifti.write_nifti(tmp_path / "a.nii.gz", volume, (2.0, 1.0, 0.5), {"seed": 7})
+    voxels, spacing, _ = nifti.read_nifti(tmp_path / "a.nii.gz")
     assert np.array_equal(voxels, volume)
     assert spacing == (2, 1, 0.5)
     image = nib.load(tmp_path / "a.nii.gz")
@@ -145,11 +145,11 @@ def test_what_is_written_says_so_and_comes_back(tmp_path):
 
 def test_the_same_volume_gives_the_same_file(tmp_path):
     for name in ("a", "b"):
-        nifti.write(tmp_path / f"{name}.nii.gz", np.ones((3, 4, 5), np.float32), (1.0, 1.0, 1.0), {})
+        nifti.write_nifti(tmp_path / f"{name}.nii.gz", np.ones((3, 4, 5), np.float32), (1.0, 1.0, 1.0), {})
     assert (tmp_path / "a.nii.gz").read_bytes()[20:] == (tmp_path / "b.nii.gz").read_bytes()[20:]
 
 
 def test_right_anterior_superior_puts_the_origin_at_the_centre():
-    turned, affine = right_anterior_superior(np.zeros((4, 6, 8)), (3.0, 2.0, 1.0))
+    turned, affine = convert_to_ras(np.zeros((4, 6, 8)), (3.0, 2.0, 1.0))
     assert turned.shape == (8, 6, 4)
     assert np.allclose(affine @ [3.5, 2.5, 1.5, 1], [0, 0, 0, 1])

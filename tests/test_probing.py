@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from ganatomy.cli import main
 from ganatomy.errors import Refused
-from ganatomy.studies.probe import probe
+from ganatomy.studies.probe import probe_features
 
 N, WIDTH = 120, 40
 
@@ -40,7 +40,7 @@ def _tables(folder, patients=N, noise=0.5, repeats=1, seed=0):
 def test_r2_is_that_of_the_noise_and_a_blind_table_knows_nothing(tmp_path):
     good, blind, table = _tables(tmp_path, 400)
     known, log, unknown, nothing = (
-        probe({"x": path}, table, [target])[0]
+        probe_features({"x": path}, table, [target])[0]
         for path, target in ((good, "value"), (good, "log:positive"), (blind, "value"), (good, "nothing"))
     )
     assert known.metric == "R2"
@@ -56,7 +56,10 @@ def test_r2_is_that_of_the_noise_and_a_blind_table_knows_nothing(tmp_path):
 
 def test_a_class_has_an_auc(tmp_path):
     good, blind, table = _tables(tmp_path)
-    known, unknown = probe({"good": good}, table, ["grade"])[0], probe({"blind": blind}, table, ["grade"])[0]
+    known, unknown = (
+        probe_features({"good": good}, table, ["grade"])[0],
+        probe_features({"blind": blind}, table, ["grade"])[0],
+    )
     assert known.metric == "AUC"
     assert known.value > 0.7 > unknown.value  # the middle of three is not told by a line
     assert known.p < 0.05 < unknown.p
@@ -73,7 +76,7 @@ def test_images_of_one_patient_are_never_on_both_sides(tmp_path):
     parquet.write_table(pa.table(table), tmp_path / "f.parquet")
     values = rng.normal(size=40)
     (tmp_path / "t.csv").write_text("file,value\n" + "".join(f"{i},{values[p]}\n" for i, p in enumerate(person)))
-    (found,) = probe({"f": tmp_path / "f.parquet"}, tmp_path / "t.csv", ["value"])
+    (found,) = probe_features({"f": tmp_path / "f.parquet"}, tmp_path / "t.csv", ["value"])
     assert (found.images, found.patients) == (200, 40)
     assert found.value < 0.2
 
@@ -91,7 +94,7 @@ def test_the_command_compares_tables_and_writes_json(tmp_path, capsys):
         ("blind", "R2"),
         ("blind", "AUC"),
     ]
-    again = probe({"good": good}, table, ["value"])[0]
+    again = probe_features({"good": good}, table, ["value"])[0]
     assert again.model_dump() == rows[0]
 
 
@@ -111,7 +114,7 @@ def test_mistakes_are_named(options, words, tmp_path):
     good, _, table = _tables(tmp_path)
     path = tmp_path / options.get("features", good.name)
     with pytest.raises(Refused, match=words):
-        probe(
+        probe_features(
             {"x": path},
             tmp_path / options.get("table", table.name),
             options.get("targets", ["value"]),
@@ -121,17 +124,17 @@ def test_mistakes_are_named(options, words, tmp_path):
 
 def test_few_labels_tell_more_when_there_are_more(tmp_path, capsys):
     good, blind, table = _tables(tmp_path, 200, repeats=2)
-    found = probe({"good": good}, table, ["value", "grade"], few=(10, 100))
+    found = probe_features({"good": good}, table, ["value", "grade"], few=(10, 100))
     numbers, grades = found[:3], found[3:]
     assert [one.labelled for one in numbers[1:]] == [10, 100]
     assert numbers[1].value < numbers[2].value < numbers[0].value + 0.02
     assert numbers[2].value == pytest.approx(0.8, abs=0.12)
     assert [one.metric for one in grades] == ["AUC"] * 3
     assert 0.4 < grades[1].value < grades[2].value
-    unknown = probe({"blind": blind}, table, ["value"], few=(100,))[1]
+    unknown = probe_features({"blind": blind}, table, ["value"], few=(100,))[1]
     assert unknown.low < 0.02
     assert unknown.value < 0.05
     assert main(["probe", str(good), str(table), "--target", "value", "--few", "10"]) == 0
     assert "R2 of value from 10 labelled patients" in capsys.readouterr().out
     with pytest.raises(Refused, match="give 4 to 196 of 200 patients"):
-        probe({"good": good}, table, ["value"], few=(198,))
+        probe_features({"good": good}, table, ["value"], few=(198,))

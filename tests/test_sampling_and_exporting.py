@@ -14,18 +14,18 @@ from ganatomy.checkpoint import find_snapshot, open_snapshot
 from ganatomy.data.prepare import prepare
 from ganatomy.data.samples import read_samples
 from ganatomy.dicom import write
-from ganatomy.dicom.mammogram import mammogram
+from ganatomy.dicom.mammogram import read_mammogram
 from ganatomy.errors import Refused
 from ganatomy.export.export import export, write_samples
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.recipes import named
-from ganatomy.sampling import latents, sample
+from ganatomy.recipes import get_recipe
+from ganatomy.sampling import draw_latents, sample
 from ganatomy.training.train import train
 
 
 @pytest.fixture(scope="module")
 def snapshot(run):
-    return open_snapshot(run.snapshots()[-1])
+    return open_snapshot(run.list_snapshots()[-1])
 
 
 def test_image_i_of_a_seed_is_always_the_same(snapshot):
@@ -52,7 +52,7 @@ def test_unknown_conditions_are_refused(snapshot, condition, words):
 
 
 def test_truncation_bounds_the_latent_codes_and_keeps_their_order(snapshot):
-    free, bound = (latents(snapshot, 0, range(50), t) for t in (None, 0.7))
+    free, bound = (draw_latents(snapshot, 0, range(50), t) for t in (None, 0.7))
     assert bound.abs().max() <= 0.7
     assert free.abs().max() > 2
     order = free.flatten().argsort()
@@ -81,7 +81,7 @@ def test_every_output_carries_its_provenance(snapshot, tmp_path):
     assert len(files) == 8
     ds = dcmread(files[0])
     assert json.loads(ds.ContributingEquipmentSequence[0].ContributionDescription)["index"] == 2
-    image, _ = mammogram(files[0])
+    image, _ = read_mammogram(files[0])
     np.testing.assert_allclose(image.pixels * 2 - 1, drawn[2], atol=1e-3)
 
 
@@ -126,7 +126,7 @@ def test_impossible_wishes_are_refused(snapshot, tmp_path, make, words):
 
 
 def test_dicom_without_a_spacing_is_refused_and_leaves_nothing(snapshot, tmp_path):
-    unknown = ((image.but(spacing=None), record) for image, record in sample(snapshot, 2))
+    unknown = ((image.copy_with(spacing=None), record) for image, record in sample(snapshot, 2))
     with pytest.raises(Refused, match="DICOM needs the spacing"):
         write_samples(unknown, 2, "mammogram", tmp_path / "out", "dicom")
     assert not (tmp_path / "out").exists()
@@ -135,7 +135,7 @@ def test_dicom_without_a_spacing_is_refused_and_leaves_nothing(snapshot, tmp_pat
 def test_a_damaged_snapshot_is_refused(run, tmp_path):
     import shutil
 
-    folder = shutil.copytree(run.snapshots()[-1], tmp_path / "snapshot")
+    folder = shutil.copytree(run.list_snapshots()[-1], tmp_path / "snapshot")
     content = bytearray((folder / "generator.safetensors").read_bytes())
     content[-1] ^= 1
     (folder / "generator.safetensors").write_bytes(content)
@@ -170,13 +170,13 @@ def test_no_header_of_a_training_image_reaches_an_output(cohort, tmp_path):
         for name in names:
             setattr(ds, name, f"{marker}{i // 4}")
         ds.StudyInstanceUID = f"1.2.7351{i // 4}"
-        ds.RequestAttributesSequence = Sequence([write.code(marker, "99X", marker)])
+        ds.RequestAttributesSequence = Sequence([write.make_code_item(marker, "99X", marker)])
         ds.save_as(raw / f"{i}.dcm", enforce_file_format=True)
     store = prepare(raw, Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)
     assert store.manifest.patients == 4
-    recipe = named("pggan-mammogram").tiny().model_copy(update={"total_kimg": 0.4})
+    recipe = get_recipe("pggan-mammogram").make_tiny().model_copy(update={"total_kimg": 0.4})
     run = train(recipe, store, tmp_path / "runs")
-    snapshot = open_snapshot(run.snapshots()[-1])
+    snapshot = open_snapshot(run.list_snapshots()[-1])
     for to in ("png", "npy", "dicom"):
         write_samples(sample(snapshot, 4), 4, "mammogram", tmp_path / to, to)
     export(tmp_path / "png", tmp_path / "pictures", secondary_capture=True, compress="rle")
@@ -225,7 +225,7 @@ def test_a_hanging_has_four_views_with_their_chest_walls_together(snapshot, tmp_
 def test_a_nifti_carries_the_same_record_as_the_other_formats(hagan, tmp_path):
     import nibabel as nib
 
-    snapshot = open_snapshot(hagan.snapshots()[-1])
+    snapshot = open_snapshot(hagan.list_snapshots()[-1])
     write_samples(sample(snapshot, 1, 5), 1, "chest_ct", tmp_path / "nifti")
     export(tmp_path / "nifti", tmp_path / "dicom")
     row = read_samples(tmp_path / "nifti")[0][0]

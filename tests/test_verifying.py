@@ -11,13 +11,13 @@ from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
 from ganatomy.errors import Refused
 from ganatomy.export.export import export, write_samples
-from ganatomy.export.verify import summary, verify
+from ganatomy.export.verify import summarise_findings, verify
 from ganatomy.sampling import sample
 
 
 @pytest.fixture(scope="module")
 def snapshot(run):
-    return open_snapshot(run.snapshots()[-1])
+    return open_snapshot(run.list_snapshots()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_untouched_files_are_as_written_and_made_again_from_their_seed(exported,
     assert len(findings) == 8
     assert {finding.index for finding in findings} == set(range(8))
     for finding in findings:
-        assert finding.good
+        assert finding.is_sound
         assert (finding.model, finding.seed, finding.snapshot) == ("pggan-mammogram", 5, snapshot.digest)
         assert (finding.pixels, finding.again) == ("as written", "equal")
         assert finding.difference <= 1
@@ -58,18 +58,18 @@ def test_untouched_files_are_as_written_and_made_again_from_their_seed(exported,
 def test_volumes_are_made_once_for_all_their_slices(hagan, tmp_path, monkeypatch):
     from ganatomy.export import verify as verifying
 
-    snapshot = open_snapshot(hagan.snapshots()[-1])
+    snapshot = open_snapshot(hagan.list_snapshots()[-1])
     write_samples(sample(snapshot, 2, 3), 2, "chest_ct", tmp_path / "nifti")
     made = []
-    again = verifying.again
-    monkeypatch.setattr(verifying, "again", lambda *a: made.append(1) or again(*a))
+    again = verifying.regenerate_image
+    monkeypatch.setattr(verifying, "regenerate_image", lambda *a: made.append(1) or again(*a))
     for options in ({}, {"enhanced": True}, {"secondary_capture": True, "compress": "rle"}):
         folder = tmp_path / f"dicom{len(made)}"
         export(tmp_path / "nifti", folder, **options)
         findings = verify(folder, snapshot.path)
         assert {(finding.pixels, finding.again) for finding in findings} == {("as written", "equal")}
         assert len(findings) == (2 if options.get("enhanced") else 64)
-        assert len(list(summary(findings))) == 2
+        assert len(list(summarise_findings(findings))) == 2
     assert len(made) == 6
 
 
@@ -82,8 +82,8 @@ def test_a_changed_pixel_is_found_with_and_without_the_snapshot(altered, run):
 
     folder = altered(brighten)
     first, *others = verify(folder)
-    assert (first.pixels, first.good) == ("changed", False)
-    assert all(finding.good for finding in others)
+    assert (first.pixels, first.is_sound) == ("changed", False)
+    assert all(finding.is_sound for finding in others)
     first, *others = verify(folder, run.path)
     assert (first.pixels, first.again, first.difference) == ("changed", "different", pytest.approx(100, abs=1))
     assert all(finding.again == "equal" for finding in others)
@@ -95,7 +95,7 @@ def test_a_false_record_is_found(altered, run):
         item.ContributionDescription = item.ContributionDescription.replace('"seed":5', '"seed":6')
 
     first, *_ = verify(altered(lie), run.path)
-    assert (first.seed, first.pixels, first.again, first.good) == (6, "changed", "different", False)
+    assert (first.seed, first.pixels, first.again, first.is_sound) == (6, "changed", "different", False)
 
 
 def test_pixels_that_cannot_be_decoded_are_a_fault(altered):
@@ -113,7 +113,7 @@ def test_pixels_that_cannot_be_decoded_are_a_fault(altered):
     ],
 )
 def test_what_a_header_lacks_or_contradicts_is_told(altered, how, words):
-    told = list(summary(verify(altered(how))))
+    told = list(summarise_findings(verify(altered(how))))
     assert words in told[0]
 
 
@@ -142,7 +142,7 @@ def test_broken_files_are_told_of_and_a_folder_without_dicom_is_refused(exported
     file = sorted(exported.rglob("*.dcm"))[0]
     (tmp_path / "half.dcm").write_bytes(file.read_bytes()[:900])
     (finding,) = verify(tmp_path)
-    assert not finding.good
+    assert not finding.is_sound
     (tmp_path / "half.dcm").unlink()
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(Refused, match="holds no DICOM file"):
@@ -160,14 +160,14 @@ def test_the_command_passes_what_is_good(exported, run, capsys):
 
 
 def test_a_label_is_part_of_what_is_made_again(snapshot, hagan, tmp_path):
-    wide = open_snapshot(hagan.snapshots()[-1])
+    wide = open_snapshot(hagan.list_snapshots()[-1])
     from ganatomy.modalities.chest_ct import ChestCT
 
     room = np.zeros((32, 32, 32), bool)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ChestCT, "foreground", lambda self, image: room)  # at 32 cubed a thorax leaves none
-        patch.setattr("ganatomy.export.label.WORD", "SYN")
-        patch.setattr("ganatomy.export.export.WORD", "SYN")
+        patch.setattr(ChestCT, "segment_foreground", lambda self, image: room)  # at 32 cubed a thorax leaves none
+        patch.setattr("ganatomy.export.label.LABEL_TEXT", "SYN")
+        patch.setattr("ganatomy.export.export.LABEL_TEXT", "SYN")
         write_samples(sample(wide, 1, 3), 1, "chest_ct", tmp_path / "npy", "npy")
         export(tmp_path / "npy", tmp_path / "dicom", label=True)
         export(tmp_path / "npy", tmp_path / "plain")

@@ -17,8 +17,8 @@ from ganatomy.encoding import encode
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
 from ganatomy.export.export import export, write_samples
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.sampling import sample
 from ganatomy.selection import select
 from ganatomy.training.train import train
@@ -26,12 +26,12 @@ from ganatomy.training.train import train
 
 @pytest.fixture(scope="module")
 def snapshot(hagan):
-    return open_snapshot(hagan.snapshots()[-1])
+    return open_snapshot(hagan.list_snapshots()[-1])
 
 
 @pytest.fixture(scope="module")
 def encoder(hagan, volumes, tmp_path_factory):
-    recipe = changed(named("hagan-encoder"), {"total_kimg": 0.04})
+    recipe = change_recipe(get_recipe("hagan-encoder"), {"total_kimg": 0.04})
     return train(recipe, volumes, tmp_path_factory.mktemp("encoder"), generator=hagan.path)
 
 
@@ -61,7 +61,7 @@ def test_dicom_series_of_samples_are_read_by_our_own_reader(snapshot, tmp_path):
     write_samples(made, 2, snapshot.modality, tmp_path / "nifti")
     assert export(tmp_path / "nifti", tmp_path / "dicom", "dicom", date="20260101") == 2
     (folder,) = (tmp_path / "dicom").glob("SYN-*-000002")
-    (voxels, spacing, _), _ = series.volume(tuple(sorted(folder.iterdir())), "CT")
+    (voxels, spacing, _), _ = series.read_volume(tuple(sorted(folder.iterdir())), "CT")
     expected = np.rint((made[1][0].pixels + 1) * 812 - 1024)
     assert np.abs(voxels - expected).max() <= 1
     assert spacing == pytest.approx(made[1][0].spacing, rel=1e-4)
@@ -83,8 +83,8 @@ def test_no_header_of_a_training_image_reaches_an_output(thoraces, tmp_path):
         ds.add_new("RequestingPhysician", "PN", f"ZEBRAMARK{number}")
         ds.save_as(path)
     store = prepare(raw, ChestCT(shape=(32, 32, 32)), tmp_path / "store", workers=1)
-    run = train(changed(named("hagan").tiny(), {"total_kimg": 0.01}), store, tmp_path / "runs")
-    snapshot = open_snapshot(run.snapshots()[-1])
+    run = train(change_recipe(get_recipe("hagan").make_tiny(), {"total_kimg": 0.01}), store, tmp_path / "runs")
+    snapshot = open_snapshot(run.list_snapshots()[-1])
     for to in ("nifti", "dicom", "npy"):
         write_samples(sample(snapshot, 1), 1, "chest_ct", tmp_path / to, to)
     export(tmp_path / "nifti", tmp_path / "enhanced", enhanced=True, compress="jpeg-ls")
@@ -97,7 +97,7 @@ def test_no_header_of_a_training_image_reaches_an_output(thoraces, tmp_path):
 
 
 def test_features_one_row_a_case(encoder, volumes, tmp_path):
-    snapshot = open_snapshot(encoder.snapshots()[-1], None)
+    snapshot = open_snapshot(encoder.list_snapshots()[-1], None)
     assert encode(snapshot, volumes, tmp_path / "f.parquet", to="nifti") == len(volumes.cases)
     table = parquet.read_table(tmp_path / "f.parquet").to_pylist()
     assert {row["file"] for row in table} == {case["file"] for case in volumes.cases}
@@ -115,7 +115,7 @@ def test_features_one_row_a_case(encoder, volumes, tmp_path):
 def test_a_longer_training_of_the_encoder_reconstructs_better(hagan, volumes, tmp_path):
     quality = []
     for kimg in (0.004, 0.4):
-        recipe = changed(named("hagan-encoder"), {"total_kimg": kimg, "optimizers.high_encoder.lr": 2e-3})
+        recipe = change_recipe(get_recipe("hagan-encoder"), {"total_kimg": kimg, "optimizers.high_encoder.lr": 2e-3})
         run = train(recipe, volumes, tmp_path / str(kimg), generator=hagan.path)
         log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
         quality.append(log[-1]["high_encoder/high"])
@@ -131,20 +131,20 @@ def test_a_longer_training_of_the_encoder_reconstructs_better(hagan, volumes, tm
     ],
 )
 def test_wishes_for_features_are_checked(encoder, volumes, tmp_path, change, words):
-    snapshot = open_snapshot(encoder.snapshots()[-1], None)
+    snapshot = open_snapshot(encoder.list_snapshots()[-1], None)
     with pytest.raises(Refused, match=words):
         encode(snapshot, volumes, **{"out": tmp_path / "f.csv", **change})
 
 
 def test_a_generator_without_an_encoder_is_refused_with_the_command(hagan, volumes, tmp_path):
     with pytest.raises(Refused, match="ganatomy train hagan-encoder STORE --generator"):
-        encode(open_snapshot(hagan.snapshots()[-1], None), volumes, tmp_path / "f.csv")
+        encode(open_snapshot(hagan.list_snapshots()[-1], None), volumes, tmp_path / "f.csv")
 
 
 def test_a_class_that_was_never_seen_is_refused(snapshot, volumes, tmp_path):
     with pytest.raises(Refused, match="not conditioned on 'gold'"):
         sample(snapshot, 1, condition={"gold": "7"})
-    recipe = changed(named("hagan").tiny(), {"conditions": {"emphysema": ["none", "mild"]}})
+    recipe = change_recipe(get_recipe("hagan").make_tiny(), {"conditions": {"emphysema": ["none", "mild"]}})
     with pytest.raises(Refused, match="The store has emphysema severe"):
         train(recipe, volumes, tmp_path)
 
@@ -161,7 +161,7 @@ def test_selection_and_report_of_volumes(hagan, volumes, tmp_path):
 
 
 def test_a_report_of_volumes_has_planes_and_contours(hagan, volumes, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganatomy.evaluation.images.comparison.FEWEST", 2)
+    monkeypatch.setattr("ganatomy.evaluation.images.comparison.MIN_IMAGES", 2)
     content = evaluate(hagan.path, volumes, tmp_path / "report")
     assert {p.name for p in (tmp_path / "report").iterdir()} >= {
         "report.html",
@@ -175,8 +175,8 @@ def test_a_report_of_volumes_has_planes_and_contours(hagan, volumes, tmp_path, m
 
 
 def test_any_recipe_with_an_encoder_gives_features(volumes, tmp_path):
-    run = train(changed(named("vae-gan").tiny(), {"total_kimg": 0.016}), volumes, tmp_path / "runs")
-    snapshot = open_snapshot(run.snapshots()[-1], None)
+    run = train(change_recipe(get_recipe("vae-gan").make_tiny(), {"total_kimg": 0.016}), volumes, tmp_path / "runs")
+    snapshot = open_snapshot(run.list_snapshots()[-1], None)
     assert encode(snapshot, volumes, tmp_path / "f.csv", n=3) == 3
     table = csv.read_csv(tmp_path / "f.csv").to_pylist()
     assert {len([name for name in row if name[0] == "z"]) for row in table} == {snapshot.recipe.latent}

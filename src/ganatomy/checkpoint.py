@@ -17,14 +17,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ganatomy.errors import Diverged, Refused
-from ganatomy.machine.durable import new_folder, sha256, write_json
+from ganatomy.machine.durable import compute_sha256, new_folder, write_json
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.scope import Scope
 
-FORMAT = 1
-META = "meta.json"
-WEIGHTS = "generator"
-TYPES = {
+FORMAT_VERSION = 1
+META_FILE = "meta.json"
+GENERATOR_ROLE = "generator"
+SAFETENSORS_TYPES = {
     torch.float32: "F32",
     torch.float64: "F64",
     torch.float16: "F16",
@@ -36,11 +36,11 @@ TYPES = {
 }
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """A folder of tensors that is incomplete or has changed since it was written."""
 
 
-def save(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: Mapping[str, Any]) -> None:
+def save_tensors(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: Mapping[str, Any]) -> None:
     """Write tensors by file name, and `meta` with the hash of each file, as one folder that is whole or not there.
 
     Raises:
@@ -53,8 +53,8 @@ def save(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: Mapping[
         for name, tensors in files.items():
             file = temporary / f"{name}.safetensors"
             _write(file, tensors)
-            hashes[name] = sha256(file)
-        write_json(temporary / META, {"format": FORMAT, "sha256": hashes, **meta})
+            hashes[name] = compute_sha256(file)
+        write_json(temporary / META_FILE, {"format": FORMAT_VERSION, "sha256": hashes, **meta})
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -66,17 +66,23 @@ def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
     end = 0
     for key, value in tensors.items():
         begin, end = end, end + value.numel() * value.element_size()
-        header[key] = {"dtype": TYPES[value.dtype], "shape": list(value.shape), "data_offsets": [begin, end]}
-    words = json.dumps(header).encode()
-    words += b" " * (-len(words) % 8)
+        header[key] = {
+            "dtype": SAFETENSORS_TYPES[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [begin, end],
+        }
+    header_bytes = json.dumps(header).encode()
+    header_bytes += b" " * (-len(header_bytes) % 8)
     with file.open("wb") as out:
-        out.write(len(words).to_bytes(8, "little") + words)
+        out.write(len(header_bytes).to_bytes(8, "little") + header_bytes)
         for value in tensors.values():
             flat = value.detach().cpu().contiguous().flatten()
             out.write(flat.view(torch.uint8).numpy().data)
 
 
-def load(folder: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+def load_tensors(
+    folder: Path, names: tuple[str, ...] | None = None
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Tensors by file name, and the meta; `names` limits what is read.
 
     Raises:
@@ -84,24 +90,26 @@ def load(folder: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, 
         Refused: written by a newer version.
     """
     try:
-        meta = json.loads((folder / META).read_text())
-        if meta["format"] > FORMAT:
-            raise Refused(f"{folder} has format {meta['format']}, this version reads up to {FORMAT}; update ganatomy.")
+        meta = json.loads((folder / META_FILE).read_text())
+        if meta["format"] > FORMAT_VERSION:
+            raise Refused(
+                f"{folder} has format {meta['format']}, this version reads up to {FORMAT_VERSION}; update ganatomy."
+            )
         files = {}
         for name, written in meta["sha256"].items():
             if names is None or name in names:
                 file = folder / f"{name}.safetensors"
-                if sha256(file) != written:
-                    raise Damaged(f"{file} is not what was written: its SHA-256 differs")
+                if compute_sha256(file) != written:
+                    raise DamagedError(f"{file} is not what was written: its SHA-256 differs")
                 files[name] = load_file(file)
         return files, meta
     except (OSError, KeyError, TypeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
-        raise Damaged(f"{folder}: {type(error).__name__}: {error}") from error
+        raise DamagedError(f"{folder}: {type(error).__name__}: {error}") from error
 
 
-def numbered(folder: Path) -> list[Path]:
+def list_numbered_folders(folder: Path) -> list[Path]:
     """The snapshots or checkpoints in a folder, by images seen."""
-    return sorted(path for path in folder.glob("[0-9]*") if (path / META).exists())
+    return sorted(path for path in folder.glob("[0-9]*") if (path / META_FILE).exists())
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -133,10 +141,10 @@ class Snapshot:
     spacing: tuple[float, ...] | None
     digest: str
     trained_on: dict[str, Any]
-    constants: dict[str, tuple[str, ...]]
+    constant_facts: dict[str, tuple[str, ...]]
     weights: dict[str, dict[str, Tensor]]
 
-    def network(self, role: str, device: torch.device) -> nn.Module:
+    def load_network(self, role: str, device: torch.device) -> nn.Module:
         """A network of the snapshot, to use and not to train."""
         network = self.recipe.networks[role].build(self.recipe.space)
         network.load_state_dict(self.weights[role])
@@ -145,31 +153,31 @@ class Snapshot:
     @property
     def scope(self) -> Scope:
         """What the generator makes of a whole image: an early snapshot of a growing one a smaller level."""
-        return self.recipe.shown(self.images)
+        return self.recipe.get_sampling_scope(self.images)
 
     @property
-    def final(self) -> bool:
+    def is_full_size(self) -> bool:
         """Whether it was taken at the recipe's full size."""
-        return self.scope == self.recipe.final()
+        return self.scope == self.recipe.get_final_scope()
 
 
-def save_snapshot(folder: Path, networks: Mapping[str, nn.Module], recipe: Recipe, about: Mapping[str, Any]) -> None:
+def save_snapshot(folder: Path, networks: Mapping[str, nn.Module], recipe: Recipe, metadata: Mapping[str, Any]) -> None:
     """Write networks by role with their recipe; `about` holds images, seed, modality, spacing and trained_on."""
     use = "Research on synthetic images. Not for diagnosis. Samples are synthetic and must be marked so."
-    meta = {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **about}
-    save(folder, {role: dict(network.state_dict()) for role, network in networks.items()}, meta)
+    meta = {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **metadata}
+    save_tensors(folder, {role: dict(network.state_dict()) for role, network in networks.items()}, meta)
 
 
-def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (WEIGHTS,)) -> Snapshot:
+def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,)) -> Snapshot:
     """Read a snapshot; of its networks only those with the given roles, None = all.
 
     Raises:
         Refused: not a snapshot, damaged, or written by a newer version.
     """
-    if not (folder / META).exists():
+    if not (folder / META_FILE).exists():
         raise Refused(f"{folder} is not a snapshot; snapshots lie in RUN/snapshots/.")
     try:
-        files, meta = load(folder, roles)
+        files, meta = load_tensors(folder, roles)
         spacing = meta["spacing"]
         return Snapshot(
             folder,
@@ -178,12 +186,12 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (WEIGHTS,)) -> S
             meta["seed"],
             meta["modality"],
             None if spacing is None else tuple(spacing),
-            meta["sha256"][WEIGHTS],
+            meta["sha256"][GENERATOR_ROLE],
             meta["trained_on"],
             {name: tuple(counts) for name, counts in meta["trained_on"]["facts"].items() if len(counts) == 1},
             files,
         )
-    except (Damaged, KeyError, ValidationError) as error:
+    except (DamagedError, KeyError, ValidationError) as error:
         raise Refused(f"The snapshot {folder} is damaged ({error}); take another one of the run.") from error
 
 
@@ -193,11 +201,11 @@ def find_snapshot(path: Path) -> Path:
     Raises:
         Refused: neither a snapshot nor a run with snapshots.
     """
-    if (path / META).exists():
+    if (path / META_FILE).exists():
         return path
     if (path / "selection.json").exists():
         return path / "snapshots" / str(json.loads((path / "selection.json").read_text())["best"])
-    found = numbered(path / "snapshots")
+    found = list_numbered_folders(path / "snapshots")
     if not found:
         raise Refused(f"{path} is neither a snapshot nor a run with snapshots.")
     return found[-1]

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class Value(BaseModel):
+class Config(BaseModel):
     """A plain frozen value: compared with ``==``, written to JSON and read back, never running code when read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -13,27 +13,27 @@ from skimage.metrics import structural_similarity
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
-from ganatomy.data.feed import check_known
+from ganatomy.data.feed import check_store_for_model
 from ganatomy.data.split import SPLITS
-from ganatomy.data.store import Store, decode
+from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti, pictures
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
-from ganatomy.machine.device import device as named_device
+from ganatomy.machine.device import select_device as named_device
 from ganatomy.machine.durable import new_file
 from ganatomy.modalities import table as modalities
-from ganatomy.objectives.phase import Players
+from ganatomy.objectives.phase import Networks
 
-RANGE = 2.0  # of pixels, -1 to 1: peak of the PSNR and range of the SSIM
-SHOWN = 8  # cases of the picture
-TABLES = (".parquet", ".csv")
+PIXEL_RANGE = 2.0  # of pixels, -1 to 1: peak of the PSNR and range of the SSIM
+CASES_SHOWN = 8  # cases of the picture
+TABLE_SUFFIXES = (".parquet", ".csv")
 
 Pixels = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedCase:
     """One case: its code, the volume that the generator makes of it, and how near that is.
 
     Args:
@@ -48,7 +48,7 @@ class Encoded:
     case: dict[str, Any]
     z: np.ndarray[Any, Any]
     original: np.ndarray[Any, Any]
-    again: np.ndarray[Any, Any]
+    reconstruction: np.ndarray[Any, Any]
     ssim: float
     psnr: float
 
@@ -79,45 +79,48 @@ def encode(
         Refused: no encoder, a store that does not fit, or another kind of table.
     """
     out = Path(out)
-    if out.suffix not in TABLES:
-        raise Refused(f"--out {out}: give a name that ends in {' or '.join(TABLES)}.")
+    if out.suffix not in TABLE_SUFFIXES:
+        raise Refused(f"--out {out}: give a name that ends in {' or '.join(TABLE_SUFFIXES)}.")
     if to not in (None, "nifti"):
         raise Refused(f"--to {to}: reconstructions are written as nifti.")
     rows: list[dict[str, Any]] = []
-    shown: list[pictures.Grey] = []
-    kind = modalities.named(store.manifest.modality)()
-    cases = cases_of(snapshot, store, split, n)
+    shown: list[pictures.GreyPicture] = []
+    kind = modalities.get_modality(store.manifest.modality)()
+    cases = select_cases(snapshot, store, split, n)
     with progress.bar("encoding", len(cases)) as bar:
-        for number, one in enumerate(encoded(snapshot, store, cases, device)):
-            rows.append(_row(one))
-            image = Image(one.again, one.case["spacing"] and tuple(one.case["spacing"]), one.case["facts"])
-            if len(shown) < 2 * SHOWN:
-                shown += [kind.flat(kind.denormalise(image.but(pixels=p))) for p in (one.original, one.again)]
+        for number, one in enumerate(encode_cases(snapshot, store, cases, device)):
+            rows.append(_make_row(one))
+            image = Image(one.reconstruction, one.case["spacing"] and tuple(one.case["spacing"]), one.case["facts"])
+            if len(shown) < 2 * CASES_SHOWN:
+                shown += [
+                    kind.render_image(kind.denormalise(image.copy_with(pixels=p)))
+                    for p in (one.original, one.reconstruction)
+                ]
             if to == "nifti":
                 record = {"reconstruction_by": snapshot.digest, "row": one.case["row"]}
                 path = out.with_suffix("") / f"{number:06d}.nii.gz"
-                nifti.write(path, kind.denormalise(image).pixels, image.spacing or (1.0, 1.0, 1.0), record)
+                nifti.write_nifti(path, kind.denormalise(image).pixels, image.spacing or (1.0, 1.0, 1.0), record)
             bar.advance()
     table = Table.from_pylist(rows)
     with new_file(out) as temporary:
         (parquet.write_table if out.suffix == ".parquet" else csv.write_csv)(table, temporary)
-    pictures.save_png(pictures.grid(shown, 2), out.with_suffix(".png"))
+    pictures.save_png(pictures.make_grid(shown, 2), out.with_suffix(".png"))
     return len(rows)
 
 
-def encoded(
+def encode_cases(
     snapshot: Snapshot, store: Store, cases: list[dict[str, Any]], device: str | None = None
-) -> Iterator[Encoded]:
+) -> Iterator[EncodedCase]:
     """Encode and reconstruct cases of a store one after another."""
-    coder = Coder(snapshot, device)
+    coder = Autoencoder(snapshot, device)
     for case in cases:
-        original = original_of(store, case, snapshot)
-        z = coder.code(original, case["facts"])
-        made = coder.image(z, case["facts"])
-        yield Encoded(case, z, original, made, similarity(original, made), psnr(original, made))
+        original = read_original(store, case, snapshot)
+        z = coder.encode(original, case["facts"])
+        made = coder.decode(z, case["facts"])
+        yield EncodedCase(case, z, original, made, compute_ssim(original, made), compute_psnr(original, made))
 
 
-class Coder:
+class Autoencoder:
     """The generator of a snapshot and its encoders: from images to latent codes and back.
 
     Raises:
@@ -126,46 +129,50 @@ class Coder:
 
     def __init__(self, snapshot: Snapshot, device: str | None = None) -> None:
         check_encoder(snapshot)
-        assert snapshot.recipe.encoding is not None
-        self._snapshot, self._encoding, self._place = snapshot, snapshot.recipe.encoding, named_device(device)
-        roles = ("generator", *self._encoding.encoders)
-        self._networks = Players({role: snapshot.network(role, self._place) for role in roles})
+        assert snapshot.recipe.encoding_objective is not None
+        self._snapshot, self._encoding, self._device = (
+            snapshot,
+            snapshot.recipe.encoding_objective,
+            named_device(device),
+        )
+        roles = ("generator", *self._encoding.encoder_roles)
+        self._networks = Networks({role: snapshot.load_network(role, self._device) for role in roles})
 
-    def code(self, pixels: Pixels, facts: Mapping[str, str]) -> Pixels:
+    def encode(self, pixels: Pixels, facts: Mapping[str, str]) -> Pixels:
         """The latent code (latent,) of an image in [-1, 1] with these facts."""
-        image = torch.from_numpy(pixels)[None, None].to(self._place)
+        image = torch.from_numpy(pixels)[None, None].to(self._device)
         with torch.inference_mode():
             return self._encoding.encode(self._networks, image, self._condition(facts))[0].cpu().numpy()
 
-    def image(self, z: Pixels, facts: Mapping[str, str]) -> Pixels:
+    def decode(self, z: Pixels, facts: Mapping[str, str]) -> Pixels:
         """What the generator makes of a code with these facts, about [-1, 1]."""
-        code = torch.from_numpy(z)[None].to(self._place)
+        code = torch.from_numpy(z)[None].to(self._device)
         with torch.inference_mode():
             made = self._networks["generator"](code, self._condition(facts), self._snapshot.scope)[0]
         return made[0, 0].float().cpu().numpy()
 
     def _condition(self, facts: Mapping[str, str]) -> torch.Tensor:
-        return torch.from_numpy(conditions.vector(self._snapshot.recipe.conditions, facts))[None].to(self._place)
+        return torch.from_numpy(conditions.encode_facts(self._snapshot.recipe.conditions, facts))[None].to(self._device)
 
 
-def original_of(store: Store, case: dict[str, Any], snapshot: Snapshot) -> Pixels:
+def read_original(store: Store, case: dict[str, Any], snapshot: Snapshot) -> Pixels:
     """A case of a store at the size that a snapshot makes, in [-1, 1]."""
-    return decode(store.read([case["row"]], store.level_for(snapshot.recipe.shape))[0])
+    return dequantise_pixels(store.read([case["row"]], store.find_level(snapshot.recipe.shape))[0])
 
 
-def similarity(a: Pixels, b: Pixels) -> float:
+def compute_ssim(a: Pixels, b: Pixels) -> float:
     """Structural similarity with a 7-voxel window (Wang 2004) of images in [-1, 1]."""
-    return float(structural_similarity(a, b, data_range=RANGE))
+    return float(structural_similarity(a, b, data_range=PIXEL_RANGE))
 
 
-def psnr(a: Pixels, b: Pixels) -> float:
+def compute_psnr(a: Pixels, b: Pixels) -> float:
     """Peak signal to noise ratio in dB of images in [-1, 1], peak 2."""
-    return 10 * float(np.log10(RANGE**2 / max(float(np.mean((a - b) ** 2)), 1e-12)))
+    return 10 * float(np.log10(PIXEL_RANGE**2 / max(float(np.mean((a - b) ** 2)), 1e-12)))
 
 
 def check_encoder(snapshot: Snapshot) -> None:
     """Refuse a snapshot that cannot encode."""
-    if snapshot.recipe.encoding is None:
+    if snapshot.recipe.encoding_objective is None:
         raise Refused(
             f"{snapshot.path} has no encoder. For a generator of HA-GAN train one: ganatomy train hagan-encoder STORE"
             f" --generator {snapshot.path}; alpha-gan, cce-gan, vae-gan, vae, latent-diffusion and"
@@ -173,18 +180,18 @@ def check_encoder(snapshot: Snapshot) -> None:
         )
 
 
-def cases_of(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
+def select_cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
     """The cases of a split, at most n, of a store that fits a snapshot with encoders."""
     recipe = snapshot.recipe
     check_encoder(snapshot)
-    check_known(store, recipe.shape, recipe.channels, recipe.conditions)
+    check_store_for_model(store, recipe.shape, recipe.channels, recipe.conditions)
     if split is not None and split not in SPLITS:
         raise Refused(f"--split {split}: there are {', '.join(SPLITS)}.")
     return (store.cases if split is None else store.split(split))[:n]
 
 
-def _row(one: Encoded) -> dict[str, Any]:
-    case = one.case
+def _make_row(encoded_case: EncodedCase) -> dict[str, Any]:
+    case = encoded_case.case
     told = {"file": case["file"], "patient": case["patient"], "split": case["split"], **case["facts"]}
-    measured = {"ssim": round(one.ssim, 5), "psnr": round(one.psnr, 3)}
-    return {**told, **measured, **{f"z{i:04d}": float(v) for i, v in enumerate(one.z)}}
+    measured = {"ssim": round(encoded_case.ssim, 5), "psnr": round(encoded_case.psnr, 3)}
+    return {**told, **measured, **{f"z{i:04d}": float(v) for i, v in enumerate(encoded_case.z)}}

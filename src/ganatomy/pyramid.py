@@ -5,14 +5,14 @@ Shape = tuple[int, ...]
 SMALLEST_AXIS = 4  # PGGAN starts at 4 x 4 (Karras 2018, table 2); 1280 x 1024 halved eight times is 5 x 4
 
 
-def pyramid(shape: Shape) -> tuple[Shape, ...]:
+def compute_pyramid(shape: Shape) -> tuple[Shape, ...]:
     """All sizes from the base to `shape`, smallest first; level 0 is the base.
 
     The base comes from the shape by rule: halve every axis while all are even and none falls below four.
 
-    >>> pyramid((1280, 1024))[0], len(pyramid((1280, 1024)))
+    >>> compute_pyramid((1280, 1024))[0], len(compute_pyramid((1280, 1024)))
     ((5, 4), 9)
-    >>> pyramid((8, 8, 8))
+    >>> compute_pyramid((8, 8, 8))
     ((4, 4, 4), (8, 8, 8))
     """
     sizes = [tuple(shape)]
@@ -24,17 +24,17 @@ def pyramid(shape: Shape) -> tuple[Shape, ...]:
 Spacing = tuple[float, ...]  # millimetres between voxel centres, in array order
 
 
-def spread(spacing: Spacing | None, shape: Shape, over: Shape) -> Spacing | None:
+def rescale_spacing(spacing: Spacing | None, shape: Shape, new_shape: Shape) -> Spacing | None:
     """Spacing when what `shape` voxels cover is covered by `over` voxels; None stays None.
 
-    >>> spread((0.1, 0.1), (1280, 1024), (640, 512))
+    >>> rescale_spacing((0.1, 0.1), (1280, 1024), (640, 512))
     (0.2, 0.2)
     """
     if spacing is None:
         return None
-    return tuple(s * n / m for s, n, m in zip(spacing, shape, over, strict=True))
+    return tuple(s * n / m for s, n, m in zip(spacing, shape, new_shape, strict=True))
 
 
-def written(shape: Shape) -> str:
+def format_shape(shape: Shape) -> str:
     """A shape as people write it: ``1280x1024``."""
     return "x".join(str(n) for n in shape)

@@ -13,27 +13,27 @@ import torch
 from torch import Tensor
 
 
-def key(seed: int, purpose: str, number: int = 0) -> int:
+def derive_key(seed: int, purpose: str, number: int = 0) -> int:
     """A 63-bit key for one draw."""
     digest = hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
-def normal(seed: int, purpose: str, numbers: Iterable[int], *shape: int) -> Tensor:
+def draw_normal(seed: int, purpose: str, numbers: Iterable[int], *shape: int) -> Tensor:
     """Standard normal numbers of the given shape for each sample number: (samples, *shape), float32."""
-    return torch.stack([torch.randn(shape, generator=_generator(seed, purpose, n)) for n in numbers])
+    return torch.stack([torch.randn(shape, generator=_make_generator(seed, purpose, n)) for n in numbers])
 
 
-def uniform(seed: int, purpose: str, numbers: Iterable[int]) -> Tensor:
+def draw_uniform(seed: int, purpose: str, numbers: Iterable[int]) -> Tensor:
     """One uniform number in [0, 1) for each sample number: (samples,), float32."""
-    return torch.stack([torch.rand((), generator=_generator(seed, purpose, n)) for n in numbers])
+    return torch.stack([torch.rand((), generator=_make_generator(seed, purpose, n)) for n in numbers])
 
 
-def _generator(seed: int, purpose: str, number: int) -> torch.Generator:
-    return torch.Generator().manual_seed(key(seed, purpose, number))
+def _make_generator(seed: int, purpose: str, number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_key(seed, purpose, number))
 
 
 @lru_cache(maxsize=4)
-def permutation(seed: int, purpose: str, epoch: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def draw_permutation(seed: int, purpose: str, epoch: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The order in which epoch `epoch` visits `n` cases."""
-    return np.random.default_rng(key(seed, purpose, epoch)).permutation(n)
+    return np.random.default_rng(derive_key(seed, purpose, epoch)).permutation(n)

@@ -14,10 +14,10 @@ from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
-from ganatomy.machine.device import device as named_device
+from ganatomy.machine.device import select_device as named_device
 from ganatomy.modalities import table as modalities
 from ganatomy.networks.hierarchical import HierarchicalGenerator
-from ganatomy.pyramid import spread
+from ganatomy.pyramid import rescale_spacing
 
 
 def sample(
@@ -59,11 +59,11 @@ def sample(
         raise Refused(f"--planes {planes}: give 4 or more, for a model of volumes by sub-volumes such as hagan.")
     place = named_device(device)
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
-    wanted = _facts(snapshot, wishes, range(first, first + n))
-    return _drawn(snapshot, wanted, first, seed, truncation, batch_size, place, planes)
+    wanted = _choose_facts(snapshot, wishes, range(first, first + n))
+    return _generate_images(snapshot, wanted, first, seed, truncation, batch_size, place, planes)
 
 
-def again(snapshot: Snapshot, record: Mapping[str, Any], device: str | None = None) -> Image:
+def regenerate_image(snapshot: Snapshot, record: Mapping[str, Any], device: str | None = None) -> Image:
     """The image that a record tells of: equal on the same processor, to rounding on another.
 
     Args:
@@ -74,12 +74,12 @@ def again(snapshot: Snapshot, record: Mapping[str, Any], device: str | None = No
     """
     if record.get("snapshot_sha256") != snapshot.digest:
         raise Refused("It was made by another snapshot.")
-    facts = {name: value for name, value in record.items() if name in _space(snapshot)}
+    facts = {name: value for name, value in record.items() if name in _available_facts(snapshot)}
     made = sample(snapshot, 1, record["seed"], facts, record["truncation"], 1, device, record["index"])
     return next(iter(made))[0]
 
 
-def decoded(
+def decode_codes(
     snapshot: Snapshot, codes: Tensor, facts: Sequence[Mapping[str, str]], device: str | None = None
 ) -> Iterator[Image]:
     """Images of given latent codes (n, latent) with given facts, one after another, in [-1, 1].
@@ -88,39 +88,41 @@ def decoded(
         Refused: an unknown fact or value.
     """
     place = named_device(device)
-    generator = snapshot.network("generator", place)
-    wanted = _facts(snapshot, list(facts), range(len(codes)))
+    generator = snapshot.load_network("generator", place)
+    wanted = _choose_facts(snapshot, list(facts), range(len(codes)))
     for z, fact in zip(codes, wanted, strict=True):
-        vector = torch.from_numpy(conditions.vector(snapshot.recipe.conditions, fact))
+        vector = torch.from_numpy(conditions.encode_facts(snapshot.recipe.conditions, fact))
         with torch.inference_mode():
             made = generator(z[None].to(place), vector[None].to(place), snapshot.scope)[0][0, 0].float().cpu().numpy()
         yield Image(np.clip(made, -1, 1), _spacing(snapshot, made.shape), fact)
 
 
-def _drawn(
+def _generate_images(
     snapshot: Snapshot,
-    wanted: list[dict[str, str]],
+    requested_facts: list[dict[str, str]],
     first: int,
     seed: int,
     truncation: float | None,
     batch_size: int,
-    place: torch.device,
+    device: torch.device,
     planes: int | None,
 ) -> Iterator[tuple[Image, dict[str, Any]]]:
-    n = len(wanted)
-    generator: Any = snapshot.network("generator", place)
+    n = len(requested_facts)
+    generator: Any = snapshot.load_network("generator", device)
     scope = snapshot.scope
-    size = batch_size if place.type == "cuda" else 1
+    size = batch_size if device.type == "cuda" else 1
     for start in range(0, n, size):
         numbers = range(first + start, first + min(start + size, n))
-        z = latents(snapshot, seed, numbers, truncation).to(place)
-        facts = wanted[start : start + size]
-        vectors = torch.stack([torch.from_numpy(conditions.vector(snapshot.recipe.conditions, f)) for f in facts])
+        z = draw_latents(snapshot, seed, numbers, truncation).to(device)
+        facts = requested_facts[start : start + size]
+        vectors = torch.stack([torch.from_numpy(conditions.encode_facts(snapshot.recipe.conditions, f)) for f in facts])
         with torch.inference_mode():
             if planes is None:
-                made = generator(z, vectors.to(place), scope)[0][:, 0].float().cpu().numpy()
+                made = generator(z, vectors.to(device), scope)[0][:, 0].float().cpu().numpy()
             else:
-                made = _by_planes(generator.slabs(z, vectors.to(place), planes), (len(z), *scope.reads[0].shape))
+                made = _join_planes(
+                    generator.generate_slabs(z, vectors.to(device), planes), (len(z), *scope.regions[0].shape)
+                )
         for number, fact, one in zip(numbers, facts, made, strict=True):
             yield (
                 Image(np.clip(one, -1, 1, out=one), _spacing(snapshot, one.shape), fact),
@@ -137,7 +139,7 @@ def _drawn(
             )
 
 
-def _by_planes(pieces: Iterator[Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _join_planes(pieces: Iterator[Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Pieces (batch, 1, planes, *rest) one after another: (batch, *shape)."""
     whole, start = np.empty(shape, dtype=np.float32), 0
     for piece in pieces:
@@ -147,31 +149,31 @@ def _by_planes(pieces: Iterator[Tensor], shape: tuple[int, ...]) -> NDArray[np.f
     return whole
 
 
-def latents(snapshot: Snapshot, seed: int, numbers: range, truncation: float | None) -> Tensor:
+def draw_latents(snapshot: Snapshot, seed: int, indices: range, truncation: float | None) -> Tensor:
     """Latent codes (batch, latent) of the samples with these numbers.
 
     Truncation maps the normal numbers monotonously into +- `truncation`, keeping their order: the quantile of each
     within the whole distribution becomes its quantile within the truncated one.
     """
-    z = randomness.normal(seed, "sample", numbers, snapshot.recipe.latent)
+    z = randomness.draw_normal(seed, "sample", indices, snapshot.recipe.latent)
     if truncation is None:
         return z
     tail = 0.5 * math.erfc(truncation / math.sqrt(2))
     return torch.special.ndtri(tail + torch.special.ndtr(z.double()) * (1 - 2 * tail)).float()
 
 
-def _facts(snapshot: Snapshot, wishes: list[Mapping[str, str]], numbers: range) -> list[dict[str, str]]:
+def _choose_facts(snapshot: Snapshot, requested_facts: list[Mapping[str, str]], indices: range) -> list[dict[str, str]]:
     """The facts of each sample: those of the model, those it was trained on one value of, and those left free."""
-    space = _space(snapshot)
-    return [conditions.chosen(space, wish, number) for wish, number in zip(wishes, numbers, strict=True)]
+    space = _available_facts(snapshot)
+    return [conditions.choose_facts(space, wish, number) for wish, number in zip(requested_facts, indices, strict=True)]
 
 
-def _space(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
+def _available_facts(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
     """The facts that a sample may have, with their values."""
-    free = {**modalities.named(snapshot.modality)().free, **snapshot.constants}
+    free = {**modalities.get_modality(snapshot.modality)().free_conditions, **snapshot.constant_facts}
     return {**snapshot.recipe.conditions, **{k: v for k, v in free.items() if k not in snapshot.recipe.conditions}}
 
 
 def _spacing(snapshot: Snapshot, shape: tuple[int, ...]) -> tuple[float, ...] | None:
     """A sample of an early snapshot is smaller than the full shape, so its pixels are larger."""
-    return spread(snapshot.spacing, snapshot.recipe.shape, shape)
+    return rescale_spacing(snapshot.spacing, snapshot.recipe.shape, shape)

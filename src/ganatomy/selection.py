@@ -6,15 +6,15 @@ from pathlib import Path
 from ganatomy.checkpoint import Snapshot, open_snapshot
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
-from ganatomy.evaluation.images.sets import matching, reals
-from ganatomy.evaluation.swd_scores import yardstick
+from ganatomy.evaluation.images.sets import select_matching_images, select_real_images
+from ganatomy.evaluation.swd_scores import make_swd_reference
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_json
-from ganatomy.pyramid import written
+from ganatomy.pyramid import format_shape
 from ganatomy.training.run import Run, open_run
 
-SEEDS = range(3)  # sets drawn from each snapshot; their spread says what a difference is worth
-MOST = 2048  # validation images compared at most, unless --n says otherwise
+SAMPLING_SEEDS = range(3)  # sets drawn from each snapshot; their spread says what a difference is worth
+MAX_VALIDATION_IMAGES = 2048  # validation images compared at most, unless --n says otherwise
 
 
 def select(run: Run | Path | str, store: Store | Path | str | None = None, n: int | None = None) -> Snapshot:
@@ -31,22 +31,23 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
         Refused: no snapshot of full size yet, or the store is another one.
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
-    store = store_of(run, store)
-    found = run.snapshots()
+    store = open_run_store(run, store)
+    found = run.list_snapshots()
     newest_one = open_snapshot(found[-1]) if found else None
-    if newest_one is None or not newest_one.final:  # the full size, once reached, is kept
+    if newest_one is None or not newest_one.is_full_size:  # the full size, once reached, is kept
         newest = f"the newest is at {newest_one.images / 1000:g} kimg" if newest_one else "there is none at all"
         raise Refused(
-            f"No snapshot of {run.path} has reached {written(run.recipe.shape)} alone ({newest}); train it further."
+            f"No snapshot of {run.path} has reached {format_shape(run.recipe.shape)} alone ({newest}); train"
+            " it further."
         )
-    held_out = reals(store, "validation", run.recipe.shape, n or MOST)
-    measure = yardstick(held_out, matching(store, "train", held_out))
+    held_out = select_real_images(store, "validation", run.recipe.shape, n or MAX_VALIDATION_IMAGES)
+    measure = make_swd_reference(held_out, select_matching_images(store, "train", held_out))
     ranked = []
     with progress.bar("snapshots", len(found)) as bar:
         for path in found:
             snapshot = open_snapshot(path)  # one at a time: a run has gigabytes of them
-            if snapshot.final:
-                ranked.append((measure.of_snapshot(snapshot, SEEDS), path.name, snapshot.images / 1000))
+            if snapshot.is_full_size:
+                ranked.append((measure.score_snapshot(snapshot, SAMPLING_SEEDS), path.name, snapshot.images / 1000))
             bar.advance()
     ranked.sort(key=lambda row: row[0].average)
     best = open_snapshot(run.path / "snapshots" / ranked[0][1])
@@ -55,7 +56,7 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
         {
             "best": best.path.name,
             "kimg": best.images / 1000,
-            "protocol": measure.words,
+            "protocol": measure.description,
             "held_out": "validation",
             "floor": measure.floor.model_dump(),
             "verdict": _verdict([(distance.average, distance.spread or 0.0) for distance, *_ in ranked]),
@@ -65,7 +66,7 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
     return best
 
 
-def store_of(run: Run, store: Store | Path | str | None) -> Store:
+def open_run_store(run: Run, store: Store | Path | str | None) -> Store:
     """The store of a run, checked by its fingerprint.
 
     Raises:
@@ -77,7 +78,7 @@ def store_of(run: Run, store: Store | Path | str | None) -> Store:
     return store
 
 
-def told(run: Run) -> str:
+def describe_selection(run: Run) -> str:
     """The selection of a run as a table."""
     selection = json.loads((run.path / "selection.json").read_text())
     lines = [selection["protocol"], "kimg         SWD x 1000   spread"]

@@ -6,14 +6,14 @@ import pytest
 
 from ganatomy.benchmark import plan as plans
 from ganatomy.benchmark import published, run, tables
-from ganatomy.benchmark.plan import Plan, row_folder, rows, seconds_of
-from ganatomy.benchmark.row import ROW
+from ganatomy.benchmark.plan import BenchmarkPlan, choose_rows, get_row_folder, parse_budget
+from ganatomy.benchmark.row import ROW_FILE
 from ganatomy.cli import main
 from ganatomy.data.prepare import prepare
 from ganatomy.errors import Interrupted, Refused
 from ganatomy.modalities.chest_ct import ChestCT
-from ganatomy.modalities.facts import Facts
-from ganatomy.phantoms.cohort import cohort
+from ganatomy.modalities.facts import FactSource
+from ganatomy.phantoms.cohort import write_cohort
 from ganatomy.recipes import RECIPES
 
 SHAPE = (32, 32, 32)
@@ -21,43 +21,51 @@ BASE = {"store": "s", "fingerprint": "f", "shape": (64, 64, 64), "recipes": ("ha
 
 
 def test_every_row_and_every_published_name_is_a_recipe():
-    for names in (plans.VOLUMES, plans.MAMMOGRAMS, plans.ABLATIONS, published.QUALITY, published.ITERATIONS_PER_SECOND):
+    for names in (
+        plans.VOLUME_ROWS,
+        plans.MAMMOGRAM_ROWS,
+        plans.ABLATION_ROWS,
+        published.QUALITY,
+        published.ITERATIONS_PER_SECOND,
+    ):
         assert set(names) <= set(RECIPES)
-    assert rows((), 3) == plans.VOLUMES
-    assert rows(("wgan",), 3) == ("wgan",)
+    assert choose_rows((), 3) == plans.VOLUME_ROWS
+    assert choose_rows(("wgan",), 3) == ("wgan",)
     with pytest.raises(Refused, match="no row for images of 3 axes"):
-        rows(("pggan-mammogram",), 3)
+        choose_rows(("pggan-mammogram",), 3)
 
 
 @pytest.mark.parametrize(("budget", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400)])
 def test_budgets(budget, seconds):
-    assert seconds_of(budget) == seconds
+    assert parse_budget(budget) == seconds
 
 
 @pytest.mark.parametrize("budget", ["30", "m", "-3m", "half an hour"])
 def test_other_words_are_no_budget(budget):
     with pytest.raises(Refused, match="such as 90s, 30m or 2h"):
-        seconds_of(budget)
+        parse_budget(budget)
 
 
 def test_a_budget_of_time_is_a_budget_of_images_at_the_measured_rate():
-    plan = Plan(**BASE, seconds=100)
-    assert plan.budgeted("hagan", {"all": 12.5}).total_kimg == 1.25
-    assert Plan(**BASE, kimg=3).budgeted("hagan", {"all": 12.5}).total_kimg == 3
-    assert Plan(**BASE, kimg=32).budgeted("hagan", {}).ema_half_life_kimg == pytest.approx(0.2)  # 2 of 320
-    assert Plan(**BASE, kimg=3200).budgeted("hagan", {}).ema_half_life_kimg == 2
+    plan = BenchmarkPlan(**BASE, seconds=100)
+    assert plan.make_budgeted_recipe("hagan", {"all": 12.5}).total_kimg == 1.25
+    assert BenchmarkPlan(**BASE, kimg=3).make_budgeted_recipe("hagan", {"all": 12.5}).total_kimg == 3
+    assert BenchmarkPlan(**BASE, kimg=32).make_budgeted_recipe("hagan", {}).ema_half_life_kimg == pytest.approx(
+        0.2
+    )  # 2 of 320
+    assert BenchmarkPlan(**BASE, kimg=3200).make_budgeted_recipe("hagan", {}).ema_half_life_kimg == 2
 
 
 def test_a_growing_recipe_reaches_its_full_size_within_the_budget():
-    plan = Plan(**BASE, seconds=100)
+    plan = BenchmarkPlan(**BASE, seconds=100)
     rates = {f"level {level}": 100 / 4**level for level in range(5)}
-    recipe = plan.budgeted("pggan", rates)
-    parts = recipe.timetable()
+    recipe = plan.make_budgeted_recipe("pggan", rates)
+    parts = recipe.make_timetable()
     assert len(parts) == 9
     assert parts[-1][1].scope.shape == (64, 64, 64)
     each = 1000 * (parts[1][0] - parts[0][0])
     assert recipe.total_images == pytest.approx(9 * each, rel=0.01)
-    spent = sum(each / rates[moment.part] for _, moment in parts)
+    spent = sum(each / rates[moment.stage] for _, moment in parts)
     assert spent == pytest.approx(100, rel=0.2)  # whole images
 
 
@@ -66,8 +74,8 @@ def made(volumes, tmp_path_factory):
     """A tiny benchmark of two rows by the command line, one of which fails."""
     folder = tmp_path_factory.mktemp("benchmark")
     out = folder / "out"
-    cohort("chest_ct", folder / "raw", 6, seed=5, shape=SHAPE, workers=1)
-    facts = Facts(folder / "raw" / "truth.csv", {"emphysema": "emphysema"})
+    write_cohort("chest_ct", folder / "raw", 6, seed=5, shape=SHAPE, workers=1)
+    facts = FactSource(folder / "raw" / "truth.csv", {"emphysema": "emphysema"})
     others = prepare(folder / "raw", ChestCT(facts, SHAPE), folder / "others", workers=1)
     line = f"benchmark --store {volumes.path} --held-out {others.path} --out {out} --tiny --kimg 0.016 --n 8 --card 16"
     names = [word for name in ("vae-gan", "wgan") for word in ("--recipe", name)]
@@ -104,19 +112,19 @@ def test_the_page_has_every_row_with_intervals_floors_and_the_papers_figures(mad
 
 
 def test_the_parameters_by_resolution_are_the_papers():
-    for row in tables.resolutions(None).rows:
+    for row in tables.make_resolution_table(None).rows:
         assert row[3] == row[4]
 
 
 def test_a_failed_row_is_tried_again_and_the_others_are_kept(made):
     out, line = made
-    kept = {name: (row_folder(out, name, 0) / ROW).stat().st_mtime_ns for name in ("vae-gan",)}
+    kept = {name: (get_row_folder(out, name, 0) / ROW_FILE).stat().st_mtime_ns for name in ("vae-gan",)}
     speed = (out / "speed.json").read_text()
     assert main(line) == 0
     assert "failed:" not in (out / "benchmark.md").read_text()
-    assert kept == {name: (row_folder(out, name, 0) / ROW).stat().st_mtime_ns for name in kept}
+    assert kept == {name: (get_row_folder(out, name, 0) / ROW_FILE).stat().st_mtime_ns for name in kept}
     assert (out / "speed.json").read_text() == speed
-    again = json.loads((row_folder(out, "wgan", 0) / ROW).read_text())
+    again = json.loads((get_row_folder(out, "wgan", 0) / ROW_FILE).read_text())
     assert again["kimg"] == 0.016
     assert {one["metric"] for one in again["scores"]} >= {"MMD", "KID", "inception score"}
 
@@ -133,7 +141,7 @@ def test_measurements_of_speed_are_kept_one_by_one(tmp_path, monkeypatch):
         return (0, json.dumps(told), "") if name != "wgan-gp" else (1, "", "out of memory")
 
     monkeypatch.setattr(run, "_child", child)
-    plan = Plan(**{**BASE, "recipes": ("wgan", "wgan-gp", "hagan"), "kimg": 1, "rounds": 2})
+    plan = BenchmarkPlan(**{**BASE, "recipes": ("wgan", "wgan-gp", "hagan"), "kimg": 1, "rounds": 2})
     with pytest.raises(KeyboardInterrupt):
         run._speed(plan, tmp_path)
     assert asked == ["wgan", "wgan-gp", "hagan", "wgan"]
@@ -144,8 +152,8 @@ def test_measurements_of_speed_are_kept_one_by_one(tmp_path, monkeypatch):
 
 
 def test_two_stages_share_a_budget(tmp_path):
-    plan = Plan(**BASE, seconds=100)
-    recipe = plan.budgeted("latent-diffusion", {"autoencoder": 2, "prior": 8})
+    plan = BenchmarkPlan(**BASE, seconds=100)
+    recipe = plan.make_budgeted_recipe("latent-diffusion", {"autoencoder": 2, "prior": 8})
     assert recipe.strategy.autoencoder_kimg == pytest.approx(0.16)
     assert recipe.total_kimg == pytest.approx(0.32)  # 80 s and 20 s
     assert recipe.latent == 4 * 8**3
@@ -153,7 +161,7 @@ def test_two_stages_share_a_budget(tmp_path):
 
 def test_an_interrupted_benchmark_says_so_and_another_wish_is_refused(made, monkeypatch, capsys):
     out, line = made
-    row = row_folder(out, "vae-gan", 0) / ROW
+    row = get_row_folder(out, "vae-gan", 0) / ROW_FILE
     content = row.read_text()
     row.unlink()
     monkeypatch.setattr(run, "_child", lambda *a: (Interrupted.exit_code, "", ""))
@@ -189,5 +197,5 @@ def test_mistakes_get_one_sentence(line, words, volumes, tmp_path, capsys):
 def test_a_dry_run_names_the_rows(volumes, tmp_path, capsys):
     line = ["benchmark", "--store", str(volumes.path), "--out", str(tmp_path / "x"), "--budget", "1m", "--dry-run"]
     assert main(line) == 0
-    assert f"{len(plans.VOLUMES)} recipes" in capsys.readouterr().out
+    assert f"{len(plans.VOLUME_ROWS)} recipes" in capsys.readouterr().out
     assert not (tmp_path / "x").exists()

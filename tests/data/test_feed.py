@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ganatomy.data import conditions
-from ganatomy.data.feed import Feed, check_fit
+from ganatomy.data.feed import Feed, check_store_for_training
 from ganatomy.errors import Refused
-from ganatomy.recipes import named
+from ganatomy.recipes import get_recipe
 from ganatomy.steps.scope import Region
 
 CONDITIONS = {"view_position": ("CC", "MLO")}
@@ -17,8 +17,8 @@ def _feed(store, seed=0):
 
 
 def test_batches_do_not_depend_on_the_batch_size(store):
-    (images,), vectors = _feed(store).batch(range(0, 24), (Region((20, 16)),))
-    parts = [_feed(store).batch(range(i, i + 4), (Region((20, 16)),)) for i in range(0, 24, 4)]
+    (images,), vectors = _feed(store).read_batch(range(0, 24), (Region((20, 16)),))
+    parts = [_feed(store).read_batch(range(i, i + 4), (Region((20, 16)),)) for i in range(0, 24, 4)]
     assert torch.equal(images, torch.cat([p[0][0] for p in parts]))
     assert torch.equal(vectors, torch.cat([p[1] for p in parts]))
 
@@ -27,7 +27,8 @@ def test_every_epoch_visits_every_case_once_in_an_order_of_its_own(store):
     feed = _feed(store)
     n = len(feed)
     orders = [
-        feed.batch(range(e * n, (e + 1) * n), (Region((10, 8)),))[0][0].flatten(1).sum(1).tolist() for e in range(3)
+        feed.read_batch(range(e * n, (e + 1) * n), (Region((10, 8)),))[0][0].flatten(1).sum(1).tolist()
+        for e in range(3)
     ]
     assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
     assert orders[0] != orders[1]
@@ -35,7 +36,7 @@ def test_every_epoch_visits_every_case_once_in_an_order_of_its_own(store):
 
 @pytest.mark.parametrize(("shape", "level"), [((5, 4), (10, 8)), ((10, 8), (10, 8)), ((80, 64), (80, 64))])
 def test_the_level_that_is_read(store, shape, level):
-    (images,), vectors = _feed(store).batch(range(3), (Region(shape),))
+    (images,), vectors = _feed(store).read_batch(range(3), (Region(shape),))
     assert images.shape == (3, 1, *level)
     assert images.min() >= -1
     assert images.max() <= 1
@@ -44,47 +45,47 @@ def test_the_level_that_is_read(store, shape, level):
 
 def test_reading_from_disk_and_from_memory_agree(store, monkeypatch):
     regions = (Region((40, 32)), Region((20, 16), 4, 8))
-    kept, _ = _feed(store).batch(range(8), regions)
-    monkeypatch.setattr("ganatomy.data.feed.KEPT", 0)
-    read, _ = _feed(store).batch(range(8), regions)
+    kept, _ = _feed(store).read_batch(range(8), regions)
+    monkeypatch.setattr("ganatomy.data.feed.MAX_CACHED_BYTES", 0)
+    read, _ = _feed(store).read_batch(range(8), regions)
     assert [image.shape[2:] for image in read] == [(40, 32), (8, 16)]
     assert all(torch.equal(a, b) for a, b in zip(kept, read, strict=True))
 
 
 def test_a_region_is_that_part_of_the_whole(volumes):
     feed = Feed(volumes, "train", {}, 0, torch.device("cpu"))
-    (whole,), _ = feed.batch(range(4), (Region((32, 32, 32)),))
-    (part,), _ = feed.batch(range(4), (Region((32, 32, 32), 12, 8),))
+    (whole,), _ = feed.read_batch(range(4), (Region((32, 32, 32)),))
+    (part,), _ = feed.read_batch(range(4), (Region((32, 32, 32), 12, 8),))
     assert torch.equal(part, whole[:, :, 12:20])
 
 
 def test_a_step_of_hagan_reads_an_eighth_of_the_volume(volumes, monkeypatch):
-    monkeypatch.setattr("ganatomy.data.feed.KEPT", 0)
+    monkeypatch.setattr("ganatomy.data.feed.MAX_CACHED_BYTES", 0)
     read = []
     real = type(volumes).read
     monkeypatch.setattr(type(volumes), "read", lambda *a: read.append(real(*a).size) or real(*a))
-    scope = named("hagan").resized((32, 32, 32)).at(0, 0).scope
-    Feed(volumes, "train", {}, 0, torch.device("cpu")).batch(range(1), scope.reads)
+    scope = get_recipe("hagan").resize((32, 32, 32)).plan_step(0, 0).scope
+    Feed(volumes, "train", {}, 0, torch.device("cpu")).read_batch(range(1), scope.regions)
     assert sum(read) == 32**3 / 8 + 8**3
 
 
 def test_the_stored_order_for_ever(volumes):
-    feed = Feed(volumes, "train", {}, 0, torch.device("cpu"), whole_batches_of=5)
+    feed = Feed(volumes, "train", {}, 0, torch.device("cpu"), whole_batch_size=5)
     n = len(feed) - len(feed) % 5
     assert n < len(feed)
-    first, again = (feed.batch(range(e * n, (e + 1) * n), (Region((8, 8, 8)),))[0][0] for e in range(2))
+    first, again = (feed.read_batch(range(e * n, (e + 1) * n), (Region((8, 8, 8)),))[0][0] for e in range(2))
     assert torch.equal(first, again)
     with pytest.raises(Refused, match="do not fill a batch of 40"):
-        Feed(volumes, "train", {}, 0, torch.device("cpu"), whole_batches_of=40)
+        Feed(volumes, "train", {}, 0, torch.device("cpu"), whole_batch_size=40)
 
 
 def test_conditions_to_vectors_and_choices():
     known = {"view_position": ("CC", "MLO"), "laterality": ("R", "L")}
-    assert conditions.vector(known, {"view_position": "MLO", "laterality": "R"}).tolist() == [0, 1, 1, 0]
-    assert conditions.vector({}, {}).shape == (0,)
-    turns = [tuple(conditions.chosen(known, {}, i).values()) for i in range(4)]
+    assert conditions.encode_facts(known, {"view_position": "MLO", "laterality": "R"}).tolist() == [0, 1, 1, 0]
+    assert conditions.encode_facts({}, {}).shape == (0,)
+    turns = [tuple(conditions.choose_facts(known, {}, i).values()) for i in range(4)]
     assert turns == [("CC", "R"), ("MLO", "R"), ("CC", "L"), ("MLO", "L")]
-    assert conditions.chosen(known, {"view_position": "MLO"}, 1) == {"view_position": "MLO", "laterality": "L"}
+    assert conditions.choose_facts(known, {"view_position": "MLO"}, 1) == {"view_position": "MLO", "laterality": "L"}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_conditions_to_vectors_and_choices():
 )
 def test_a_recipe_that_does_not_fit_is_refused(store, shape, channels, wanted, words):
     with pytest.raises(Refused, match=words):
-        check_fit(store, shape, channels, wanted)
+        check_store_for_training(store, shape, channels, wanted)
 
 
 def test_an_empty_split_is_refused(store):

@@ -10,18 +10,18 @@ import time
 import pytest
 from stores import KIND, content, dies, dies_once, same
 
-from ganatomy.cli.parsing import shard_of
+from ganatomy.cli.parsing import parse_shard
 from ganatomy.data import prepare as preparing
 from ganatomy.data.prepare import prepare, prepare_shard
 from ganatomy.data.store import open_store
 from ganatomy.errors import Refused
 
-real = type(KIND).candidates
+real = type(KIND).list_candidates
 
 
 def test_shards_in_any_order_make_the_store(cohort, store, tmp_path, monkeypatch):
     listed = []
-    monkeypatch.setattr(type(KIND), "candidates", lambda self, raw: listed.append(1) or real(self, raw))
+    monkeypatch.setattr(type(KIND), "list_candidates", lambda self, raw: listed.append(1) or real(self, raw))
     out = tmp_path / "store"
     assert prepare_shard(cohort, KIND, out, (3, 3), workers=1) is None
     assert prepare_shard(cohort, KIND, out, (1, 3), workers=1) is None
@@ -64,13 +64,13 @@ def test_shards_of_another_kind_or_number_are_refused(cohort, tmp_path):
     for wrong in ((0, 2), (3, 2)):
         with pytest.raises(Refused, match="give i/n with i from 1 to n"):
             prepare_shard(cohort, KIND, tmp_path / "store", wrong)
-    assert shard_of("3/100") == (3, 100)
+    assert parse_shard("3/100") == (3, 100)
     with pytest.raises(Refused, match="give i/n, such as 3/100"):
-        shard_of("3")
+        parse_shard("3")
 
 
 def test_a_pool_that_loses_a_worker_goes_on(cohort, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "_do", dies_once)
+    monkeypatch.setattr(preparing, "_write_part", dies_once)
     monkeypatch.setenv("GANATOMY_TEST_DIES", str(tmp_path / "died"))
     prepare(cohort, KIND, tmp_path / "store", workers=2)
     assert (tmp_path / "died").exists()
@@ -78,7 +78,7 @@ def test_a_pool_that_loses_a_worker_goes_on(cohort, store, tmp_path, monkeypatch
 
 
 def test_a_pool_that_loses_every_worker_says_so(cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "_do", dies)
+    monkeypatch.setattr(preparing, "_write_part", dies)
     with pytest.raises(Refused, match=r"ended from outside before any part is done.*fewer --workers"):
         prepare(cohort, KIND, tmp_path / "store", workers=2)
 

@@ -17,8 +17,8 @@ from stores import KIND, content, same
 
 from ganatomy.data import prepare as preparing
 from ganatomy.data.prepare import prepare
-from ganatomy.data.split import pseudonym, split
-from ganatomy.data.store import decode, encode, open_store
+from ganatomy.data.split import assign_splits, make_pseudonym
+from ganatomy.data.store import dequantise_pixels, open_store, quantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.machine.durable import read_lines
 from ganatomy.modalities.mammogram import Mammogram
@@ -35,7 +35,7 @@ def test_one_row_a_file_and_patients_stay_together(store, cohort):
     assert {case["split"] for case in store.cases} == {"train", "validation", "test"}
     text = (store.path / "cases.jsonl").read_text()
     assert "ganatomy/PHA" not in text
-    assert pseudonym("ganatomy/PHA-000001") in text
+    assert make_pseudonym("ganatomy/PHA-000001") in text
 
 
 def test_levels_are_means_of_the_level_above(store):
@@ -55,7 +55,7 @@ def test_the_store_is_readable_without_this_package(store):
 
 def test_encoding_keeps_sixteen_bits():
     values = np.linspace(-1, 1, 1001, dtype=np.float32)
-    np.testing.assert_allclose(decode(encode(values)), values, atol=2e-5)
+    np.testing.assert_allclose(dequantise_pixels(quantise_pixels(values)), values, atol=2e-5)
 
 
 def test_workers_do_not_change_the_store(cohort, store, tmp_path):
@@ -64,7 +64,7 @@ def test_workers_do_not_change_the_store(cohort, store, tmp_path):
 
 
 def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, store, tmp_path, monkeypatch):
-    done, real = [], preparing._do
+    done, real = [], preparing._write_part
 
     def some(out, kind, plan, part, files):
         if len(done) == 2:
@@ -72,7 +72,7 @@ def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, sto
         done.append(part)
         real(out, kind, plan, part, files)
 
-    monkeypatch.setattr(preparing, "_do", some)
+    monkeypatch.setattr(preparing, "_write_part", some)
     with pytest.raises(KeyboardInterrupt):
         prepare(cohort, KIND, tmp_path / "store", workers=1)
     with pytest.raises(Refused, match="not finished"):
@@ -83,7 +83,7 @@ def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, sto
         again.append(part)
         real(out, kind, plan, part, files)
 
-    monkeypatch.setattr(preparing, "_do", noted)
+    monkeypatch.setattr(preparing, "_write_part", noted)
     prepare(cohort, KIND, tmp_path / "store", workers=1)
     assert not set(done) & set(again)
     same(content(store.path), content(tmp_path / "store"))
@@ -191,16 +191,16 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(cohort, tmp_path, monkeypat
 
 def test_the_split_is_by_patient_and_stable():
     patients = [f"p{i}" for i in range(100)]
-    one = split(patients)
-    assert one == split(patients[::-1] * 2)
+    one = assign_splits(patients)
+    assert one == assign_splits(patients[::-1] * 2)
     counts = {name: list(one.values()).count(name) for name in ("train", "validation", "test")}
     assert counts == {"train": 80, "validation": 10, "test": 10}
-    assert set(split(["a", "b", "c"]).values()) == {"train", "validation", "test"}
-    assert set(split(["a"]).values()) == {"train"}
+    assert set(assign_splits(["a", "b", "c"]).values()) == {"train", "validation", "test"}
+    assert set(assign_splits(["a"]).values()) == {"train"}
 
 
 def test_the_real_images_can_be_prepared(shared, tmp_path):
-    from ganatomy.modalities.facts import Facts
+    from ganatomy.modalities.facts import FactSource
 
     store = prepare(shared / "dicom_mg_from_mayo", Mammogram(shape=(160, 128)), tmp_path / "dicom", workers=1)
     assert store.manifest.cases == 4
@@ -210,9 +210,9 @@ def test_the_real_images_can_be_prepared(shared, tmp_path):
         "view_position": "view_marker",
         "chest_wall": "chest_wall_side_in_image",
     }
-    facts = Facts(shared / "mammo_mayo" / "labels.csv", columns)
+    facts = FactSource(shared / "mammo_mayo" / "labels.csv", columns)
     store = prepare(shared / "mammo_mayo", Mammogram(shape=(160, 128), facts=facts), tmp_path / "png", workers=1)
     assert store.manifest.cases == 10
     assert store.manifest.quarantined == {"view is not CC or MLO": 1, "not an image file": 1}
-    pixels = decode(store.read([case["row"] for case in store.cases], (160, 128)))
+    pixels = dequantise_pixels(store.read([case["row"] for case in store.cases], (160, 128)))
     assert (pixels[:, :, :16].mean((1, 2)) > pixels[:, :, -16:].mean((1, 2)) + 0.2).all()  # chest wall left

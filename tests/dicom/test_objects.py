@@ -13,14 +13,14 @@ from tools import tool
 from ganatomy.dicom import write, write_enhanced, write_series
 from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.errors import Refused
-from ganatomy.export.instances import Form, instances, stored
+from ganatomy.export.instances import DicomForm, make_instance_maker, quantise_sample
 from ganatomy.imaging.image import Image
 
 SHAPE, SPACING = (10, 36, 40), (2.0, 1.5, 1.0)
 RECORD = {"generator": "hagan", "snapshot_sha256": "a" * 64, "seed": 0, "index": 4, "truncation": None}
 SUBJECT = write.Subject(3, "SYNTHETIC", "test", "20260101")
 FORMS = [
-    (modality, Form(enhanced, secondary, compress))
+    (modality, DicomForm(enhanced, secondary, compress))
     for modality, kinds in (
         ("mammogram", ((False, False), (False, True))),
         ("chest_ct", ((False, False), (True, False), (False, True))),
@@ -45,9 +45,9 @@ def _shown(modality):
 @pytest.fixture(params=FORMS, ids=lambda p: f"{p[0]}-{p[1].enhanced:d}{p[1].secondary_capture:d}-{p[1].compress}")
 def written(request, tmp_path):
     modality, form = request.param
-    make = instances(modality, form, "20260101")
+    make = make_instance_maker(modality, form, "20260101")
     for name, ds in make(_shown(modality), RECORD):
-        write.save(ds, tmp_path / name)
+        write.save_dataset(ds, tmp_path / name)
     return modality, form, sorted(tmp_path.rglob("*.dcm"))
 
 
@@ -65,7 +65,7 @@ def test_the_stored_values_are_exact_and_everything_says_synthetic(written):
     modality, _, files = written
     sets = [dcmread(file) for file in files]
     values = np.squeeze(np.stack([ds.pixel_array for ds in sets]))
-    assert np.array_equal(values, stored(_shown(modality), modality))
+    assert np.array_equal(values, quantise_sample(_shown(modality), modality))
     assert len({ds.SOPInstanceUID for ds in sets}) == len(sets)
     for name in ("StudyInstanceUID", "SeriesInstanceUID"):
         assert len({ds[name].value for ds in sets}) == 1
@@ -92,9 +92,9 @@ def volume(request, tmp_path):
     """A volume as files, the values that a reader must find (S, P, L axes), and the kind of object."""
     modality, form = request.param
     shown = _shown(modality)
-    for name, ds in instances(modality, form, "20260101")(shown, RECORD):
-        write.save(ds, tmp_path / "in" / name)
-    values = shown.pixels if modality == "chest_ct" else stored(shown, modality)
+    for name, ds in make_instance_maker(modality, form, "20260101")(shown, RECORD):
+        write.save_dataset(ds, tmp_path / "in" / name)
+    values = shown.pixels if modality == "chest_ct" else quantise_sample(shown, modality)
     return sorted((tmp_path / "in").rglob("*.dcm")), values, form.enhanced
 
 
@@ -134,12 +134,12 @@ def test_dcm2niix_reads_the_same_volume(volume, tmp_path):
 
 def test_hounsfield_units_are_kept_to_rounding():
     volume = np.array([-1024.0, -950.4, 0.4, 3071.0, 5000.0, -2000.0], dtype=np.float32).reshape(1, 2, 3)
-    (ds,) = write_series.instances(volume, SPACING, CT, SUBJECT, RECORD)
+    (ds,) = write_series.make_series_instances(volume, SPACING, CT, SUBJECT, RECORD)
     values = np.frombuffer(ds.PixelData, "<u2").astype(int) + int(ds.RescaleIntercept)
     assert values.tolist() == [-1024, -950, 0, 3071, 3071, -1024]
 
 
-@pytest.mark.parametrize("write_one", [write_series.instances, write_enhanced.instance])
+@pytest.mark.parametrize("write_one", [write_series.make_series_instances, write_enhanced.make_enhanced_instance])
 def test_a_volume_needs_a_spacing(write_one):
     with pytest.raises(ValueError, match="three spacings"):
         list(write_one(_shown("chest_ct").pixels, (1.0, 0.0, 1.0), MR, SUBJECT, RECORD))
@@ -147,13 +147,13 @@ def test_a_volume_needs_a_spacing(write_one):
 
 def test_the_same_sample_has_the_same_uids_and_other_pixels_never():
     def uids(shown, record, date="20260101", compress=None):
-        made = instances("chest_ct", Form(compress=compress), date)(shown, record)
+        made = make_instance_maker("chest_ct", DicomForm(compress=compress), date)(shown, record)
         return [(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID) for _, ds in made]
 
     shown = _shown("chest_ct")
     first = uids(shown, RECORD)
     assert first == uids(shown, RECORD, "20270101") == uids(shown, RECORD, compress="rle")
-    brighter = shown.but(pixels=shown.pixels + 1)
+    brighter = shown.copy_with(pixels=shown.pixels + 1)
     assert not {uid for *_, uid in first} & {uid for *_, uid in uids(brighter, RECORD)}
     for change in ({"index": 5}, {"seed": 1}, {"snapshot_sha256": "b" * 64}, {"emphysema": "mild"}):
         others = uids(shown, RECORD | change)
@@ -171,10 +171,10 @@ def test_the_same_sample_has_the_same_uids_and_other_pixels_never():
 )
 def test_impossible_forms_are_refused(modality, form, words):
     with pytest.raises(Refused, match=words):
-        instances(modality, Form(**form), "20260101")
+        make_instance_maker(modality, DicomForm(**form), "20260101")
 
 
 def test_what_an_encoder_cannot_do_is_refused():
-    tiny = _shown("mammogram").but(pixels=np.ones((16, 16), np.float32))
+    tiny = _shown("mammogram").copy_with(pixels=np.ones((16, 16), np.float32))
     with pytest.raises(Refused, match="cannot encode an image of 16 x 16"):
-        list(instances("mammogram", Form(compress="jpeg2000"), "20260101")(tiny, RECORD))
+        list(make_instance_maker("mammogram", DicomForm(compress="jpeg2000"), "20260101")(tiny, RECORD))

@@ -8,8 +8,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from ganatomy.dicom import write
-from ganatomy.dicom.mammogram import mammogram
-from ganatomy.imaging.image import Unusable
+from ganatomy.dicom.mammogram import read_mammogram
+from ganatomy.imaging.image import UnusableImage
 
 
 @pytest.fixture(params=["RCC", "LMLO"])
@@ -48,7 +48,7 @@ def _window(ds, centre, width, function=None):
 
 
 def test_the_plain_form(source):
-    image, patient = mammogram(source)
+    image, patient = read_mammogram(source)
     assert 0 <= image.pixels.min() < image.pixels.max() <= 1
     assert image.facts["laterality"] in "LR"
     assert patient == "ganatomy/PHA-000001"
@@ -62,7 +62,7 @@ def test_monochrome1_gives_the_same_picture(source, rewritten):
         ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
         ds["PixelPaddingValue"].value = 4095
 
-    np.testing.assert_allclose(mammogram(rewritten(invert))[0].pixels, mammogram(source)[0].pixels, atol=2e-3)
+    np.testing.assert_allclose(read_mammogram(rewritten(invert))[0].pixels, read_mammogram(source)[0].pixels, atol=2e-3)
 
 
 @pytest.mark.parametrize("bits", [10, 14, 16])
@@ -72,7 +72,7 @@ def test_any_number_of_bits_gives_the_same_picture(source, rewritten, bits):
         _store(ds, np.round(_stored(ds) * scale).astype(np.uint16), bits)
         _window(ds, 2 ** (bits - 1), 2**bits)
 
-    np.testing.assert_allclose(mammogram(rewritten(deepen))[0].pixels, mammogram(source)[0].pixels, atol=2e-3)
+    np.testing.assert_allclose(read_mammogram(rewritten(deepen))[0].pixels, read_mammogram(source)[0].pixels, atol=2e-3)
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
@@ -80,13 +80,13 @@ def test_lossless_compression_gives_equal_pixels(source, tmp_path, syntax):
     ds = dcmread(source)
     ds.compress(syntax, generate_instance_uid=False)
     ds.save_as(tmp_path / "small.dcm", enforce_file_format=True)
-    assert np.array_equal(mammogram(tmp_path / "small.dcm")[0].pixels, mammogram(source)[0].pixels)
+    assert np.array_equal(read_mammogram(tmp_path / "small.dcm")[0].pixels, read_mammogram(source)[0].pixels)
 
 
 def test_jpeg_lossless_gives_equal_pixels(source, tmp_path):
     (tmp_path / "small.dcm").write_bytes(jpeg_lossless(source.read_bytes()))
     assert dcmread(tmp_path / "small.dcm").file_meta.TransferSyntaxUID == JPEGLosslessSV1
-    assert np.array_equal(mammogram(tmp_path / "small.dcm")[0].pixels, mammogram(source)[0].pixels)
+    assert np.array_equal(read_mammogram(tmp_path / "small.dcm")[0].pixels, read_mammogram(source)[0].pixels)
 
 
 @pytest.mark.parametrize(
@@ -98,27 +98,27 @@ def test_a_header_that_lies_about_jpeg_data_is_a_reason_and_no_crash(source, tmp
     for name, value in change.items():
         setattr(ds, name, value)
     ds.save_as(tmp_path / "a.dcm")
-    with pytest.raises(Unusable, match="pixels do not match the header"):
-        mammogram(tmp_path / "a.dcm")
+    with pytest.raises(UnusableImage, match="pixels do not match the header"):
+        read_mammogram(tmp_path / "a.dcm")
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
 def test_the_window_is_applied_with_its_function(source, rewritten, function):
     path = rewritten(lambda ds: _window(ds, 1500, 1000, function))
-    stored = mammogram(source)[0].pixels * 4095  # the source's own window is the identity
+    stored = read_mammogram(source)[0].pixels * 4095  # the source's own window is the identity
     if function == "SIGMOID":
         expected = np.where(stored > 0, 1 / (1 + np.exp(-4 * (stored - 1500) / 1000)), 0)
     else:
         expected = np.clip((stored - 1000) / 1000, 0, 1)
-    np.testing.assert_allclose(mammogram(path)[0].pixels, expected, atol=2e-3)
+    np.testing.assert_allclose(read_mammogram(path)[0].pixels, expected, atol=2e-3)
 
 
 def test_without_voi_the_range_of_the_tissue_is_used(source, rewritten):
     path = rewritten(lambda ds: _window(ds, 1500, 1000))
-    stored = mammogram(source)[0].pixels * 4095
+    stored = read_mammogram(source)[0].pixels * 4095
     low, high = stored[stored > 0].min(), stored.max()
     expected = np.where(stored > 0, (stored - low) / (high - low), 0)
-    np.testing.assert_allclose(mammogram(path, voi=False)[0].pixels, expected, atol=2e-3)
+    np.testing.assert_allclose(read_mammogram(path, voi=False)[0].pixels, expected, atol=2e-3)
 
 
 def test_a_voi_lut_sequence_is_preferred_to_the_window(source, rewritten):
@@ -128,7 +128,7 @@ def test_a_voi_lut_sequence_is_preferred_to_the_window(source, rewritten):
         item.add_new("LUTData", "US", np.round(np.linspace(0, 1, 4096) ** 2 * 65535).astype(int).tolist())
         ds.VOILUTSequence = Sequence([item])
 
-    with_lut, without = mammogram(rewritten(add))[0].pixels, mammogram(source)[0].pixels
+    with_lut, without = read_mammogram(rewritten(add))[0].pixels, read_mammogram(source)[0].pixels
     np.testing.assert_allclose(with_lut, without**2, atol=3e-3)
 
 
@@ -140,14 +140,14 @@ def test_padding_becomes_background(rewritten):
         ds["PixelPaddingValue"].value = 3990
         ds.add_new("PixelPaddingRangeLimit", "US", 4095)
 
-    assert mammogram(rewritten(pad))[0].pixels[:40].max() == 0
+    assert read_mammogram(rewritten(pad))[0].pixels[:40].max() == 0
 
 
 def test_a_missing_orientation_is_decided_by_the_image(source, rewritten):
     def forget(ds):
         del ds.PatientOrientation
 
-    assert np.array_equal(mammogram(rewritten(forget))[0].pixels, mammogram(source)[0].pixels)
+    assert np.array_equal(read_mammogram(rewritten(forget))[0].pixels, read_mammogram(source)[0].pixels)
 
 
 def test_stored_upside_down_is_turned(source, rewritten):
@@ -156,7 +156,7 @@ def test_stored_upside_down_is_turned(source, rewritten):
         rows, columns = ds.PatientOrientation
         ds.PatientOrientation = [rows, {"L": "R", "R": "L", "FL": "HR", "FR": "HL"}[columns]]
 
-    assert np.array_equal(mammogram(rewritten(turn))[0].pixels, mammogram(source)[0].pixels)
+    assert np.array_equal(read_mammogram(rewritten(turn))[0].pixels, read_mammogram(source)[0].pixels)
 
 
 def _set(**values):
@@ -175,7 +175,9 @@ def _mirror(ds):
 
 
 def _modified(ds):
-    ds.ViewCodeSequence[0].ViewModifierCodeSequence = Sequence([write.code("399055006", "SCT", "Spot Compression")])
+    ds.ViewCodeSequence[0].ViewModifierCodeSequence = Sequence(
+        [write.make_code_item("399055006", "SCT", "Spot Compression")]
+    )
 
 
 def _truncate(ds):
@@ -213,8 +215,8 @@ def _black(ds):
     ],
 )
 def test_what_cannot_serve_says_why(rewritten, edit, reason):
-    with pytest.raises(Unusable) as caught:
-        mammogram(rewritten(edit))
+    with pytest.raises(UnusableImage) as caught:
+        read_mammogram(rewritten(edit))
     assert caught.value.kind == reason
 
 
@@ -222,16 +224,16 @@ def test_a_legacy_view_code_is_known(source, rewritten):
     legacy = {"CC": "R-10242", "MLO": "R-10226"}
 
     def edit(ds):
-        ds.ViewCodeSequence = Sequence([write.code(legacy[ds.ViewPosition], "SRT", "legacy")])
+        ds.ViewCodeSequence = Sequence([write.make_code_item(legacy[ds.ViewPosition], "SRT", "legacy")])
         del ds.ViewPosition
 
-    assert mammogram(rewritten(edit))[0].facts == mammogram(source)[0].facts
+    assert read_mammogram(rewritten(edit))[0].facts == read_mammogram(source)[0].facts
 
 
 def test_not_a_dicom_file(tmp_path):
     (tmp_path / "x.dcm").write_bytes(b"not at all")
-    with pytest.raises(Unusable, match="not readable as DICOM"):
-        mammogram(tmp_path / "x.dcm")
+    with pytest.raises(UnusableImage, match="not readable as DICOM"):
+        read_mammogram(tmp_path / "x.dcm")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pydicom
 import pytest
 
 from ganatomy.dicom import series, write, write_series
-from ganatomy.dicom.series import groups, volume
+from ganatomy.dicom.series import group_files, read_volume
 from ganatomy.dicom.volume_class import CT, MR
-from ganatomy.imaging.image import Unusable
+from ganatomy.imaging.image import UnusableImage
 
 SHAPE, SPACING = (12, 10, 14), (2.5, 1.25, 0.75)
 RECORD = {"generator": "test", "snapshot_sha256": "0" * 64, "seed": 1}
@@ -26,17 +26,17 @@ def _volume():
 def _slices(modality="CT", voxels=None):
     subject = write.Subject(1, "PHANTOM", "test", "20260101")
     voxels = _volume() if voxels is None else voxels
-    return list(write_series.instances(voxels, SPACING, {"CT": CT, "MR": MR}[modality], subject, RECORD))
+    return list(write_series.make_series_instances(voxels, SPACING, {"CT": CT, "MR": MR}[modality], subject, RECORD))
 
 
 def _save(folder, slices):
     for i, ds in enumerate(slices):
-        write.save(ds, folder / f"{i:03d}.dcm")
+        write.save_dataset(ds, folder / f"{i:03d}.dcm")
     return tuple(sorted(folder.iterdir()))
 
 
 def _read(paths, modality="CT"):
-    return volume(paths, modality)[0]
+    return read_volume(paths, modality)[0]
 
 
 def test_a_series_comes_back_exactly_whatever_the_order_of_files(tmp_path):
@@ -124,23 +124,23 @@ def _no_rescale(slices):
 )
 def test_each_fault_is_named(tmp_path, change, reason, words):
     paths = _save(tmp_path, _broken(change))
-    with pytest.raises(Unusable, match=words) as fault:
+    with pytest.raises(UnusableImage, match=words) as fault:
         _read(paths)
     assert fault.value.kind == reason
 
 
 def test_the_wrong_modality_is_named(tmp_path):
-    with pytest.raises(Unusable, match="Modality is MR, CT is needed"):
+    with pytest.raises(UnusableImage, match="Modality is MR, CT is needed"):
         _read(_save(tmp_path, _slices("MR", np.abs(_volume()) / 2000)))
 
 
 def test_two_series_in_one_folder_are_two_volumes(tmp_path):
     first, second = _slices(), _slices(voxels=_volume() / 2)
     for ds in second:
-        ds.SeriesInstanceUID = write.uid("another")
-        ds.SOPInstanceUID = write.uid("another", ds.InstanceNumber)
+        ds.SeriesInstanceUID = write.make_uid("another")
+        ds.SOPInstanceUID = write.make_uid("another", ds.InstanceNumber)
     mixed = [ds for pair in zip(first, second, strict=True) for ds in pair]
-    found = groups(_save(tmp_path, mixed))
+    found = group_files(_save(tmp_path, mixed))
     assert sorted(len(group) for group in found) == [12, 12]
     read = [_read(tuple(group))[0] for group in found]
     assert {float(v.max()) for v in read} == {float(_volume().max()), float(np.rint(_volume().max() / 2))}
@@ -152,7 +152,7 @@ def test_other_sizes_localizers_and_rubbish_stand_apart(tmp_path):
     slices[1].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     paths = _save(tmp_path, slices)
     (tmp_path / "rubbish.dcm").write_bytes(b"\0" * 128 + b"DICMrubbish")
-    assert sorted(len(group) for group in groups([*paths, tmp_path / "rubbish.dcm"])) == [1, 1, 1, 10]
+    assert sorted(len(group) for group in group_files([*paths, tmp_path / "rubbish.dcm"])) == [1, 1, 1, 10]
 
 
 def test_blank_identifiers_do_not_hinder_reading(tmp_path):
@@ -162,9 +162,9 @@ def test_blank_identifiers_do_not_hinder_reading(tmp_path):
         ds = pydicom.dcmread(path)
         ds.SeriesInstanceUID = ds.StudyInstanceUID = ds.PatientID = ""
         ds.save_as(path)
-    found = groups(paths)
+    found = group_files(paths)
     assert len(found) == 1
-    (voxels, *_), who = volume(tuple(found[0]), "CT")
+    (voxels, *_), who = read_volume(tuple(found[0]), "CT")
     assert np.array_equal(voxels, _volume())
     assert who == str(tmp_path)
 
@@ -178,7 +178,7 @@ def test_enhanced_ct_is_read_like_the_classic_series(tmp_path):
     buffer = io.BytesIO()
     enhanced.save_as(buffer)
     (tmp_path / "enhanced.dcm").write_bytes(buffer.getvalue())
-    found = groups([tmp_path / "enhanced.dcm"])
+    found = group_files([tmp_path / "enhanced.dcm"])
     voxels, spacing, _ = _read(tuple(found[0]))
     assert np.array_equal(voxels, _volume())
     assert spacing == pytest.approx(SPACING)
@@ -186,7 +186,7 @@ def test_enhanced_ct_is_read_like_the_classic_series(tmp_path):
 
 def test_a_real_ct_series(shared):
     paths = [path for path in (shared / "ct_lung").rglob("*") if path.suffix.lower() in (".dcm", "")]
-    group = max(groups([p for p in paths if p.is_file() and series.read.is_dicom(p)]), key=len)
+    group = max(group_files([p for p in paths if p.is_file() and series.read.is_dicom(p)]), key=len)
     voxels, spacing, _ = _read(tuple(group))
     assert voxels.shape == (64, 512, 512)
     assert spacing == pytest.approx((5, 0.842, 0.842), abs=1e-3)

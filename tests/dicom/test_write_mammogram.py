@@ -10,7 +10,7 @@ from pydicom import dcmread
 from tools import tool
 
 from ganatomy.dicom import write, write_mammogram
-from ganatomy.dicom.mammogram import mammogram
+from ganatomy.dicom.mammogram import read_mammogram
 
 SUBJECT = write.Subject(7, "SYNTHETIC", "a run", "20260101")
 RECORD = {"generator": "pggan-mammogram", "snapshot_sha256": "ab" * 32, "seed": 3, "index": 11, "truncation": None}
@@ -22,22 +22,24 @@ def _picture(laterality):
     return left[:, ::-1] if laterality == "R" else left
 
 
-@pytest.mark.parametrize(("laterality", "view"), write_mammogram.ORDER)
+@pytest.mark.parametrize(("laterality", "view"), write_mammogram.VIEW_ORDER)
 def test_no_error_in_the_validator_and_the_same_picture_back(laterality, view, tmp_path):
-    ds = write_mammogram.instance(_picture(laterality), (0.2, 0.2), view, laterality, SUBJECT, RECORD)
+    ds = write_mammogram.make_mammogram_instance(_picture(laterality), (0.2, 0.2), view, laterality, SUBJECT, RECORD)
     path = tmp_path / "one.dcm"
-    write.save(ds, path)
+    write.save_dataset(ds, path)
     told = subprocess.run([tool("dciodvfy"), "-new", path], capture_output=True, text=True, check=False)
     assert "Error" not in told.stderr + told.stdout
-    image, _ = mammogram(path)
+    image, _ = read_mammogram(path)
     assert image.facts == {"view_position": view, "laterality": laterality}
     np.testing.assert_allclose(image.pixels, _picture("L"), atol=1 / 4095)
 
 
 def test_a_study_is_consistent(tmp_path):
-    for laterality, view in write_mammogram.ORDER:
-        ds = write_mammogram.instance(_picture(laterality), (0.2, 0.2), view, laterality, SUBJECT, RECORD)
-        write.save(ds, tmp_path / f"{laterality}{view}.dcm")
+    for laterality, view in write_mammogram.VIEW_ORDER:
+        ds = write_mammogram.make_mammogram_instance(
+            _picture(laterality), (0.2, 0.2), view, laterality, SUBJECT, RECORD
+        )
+        write.save_dataset(ds, tmp_path / f"{laterality}{view}.dcm")
     files = sorted(tmp_path.glob("*.dcm"))
     assert subprocess.run([tool("dcentvfy"), *files], capture_output=True, check=False).returncode == 0
     sets = [dcmread(file) for file in files]
@@ -52,7 +54,7 @@ def test_a_study_is_consistent(tmp_path):
 
 
 def test_it_says_that_it_is_synthetic_and_how_it_was_made():
-    ds = write_mammogram.instance(_picture("L"), (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
+    ds = write_mammogram.make_mammogram_instance(_picture("L"), (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
     assert ds.SyntheticData == "YES"
     assert ds.ContentQualification == "RESEARCH"
     assert "SYNTHETIC" in str(ds.PatientName)
@@ -64,9 +66,9 @@ def test_it_says_that_it_is_synthetic_and_how_it_was_made():
 
 
 def test_uids_follow_the_content():
-    one = write_mammogram.instance(_picture("L"), (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
-    same = write_mammogram.instance(_picture("L"), (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
-    other = write_mammogram.instance(_picture("L") * 0.9, (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
+    one = write_mammogram.make_mammogram_instance(_picture("L"), (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
+    same = write_mammogram.make_mammogram_instance(_picture("L"), (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
+    other = write_mammogram.make_mammogram_instance(_picture("L") * 0.9, (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
     assert one.SOPInstanceUID == same.SOPInstanceUID != other.SOPInstanceUID
     assert one.SOPInstanceUID.startswith("2.25.")
     assert len(one.SOPInstanceUID) <= 64
@@ -91,11 +93,11 @@ def test_a_valid_object_or_an_error(change, words):
         "record": RECORD,
     }
     with pytest.raises(ValueError, match=words):
-        write_mammogram.instance(**(given | change))
+        write_mammogram.make_mammogram_instance(**(given | change))
 
 
 def test_no_half_file_when_writing_fails(tmp_path, monkeypatch):
-    ds = write_mammogram.instance(_picture("L"), (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
+    ds = write_mammogram.make_mammogram_instance(_picture("L"), (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
 
     def full(self, path, **options):
         Path(path).write_bytes(b"half")
@@ -103,5 +105,5 @@ def test_no_half_file_when_writing_fails(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(ds), "save_as", full)
     with pytest.raises(ValueError, match="disk is full"):
-        write.save(ds, tmp_path / "one.dcm")
+        write.save_dataset(ds, tmp_path / "one.dcm")
     assert not list(tmp_path.iterdir())

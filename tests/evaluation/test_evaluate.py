@@ -8,11 +8,11 @@ import pytest
 from ganatomy.data.prepare import prepare
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
-from ganatomy.evaluation.images.sets import matching, reals
-from ganatomy.evaluation.metrics.nearest import nearest, vectors
+from ganatomy.evaluation.images.sets import select_matching_images, select_real_images
+from ganatomy.evaluation.metrics.nearest import find_nearest, make_unit_vectors
 from ganatomy.export.export import write_samples
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.phantoms.cohort import cohort
+from ganatomy.phantoms.cohort import write_cohort
 from ganatomy.sampling import sample
 from ganatomy.selection import select
 
@@ -66,7 +66,7 @@ def test_the_report_of_a_run(run, selected, tmp_path):
 def test_the_report_of_a_folder_of_samples(run, store, tmp_path):
     from ganatomy.checkpoint import open_snapshot
 
-    snapshot = open_snapshot(run.snapshots()[-1])
+    snapshot = open_snapshot(run.list_snapshots()[-1])
     write_samples(sample(snapshot, 12, 5), 12, snapshot.modality, tmp_path / "samples", "png")
     content = evaluate(tmp_path / "samples", store, tmp_path / "report")
     assert content["compared"]["images_a_side"] == 4  # one test patient has four views
@@ -77,34 +77,35 @@ def test_the_report_of_a_folder_of_samples(run, store, tmp_path):
 def test_selection_and_report_use_different_patients(store):
     shape = (20, 16)
     sides = {
-        name: {case["patient"] for case in reals(store, name, shape).cases} for name in ("train", "validation", "test")
+        name: {case["patient"] for case in select_real_images(store, name, shape).cases}
+        for name in ("train", "validation", "test")
     }
     assert not sides["validation"] & sides["test"]
-    floor = matching(store, "train", reals(store, "test", shape))
-    assert floor.facts() == reals(store, "test", shape).facts()
+    floor = select_matching_images(store, "train", select_real_images(store, "test", shape))
+    assert floor.facts() == select_real_images(store, "test", shape).facts()
     assert not {case["patient"] for case in floor.cases} & sides["test"]
 
 
 def test_held_out_images_without_the_facts_of_the_store_are_named(store):
-    held_out = reals(store, "test", store.manifest.shape)
-    bare = held_out.but([{**case, "facts": {}} for case in held_out.cases])
+    held_out = select_real_images(store, "test", store.manifest.shape)
+    bare = held_out.select_cases([{**case, "facts": {}} for case in held_out.cases])
     with pytest.raises(Refused, match=r"have no facts, those of .* have laterality, view_position; prepare both"):
-        matching(store, "train", bare)
+        select_matching_images(store, "train", bare)
 
 
 def test_too_few_patients_are_refused(tmp_path):
-    cohort("mammogram", tmp_path / "raw", 2, shape=(80, 64))
+    write_cohort("mammogram", tmp_path / "raw", 2, shape=(80, 64))
     store = prepare(tmp_path / "raw", Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)
     with pytest.raises(Refused, match="three patients"):
-        reals(store, "test", (20, 16))
+        select_real_images(store, "test", (20, 16))
 
 
 def test_a_planted_copy_is_the_nearest():
     rng = np.random.default_rng(0)
     images = [rng.random((20, 16)).astype(np.float32) for _ in range(30)]
     jittered = 0.9 * images[17] + 0.1 * rng.random((20, 16)).astype(np.float32)
-    found, correlation = nearest(vectors([jittered]), vectors(images))
+    found, correlation = find_nearest(make_unit_vectors([jittered]), make_unit_vectors(images))
     assert found[0] == 17
     assert correlation[0] > 0.95
     with pytest.raises(Refused, match="one shape"):
-        vectors([np.zeros((3, 3)), np.zeros((3, 4))])
+        make_unit_vectors([np.zeros((3, 3)), np.zeros((3, 4))])

@@ -10,17 +10,17 @@ from safetensors.torch import save_file
 from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors import table, weights
 from ganatomy.evaluation.extractors.dinov2 import SIZES, VisionTransformer
-from ganatomy.evaluation.extractors.extractor import extracted, state_digest
-from ganatomy.evaluation.extractors.handcrafted import NAMES, Handcrafted
+from ganatomy.evaluation.extractors.extractor import digest_state, extract_features
+from ganatomy.evaluation.extractors.handcrafted import FEATURE_NAMES, Handcrafted
 from ganatomy.evaluation.extractors.inception import InceptionV3
-from ganatomy.evaluation.extractors.random_resnet import DIMENSIONS, RandomResNet
+from ganatomy.evaluation.extractors.random_resnet import PROJECTION_DIMENSIONS, RandomResNet
 from ganatomy.evaluation.extractors.resnet import ResNet
-from ganatomy.evaluation.metrics.frechet import frechet_distance
-from ganatomy.phantoms.fields import power_law
+from ganatomy.evaluation.metrics.frechet import compute_frechet_distance
+from ganatomy.phantoms.fields import draw_power_law_field
 
 
 def _textures(n, beta=2.8, shape=(64, 64), seed=0):
-    return [np.clip(power_law(np.random.default_rng((seed, i)), shape, beta) / 3, -1, 1) for i in range(n)]
+    return [np.clip(draw_power_law_field(np.random.default_rng((seed, i)), shape, beta) / 3, -1, 1) for i in range(n)]
 
 
 @pytest.mark.parametrize(("ndim", "digest"), [(2, "df57f7ca"), (3, "22ce5283")])
@@ -28,8 +28,8 @@ def test_the_random_network_is_the_same_everywhere(ndim, digest):
     one = RandomResNet(ndim)
     assert one.digest.startswith(digest)
     images = _textures(3, shape=(32,) * ndim)
-    rows = extracted(one, images, 3, "textures")
-    assert rows.shape == (3, DIMENSIONS)
+    rows = extract_features(one, images, 3, "textures")
+    assert rows.shape == (3, PROJECTION_DIMENSIONS)
     np.testing.assert_allclose(rows[1:2], RandomResNet(ndim)([images[1]]), atol=1e-3)
     assert RandomResNet(ndim, seed=1).digest != one.digest
 
@@ -40,10 +40,10 @@ def test_random_features_see_what_gets_worse():
     extractor, n = RandomResNet(2), 40
 
     def rows(images):
-        return extracted(extractor, images, n, "textures")[:, :16]
+        return extract_features(extractor, images, n, "textures")[:, :16]
 
     real, other = rows(_textures(n)), _textures(n, seed=1)
-    floor = frechet_distance(real, rows(other))
+    floor = compute_frechet_distance(real, rows(other))
     for worse in (
         [[ndimage.gaussian_filter(i, s) for i in other] for s in (0.6, 2)],
         [
@@ -52,7 +52,7 @@ def test_random_features_see_what_gets_worse():
         ],
         [other[:8] * 5, other[:2] * 20],
     ):
-        mild, strong = (frechet_distance(real, rows(images)) for images in worse)
+        mild, strong = (compute_frechet_distance(real, rows(images)) for images in worse)
         assert floor < mild < strong
 
 
@@ -72,7 +72,7 @@ def test_med3d_is_medmetrics(depth, block, shortcut):
         if name.endswith("running_var"):
             value.uniform_(0.5, 2)
     ours = ResNet(3, depth, dilated=True).eval()
-    weights.into(ours, state)
+    weights.load_weights(ours, state)
     x = torch.randn(1, 1, 32, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(ours(x).flatten(), model(x).flatten(), rtol=1e-5, atol=1e-5)
@@ -126,12 +126,12 @@ def test_the_published_layout_of_the_weights():
 def test_what_is_constant_among_reals_is_left_out_and_told():
     images = [np.where(np.arange(64) < 40, image, -1) for image in _textures(12)]
     one = Handcrafted(images)
-    assert "quantile 0.05" in one.constant
+    assert "quantile 0.05" in one.constant_names
     rows = one(images)
-    assert rows.shape == (12, len(NAMES) - len(one.constant))
+    assert rows.shape == (12, len(FEATURE_NAMES) - len(one.constant_names))
     np.testing.assert_allclose(rows.mean(0), 0, atol=1e-6)
     noisy = [image + 0.01 for image in images]
-    assert one.departures(noisy)["quantile 0.05"] == pytest.approx(0.01, abs=1e-5)
+    assert one.measure_departures(noisy)["quantile 0.05"] == pytest.approx(0.01, abs=1e-5)
     assert np.isfinite(one(noisy)).all()
 
 
@@ -141,17 +141,17 @@ def test_what_is_constant_among_reals_is_left_out_and_told():
 
 def test_weights_are_checked_before_they_are_read(tmp_path, monkeypatch):
     with pytest.raises(Refused, match=r"needs --weights FILE: resnet_50.pth .*Hugging Face.*Nothing is downloaded"):
-        table.named("med3d-50", 3, [])
+        table.get_extractor("med3d-50", 3, [])
     with pytest.raises(Refused, match="no file"):
-        table.named("med3d-50", 3, [], tmp_path / "absent.pth")
+        table.get_extractor("med3d-50", 3, [], tmp_path / "absent.pth")
     file = tmp_path / "resnet_10.pth"
     torch.manual_seed(0)
     network = ResNet(3, 10, dilated=True)
     torch.save({"state_dict": {f"module.{name}": value for name, value in network.state_dict().items()}}, file)
     with pytest.raises(Refused, match="SHA-256"):
-        table.named("med3d-10", 3, [], file)
+        table.get_extractor("med3d-10", 3, [], file)
     _know(monkeypatch, "med3d-10", file)
-    extractor = table.named("med3d-10", 3, [], file)
+    extractor = table.get_extractor("med3d-10", 3, [], file)
     volume = np.zeros((32, 32, 32), np.float32)
     with torch.no_grad():
         np.testing.assert_allclose(extractor([volume])[0], network.eval()(torch.zeros(1, 1, 32, 32, 32))[0], atol=1e-6)
@@ -168,34 +168,36 @@ def test_weights_that_are_code_or_of_another_network_are_refused(tmp_path, monke
     file.write_bytes(pickle.dumps(Evil()))
     _know(monkeypatch, "med3d-10", file)
     with pytest.raises(Refused, match="cannot be read as weights"):
-        table.named("med3d-10", 3, [], file)
+        table.get_extractor("med3d-10", 3, [], file)
     assert not (tmp_path / "written").exists()
     other = tmp_path / "other.safetensors"
     save_file({"fc.weight": torch.zeros(2, 2)}, other)
     _know(monkeypatch, "med3d-10", other)
     with pytest.raises(Refused, match="do not fit"):
-        table.named("med3d-10", 3, [], other)
+        table.get_extractor("med3d-10", 3, [], other)
 
 
 def _know(monkeypatch, name, file):
-    from ganatomy.machine.durable import sha256
+    from ganatomy.machine.durable import compute_sha256
 
-    monkeypatch.setitem(weights.KNOWN, name, (weights.Known(file.name, sha256(file), "a test", "none"),))
+    monkeypatch.setitem(
+        weights.KNOWN_WEIGHTS, name, (weights.KnownWeights(file.name, compute_sha256(file), "a test", "none"),)
+    )
 
 
 def test_unknown_extractors_and_dimensions_are_refused():
     with pytest.raises(Refused, match="there are random, handcrafted"):
-        table.named("vgg", 2, [])
+        table.get_extractor("vgg", 2, [])
     with pytest.raises(Refused, match="3 dimensions"):
-        table.named("med3d-10", 2, [])
+        table.get_extractor("med3d-10", 2, [])
 
 
 def test_the_digest_follows_the_weights():
     network = ResNet(2, 10)
-    before = state_digest(network)
+    before = digest_state(network)
     with torch.no_grad():
         network.conv1.weight[0, 0, 0, 0] += 1
-    assert state_digest(network) != before
+    assert digest_state(network) != before
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -206,8 +208,8 @@ def test_no_real_image_is_looked_at_twice(store, tmp_path):
     import shutil
 
     from ganatomy.data.store import open_store
-    from ganatomy.evaluation.feature_cache import features_of
-    from ganatomy.evaluation.images.sets import reals
+    from ganatomy.evaluation.feature_cache import get_features
+    from ganatomy.evaluation.images.sets import select_real_images
 
     class Counting:
         name, digest, words, seen = "counting", "0" * 64, "", 0
@@ -218,15 +220,15 @@ def test_no_real_image_is_looked_at_twice(store, tmp_path):
 
     shutil.copytree(store.path, tmp_path / "store")
     own = open_store(tmp_path / "store")
-    train, extractor = reals(own, "train", (20, 16)), Counting()
-    first = features_of(extractor, train.but(train.cases[:6]), "reals")
-    every = features_of(extractor, train, "reals")
+    train, extractor = select_real_images(own, "train", (20, 16)), Counting()
+    first = get_features(extractor, train.select_cases(train.cases[:6]), "reals")
+    every = get_features(extractor, train, "reals")
     assert extractor.seen == len(train)
     np.testing.assert_array_equal(every[:6], first)
-    assert features_of(extractor, train.but(train.cases[::-1]), "reals")[0] == pytest.approx(every[-1])
+    assert get_features(extractor, train.select_cases(train.cases[::-1]), "reals")[0] == pytest.approx(every[-1])
     assert extractor.seen == len(train)
     (kept,) = (own.path / "features").glob("counting-*")
     kept.write_bytes(kept.read_bytes()[:100])  # a damaged file is made again
-    np.testing.assert_array_equal(features_of(extractor, train, "reals"), every)
-    features_of(extractor, reals(own, "train", (40, 32)), "reals")  # another level is another file
+    np.testing.assert_array_equal(get_features(extractor, train, "reals"), every)
+    get_features(extractor, select_real_images(own, "train", (40, 32)), "reals")  # another level is another file
     assert len(list((own.path / "features").glob("counting-*"))) == 2

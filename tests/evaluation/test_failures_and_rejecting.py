@@ -8,17 +8,17 @@ import pytest
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
 from ganatomy.errors import Refused
-from ganatomy.evaluation.failures import Judge, best_and_worst
-from ganatomy.evaluation.images.sample_cache import Stack
-from ganatomy.evaluation.images.sets import reals
-from ganatomy.evaluation.rejection import without_worst
+from ganatomy.evaluation.failures import QualityScorer, find_best_and_worst
+from ganatomy.evaluation.images.sample_cache import SampleCache
+from ganatomy.evaluation.images.sets import select_real_images
+from ganatomy.evaluation.rejection import reject_worst_samples
 from ganatomy.imaging.image import Image
 from ganatomy.modalities import table as modalities
-from ganatomy.modalities.anatomy import breast, pieces
-from ganatomy.phantoms.breast import patient
-from ganatomy.phantoms.head import brain
-from ganatomy.phantoms.mammogram import mammogram
-from ganatomy.phantoms.thorax import thorax
+from ganatomy.modalities.anatomy import find_largest_piece, measure_breast
+from ganatomy.phantoms.breast import make_breasts
+from ganatomy.phantoms.head import make_brain
+from ganatomy.phantoms.mammogram import make_mammogram
+from ganatomy.phantoms.thorax import make_thorax
 from ganatomy.sampling import sample
 
 SHAPE = (80, 64)
@@ -37,25 +37,25 @@ def _broken(image, how):
 
 @pytest.mark.parametrize("how", ["two breasts", "broken outline", "noise"])
 def test_broken_images_score_worse_than_the_real_ones_they_were_made_of(store, how):
-    judge = Judge(store, SHAPE, None)
-    test = reals(store, "test", SHAPE)
+    judge = QualityScorer(store, SHAPE, None)
+    test = select_real_images(store, "test", SHAPE)
     samples = [
         (Image(image, None, facts), {"index": i})
         for i, (image, facts) in enumerate(zip(test, test.facts(), strict=True))
     ]
-    broken = [(image.but(pixels=_broken(image.pixels, how)), record) for image, record in samples]
-    judged = judge(Stack(samples + broken, 2 * len(samples)))
-    best, worst = best_and_worst(judged, len(samples))
+    broken = [(image.copy_with(pixels=_broken(image.pixels, how)), record) for image, record in samples]
+    judged = judge(SampleCache(samples + broken, 2 * len(samples)))
+    best, worst = find_best_and_worst(judged, len(samples))
     assert sum(i >= len(samples) for i in worst) >= len(samples) - 1
     assert set(best) | set(worst) == set(range(2 * len(samples)))
-    assert judged.reason(worst[0]).split()[0] in judged.parts
+    assert judged.describe_worst_part(worst[0]).split()[0] in judged.parts
 
 
 def test_the_discriminator_takes_part_where_there_is_one(run, store, hagan, volumes):
     for one, its in ((run, store), (hagan, volumes)):
-        snapshot = open_snapshot(one.snapshots()[-1], ("generator", "discriminator"))
+        snapshot = open_snapshot(one.list_snapshots()[-1], ("generator", "discriminator"))
         shape = snapshot.recipe.shape
-        judged = Judge(its, shape, snapshot)(reals(its, "test", shape))
+        judged = QualityScorer(its, shape, snapshot)(select_real_images(its, "test", shape))
         assert set(judged.parts) == {"manifold", "anatomy", "discriminator"}
         assert np.isfinite(judged.scores).all()
         assert (judged.scores >= 0).all()
@@ -63,8 +63,8 @@ def test_the_discriminator_takes_part_where_there_is_one(run, store, hagan, volu
 
 
 def test_the_worst_are_left_out_within_each_view(run, store):
-    snapshot = open_snapshot(run.snapshots()[-1], ("generator", "discriminator"))
-    kept = list(without_worst(snapshot, store, 12, 0.25, lambda n: sample(snapshot, n, 3)))
+    snapshot = open_snapshot(run.list_snapshots()[-1], ("generator", "discriminator"))
+    kept = list(reject_worst_samples(snapshot, store, 12, 0.25, lambda n: sample(snapshot, n, 3)))
     assert len(kept) == 12
     assert all(record["rejected_worst"] == "25 %" for _, record in kept)
     indices = [record["index"] for _, record in kept]
@@ -92,9 +92,9 @@ def test_rejecting_from_the_command_line(run, tmp_path, capsys):
 def test_breast_measures_agree_with_the_truth():
     area, density = [], []
     for n in range(16):
-        side = patient(0, n)[0]
-        view = mammogram(side, "CC", (0, n, 0, False), (160, 128))
-        found = breast(view.pixels, view.spacing, 0)
+        side = make_breasts(0, n)[0]
+        view = make_mammogram(side, "CC", (0, n, 0, False), (160, 128))
+        found = measure_breast(view.pixels, view.spacing, 0)
         area.append((found["breast area (cm2)"], view.truth["breast_area_mm2"] / 100))
         density.append((found["density (% of area)"], view.truth["density_percent"]))
         assert found["pieces"] == 1
@@ -104,10 +104,10 @@ def test_breast_measures_agree_with_the_truth():
 
 
 def test_thorax_measures_agree_with_the_truth():
-    kind = modalities.named("chest_ct")()
+    kind = modalities.get_modality("chest_ct")()
     for n in range(4):
-        made = thorax((0, n), (64, 64, 64))
-        found = kind.measures(Image(made.voxels, made.spacing))
+        made = make_thorax((0, n), (64, 64, 64))
+        found = kind.measure_image(Image(made.voxels, made.spacing))
         assert found["lung volume (ml)"] == pytest.approx(made.truth["lung_ml"], rel=0.03)
         assert found["body volume (ml)"] == pytest.approx(made.truth["body_ml"], rel=0.01)
         assert found["mean lung density (HU)"] == pytest.approx(made.truth["mean_lung_hu"], abs=25)
@@ -115,9 +115,9 @@ def test_thorax_measures_agree_with_the_truth():
 
 
 def test_head_measures_agree_with_the_truth():
-    made = brain((0, 0), (64, 64, 64))
-    kind = modalities.named("brain_mri")()
-    found = kind.measures(Image(made.voxels, made.spacing))
+    made = make_brain((0, 0), (64, 64, 64))
+    kind = modalities.get_modality("brain_mri")()
+    found = kind.measure_image(Image(made.voxels, made.spacing))
     assert found["foreground volume (ml)"] == pytest.approx(made.truth["intracranial_ml"], rel=0.03)
     shares = [found[name] for name in found if name.endswith("tissue (% of foreground)")]
     truth = [100 * made.truth[f"{name}_ml"] / made.truth["intracranial_ml"] for name in ("csf", "grey", "white")]
@@ -128,13 +128,13 @@ def test_head_measures_agree_with_the_truth():
 
 @pytest.mark.parametrize("name", ["mammogram", "chest_ct", "brain_mri"])
 def test_images_of_nothing_have_measures_that_are_not_numbers(name):
-    kind = modalities.named(name)()
+    kind = modalities.get_modality(name)()
     shape = (40, 32) if name == "mammogram" else (16, 16, 16)
     empty = kind.denormalise(Image(np.full(shape, -1, np.float32), (1.0,) * len(shape), {"laterality": "L"}))
-    found = kind.measures(empty)
+    found = kind.measure_image(empty)
     assert any(np.isnan(value) or value == 0 for value in found.values())
-    assert not kind.foreground(empty).any()
-    other = kind.measures(empty.but(spacing=None))
+    assert not kind.segment_foreground(empty).any()
+    other = kind.measure_image(empty.copy_with(spacing=None))
     assert len(other) == len(found)
 
 
@@ -142,9 +142,9 @@ def test_specks_are_no_pieces():
     mask = np.zeros((60, 60), bool)
     mask[:30, :30] = True
     mask[40, 40] = True
-    assert pieces(mask)[1] == 1
+    assert find_largest_piece(mask)[1] == 1
     mask[40:50, 40:50] = True
-    assert pieces(mask)[1] == 2
+    assert find_largest_piece(mask)[1] == 2
 
 
 def test_bad_images_are_refused():
@@ -157,4 +157,4 @@ def test_bad_images_are_refused():
         ([(Image(np.zeros((8, 8), np.float32)), {})] * 3, "All 3 images are constant"),
     ):
         with pytest.raises(Refused, match=words):
-            Stack(samples, 4)
+            SampleCache(samples, 4)

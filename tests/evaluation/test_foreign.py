@@ -10,18 +10,18 @@ from PIL import Image as Pillow
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
 from ganatomy.data.prepare import prepare
-from ganatomy.data.samples import AUDIT
+from ganatomy.data.samples import AUDIT_FILE
 from ganatomy.data.store import open_store
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
-from ganatomy.evaluation.images.foreign import foreign
-from ganatomy.evaluation.images.sample_cache import Stack
-from ganatomy.evaluation.images.sets import disjoint, reals
+from ganatomy.evaluation.images.foreign import read_foreign_images
+from ganatomy.evaluation.images.sample_cache import SampleCache
+from ganatomy.evaluation.images.sets import check_disjoint, select_real_images
 from ganatomy.export.export import write_samples
 from ganatomy.machine.durable import write_lines
-from ganatomy.modalities.facts import Facts
+from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.phantoms.cohort import cohort as phantoms
+from ganatomy.phantoms.cohort import write_cohort as phantoms
 from ganatomy.sampling import sample
 
 
@@ -38,7 +38,7 @@ def _pngs(others, folder, store, views=("CC", "MLO")):
     folder.mkdir(exist_ok=True)
     kind = Mammogram(shape=(80, 64))
     rows = ["file,view_position,laterality,patient"]
-    for candidate in kind.candidates(others):
+    for candidate in kind.list_candidates(others):
         image, _ = kind.read(candidate)
         name = candidate.name.replace("/", "-").replace(".dcm", ".png")
         Pillow.fromarray((image.pixels * 255).astype(np.uint8)).save(folder / name)
@@ -50,9 +50,9 @@ def _pngs(others, folder, store, views=("CC", "MLO")):
 
 def test_dicom_and_png_of_another_tool_go_through_the_stores_preparation(others, store, tmp_path):
     for folder in (others, _pngs(others, tmp_path / "png", store)):
-        facts = Facts() if folder == others else Facts(folder / "facts.csv")
-        n, level, drawn = foreign(folder, store, facts, None, 100)
-        stack = Stack(drawn, n, level)
+        facts = FactSource() if folder == others else FactSource(folder / "facts.csv")
+        n, level, drawn = read_foreign_images(folder, store, facts, None, 100)
+        stack = SampleCache(drawn, n, level)
         assert len(stack) == 20
         assert stack.shape == (80, 64)
         assert {f["view_position"] for f in stack.facts()} == {"CC", "MLO"}
@@ -73,24 +73,24 @@ def test_the_report_of_anybodys_images(others, store, tmp_path, capsys):
 
 def test_npy_of_a_stored_size(store, tmp_path):
     for i, case in enumerate(store.cases[:6]):
-        np.save(tmp_path / f"{i}.npy", reals(store, "train", (40, 32))[i])
+        np.save(tmp_path / f"{i}.npy", select_real_images(store, "train", (40, 32))[i])
         assert case
-    facts = Facts(constants={"view_position": "CC"})
-    n, level, drawn = foreign(tmp_path, store, facts, None, 100)
+    facts = FactSource(constants={"view_position": "CC"})
+    n, level, drawn = read_foreign_images(tmp_path, store, facts, None, 100)
     assert (n, level) == (6, (40, 32))
-    assert Stack(drawn, n, level).facts()[0] == {"view_position": "CC"}
+    assert SampleCache(drawn, n, level).facts()[0] == {"view_position": "CC"}
     np.save(tmp_path / "6.npy", np.full((40, 32), 7.0))
     with pytest.raises(Refused, match=r"1 of 7 files .* not in \[-1, 1\]"):
-        list(foreign(tmp_path, store, facts, None, 100)[2])
+        list(read_foreign_images(tmp_path, store, facts, None, 100)[2])
     with pytest.raises(Refused, match="no level 50x50"):
-        foreign(tmp_path, store, facts, (50, 50), 100)
+        read_foreign_images(tmp_path, store, facts, (50, 50), 100)
 
 
 def test_nifti_of_another_tool(volumes, tmp_path):
     phantoms("chest_ct", tmp_path / "raw", 4, seed=3, shape=(32, 32, 32), to="nifti", workers=1)
-    facts = Facts(tmp_path / "raw" / "truth.csv")
-    n, level, drawn = foreign(tmp_path / "raw", volumes, facts, None, 100)
-    stack = Stack(drawn, n, level)
+    facts = FactSource(tmp_path / "raw" / "truth.csv")
+    n, level, drawn = read_foreign_images(tmp_path / "raw", volumes, facts, None, 100)
+    stack = SampleCache(drawn, n, level)
     assert stack.shape == (32, 32, 32)
     assert {f["emphysema"] for f in stack.facts()} <= {"none", "mild", "severe"}
 
@@ -100,8 +100,8 @@ def test_no_image_and_one_image_are_refused(store, tmp_path, n):
     folder = tmp_path / "few"
     folder.mkdir()
     for i in range(n):
-        np.save(folder / f"{i}.npy", reals(store, "test", (80, 64))[i])
-    facts = Facts(constants={"view_position": "CC", "laterality": "L"})
+        np.save(folder / f"{i}.npy", select_real_images(store, "test", (80, 64))[i])
+    facts = FactSource(constants={"view_position": "CC", "laterality": "L"})
     with pytest.raises(Refused, match="holds no file" if n == 0 else "too few; 4 are needed"):
         evaluate(folder, store, tmp_path / "report", facts=facts)
     assert not (tmp_path / "report").exists()
@@ -109,15 +109,15 @@ def test_no_image_and_one_image_are_refused(store, tmp_path, n):
 
 def test_labels_that_no_real_image_has_are_refused(store, tmp_path):
     for i in range(5):
-        np.save(tmp_path / f"{i}.npy", reals(store, "train", (80, 64))[i])
+        np.save(tmp_path / f"{i}.npy", select_real_images(store, "train", (80, 64))[i])
     with pytest.raises(Refused, match=r"No label fits: the synthetic images have view_position=XCCL"):
-        evaluate(tmp_path, store, tmp_path / "report", facts=Facts(constants={"view_position": "XCCL"}))
+        evaluate(tmp_path, store, tmp_path / "report", facts=FactSource(constants={"view_position": "XCCL"}))
 
 
 def test_files_that_cannot_be_read_are_never_passed_over(others, store, tmp_path):
     folder = _pngs(others, tmp_path / "png", store, views=("CC",))
     with pytest.raises(Refused, match=r"10 of 20 files .* view is not CC or MLO"):
-        evaluate(folder, store, tmp_path / "report", facts=Facts(folder / "facts.csv"))
+        evaluate(folder, store, tmp_path / "report", facts=FactSource(folder / "facts.csv"))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -126,19 +126,21 @@ def test_files_that_cannot_be_read_are_never_passed_over(others, store, tmp_path
 
 def test_held_out_patients_that_were_trained_on_are_refused(store, cohort, tmp_path):
     again = prepare(cohort, Mammogram(shape=(80, 64)), tmp_path / "again", workers=1)
-    train = reals(store, "train", (80, 64))
+    train = select_real_images(store, "train", (80, 64))
     with pytest.raises(Refused, match=r"share \d+ patients with the training set"):
-        disjoint(reals(again, "train", (80, 64)), train)
+        check_disjoint(select_real_images(again, "train", (80, 64)), train)
     renamed = [{**case, "patient": f"other {i}"} for i, case in enumerate(train.cases)]
     with pytest.raises(Refused, match="under the name of another patient"):
-        disjoint(train.but(renamed), train)
+        check_disjoint(train.select_cases(renamed), train)
 
 
 @pytest.mark.slow
 def test_another_store_can_be_held_out(run, store, others, tmp_path):
     folder = _pngs(others, tmp_path / "png", store)  # its table gives the patients names of their own
-    held_out = prepare(folder, Mammogram(Facts(folder / "facts.csv"), shape=(80, 64)), tmp_path / "other", workers=1)
-    shape = open_snapshot(run.snapshots()[-1]).recipe.shape
+    held_out = prepare(
+        folder, Mammogram(FactSource(folder / "facts.csv"), shape=(80, 64)), tmp_path / "other", workers=1
+    )
+    shape = open_snapshot(run.list_snapshots()[-1]).recipe.shape
     content = evaluate(run.path, out=tmp_path / "report", held_out=held_out.path)
     assert content["compared"]["images_a_side"] == 20
     assert content["compared"]["real_split"] == "all of another store"
@@ -162,10 +164,10 @@ def test_a_store_in_which_a_patient_is_in_two_splits_is_refused(run, store, tmp_
 
 def test_copies_fail_the_audit_and_are_not_exported(store, run, tmp_path, capsys):
     """Samples that are training images, written as a copying model would have written them."""
-    snapshot = open_snapshot(run.snapshots()[-1])
-    train = reals(store, "train", tuple(snapshot.recipe.shape))
+    snapshot = open_snapshot(run.list_snapshots()[-1])
+    train = select_real_images(store, "train", tuple(snapshot.recipe.shape))
     drawn = sample(snapshot, len(train), 5, [{k: f[k] for k in ("view_position", "laterality")} for f in train.facts()])
-    copies = ((image.but(pixels=train[i]), record) for i, (image, record) in enumerate(drawn))
+    copies = ((image.copy_with(pixels=train[i]), record) for i, (image, record) in enumerate(drawn))
     folder = tmp_path / "samples"
     write_samples(copies, len(train), snapshot.modality, folder, "png")
     content = evaluate(folder, store, tmp_path / "report")
@@ -181,4 +183,4 @@ def test_copies_fail_the_audit_and_are_not_exported(store, run, tmp_path, capsys
     (folder / "samples.jsonl").write_text(rows + rows.splitlines()[0] + "\n")
     assert main(["export", str(folder), "--to", "npy", "--out", str(tmp_path / "out2")]) == 0
     assert "has changed since it was audited" in capsys.readouterr().out
-    assert (folder / AUDIT).exists()
+    assert (folder / AUDIT_FILE).exists()

@@ -5,9 +5,21 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from ganatomy.evaluation.privacy import copying, planted
-from ganatomy.evaluation.privacy.copying import Looked, audited, chances, failed, verdict
-from ganatomy.evaluation.privacy.distances import LowPixels, all_mirrors, nearest_of_mirrors, reach, registered
-from ganatomy.phantoms.fields import power_law
+from ganatomy.evaluation.privacy.copying import (
+    PrivacyDistances,
+    audit_space,
+    count_expected,
+    describe_verdict,
+    list_failed_tests,
+)
+from ganatomy.evaluation.privacy.distances import (
+    PixelDistance,
+    centre_image,
+    compute_mirror_distances,
+    compute_reach,
+    encode_mirrors,
+)
+from ganatomy.phantoms.fields import draw_power_law_field
 
 D, N = 16, 150
 
@@ -20,7 +32,7 @@ def _looked(make_fake, seed=0):
     among = cdist(train, train)
     np.fill_diagonal(among, np.inf)
     patients = [[f"{side} {i}" for i in range(N)] for side in ("train", "test")]
-    return Looked(
+    return PrivacyDistances(
         "vectors", cdist(fake, train), cdist(fake, test), cdist(test, train), among, cdist(train, test), *patients
     )
 
@@ -49,39 +61,41 @@ def _some_copies(share):
 
 
 def test_fresh_samples_pass():
-    wrong = [failed([audited(_looked(_fresh, seed), seed)]) for seed in range(8)]
+    wrong = [list_failed_tests([audit_space(_looked(_fresh, seed), seed)]) for seed in range(8)]
     assert sum(map(bool, wrong)) <= 1
-    one = audited(_looked(_fresh))
+    one = audit_space(_looked(_fresh))
     assert one["distance_share"]["value"] == pytest.approx(0.5, abs=0.08)
     assert one["membership"]["auc"] == pytest.approx(0.5, abs=0.08)
 
 
 def test_a_collapsed_model_is_not_taken_for_a_copying_one():
     looked = _looked(_collapsed)
-    one = audited(looked)
+    one = audit_space(looked)
     assert one["nearer_than_any_held_out"]["count"] >= 0
-    assert failed([one]) == []
+    assert list_failed_tests([one]) == []
 
 
 def test_overfitting_fails():
-    one = audited(_looked(_overfitted))
+    one = audit_space(_looked(_overfitted))
     assert one["distance_share"]["value"] > 0.8
     assert one["membership"]["auc"] > 0.8
     assert one["membership"]["tpr_at_1_percent_fpr"] > 0.3
-    assert len(failed([one])) >= 2
+    assert len(list_failed_tests([one])) >= 2
 
 
 def test_two_percent_of_copies_are_found_though_every_average_looks_well():
-    one = audited(_looked(_some_copies(0.02)))
+    one = audit_space(_looked(_some_copies(0.02)))
     assert one["membership"]["auc"] < 0.6
     assert one["suspects"]["count"] == 6
-    assert any("ratio" in words for words in failed([one]))
+    assert any("ratio" in words for words in list_failed_tests([one]))
     assert {pair["synthetic"] for pair in one["pairs"][:6]} == set(range(6))
 
 
 def test_chances_of_small_ratios():
     usual = np.array([0.5, 0.8, 1.0, 1.2] * 25)
-    np.testing.assert_allclose(chances(np.array([0.5, 0.25, 0.9] * 10), usual)[:3], 30 / 101 * np.array([1, 1 / 8, 1]))
+    np.testing.assert_allclose(
+        count_expected(np.array([0.5, 0.25, 0.9] * 10), usual)[:3], 30 / 101 * np.array([1, 1 / 8, 1])
+    )
 
 
 @pytest.mark.parametrize("dimensions", [4, 8, 32])
@@ -95,23 +109,23 @@ def test_clean_sets_are_rarely_suspect_whatever_the_dimension(dimensions):
         np.fill_diagonal(own, np.inf)
         usual = own.min(1) / cdist(train, test).min(1)
         ratios = cdist(fake, train).min(1) / cdist(fake, test).min(1)
-        alarms += chances(ratios, usual).min() < 0.05
+        alarms += count_expected(ratios, usual).min() < 0.05
     assert alarms <= 10
 
 
 def test_few_held_out_images_have_no_rate_of_one_percent():
     looked = _looked(_fresh)
-    few = Looked(
+    few = PrivacyDistances(
         "vectors",
         looked.fake_train,
         looked.fake_test[:, :40],
         looked.test_train[:40],
-        looked.usual_train,
-        looked.usual_test[:, :40],
+        looked.train_train,
+        looked.train_test[:, :40],
         looked.train_patients,
         looked.test_patients[:40],
     )
-    told = audited(few)["membership"]
+    told = audit_space(few)["membership"]
     assert told["tpr_at_1_percent_fpr"] is None
     assert "needs 100" in told["why"]
 
@@ -119,12 +133,12 @@ def test_few_held_out_images_have_no_rate_of_one_percent():
 def test_power_grows_with_the_share_of_copies_and_falls_with_their_jitter():
     looked = _looked(_fresh)
     near, far = np.full(60, 0.05), np.full(60, 0.9)
-    rows = planted.power([looked], [near])
+    rows = planted.estimate_power([looked], [near])
     assert [row["copies"] for row in rows] == [3, 2, 1]
     assert rows[0]["detected"] >= rows[1]["detected"] >= rows[2]["detected"]
     assert rows[2]["detected"] > 0.9
     assert all(row["among_pairs_shown"] == 1 for row in rows)
-    assert planted.power([looked], [far])[0]["detected"] < 0.2
+    assert planted.estimate_power([looked], [far])[0]["detected"] < 0.2
 
 
 def test_the_verdict_says_its_power_and_never_more():
@@ -132,43 +146,45 @@ def test_the_verdict_says_its_power_and_never_more():
         {"share": 1.0, "detected": 0.9, "copies": 6, "of": 600},
         {"share": 0.1, "detected": 0.2, "copies": 1, "of": 600},
     ]
-    told = verdict([], power, 40)
+    told = describe_verdict([], power, 40)
     assert "No copies found at this detection power" in told
     assert "90 % of sets with 6 copies among 600, 20 % of sets with 1 copy among 600" in told
     assert "no guarantee" in told.replace("\n", " ")
     assert "anonym" not in told
-    assert "Signs of copied training images" in verdict(["distance share (pixels), p = 0.002"], power, 40)
+    assert "Signs of copied training images" in describe_verdict(["distance share (pixels), p = 0.002"], power, 40)
 
 
 def test_jittered_mirrored_copies_are_found_among_low_resolution_pixels():
     rng = np.random.default_rng(0)
     blob = np.exp(-(((np.mgrid[:80, :64] - np.array([40, 20])[:, None, None]) / 18) ** 2).sum(0))
-    textures = (power_law(np.random.default_rng(i), (80, 64), 2.5) for i in range(30))
+    textures = (draw_power_law_field(np.random.default_rng(i), (80, 64), 2.5) for i in range(30))
     train = [(np.clip(blob * (1 + 0.5 * texture), 0, 1) * 2 - 1).astype(np.float32) for texture in textures]
-    copies = [planted.jittered(image, rng) for image in train[:10]]
-    space = LowPixels()
-    apart = nearest_of_mirrors(space, all_mirrors(space, copies, 10, 2, "copies"), space.rows(train, 30, "train"))
+    copies = [planted.jitter_image(image, rng) for image in train[:10]]
+    space = PixelDistance()
+    apart = compute_mirror_distances(
+        space, encode_mirrors(space, copies, 10, 2, "copies"), space.encode_images(train, 30, "train")
+    )
     assert (apart.argmin(1) == np.arange(10)).all()
-    assert copying.LEVEL == 0.05
+    assert copying.SIGNIFICANCE_LEVEL == 0.05
 
 
 def test_registration_moves_the_brightness_to_the_middle():
     image = np.full((40, 40), -1, np.float32)
     image[2:8, 30:36] = 1
-    moved = registered(image)
+    moved = centre_image(image)
     assert moved[17:23, 17:23].mean() > 0.9
-    assert (registered(np.zeros((4, 4), np.float32)) == 0).all()
+    assert (centre_image(np.zeros((4, 4), np.float32)) == 0).all()
 
 
 def test_the_reach_of_an_image_leaves_its_own_patient_out():
     rows = np.array([[0.0], [0.1], [1.0], [3.0], [6.0]], dtype=np.float32)
 
     class Line:
-        words = ""
+        description = ""
 
-        def apart(self, queries, keys):
+        def compute_distances(self, queries, keys):
             return np.abs(queries - keys.T)
 
-    found = reach(Line(), rows, ["a", "a", "b", "c", "d"])
+    found = compute_reach(Line(), rows, ["a", "a", "b", "c", "d"])
     np.testing.assert_allclose(found, [6, 5.9, 2, 3, 5.9], rtol=1e-5)
-    assert reach(Line(), rows[:2], ["a", "a"]).tolist() == pytest.approx([1e-12] * 2)
+    assert compute_reach(Line(), rows[:2], ["a", "a"]).tolist() == pytest.approx([1e-12] * 2)

@@ -11,14 +11,14 @@ from PIL import Image as Pillow
 
 from ganatomy.cli import main
 from ganatomy.errors import Refused
-from ganatomy.evaluation.statistics import auc_interval
-from ganatomy.studies.reader_study import read, server_of, study, told
+from ganatomy.evaluation.statistics import compute_auc_interval
+from ganatomy.studies.reader_study import describe_readers, make_server, make_study, read_answers
 
 
 @pytest.fixture(scope="module")
 def made(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("study") / "study"
-    assert study(run.path, out) == 8
+    assert make_study(run.path, out) == 8
     return out
 
 
@@ -56,13 +56,13 @@ def test_answers_are_read_back(made, tmp_path, capsys):
     }
     for name, rate in readers.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(_answer(made, rate, name)))
-    found = {one.reader: one for one in read(made, tmp_path)}
+    found = {one.reader: one for one in read_answers(made, tmp_path)}
     assert found["expert"].auc == 1
     assert found["upside-down"].auc == 0
-    assert found["expert"].tells
-    assert found["upside-down"].tells
-    assert not found["guesser"].tells
-    assert "2 of 3 readers have an interval that leaves 0.5 out" in told(list(found.values()))
+    assert found["expert"].can_tell
+    assert found["upside-down"].can_tell
+    assert not found["guesser"].can_tell
+    assert "2 of 3 readers have an interval that leaves 0.5 out" in describe_readers(list(found.values()))
     assert main(["evaluate", str(made), "--answers", str(tmp_path)]) == 0
     assert "2 of 3 readers" in capsys.readouterr().out
 
@@ -79,16 +79,16 @@ def test_answers_are_read_back(made, tmp_path, capsys):
 def test_answers_to_something_else_are_refused(made, tmp_path, content, words):
     (tmp_path / "a.json").write_text(content if isinstance(content, str) else json.dumps(content(made)))
     with pytest.raises(Refused, match=words):
-        read(made, tmp_path)
+        read_answers(made, tmp_path)
 
 
 def test_no_study_and_no_answers_are_refused(made, tmp_path):
     with pytest.raises(Refused, match="no answer"):
-        read(made, tmp_path)
+        read_answers(made, tmp_path)
     with pytest.raises(Refused, match="not a reader study"):
-        read(tmp_path, tmp_path)
+        read_answers(tmp_path, tmp_path)
     with pytest.raises(Refused, match="not empty"):
-        study(made, made)
+        make_study(made, made)
 
 
 def test_intervals_of_areas_hold_the_truth():
@@ -96,16 +96,16 @@ def test_intervals_of_areas_hold_the_truth():
     inside = 0
     for _ in range(300):
         real, fake = rng.normal(size=30) + 0.7, rng.normal(size=30)
-        low, high = auc_interval(float((real[:, None] > fake).mean()), 30, 30)
+        low, high = compute_auc_interval(float((real[:, None] > fake).mean()), 30, 30)
         inside += low <= 0.6897 <= high  # P(N(0.7, 1) > N(0, 1))
     assert inside >= 276
-    assert auc_interval(1.0, 30, 30)[0] < 1
-    assert auc_interval(1.0, 30, 30)[1] == 1
-    assert auc_interval(0.0, 30, 30)[0] == 0
+    assert compute_auc_interval(1.0, 30, 30)[0] < 1
+    assert compute_auc_interval(1.0, 30, 30)[1] == 1
+    assert compute_auc_interval(0.0, 30, 30)[0] == 0
 
 
 def test_the_server_knows_the_page_and_no_key(made):
-    server = server_of(made, 0)
+    server = make_server(made, 0)
     port = server.server_address[1]
     assert server.server_address[0] == "127.0.0.1"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -136,4 +136,4 @@ def test_the_server_knows_the_page_and_no_key(made):
         server.shutdown()
         server.server_close()
     with pytest.raises(Refused, match="port"):
-        server_of(made, 99999)
+        make_server(made, 99999)

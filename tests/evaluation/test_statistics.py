@@ -4,28 +4,28 @@ import numpy as np
 import pytest
 
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.feature_scores import Space, scored
-from ganatomy.evaluation.images.sets import paired
-from ganatomy.evaluation.metrics.frechet import frechet_distance
-from ganatomy.evaluation.metrics.kid import kid
-from ganatomy.evaluation.statistics import Missing, Score, jackknife, one_a_group
+from ganatomy.evaluation.feature_scores import FeatureSpace, score_features
+from ganatomy.evaluation.images.sets import pair_facts
+from ganatomy.evaluation.metrics.frechet import compute_frechet_distance
+from ganatomy.evaluation.metrics.kid import compute_kid
+from ganatomy.evaluation.statistics import MissingScore, Score, compute_jackknife_interval, draw_one_per_group
 
 
 def test_the_interval_of_a_mean_is_the_textbooks():
     x = np.random.default_rng(0).normal(size=200)
-    low, high = jackknife(lambda a, b: x[a].mean(), [str(i) for i in range(200)], ["all"], parts=200)
+    low, high = compute_jackknife_interval(lambda a, b: x[a].mean(), [str(i) for i in range(200)], ["all"], parts=200)
     assert (high - low) / 2 == pytest.approx(1.96 * x.std(ddof=1) / np.sqrt(200), rel=1e-4)
 
 
 def test_patients_leave_as_one():
     x = np.repeat(np.random.default_rng(0).normal(size=40), 5)  # five equal images a patient
     patients = [str(i // 5) for i in range(200)]
-    by_patient = np.diff(jackknife(lambda a, b: x[a].mean(), patients, ["all"], 40))
-    by_image = np.diff(jackknife(lambda a, b: x[a].mean(), [str(i) for i in range(200)], ["all"], 200))
+    by_patient = np.diff(compute_jackknife_interval(lambda a, b: x[a].mean(), patients, ["all"], 40))
+    by_image = np.diff(compute_jackknife_interval(lambda a, b: x[a].mean(), [str(i) for i in range(200)], ["all"], 200))
     assert by_patient[0] == pytest.approx(by_image[0] * np.sqrt(5), rel=0.1)
 
 
-@pytest.mark.parametrize(("metric", "shift"), [(frechet_distance, 0.5), (kid, 0.5)])
+@pytest.mark.parametrize(("metric", "shift"), [(compute_frechet_distance, 0.5), (compute_kid, 0.5)])
 def test_intervals_of_distances_hold_the_mean_of_redraws(metric, shift):
     """95 % intervals at N = 80 in 6 dimensions, against the mean over many redraws at the same N."""
 
@@ -38,36 +38,36 @@ def test_intervals_of_distances_hold_the_mean_of_redraws(metric, shift):
     inside = 0
     for s in range(60):
         x, y = redraw(s)
-        low, high = jackknife(lambda a, b, x=x, y=y: metric(x[a], y[b]), names, names)
+        low, high = compute_jackknife_interval(lambda a, b, x=x, y=y: metric(x[a], y[b]), names, names)
         inside += low <= truth <= high
     assert inside >= 52  # 95 % of 60 is 57; fewer than 52 has a chance of 1 in 300
 
 
 def test_one_image_of_each_patient():
     groups = ["a", "a", "b", "c", "c", "c"]
-    places = one_a_group(groups)
+    places = draw_one_per_group(groups)
     assert [groups[i] for i in places] == ["a", "b", "c"]
 
 
 def test_pairs_have_the_same_facts_and_no_image_twice():
     wanted = [{"v": "CC", "l": "L"}, {"v": "CC", "l": "R"}, {"v": "MLO", "l": "L"}]
     there = [{"v": "MLO"}, {"v": "CC"}, {"v": "CC", "l": "R"}]
-    assert paired(wanted, there) == [1, 2, 0]
-    assert paired(wanted, there[:1]) == [None, None, 0]
-    assert paired([{}, {}], [{}]) == [0, None]
+    assert pair_facts(wanted, there) == [1, 2, 0]
+    assert pair_facts(wanted, there[:1]) == [None, None, 0]
+    assert pair_facts([{}, {}], [{}]) == [0, None]
 
 
 def _space(n, d=64, fake_scale=1.5):
     rng = np.random.default_rng(0)
     draw = lambda k, s=1.0: (rng.normal(size=(k, d)) * s).astype(np.float32)  # noqa: E731
     patients = [str(i) for i in range(n)]
-    return Space(
+    return FeatureSpace(
         RandomResNet(2), draw(n), draw(n, fake_scale), draw(n), draw(300), patients, [f"t{i}" for i in range(n)]
     )
 
 
 def test_every_score_says_what_defines_it():
-    found = scored(_space(250))
+    found = score_features(_space(250))
     scores = [one for one in found if isinstance(one, Score)]
     assert {one.metric for one in scores} >= {
         "Frechet distance",
@@ -92,13 +92,13 @@ def test_every_score_says_what_defines_it():
     assert frechet.excess > 5 * (frechet.high - frechet.value)
     assert next(one for one in scores if one.metric == "KID").p < 0.05
     endless = next(one for one in found if one.metric == "FID-infinity")
-    assert isinstance(endless, Missing)
+    assert isinstance(endless, MissingScore)
     assert "256 images" in endless.why
 
 
 @pytest.mark.parametrize(("n", "dimensions"), [(100, 16), (40, 16), (20, None)])
 def test_few_images_get_few_dimensions_or_a_number_of_what_is_needed(n, dimensions):
-    found = {one.metric: one for one in scored(_space(n))}
+    found = {one.metric: one for one in score_features(_space(n))}
     frechet = found["Frechet distance"]
     assert getattr(frechet, "dimensions", None) == dimensions
     if dimensions is None:
@@ -108,7 +108,7 @@ def test_few_images_get_few_dimensions_or_a_number_of_what_is_needed(n, dimensio
 
 
 def test_equal_distributions_have_no_excess():
-    found = {one.metric: one for one in scored(_space(250, fake_scale=1.0))}
+    found = {one.metric: one for one in score_features(_space(250, fake_scale=1.0))}
     frechet = found["Frechet distance"]
     assert abs(frechet.excess) < 2 * (frechet.high - frechet.low)
     assert found["KID"].p > 0.01

@@ -7,50 +7,54 @@ from scipy.stats import wasserstein_distance
 
 from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics import swd as module
-from ganatomy.evaluation.metrics.swd import Protocol, descriptors, levels, swd
-from ganatomy.phantoms.fields import power_law
+from ganatomy.evaluation.metrics.swd import SWDProtocol, compute_swd, extract_descriptors, list_swd_levels
+from ganatomy.phantoms.fields import draw_power_law_field
 
-FAST = Protocol(patches=64, repeats=2, directions=32)
+FAST = SWDProtocol(patches=64, repeats=2, directions=32)
 
 
 def _textures(n, beta, seed=0, shape=(80, 64)):
-    return [np.clip(power_law(np.random.default_rng((seed, i)), shape, beta) / 3, -1, 1) for i in range(n)]
+    return [np.clip(draw_power_law_field(np.random.default_rng((seed, i)), shape, beta) / 3, -1, 1) for i in range(n)]
 
 
 def _average(a, b, protocol=FAST):
-    return float(np.mean(swd(descriptors(a, protocol, "reals"), descriptors(b, protocol, "fakes"), protocol)))
+    return float(
+        np.mean(
+            compute_swd(extract_descriptors(a, protocol, "reals"), extract_descriptors(b, protocol, "fakes"), protocol)
+        )
+    )
 
 
 def test_the_levels_of_a_mammogram():
-    assert [size[0] for size in levels((1280, 1024))] == [1280, 640, 320, 160, 80, 40, 20]
-    assert levels((20, 16)) == [(20, 16)]
+    assert [size[0] for size in list_swd_levels((1280, 1024))] == [1280, 640, 320, 160, 80, 40, 20]
+    assert list_swd_levels((20, 16)) == [(20, 16)]
 
 
 def test_equal_sets_with_equal_patches_are_at_zero():
     images = _textures(4, 2.5)
-    one = descriptors(images, FAST, "same")
-    assert swd(one, descriptors(images, FAST, "same"), FAST) == [0.0] * len(levels((80, 64)))
+    one = extract_descriptors(images, FAST, "same")
+    assert compute_swd(one, extract_descriptors(images, FAST, "same"), FAST) == [0.0] * len(list_swd_levels((80, 64)))
 
 
 def test_the_pyramid_adds_up_to_the_image():
     image = torch.from_numpy(_textures(1, 2.5)[0]) * 127.5 + 127.5
-    bands = module._pyramid(image, 3)
+    bands = module._build_pyramid(image, 3)
     back = bands[-1]
     for band in bands[-2::-1]:
         spread = torch.zeros_like(band)
         spread[::2, ::2] = back
-        back = band + 4 * module._filtered(spread)
+        back = band + 4 * module._filter(spread)
     torch.testing.assert_close(back, image)
 
 
 def test_the_projected_distance_is_scipys():
     torch.manual_seed(0)
     a, b = torch.randn(500, 49), torch.randn(500, 49) * 1.3
-    protocol = Protocol(repeats=1, directions=8)
-    ours = module._sliced(a, b, protocol, 0)
-    from ganatomy.randomness import normal
+    protocol = SWDProtocol(repeats=1, directions=8)
+    ours = module._compute_sliced_distance(a, b, protocol, 0)
+    from ganatomy.randomness import draw_normal
 
-    directions = normal(0, "directions 0", range(1), 49, 8)[0]
+    directions = draw_normal(0, "directions 0", range(1), 49, 8)[0]
     directions = directions / directions.norm(dim=0)
     theirs = np.mean([wasserstein_distance((a @ d).numpy(), (b @ d).numpy()) for d in directions.T])
     assert ours == pytest.approx(theirs, rel=1e-4)
@@ -60,7 +64,7 @@ def test_two_gaussians_of_known_distance():
     # Projections of N(0, I) and N(0, s^2 I) are N(0, 1) and N(0, s^2): W1 = (s - 1) sqrt(2 / pi).
     torch.manual_seed(0)
     a, b = torch.randn(40_000, 49), torch.randn(40_000, 49) * 1.5
-    assert module._sliced(a, b, Protocol(), 0) == pytest.approx(0.5 * np.sqrt(2 / np.pi), rel=0.03)
+    assert module._compute_sliced_distance(a, b, SWDProtocol(), 0) == pytest.approx(0.5 * np.sqrt(2 / np.pi), rel=0.03)
 
 
 def test_it_grows_with_a_texture_that_is_further_away():
@@ -76,7 +80,7 @@ def test_it_is_blind_to_the_contrast_of_a_whole_set():
 
 def test_golden_value():
     # 16 against 16 textures of exponents 2.5 and 3, protocol as published; a change of the definition changes it.
-    assert _average(_textures(16, 2.5, 0), _textures(16, 3.0, 1), Protocol()) == pytest.approx(GOLDEN, rel=1e-3)
+    assert _average(_textures(16, 2.5, 0), _textures(16, 3.0, 1), SWDProtocol()) == pytest.approx(GOLDEN, rel=1e-3)
 
 
 GOLDEN = 55.85597517589728
@@ -92,7 +96,7 @@ GOLDEN = 55.85597517589728
 )
 def test_impossible_sets_are_refused(images, words):
     with pytest.raises(Refused, match=words):
-        descriptors(images, FAST, "reals")
+        extract_descriptors(images, FAST, "reals")
 
 
 def test_sets_of_different_size_are_refused():

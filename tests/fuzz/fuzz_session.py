@@ -20,7 +20,7 @@ from pydicom import dcmread
 from ganatomy.dicom import series, write, write_enhanced, write_mammogram, write_series
 from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.export.verify import verify
-from ganatomy.imaging.image import Image, Unusable
+from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.modalities.brain_mri import BrainMRI
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
@@ -50,9 +50,9 @@ def _mammograms():
     y, x = np.indices((48, 40)).astype(np.float32)
     pixels = np.where(x < 25, 0.3 + y / 100, 0).astype(np.float32)
     for compress in (None, "rle", "jpeg-ls", "jpeg2000"):
-        ds = write_mammogram.instance(pixels, (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
-        yield _bytes(write.compressed(ds, compress) if compress else ds)
-    yield jpeg_lossless(_bytes(write_mammogram.instance(pixels, (0.2, 0.2), "CC", "L", SUBJECT, RECORD)))
+        ds = write_mammogram.make_mammogram_instance(pixels, (0.2, 0.2), "CC", "L", SUBJECT, RECORD)
+        yield _bytes(write.compress_dataset(ds, compress) if compress else ds)
+    yield jpeg_lossless(_bytes(write_mammogram.make_mammogram_instance(pixels, (0.2, 0.2), "CC", "L", SUBJECT, RECORD)))
 
 
 def _volume():
@@ -61,9 +61,9 @@ def _volume():
 
 
 MAMMOGRAMS = list(_mammograms())
-SLICES = [_bytes(ds) for ds in write_series.instances(_volume(), (2.0, 1.0, 1.0), CT, SUBJECT, RECORD)]
+SLICES = [_bytes(ds) for ds in write_series.make_series_instances(_volume(), (2.0, 1.0, 1.0), CT, SUBJECT, RECORD)]
 ENHANCED = [
-    _bytes(write_enhanced.instance(v, (2.0, 1.0, 1.0), kind, SUBJECT, RECORD))
+    _bytes(write_enhanced.make_enhanced_instance(v, (2.0, 1.0, 1.0), kind, SUBJECT, RECORD))
     for v, kind in ((_volume(), CT), (np.clip(_volume() / 1000, 0, 1), MR))
 ]
 NIFTI = nib.Nifti1Image(_volume().astype(np.int16), np.diag([1.0, 1.0, 2.0, 1.0])).to_bytes()
@@ -173,7 +173,7 @@ def _ends_well(modality, paths):
         assert np.isfinite(image.pixels).all()
         assert image.spacing is None or np.isfinite(image.spacing).all()
         modality.normalise(image)
-    except Unusable as reason:
+    except UnusableImage as reason:
         if not str(reason):
             raise
 
@@ -198,7 +198,7 @@ def test_headers_that_claim_anything(folder, content, claims):
     for one in (folder / "verify", folder / "verify" / "b.dcm"):
         one.mkdir(exist_ok=True) if one.suffix == "" else one.write_bytes(path.read_bytes())
     (finding,) = verify(folder / "verify")
-    assert finding.told()
+    assert finding.describe()
 
 
 @SETTINGS
@@ -209,7 +209,7 @@ def test_series_with_a_broken_slice(folder, which, edits, claims, bytewise):
         if not path.exists():
             path.write_bytes(content)
     paths[which].write_bytes(edited(SLICES[which], edits) if bytewise else claimed(SLICES[which], claims))
-    for group in series.groups(paths):
+    for group in series.group_files(paths):
         _ends_well(ChestCT(shape=(32, 32, 32)), group)
     paths[which].write_bytes(SLICES[which])
 

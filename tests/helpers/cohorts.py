@@ -35,7 +35,7 @@ def mammograms(folder, n=4):
             view, laterality = VIEWS[i % 4]
             facts = {"view_position": view, "laterality": laterality}
             record = RECORD | {"snapshot_sha256": SNAPSHOTS["mammogram"], "index": i} | facts
-            yield breast(i).but(facts=facts), record
+            yield breast(i).copy_with(facts=facts), record
 
     write_samples(drawn(), n, "mammogram", folder, "png", "20260102")
     return folder

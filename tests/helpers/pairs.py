@@ -12,8 +12,8 @@ import torch
 
 from ganatomy.machine import progress
 from ganatomy.recipes.recipe import Recipe
-from ganatomy.training.callbacks import Follower, Intervals, Watch
-from ganatomy.training.computing import Computing
+from ganatomy.training.callbacks import Callback, Callbacks, Intervals
+from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.train import train
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -63,13 +63,15 @@ def trained(recipe, store, out, killed_at=None, often=0.016, generator=None, how
         if int(os.environ.get("RANK", "0")) == 1 and len(steps) == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    before = Watch.note, Follower.note
-    Watch.note = Follower.note = note
+    before = Callbacks.record_losses, Callback.record_losses
+    Callbacks.record_losses = Callback.record_losses = note
     intervals = Intervals(tick_kimg=1, grid_kimg=100, snapshot_kimg=100, checkpoint_kimg=often)
-    how = None if how is None else Computing.model_validate(how)
+    how = None if how is None else ComputeSettings.model_validate(how)
     try:
         run = train(Recipe.model_validate(recipe), store, out, intervals=intervals, generator=generator, computing=how)
     finally:
-        Watch.note, Follower.note = before  # the session that runs the tests trains in this process, too
+        Callbacks.record_losses, Callback.record_losses = (
+            before  # the session that runs the tests trains in this process, too
+        )
     if os.environ.get("RANK", "0") == "0":
         (Path(run.path) / "terms.json").write_text(json.dumps(terms))

@@ -26,7 +26,7 @@ def same(a, b):
         assert np.array_equal(a[3][level], b[3][level]), level
 
 
-WORK = preparing._do
+WORK = preparing._write_part
 
 
 def dies_once(out, kind, plan, part, files):

@@ -7,21 +7,21 @@ import pytest
 
 from ganatomy.data.prepare import prepare
 from ganatomy.errors import Refused
-from ganatomy.imaging.image import Image, Unusable
+from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.machine.durable import read_lines
-from ganatomy.modalities.brain_mri import BrainMRI, foreground
+from ganatomy.modalities.brain_mri import BrainMRI, threshold_foreground
 from ganatomy.modalities.chest_ct import ChestCT
-from ganatomy.modalities.facts import Facts
+from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.modality import Candidate
-from ganatomy.modalities.resampling import resampled
-from ganatomy.modalities.tissue import body, bone, lungs
-from ganatomy.phantoms.cohort import cohort
-from ganatomy.phantoms.head import brain
-from ganatomy.phantoms.thorax import thorax
+from ganatomy.modalities.resampling import resample_volume
+from ganatomy.modalities.tissue import segment_body, segment_bone, segment_lungs
+from ganatomy.phantoms.cohort import write_cohort
+from ganatomy.phantoms.head import make_brain
+from ganatomy.phantoms.thorax import make_thorax
 
 
 def test_ct_to_the_grid_and_back_on_the_same_grid_loses_only_the_clip():
-    made = thorax((0, 1), (32, 48, 64))
+    made = make_thorax((0, 1), (32, 48, 64))
     kind = ChestCT(shape=(32, 48, 64))
     image = kind.normalise(Image(made.voxels, made.spacing))
     assert image.pixels.min() >= -1
@@ -33,7 +33,7 @@ def test_ct_to_the_grid_and_back_on_the_same_grid_loses_only_the_clip():
 
 
 def test_ct_from_another_grid_comes_back_smoothed():
-    made = thorax((0, 2), (48, 64, 80))
+    made = make_thorax((0, 2), (48, 64, 80))
     kind = ChestCT(shape=(64, 64, 64))
     image = kind.normalise(Image(made.voxels, made.spacing))
     extent = [s * n for s, n in zip(image.spacing, image.shape, strict=True)]
@@ -44,7 +44,7 @@ def test_ct_from_another_grid_comes_back_smoothed():
 
 
 def test_blank_planes_are_trimmed_and_come_back():
-    made = thorax((0, 3), (32, 32, 32))
+    made = make_thorax((0, 3), (32, 32, 32))
     padded = np.pad(made.voxels, ((5, 3), (2, 0), (0, 7)), constant_values=-3000)
     kind = ChestCT(shape=(32, 32, 32))
     image = kind.normalise(Image(padded, made.spacing))
@@ -59,11 +59,11 @@ def test_synthetic_ct_is_in_hounsfield_units_and_back():
     image = Image(np.linspace(-1, 1, 64, dtype=np.float32).reshape(4, 4, 4), (1.0, 1.0, 1.0))
     shown = kind.denormalise(image)
     assert (shown.pixels.min(), shown.pixels.max()) == (-1024, 600)
-    assert np.allclose(kind.canonical(shown).pixels, image.pixels, atol=1e-6)
+    assert np.allclose(kind.canonicalise(shown).pixels, image.pixels, atol=1e-6)
 
 
 def test_a_brain_to_the_grid_and_back():
-    made = brain((0, 1), (64, 64, 64))
+    made = make_brain((0, 1), (64, 64, 64))
     voxels = made.voxels * 700  # a scanner's units
     kind = BrainMRI(shape=(64, 64, 64))
     image = kind.normalise(Image(voxels, made.spacing))
@@ -75,7 +75,7 @@ def test_a_brain_to_the_grid_and_back():
 
 
 def test_a_brain_is_centred_and_its_size_kept():
-    made = brain((0, 2), (64, 64, 64))
+    made = make_brain((0, 2), (64, 64, 64))
     shifted = np.roll(made.voxels, (4, -1, 7), (0, 1, 2))
     kind = BrainMRI(shape=(64, 64, 64))
     a, b = (kind.normalise(Image(v, made.spacing)).pixels for v in (made.voxels, shifted))
@@ -95,7 +95,7 @@ def test_a_brain_is_centred_and_its_size_kept():
     ],
 )
 def test_volumes_that_cannot_serve_are_named(kind, image, words):
-    with pytest.raises(Unusable, match=words):
+    with pytest.raises(UnusableImage, match=words):
         kind.normalise(image)
 
 
@@ -107,7 +107,7 @@ def test_shapes_that_are_no_multiples_of_sixteen_are_refused(shape):
 
 def test_resampling_keeps_the_mean_and_a_ramp():
     ramp = np.linspace(0, 1, 40, dtype=np.float32)[:, None, None] * np.ones((1, 30, 20), np.float32)
-    down = resampled(ramp, (20, 10, 40))
+    down = resample_volume(ramp, (20, 10, 40))
     assert down.shape == (20, 10, 40)
     assert down.mean() == pytest.approx(0.5, abs=1e-3)
     assert np.allclose(np.diff(down[2:-2, 0, 0]), np.diff(down[2:-2, 0, 0])[0], atol=1e-3)
@@ -115,19 +115,19 @@ def test_resampling_keeps_the_mean_and_a_ramp():
 
 def test_tissue_of_a_phantom_is_its_truth():
     for number in range(3):
-        made = thorax((1, number), (64, 64, 64))
+        made = make_thorax((1, number), (64, 64, 64))
         ml = float(np.prod(made.spacing)) / 1000
-        assert lungs(made.voxels).sum() * ml == pytest.approx(made.truth["lung_ml"], rel=0.05)
-        assert body(made.voxels).sum() * ml == pytest.approx(made.truth["body_ml"], rel=0.02)
-        assert bone(made.voxels).sum() * ml == pytest.approx(made.truth["bone_ml"], rel=0.35)
-    assert not body(np.full((8, 8, 8), -1000.0)).any()
+        assert segment_lungs(made.voxels).sum() * ml == pytest.approx(made.truth["lung_ml"], rel=0.05)
+        assert segment_body(made.voxels).sum() * ml == pytest.approx(made.truth["body_ml"], rel=0.02)
+        assert segment_bone(made.voxels).sum() * ml == pytest.approx(made.truth["bone_ml"], rel=0.35)
+    assert not segment_body(np.full((8, 8, 8), -1000.0)).any()
 
 
 def test_the_foreground_is_the_largest_bright_piece():
     values = np.zeros((20, 20, 20), np.float32)
     values[3:15, 3:15, 3:15] = 1
     values[18, 18, 18] = 1
-    assert foreground(values).sum() == 12**3
+    assert threshold_foreground(values).sum() == 12**3
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -144,12 +144,12 @@ def _rewritten(table, change):
 
 def test_mixed_folders_labels_and_reasons(tmp_path):
     raw = tmp_path / "raw"
-    cohort("chest_ct", raw, 6, seed=1, shape=(32, 32, 32), workers=1)
-    cohort("chest_ct", raw / "nifti", 2, seed=2, shape=(32, 32, 32), to="nifti", workers=1)
+    write_cohort("chest_ct", raw, 6, seed=1, shape=(32, 32, 32), workers=1)
+    write_cohort("chest_ct", raw / "nifti", 2, seed=2, shape=(32, 32, 32), to="nifti", workers=1)
     sorted((raw / "PHA-s1-000002").iterdir())[9].unlink()
     (raw / "notes.txt").write_text("x")
     _rewritten(raw / "truth.csv", lambda rows: [row for row in rows if row["file"] != "PHA-s1-000003"])
-    kind = ChestCT(Facts(raw / "truth.csv", {"emphysema": "emphysema"}), (32, 32, 32))
+    kind = ChestCT(FactSource(raw / "truth.csv", {"emphysema": "emphysema"}), (32, 32, 32))
     store = prepare(raw, kind, tmp_path / "store", workers=1)
     assert store.manifest.quarantined == {"no label": 3, "missing slices": 1, "not an image file": 1}
     assert store.manifest.cases == 4
@@ -161,11 +161,11 @@ def test_mixed_folders_labels_and_reasons(tmp_path):
 
 def test_nifti_and_dicom_of_one_phantom_agree(tmp_path):
     for to in ("dicom", "nifti"):
-        cohort("chest_ct", tmp_path / to, 1, seed=3, shape=(32, 32, 32), to=to, workers=1)
+        write_cohort("chest_ct", tmp_path / to, 1, seed=3, shape=(32, 32, 32), to=to, workers=1)
     images = []
     for to in ("dicom", "nifti"):
         kind = ChestCT(shape=(32, 32, 32))
-        (candidate,) = kind.candidates(tmp_path / to)
+        (candidate,) = kind.list_candidates(tmp_path / to)
         images.append(kind.read(candidate)[0])
     assert np.array_equal(images[0].pixels, images[1].pixels)
     assert images[0].spacing == pytest.approx(images[1].spacing, abs=1e-5)

@@ -3,30 +3,30 @@
 import pytest
 import torch
 
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
-from ganatomy.steps.scope import SubVolume, Whole
-from ganatomy.training.plan import parameters
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
+from ganatomy.steps.scope import SubVolumeScope, WholeScope
+from ganatomy.training.plan import count_parameters
 
 NO_CONDITION = torch.zeros(1, 0)
 
 
 @pytest.mark.parametrize(("n", "count"), [(256, 79_744_884), (128, 79_583_972), (64, 78_672_324), (32, 74_747_780)])
 def test_parameter_counts_are_the_papers(n, count):
-    assert sum(parameters(named("hagan-2022").resized((n, n, n))).values()) == count
+    assert sum(count_parameters(get_recipe("hagan-2022").resize((n, n, n))).values()) == count
 
 
 def test_three_classes_add_the_published_number():
-    plain = named("hagan-2022")
+    plain = get_recipe("hagan-2022")
     classes = plain.model_copy(update={"conditions": {"gold": ("0", "1", "2")}})
-    assert sum(parameters(classes).values()) - sum(parameters(plain).values()) == 147_654
+    assert sum(count_parameters(classes).values()) - sum(count_parameters(plain).values()) == 147_654
 
 
 def _generator(shape, norm="group", halo=1, **more):
     torch.manual_seed(0)
-    recipe = named("hagan").resized(shape).tiny().model_copy(update={"shape": shape})
+    recipe = get_recipe("hagan").resize(shape).make_tiny().model_copy(update={"shape": shape})
     settings = {"networks.generator.high_norm": norm, "networks.generator.halo": halo, "networks.generator.groups": 1}
-    network = changed(recipe, settings | more).build_generator()
+    network = change_recipe(recipe, settings | more).build_generator()
     for parameter in network.parameters():  # biases and scales away from their start, so that all of them matter
         parameter.data += 0.05 * torch.randn_like(parameter)
     return network.eval(), torch.randn(2, recipe.latent)
@@ -39,11 +39,11 @@ def _generator(shape, norm="group", halo=1, **more):
 def test_slab_by_slab_equals_one_pass(shape, planes, norm):
     generator, z = _generator(shape, norm)
     with torch.no_grad():
-        (whole,) = generator(z, torch.zeros(2, 0), Whole(shape))
+        (whole,) = generator(z, torch.zeros(2, 0), WholeScope(shape))
         assert whole.shape == (2, 1, *shape)
         assert whole.std() > 0.01
         for n in planes:
-            pieces = list(generator.slabs(z, torch.zeros(2, 0), n))
+            pieces = list(generator.generate_slabs(z, torch.zeros(2, 0), n))
             assert {piece.shape[2] for piece in pieces[:-1]} <= {n}
             assert (torch.cat(pieces, 2) - whole).abs().max() < 1e-5
 
@@ -54,8 +54,8 @@ def test_a_sub_volume_is_that_part_of_the_whole_and_the_published_one_is_not():
     for norm, halo in (("voxel", 1), ("voxel", 0), ("group", 1), ("group", 0)):
         generator, z = _generator(shape, norm, halo)
         with torch.no_grad():
-            (whole,) = generator(z[:1], NO_CONDITION, Whole(shape))
-            part, low = generator(z[:1], NO_CONDITION, SubVolume(shape, 16, 8))
+            (whole,) = generator(z[:1], NO_CONDITION, WholeScope(shape))
+            part, low = generator(z[:1], NO_CONDITION, SubVolumeScope(shape, 16, 8))
         assert low.shape == (1, 1, 16, 16, 16)
         differences[norm, halo] = (part - whole[:, :, 16:24]).abs().max().item()
     assert differences["voxel", 1] < 1e-5
@@ -67,7 +67,7 @@ def test_folded_and_plain_generators_are_one_function():
     folded, z = _generator(shape)
     plain, _ = _generator(shape, **{"networks.generator.folded": False})
     plain.load_state_dict(folded.state_dict())
-    scope = SubVolume(shape, 8, 8)
+    scope = SubVolumeScope(shape, 8, 8)
     for a, b in zip(folded(z, torch.zeros(2, 0), scope), plain(z, torch.zeros(2, 0), scope), strict=True):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
 
@@ -75,19 +75,19 @@ def test_folded_and_plain_generators_are_one_function():
 def test_gradients_through_a_sub_volume_are_those_of_the_same_part_of_the_whole():
     shape = (32, 32, 32)
     generator, z = _generator(shape, "voxel")
-    loss = generator(z, torch.zeros(2, 0), SubVolume(shape, 8, 4, low=None))[0].square().sum()
+    loss = generator(z, torch.zeros(2, 0), SubVolumeScope(shape, 8, 4, low=None))[0].square().sum()
     parameters_ = [p for name, p in generator.named_parameters() if not name.startswith("low")]
     part = torch.autograd.grad(loss, parameters_)
-    loss = generator(z, torch.zeros(2, 0), Whole(shape))[0][:, :, 8:12].square().sum()
+    loss = generator(z, torch.zeros(2, 0), WholeScope(shape))[0][:, :, 8:12].square().sum()
     for a, b in zip(part, torch.autograd.grad(loss, parameters_), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 32), (48, 64, 32), (80, 32, 48), (16, 16, 16)])
 def test_every_network_takes_every_shape(shape):
-    recipe = named("hagan-2022").tiny().model_copy(update={"shape": shape})
+    recipe = get_recipe("hagan-2022").make_tiny().model_copy(update={"shape": shape})
     players = recipe.build()
-    scope = recipe.at(0, 0).scope
+    scope = recipe.plan_step(0, 0).scope
     real = scope.crop(torch.rand(1, 1, *shape) * 2 - 1)
     fake = players["generator"](torch.randn(1, recipe.latent), NO_CONDITION, scope)
     assert [a.shape for a in fake] == [a.shape for a in real]
@@ -98,9 +98,9 @@ def test_every_network_takes_every_shape(shape):
 
 
 def test_the_discriminator_is_told_where_the_sub_volume_lies():
-    recipe = named("hagan").tiny()
+    recipe = get_recipe("hagan").make_tiny()
     discriminator = recipe.build()["discriminator"].eval()
     images = (torch.rand(1, 1, 4, 32, 32), torch.rand(1, 1, 8, 8, 8))
-    ends = [discriminator(images, NO_CONDITION, SubVolume(recipe.shape, start, 4)).scores for start in (0, 28)]
+    ends = [discriminator(images, NO_CONDITION, SubVolumeScope(recipe.shape, start, 4)).scores for start in (0, 28)]
     assert (ends[0] - ends[1]).abs().max() > 0
     assert ends[0].shape == (1, 2)  # one score a branch

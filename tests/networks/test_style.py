@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganatomy.networks.style import Mapping, ModulatedConv, ResidualDiscriminator, StyleGenerator
-from ganatomy.steps.scope import Whole
-from ganatomy.steps.space import Space
+from ganatomy.networks.style import MappingNetwork, ModulatedConv, ResidualDiscriminator, StyleGenerator
+from ganatomy.steps.scope import WholeScope
+from ganatomy.steps.space import ImageSpace
 
 CONV = {2: F.conv2d, 3: F.conv3d}
 
@@ -39,7 +39,7 @@ def test_demodulated_features_have_unit_size():
 
 def test_the_mapping_learns_a_hundred_times_more_slowly():
     torch.manual_seed(0)
-    mapping = Mapping(16, 16, 1)
+    mapping = MappingNetwork(16, 16, 1)
     effective = mapping.layers[0].weight * mapping.layers[0].scale
     assert effective.std().item() == pytest.approx(math.sqrt(2) / 4, rel=0.2)  # He's size for 16 inputs
     assert mapping.layers[0].weight.std().item() == pytest.approx(100, rel=0.2)
@@ -47,10 +47,10 @@ def test_the_mapping_learns_a_hundred_times_more_slowly():
 
 @pytest.mark.parametrize("shape", [(16, 24, 32), (40, 32)])
 def test_shapes(shape):
-    space = Space(shape, 1, 12, 2)
+    space = ImageSpace(shape, 1, 12, 2)
     condition = torch.eye(2)
-    (image,) = StyleGenerator().tiny().build(space)(torch.randn(2, 12), condition, Whole(shape))
+    (image,) = StyleGenerator().make_tiny().build(space)(torch.randn(2, 12), condition, WholeScope(shape))
     assert image.shape == (2, 1, *shape)
-    verdict = ResidualDiscriminator().tiny().build(space)((image,), condition, Whole(shape))
+    verdict = ResidualDiscriminator().make_tiny().build(space)((image,), condition, WholeScope(shape))
     assert verdict.scores.shape == (2,)
     assert verdict.labels.shape == (2, 2)

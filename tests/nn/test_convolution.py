@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from ganatomy.nn.convolution import F_CONV, convolve, input_gradients_only
 from ganatomy.nn.equalised import UpConv
 from ganatomy.nn.fold import fold_down
-from ganatomy.nn.resample import shrink
+from ganatomy.nn.resample import downsample_mean
 
 
 def _penalty(conv, x, weight, bias):
@@ -69,5 +69,5 @@ def test_folded_down_equals_convolution_then_mean(ndim):
     x = torch.randn(2, 4, *[6] * ndim, dtype=torch.float64)
     weight = torch.randn(3, 4, *[3] * ndim, dtype=torch.float64)
     torch.testing.assert_close(
-        convolve(x, fold_down(weight), stride=2, padding=1), shrink(convolve(x, weight, padding=1))
+        convolve(x, fold_down(weight), stride=2, padding=1), downsample_mean(convolve(x, weight, padding=1))
     )

@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from ganatomy.nn.norm import minibatch_deviation, pixel_norm
+from ganatomy.nn.norm import append_minibatch_deviation, normalise_pixels
 
 
 def test_pixel_norm_gives_unit_mean_square():
-    y = pixel_norm(torch.randn(3, 16, 4, 5) * 7)
+    y = normalise_pixels(torch.randn(3, 16, 4, 5) * 7)
     torch.testing.assert_close(y.square().mean(1), torch.ones(3, 4, 5))
 
 
 @pytest.mark.parametrize(("batch", "group"), [(8, 4), (6, 4), (3, 4), (1, 4)])
 def test_minibatch_deviation_by_hand(batch, group):
     x = torch.randn(batch, 5, 4, 3)
-    y = minibatch_deviation(x, group)
+    y = append_minibatch_deviation(x, group)
     assert y.shape == (batch, 6, 4, 3)
     assert torch.equal(y[:, :5], x)
     size = next(g for g in (4, 3, 2, 1) if g <= group and batch % g == 0)
@@ -28,4 +28,4 @@ def test_minibatch_deviation_by_hand(batch, group):
 
 def test_minibatch_deviation_is_zero_for_equal_images():
     x = torch.randn(1, 5, 4, 3).expand(4, -1, -1, -1)
-    assert minibatch_deviation(x)[:, 5].max() < 2e-4
+    assert append_minibatch_deviation(x)[:, 5].max() < 2e-4

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganatomy.nn.plain import GroupNorm, UpConv, VoxelNorm, moments
+from ganatomy.nn.plain import GroupNormReLU, PlainUpConv, VoxelNormReLU, compute_group_moments
 from ganatomy.nn.spectral import SpectralConv, SpectralDense
 
 
@@ -14,7 +14,7 @@ from ganatomy.nn.spectral import SpectralConv, SpectralDense
 @pytest.mark.parametrize("impl", ["fold", "phases"])
 def test_every_way_of_an_up_convolution_is_one_function(ndim, impl):
     torch.manual_seed(0)
-    fast, plain = UpConv(ndim, 3, 2, impl), UpConv(ndim, 3, 2, "plain")
+    fast, plain = PlainUpConv(ndim, 3, 2, impl), PlainUpConv(ndim, 3, 2, "plain")
     plain.load_state_dict(fast.state_dict())
     x = torch.randn(2, 3, *(8, 10, 9)[:ndim], requires_grad=True)
     a, b = fast(x), plain(x)
@@ -29,7 +29,7 @@ def test_every_way_of_an_up_convolution_is_one_function(ndim, impl):
 
 
 def test_a_small_input_is_not_folded_but_equal():
-    layer = UpConv(3, 2, 2, "fold")
+    layer = PlainUpConv(3, 2, 2, "fold")
     x = torch.randn(1, 2, 4, 4, 4)
     expected = F.conv3d(F.interpolate(x, scale_factor=2), layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(layer(x), expected)
@@ -37,7 +37,7 @@ def test_a_small_input_is_not_folded_but_equal():
 
 def test_group_norm_by_halves_is_pytorchs():
     torch.manual_seed(0)
-    norm = GroupNorm(8, 2)
+    norm = GroupNormReLU(8, 2)
     norm.weight.data.uniform_(0.5, 2)
     norm.bias.data.normal_()
     x = torch.randn(3, 8, 4, 5, 6) * 3 + 1
@@ -45,12 +45,12 @@ def test_group_norm_by_halves_is_pytorchs():
     torch.testing.assert_close(norm(x.clone()), expected, atol=1e-5, rtol=1e-5)
     with torch.no_grad():
         torch.testing.assert_close(norm(x.clone()), expected, atol=1e-5, rtol=1e-5)
-        mean, variance = moments(x, 2)
-        torch.testing.assert_close(norm.applied(x.clone(), mean, variance), expected, atol=1e-5, rtol=1e-5)
+        mean, variance = compute_group_moments(x, 2)
+        torch.testing.assert_close(norm.apply_statistics(x.clone(), mean, variance), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_voxel_norm_sees_one_voxel_at_a_time():
-    norm = VoxelNorm(8, 2)
+    norm = VoxelNormReLU(8, 2)
     x = torch.randn(2, 8, 4, 4, 4)
     assert torch.equal(norm(x)[:, :, 1:3], norm(x[:, :, 1:3]))
     assert not torch.equal(norm(x), F.relu(x))
@@ -71,7 +71,7 @@ def test_the_spectral_norm_is_the_largest_singular_value():
         for _ in range(50):  # both iterations converge
             a, b = ours(x), theirs(x)
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
-        largest = torch.linalg.matrix_norm((ours.weight / ours.sigma()).flatten(1), 2)
+        largest = torch.linalg.matrix_norm((ours.weight / ours.compute_sigma()).flatten(1), 2)
         assert largest.item() == pytest.approx(1, abs=1e-3)
 
 

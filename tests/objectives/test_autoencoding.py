@@ -4,20 +4,20 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganatomy.objectives.phase import Draw
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
+from ganatomy.objectives.phase import Batch
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
 
 ROUNDING = 1e-5  # oneDNN chooses kernels by how memory lies: float32 scores near 0.1 differ by up to 2e-6 between calls
 
 
 def _players(name):
-    recipe = named(name).tiny()
+    recipe = get_recipe(name).make_tiny()
     torch.manual_seed(0)
     players = recipe.build().eval()  # batch normalisation by its running statistics: one image at a time is the same
-    scope = recipe.final()
-    draw = Draw((torch.rand(3, 1, *recipe.shape) * 2 - 1,), torch.zeros(3, 0), (), scope, 0, range(3))
-    return recipe, players, draw, {phase.name: phase for phase in recipe.phases()}
+    scope = recipe.get_final_scope()
+    draw = Batch((torch.rand(3, 1, *recipe.shape) * 2 - 1,), torch.zeros(3, 0), (), scope, 0, range(3))
+    return recipe, players, draw, {phase.name: phase for phase in recipe.build_phases()}
 
 
 def _score(players, images, draw):
@@ -31,9 +31,9 @@ def _made(players, z, draw):
 def test_alpha_gan_of_encoder_and_generator():
     recipe, players, draw, phases = _players("alpha-gan")
     phase = phases["encoder_generator"]
-    assert phase.trains == ("encoder", "generator")
-    terms = phase.loss(players, draw)
-    x, z = draw.real[0], draw.noise("generator", recipe.latent)
+    assert phase.trained_roles == ("encoder", "generator")
+    terms = phase.compute_losses(players, draw)
+    x, z = draw.real[0], draw.draw_noise("generator", recipe.latent)
     code = players["encoder"](x)
     again, made = _made(players, code, draw), _made(players, z, draw)
     assert terms["again"].item() == pytest.approx(-_score(players, again, draw).mean().item(), abs=ROUNDING)
@@ -45,12 +45,14 @@ def test_alpha_gan_of_encoder_and_generator():
 
 def test_cce_gan_adds_the_cycle_through_the_codes_and_nothing_else():
     recipe, players, draw, phases = _players("cce-gan")
-    terms = phases["encoder_generator"].loss(players, draw)
-    z = draw.noise("generator", recipe.latent)
+    terms = phases["encoder_generator"].compute_losses(players, draw)
+    z = draw.draw_noise("generator", recipe.latent)
     expected = 10 * (z - players["encoder"](_made(players, z, draw))).abs().mean()
     assert terms["cycle"].item() == pytest.approx(expected.item(), rel=1e-5)
-    plain = named("alpha-gan")
-    assert changed(plain, {"objectives.0.cycle": 10}).model_copy(update={"name": "cce-gan"}) == named("cce-gan")
+    plain = get_recipe("alpha-gan")
+    assert change_recipe(plain, {"objectives.0.cycle": 10}).model_copy(update={"name": "cce-gan"}) == get_recipe(
+        "cce-gan"
+    )
 
 
 def test_alpha_gan_of_both_discriminators():
@@ -59,16 +61,16 @@ def test_alpha_gan_of_both_discriminators():
     with torch.no_grad():
         code = players["encoder"](x)
         again = _made(players, code, draw)
-        made = _made(players, draw.noise("discriminator", recipe.latent), draw)
-    terms = phases["discriminator"].loss(players, draw)
+        made = _made(players, draw.draw_noise("discriminator", recipe.latent), draw)
+    terms = phases["discriminator"].compute_losses(players, draw)
     real = _score(players, x, draw).mean()
     assert terms["again"].item() == pytest.approx((_score(players, again, draw).mean() - real).item(), abs=ROUNDING)
     assert terms["made"].item() == pytest.approx((_score(players, made, draw).mean() - real).item(), abs=ROUNDING)
     judge = players["code_discriminator"]
-    z = draw.noise("code", recipe.latent)
-    terms = phases["code_discriminator"].loss(players, draw)
+    z = draw.draw_noise("code", recipe.latent)
+    terms = phases["code_discriminator"].compute_losses(players, draw)
     assert terms["wasserstein"].item() == pytest.approx((judge(code).mean() - judge(z).mean()).item(), abs=ROUNDING)
-    share = draw.uniform("code-penalty")[:, None]
+    share = draw.draw_uniform("code-penalty")[:, None]
     at = (z + share * (code - z)).requires_grad_(True)
     (slope,) = torch.autograd.grad(judge(at).sum(), at)
     expected = 10 * (slope.norm(dim=1) - 1).square().mean()
@@ -77,31 +79,31 @@ def test_alpha_gan_of_both_discriminators():
 
 def test_vae_gan():
     recipe, players, draw, phases = _players("vae-gan")
-    assert [phase.trains for phase in phases.values()] == [("encoder",), ("generator",), ("discriminator",)]
+    assert [phase.trained_roles for phase in phases.values()] == [("encoder",), ("generator",), ("discriminator",)]
     x = draw.real[0]
     mean, log_variance = players["encoder"](x).chunk(2, 1)
-    code = mean + draw.noise("encoder", recipe.latent) * (log_variance / 2).exp()
-    terms = phases["encoder"].loss(players, draw)
+    code = mean + draw.draw_noise("encoder", recipe.latent) * (log_variance / 2).exp()
+    terms = phases["encoder"].compute_losses(players, draw)
     normal = torch.distributions.Normal
     expected = torch.distributions.kl_divergence(normal(mean, (log_variance / 2).exp()), normal(0.0, 1.0)).mean()
     assert terms["divergence"].item() == pytest.approx(expected.item(), rel=1e-4)
     error = (x - _made(players, code, draw)).square().mean()
     assert terms["reconstruction"].item() == pytest.approx(10 * error.item(), rel=1e-5)
-    terms = phases["discriminator"].loss(players, draw)
+    terms = phases["discriminator"].compute_losses(players, draw)
     assert terms["real"].item() == pytest.approx(F.softplus(-_score(players, x, draw)).mean().item(), rel=1e-5)
-    torch.testing.assert_close(recipe.encoding.encode(players, x, draw.condition), mean)
+    torch.testing.assert_close(recipe.encoding_objective.encode(players, x, draw.condition), mean)
 
 
 @pytest.mark.parametrize("name", ["alpha-gan", "vae-gan", "hagan-2022", "vae", "latent-diffusion", "autoregressive"])
 def test_recipes_with_an_encoder_encode_whole_images(name):
-    recipe = named(name).tiny()
+    recipe = get_recipe(name).make_tiny()
     players = recipe.build()
-    code = recipe.encoding.encode(players, torch.rand(2, 1, *recipe.shape) * 2 - 1, torch.zeros(2, 0))
+    code = recipe.encoding_objective.encode(players, torch.rand(2, 1, *recipe.shape) * 2 - 1, torch.zeros(2, 0))
     assert code.shape == (2, recipe.latent)
     assert torch.isfinite(code).all()
-    assert set(recipe.encoding.encoders) < set(recipe.networks)
+    assert set(recipe.encoding_objective.encoder_roles) < set(recipe.networks)
 
 
 def test_recipes_without_an_encoder_say_so():
-    assert named("hagan").encoding is None
-    assert named("wgan").encoding is None
+    assert get_recipe("hagan").encoding_objective is None
+    assert get_recipe("wgan").encoding_objective is None

@@ -8,16 +8,16 @@ import torch
 from torch.nn import functional as F
 
 from ganatomy.errors import Refused
-from ganatomy.objectives.phase import Draw
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
+from ganatomy.objectives.phase import Batch
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.recipes.recipe import Recipe
 
 NOTHING = torch.zeros(3, 0)
 
 
 def _players(name, conditions=None):
-    recipe = named(name).tiny().model_copy(update={"conditions": conditions or {}})
+    recipe = get_recipe(name).make_tiny().model_copy(update={"conditions": conditions or {}})
     torch.manual_seed(0)
     players = recipe.build().eval()
     for parameter in players.parameters():  # MONAI sets the last layer of a U-Net to zero
@@ -25,16 +25,16 @@ def _players(name, conditions=None):
     condition = torch.eye(sum(recipe.groups))[torch.arange(3) % max(1, sum(recipe.groups)) if conditions else []]
     condition = condition if conditions else NOTHING
     real = torch.rand(3, 1, *recipe.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    draw = Draw((real,), condition, recipe.groups, recipe.final(), 0, range(3))
-    return recipe, players, draw, {phase.name: phase for phase in recipe.phases()}
+    draw = Batch((real,), condition, recipe.groups, recipe.get_final_scope(), 0, range(3))
+    return recipe, players, draw, {phase.name: phase for phase in recipe.build_phases()}
 
 
 def test_vae_is_the_bound_per_voxel_with_the_best_variance():
     recipe, players, draw, phases = _players("vae")
     x = draw.real[0]
     mean, log_variance = players["encoder"](x).chunk(2, 1)
-    code = mean + draw.noise("encoder", recipe.latent) * (log_variance / 2).exp()
-    terms = phases["autoencoder"].loss(players, draw)
+    code = mean + draw.draw_noise("encoder", recipe.latent) * (log_variance / 2).exp()
+    terms = phases["autoencoder"].compute_losses(players, draw)
     variance = (x - players["generator"](code, draw.condition, draw.scope)[0]).square().mean()
     density = torch.distributions.Normal(0, variance.sqrt()).log_prob(variance.sqrt())
     expected = -density - (1 + math.log(2 * math.pi)) / 2  # the rest of a normal density at its own deviation
@@ -46,7 +46,7 @@ def test_vae_is_the_bound_per_voxel_with_the_best_variance():
 
 def test_the_flow_goes_straight_from_scaled_codes_to_noise():
     recipe, players, draw, phases = _players("latent-diffusion")
-    assert [(phase.part, phase.trains) for phase in phases.values()] == [
+    assert [(phase.stage, phase.trained_roles) for phase in phases.values()] == [
         ("autoencoder", ("encoder", "generator")),
         ("prior", ("generator",)),
     ]
@@ -54,9 +54,12 @@ def test_the_flow_goes_straight_from_scaled_codes_to_noise():
     codes = players["encoder"](draw.real[0]).chunk(2, 1)[0].detach()
     axes = (0, 2, 3, 4)
     scaled = (codes - codes.mean(axes, keepdim=True)) / (codes.var(axes, keepdim=True, correction=0) + 1e-5).sqrt()
-    noise, time = draw.noise("prior", recipe.latent).view_as(codes), draw.uniform("time")[:, None, None, None, None]
-    terms = phases["prior"].loss(players, draw)
-    found = generator.velocity((1 - time) * scaled + time * noise, time.flatten(), draw.condition)
+    noise, time = (
+        draw.draw_noise("prior", recipe.latent).view_as(codes),
+        draw.draw_uniform("time")[:, None, None, None, None],
+    )
+    terms = phases["prior"].compute_losses(players, draw)
+    found = generator.predict_velocity((1 - time) * scaled + time * noise, time.flatten(), draw.condition)
     assert terms["flow"].item() == pytest.approx((found - noise + scaled).square().mean().item(), rel=1e-4)
     assert generator.scale.running_mean.abs().sum() > 0  # what sampling scales with follows the codes
 
@@ -65,10 +68,10 @@ def test_noise_flows_to_an_image_and_back():
     recipe, players, draw, _ = _players("latent-diffusion")
     generator = players["generator"]
     generator.steps = 60
-    z = draw.noise("there", recipe.latent)
+    z = draw.draw_noise("there", recipe.latent)
     with torch.no_grad():
-        there = generator.flown(z.view(3, *generator.grid), NOTHING, 1.0, 0.0)
-        back = generator.flown(there, NOTHING, 0.0, 1.0).flatten(1)
+        there = generator.integrate_flow(z.view(3, *generator.grid), NOTHING, 1.0, 0.0)
+        back = generator.integrate_flow(there, NOTHING, 0.0, 1.0).flatten(1)
     assert (there.flatten(1) - z).abs().mean() > 0.01
     torch.testing.assert_close(back, z, atol=1e-3, rtol=1e-3)
 
@@ -77,16 +80,16 @@ def test_tokens_are_the_rounded_codes():
     _, players, *_ = _players("autoregressive")
     generator = players["generator"]
     codes = 2 * torch.randn(3, generator.channels, *generator.grid, generator=torch.Generator().manual_seed(2))
-    rounded = generator.rounded(codes)
+    rounded = generator.quantise_codes(codes)
     assert set((rounded * 2).unique().tolist()) <= {-2.0, -1.0, 0.0, 1.0, 2.0}
     assert (rounded - codes.tanh()).abs().max() <= 0.25 + 1e-6
-    tokens = generator.tokens(codes)
+    tokens = generator.tokenise_codes(codes)
     assert tokens.min() >= 0
     assert tokens.max() < generator.words == 625
     with torch.no_grad():
-        torch.testing.assert_close(generator.image(tokens), generator.decoder(rounded))
+        torch.testing.assert_close(generator.decode_tokens(tokens), generator.decoder(rounded))
     codes.requires_grad_(True)
-    generator.rounded(codes).sum().backward()
+    generator.quantise_codes(codes).sum().backward()
     torch.testing.assert_close(codes.grad, 1 - codes.detach().tanh() ** 2)  # as if nothing had been rounded
 
 
@@ -97,12 +100,12 @@ def test_the_transformer_sees_what_came_before_and_nothing_else():
     other = tokens.clone()
     other[:, 5] = (other[:, 5] + 1) % generator.words
     with torch.no_grad():
-        a, b = generator.logits(tokens[:, :-1], NOTHING), generator.logits(other[:, :-1], NOTHING)
+        a, b = generator.predict_logits(tokens[:, :-1], NOTHING), generator.predict_logits(other[:, :-1], NOTHING)
     torch.testing.assert_close(a[:, :6], b[:, :6])
     assert (a[:, 6:] - b[:, 6:]).abs().max() > 1e-4
-    terms = phases["prior"].loss(players, draw)
-    seen = generator.tokens(players["encoder"](draw.real[0]))
-    logits = generator.logits(seen[:, :-1], NOTHING)
+    terms = phases["prior"].compute_losses(players, draw)
+    seen = generator.tokenise_codes(players["encoder"](draw.real[0]))
+    logits = generator.predict_logits(seen[:, :-1], NOTHING)
     expected = -torch.stack([F.log_softmax(logits[i, j], 0)[seen[i, j]] for i in range(3) for j in range(8)]).mean()
     assert terms["surprise"].item() == pytest.approx(expected.item(), rel=1e-4)
 
@@ -113,8 +116,8 @@ def test_codes_of_tokens_give_the_tokens_again():
     condition = torch.eye(2)[[0, 1, 0]]
     tokens = torch.randint(generator.words, (3, 8), generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
-        z = generator.latents(tokens, condition)
-        assert (generator.drawn(z, condition) == tokens).all()
+        z = generator.encode_tokens(tokens, condition)
+        assert (generator.sample_tokens(z, condition) == tokens).all()
 
 
 def test_tokens_follow_the_probabilities_that_the_transformer_gives():
@@ -122,8 +125,8 @@ def test_tokens_follow_the_probabilities_that_the_transformer_gives():
     generator = players["generator"]
     z = torch.randn(2000, 1, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
-        shares = generator.logits(torch.zeros(1, 0, dtype=torch.long), NOTHING[:1])[0, 0].softmax(0)
-        first = generator.drawn(z, torch.zeros(2000, 0))[:, 0]
+        shares = generator.predict_logits(torch.zeros(1, 0, dtype=torch.long), NOTHING[:1])[0, 0].softmax(0)
+        first = generator.sample_tokens(z, torch.zeros(2000, 0))[:, 0]
     likely = shares.argsort(descending=True)[:300]  # about half of all
     expected = shares[likely].sum().item()
     assert torch.isin(first, likely).float().mean().item() == pytest.approx(expected, abs=0.05)
@@ -134,32 +137,32 @@ def test_conditions_reach_the_prior(name):
     recipe, players, *_ = _players(name, {"sex": ("F", "M")})
     z = torch.randn(1, recipe.latent, generator=torch.Generator().manual_seed(6))
     with torch.no_grad():
-        a, b = (players["generator"](z, torch.eye(2)[i : i + 1], recipe.final())[0] for i in range(2))
+        a, b = (players["generator"](z, torch.eye(2)[i : i + 1], recipe.get_final_scope())[0] for i in range(2))
     assert (a - b).abs().max() > 1e-5
 
 
 def test_first_the_autoencoder_then_the_prior():
-    recipe = named("latent-diffusion")
-    assert [moment.part for _, moment in recipe.timetable()] == ["autoencoder", "prior"]
-    assert recipe.at(159_999, 0).part == "autoencoder"
-    assert (recipe.at(160_000, 0).part, recipe.at(160_000, 0).era) == ("prior", 1)
-    assert [phase.name for phase in recipe.phases("prior")] == ["prior"]
+    recipe = get_recipe("latent-diffusion")
+    assert [moment.stage for _, moment in recipe.make_timetable()] == ["autoencoder", "prior"]
+    assert recipe.plan_step(159_999, 0).stage == "autoencoder"
+    assert (recipe.plan_step(160_000, 0).stage, recipe.plan_step(160_000, 0).optimizer_epoch) == ("prior", 1)
+    assert [phase.name for phase in recipe.build_phases("prior")] == ["prior"]
 
 
 def test_the_code_follows_the_shape():
-    recipe = named("latent-diffusion")
+    recipe = get_recipe("latent-diffusion")
     assert recipe.latent == 4 * 16**3
-    assert recipe.resized((64, 64, 32)).latent == 4 * 8 * 8 * 4
-    assert Recipe.model_validate(recipe.resized((64, 64, 32)).model_dump()).latent == 1024
+    assert recipe.resize((64, 64, 32)).latent == 4 * 8 * 8 * 4
+    assert Recipe.model_validate(recipe.resize((64, 64, 32)).model_dump()).latent == 1024
     with pytest.raises(Refused, match="multiple of 16"):
-        recipe.resized((40, 64, 64))
+        recipe.resize((40, 64, 64))
     with pytest.raises(Refused, match="has 16384 numbers for this shape"):
-        changed(recipe, {"latent": 12})
+        change_recipe(recipe, {"latent": 12})
     with pytest.raises(Refused, match="no objective trains in the part 'all'"):
-        changed(recipe, {"strategy": {"kind": "whole-images"}})
+        change_recipe(recipe, {"strategy": {"kind": "whole-images"}})
 
 
 def test_without_monai_it_is_refused_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "monai.networks.nets.autoencoderkl", None)
     with pytest.raises(Refused, match=r"pip install 'ganatomy\[benchmark\]'"):
-        named("autoregressive").tiny().build()
+        get_recipe("autoregressive").make_tiny().build()

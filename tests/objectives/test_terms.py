@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from ganatomy.objectives.adversarial_term import Judged
+from ganatomy.objectives.adversarial_term import ScoredBatch
 from ganatomy.objectives.augmentation import Augmentation
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
-from ganatomy.objectives.phase import Draw
+from ganatomy.objectives.phase import Batch
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
-from ganatomy.steps.scope import Level
-from ganatomy.steps.space import Verdict
+from ganatomy.steps.scope import LevelScope
+from ganatomy.steps.space import DiscriminatorOutput
 
 
 class Plane(nn.Module):
@@ -25,41 +25,47 @@ class Plane(nn.Module):
 
     def forward(self, images, condition, scope):
         total = sum(image.flatten(1).sum(1) for image in images)
-        return Verdict(self.slope * total, torch.zeros(len(total), condition.shape[1]))
+        return DiscriminatorOutput(self.slope * total, torch.zeros(len(total), condition.shape[1]))
 
 
 def _judged(real_scores, fake_scores, slope=0.5, real_labels=None, fake_labels=None, groups=(2,)):
     n = len(real_scores)
     condition = torch.eye(2)[torch.arange(n) % 2] if groups else torch.zeros(n, 0)
-    draw = Draw((torch.rand(n, 1, 10, 8),), condition, groups, Level(0, 1.0, (10, 8)), 0, range(n))
+    draw = Batch((torch.rand(n, 1, 10, 8),), condition, groups, LevelScope(0, 1.0, (10, 8)), 0, range(n))
     none = torch.zeros(n, sum(groups))
-    real = Verdict(torch.tensor(real_scores), none if real_labels is None else real_labels)
-    fake = Verdict(torch.tensor(fake_scores), none if fake_labels is None else fake_labels)
-    return Judged(Plane(slope), draw, (torch.rand(n, 1, 10, 8),), real, fake)
+    real = DiscriminatorOutput(torch.tensor(real_scores), none if real_labels is None else real_labels)
+    fake = DiscriminatorOutput(torch.tensor(fake_scores), none if fake_labels is None else fake_labels)
+    return ScoredBatch(Plane(slope), draw, (torch.rand(n, 1, 10, 8),), real, fake)
 
 
 def test_wasserstein():
     judged = _judged([1.0, 3.0], [0.5, -0.5])
-    assert Wasserstein().discriminator(judged)["wasserstein"] == -2
-    assert Wasserstein().generator(judged)["wasserstein"] == 0
+    assert Wasserstein().compute_discriminator_losses(judged)["wasserstein"] == -2
+    assert Wasserstein().compute_generator_losses(judged)["wasserstein"] == 0
 
 
 def test_non_saturating():
     judged = _judged([0.0, 0.0], [0.0, 0.0])
-    assert NonSaturating().discriminator(judged)["logistic"] == pytest.approx(2 * math.log(2))
-    assert NonSaturating().generator(judged)["logistic"] == pytest.approx(math.log(2))
+    assert NonSaturating().compute_discriminator_losses(judged)["logistic"] == pytest.approx(2 * math.log(2))
+    assert NonSaturating().compute_generator_losses(judged)["logistic"] == pytest.approx(math.log(2))
 
 
 def test_drift():
-    assert Drift(weight=0.001).discriminator(_judged([1.0, 3.0], [0.0, 0.0]))["drift"] == pytest.approx(0.005)
+    assert Drift(weight=0.001).compute_discriminator_losses(_judged([1.0, 3.0], [0.0, 0.0]))["drift"] == pytest.approx(
+        0.005
+    )
 
 
 def test_gradient_penalty_of_a_plane():
     slope = 0.5
-    value = GradientPenalty(weight=10).discriminator(_judged([0.0, 0.0], [0.0, 0.0], slope))["gradient_penalty"]
+    value = GradientPenalty(weight=10).compute_discriminator_losses(_judged([0.0, 0.0], [0.0, 0.0], slope))[
+        "gradient_penalty"
+    ]
     assert value.item() == pytest.approx(10 * (slope * math.sqrt(80) - 1) ** 2, rel=1e-5)
     (gradient,) = torch.autograd.grad(
-        GradientPenalty(weight=10).discriminator(judged := _judged([0.0], [0.0], slope))["gradient_penalty"],
+        GradientPenalty(weight=10).compute_discriminator_losses(judged := _judged([0.0], [0.0], slope))[
+            "gradient_penalty"
+        ],
         judged.discriminator.parameters(),
     )
     assert gradient.item() == pytest.approx(20 * (slope * math.sqrt(80) - 1) * math.sqrt(80), rel=1e-5)
@@ -67,11 +73,11 @@ def test_gradient_penalty_of_a_plane():
 
 def test_label_classification_sums_over_groups_and_is_zero_without():
     logits = torch.tensor([[2.0, 0.0], [2.0, 0.0]])
-    terms = LabelClassification().discriminator(_judged([0.0, 0.0], [0.0, 0.0], real_labels=logits))
+    terms = LabelClassification().compute_discriminator_losses(_judged([0.0, 0.0], [0.0, 0.0], real_labels=logits))
     right, wrong = math.log(1 + math.exp(-2)), math.log(1 + math.exp(2))
     assert terms["labels_real"].item() == pytest.approx((right + wrong) / 2)
     assert terms["labels_fake"].item() == pytest.approx(math.log(2))
-    assert LabelClassification().discriminator(_judged([0.0], [0.0], groups=()))["labels_real"] == 0
+    assert LabelClassification().compute_discriminator_losses(_judged([0.0], [0.0], groups=()))["labels_real"] == 0
 
 
 def test_weight_clipping():
@@ -82,34 +88,40 @@ def test_weight_clipping():
 
 
 def test_draws_depend_on_the_number_and_the_purpose_alone():
-    one = _judged([0.0] * 4, [0.0] * 4).draw
-    assert torch.equal(one.noise("generator", 8), one.noise("generator", 8))
-    assert not torch.equal(one.noise("generator", 8), one.noise("discriminator", 8))
+    one = _judged([0.0] * 4, [0.0] * 4).batch
+    assert torch.equal(one.draw_noise("generator", 8), one.draw_noise("generator", 8))
+    assert not torch.equal(one.draw_noise("generator", 8), one.draw_noise("discriminator", 8))
 
 
 def test_relativistic_pairs_each_fake_with_a_real():
     judged = _judged([2.0, -1.0], [0.0, 1.0])
     pairs = [2.0, -2.0]  # real minus fake
     expected = sum(math.log(1 + math.exp(-d)) for d in pairs) / 2
-    assert Relativistic().discriminator(judged)["relativistic"].item() == pytest.approx(expected)
+    assert Relativistic().compute_discriminator_losses(judged)["relativistic"].item() == pytest.approx(expected)
     expected = sum(math.log(1 + math.exp(d)) for d in pairs) / 2
-    assert Relativistic().generator(judged)["relativistic"].item() == pytest.approx(expected)
+    assert Relativistic().compute_generator_losses(judged)["relativistic"].item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("at", ["reals", "fakes"])
 def test_zero_centred_penalty_of_a_plane(at):
-    (value,) = ZeroCentredPenalty(at=at, weight=3).discriminator(_judged([0.0, 0.0], [0.0, 0.0])).values()
+    (value,) = (
+        ZeroCentredPenalty(at=at, weight=3).compute_discriminator_losses(_judged([0.0, 0.0], [0.0, 0.0])).values()
+    )
     assert value.item() == pytest.approx(3 / 2 * 0.25 * 80, rel=1e-5)
 
 
 def test_a_lazy_penalty_is_as_strong_on_average():
     def at(step):
         judged = _judged([0.0, 0.0], [0.0, 0.0])
-        draw = Draw(judged.draw.read, judged.draw.condition, (2,), judged.draw.scope, 0, range(2 * step, 2 * step + 2))
-        return ZeroCentredPenalty(every=4).discriminator(Judged(judged.discriminator, draw, *_rest(judged)))
+        draw = Batch(
+            judged.batch.regions, judged.batch.condition, (2,), judged.batch.scope, 0, range(2 * step, 2 * step + 2)
+        )
+        return ZeroCentredPenalty(every=4).compute_discriminator_losses(
+            ScoredBatch(judged.discriminator, draw, *_rest(judged))
+        )
 
     def _rest(judged):
-        return judged.fakes, judged.real, judged.fake
+        return judged.fakes, judged.real_output, judged.fake_output
 
     found = [sum(at(step).values(), start=torch.zeros(())).item() for step in range(8)]
     assert [value > 0 for value in found] == [step % 4 == 0 for step in range(8)]
@@ -121,7 +133,9 @@ def test_a_lazy_penalty_is_as_strong_on_average():
 
 
 def _draw(n=6, shape=(10, 8), first=0):
-    return Draw((torch.zeros(n, 1, *shape),), torch.zeros(n, 0), (), Level(0, 1.0, shape), 0, range(first, first + n))
+    return Batch(
+        (torch.zeros(n, 1, *shape),), torch.zeros(n, 0), (), LevelScope(0, 1.0, shape), 0, range(first, first + n)
+    )
 
 
 @pytest.mark.parametrize("shape", [(20, 16), (12, 10, 16)])

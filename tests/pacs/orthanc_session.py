@@ -21,7 +21,7 @@ from pynetdicom import AE
 from ganatomy.cli import main
 from ganatomy.data.samples import read_samples
 from ganatomy.dicom import series
-from ganatomy.dicom.mammogram import mammogram
+from ganatomy.dicom.mammogram import read_mammogram
 from ganatomy.export.export import export
 from ganatomy.export.send import send
 from ganatomy.modalities import table as modalities
@@ -162,8 +162,8 @@ def test_ct_comes_back_to_the_same_hounsfield_units(orthanc, samples, tmp_path):
         folder.mkdir()
         for one in found:
             one.save_as(folder / f"{one.InstanceNumber:04d}.dcm", enforce_file_format=True)
-        (voxels, spacing, _), _ = series.volume(tuple(sorted(folder.iterdir())), "CT")
-        shown = modalities.named("chest_ct")().denormalise(image)
+        (voxels, spacing, _), _ = series.read_volume(tuple(sorted(folder.iterdir())), "CT")
+        shown = modalities.get_modality("chest_ct")().denormalise(image)
         assert np.array_equal(voxels, np.rint(shown.pixels))
         assert spacing == SPACING
     assert len(rows) == 2
@@ -184,7 +184,7 @@ def test_mammograms_come_back_as_hung(orthanc, samples, tmp_path):
     for ds in found:
         assert ds.PatientOrientation == hung[ds.ImageLaterality, ds.ViewPosition]
         ds.save_as(tmp_path / "one.dcm", enforce_file_format=True)
-        image, _ = mammogram(tmp_path / "one.dcm")
+        image, _ = read_mammogram(tmp_path / "one.dcm")
         assert image.facts == {"view_position": ds.ViewPosition, "laterality": ds.ImageLaterality}
         bright = image.pixels > 0
         assert bright[:, 0].sum() > bright[:, -1].sum()  # chest wall left, whatever the side

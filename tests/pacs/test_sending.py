@@ -16,14 +16,14 @@ from ganatomy.cli import main
 from ganatomy.data.samples import read_samples
 from ganatomy.errors import Refused
 from ganatomy.export import send as sending
-from ganatomy.export.instances import Form, instances, stored
-from ganatomy.export.send import SENT, Undelivered, send
+from ganatomy.export.instances import DicomForm, make_instance_maker, quantise_sample
+from ganatomy.export.send import JOURNAL_FILE, DeliveryError, send
 from ganatomy.modalities import table as modalities
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch, tmp_path):
-    monkeypatch.setattr(sending, "WAITS", (0.0,) * 4)
+    monkeypatch.setattr(sending, "RETRY_DELAYS", (0.0,) * 4)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     for name in ("GANATOMY_DICOMWEB_TOKEN", "GANATOMY_DICOMWEB_USER", "GANATOMY_DICOMWEB_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
@@ -35,15 +35,15 @@ def views(tmp_path):
     return mammograms(tmp_path / "views", 8)
 
 
-PLAIN = Form()
+PLAIN = DicomForm()
 
 
 def _expected(folder, form=PLAIN):
     """UID -> stored values of all instances of a folder of samples."""
     rows, images = read_samples(folder)
     modality = rows[0]["modality"]
-    make = instances(modality, form, "20260102")
-    kind = modalities.named(modality)()
+    make = make_instance_maker(modality, form, "20260102")
+    kind = modalities.get_modality(modality)()
     return {str(ds.SOPInstanceUID): ds for image, record in images for _, ds in make(kind.denormalise(image), record)}
 
 
@@ -56,7 +56,7 @@ def test_everything_goes_over_one_association_and_arrives_as_it_was_made(tmp_pat
     with provider() as archive:
         sent = send(folder, pacs=archive.address)
     expected = _expected(folder)
-    assert (sent.accepted, sent.before, sent.refused) == (36, 0, ())
+    assert (sent.accepted, sent.accepted_before, sent.refused) == (36, 0, ())
     assert archive.associations == 1
     assert set(archive.stored) == set(expected)
     for uid, (ds,) in archive.stored.items():
@@ -68,7 +68,7 @@ def test_everything_goes_over_one_association_and_arrives_as_it_was_made(tmp_pat
 def test_other_forms_are_sent_too(views, options):
     with provider() as archive:
         assert send(views, pacs=archive.address, **options).accepted == 8
-    expected = _expected(views, Form(**options))
+    expected = _expected(views, DicomForm(**options))
     assert all(ds.PixelData == expected[uid].PixelData for uid, (ds,) in archive.stored.items())
 
 
@@ -76,17 +76,17 @@ def test_what_was_accepted_is_not_sent_again(views):
     with provider() as archive, provider() as another:
         assert send(views, pacs=archive.address).accepted == 8
         again = send(views, pacs=archive.address)
-        assert (again.accepted, again.before, archive.requests) == (0, 8, 8)
+        assert (again.accepted, again.accepted_before, archive.requests) == (0, 8, 8)
         assert send(views, pacs=another.address).accepted == 8  # another archive has none of them
 
 
 def test_a_torn_last_line_of_the_journal_is_left_out(views):
     with provider() as archive:
         send(views, pacs=archive.address)
-        journal = views / SENT
+        journal = views / JOURNAL_FILE
         journal.write_text(journal.read_text()[:-20])
         again = send(views, pacs=archive.address)
-        assert (again.accepted, again.before) == (1, 7)
+        assert (again.accepted, again.accepted_before) == (1, 7)
     assert len([json.loads(line) for line in journal.read_text().splitlines()]) == 8
 
 
@@ -115,7 +115,7 @@ def test_refusals_are_listed_and_the_rest_is_stored(views, capsys):
         assert "4 instances accepted" in told.out
         assert "4 instances were refused" in told.err
         assert told.err.count("0xA900 data set does not match SOP class") == 4
-        rows = [json.loads(line) for line in (views / SENT).read_text().splitlines()]
+        rows = [json.loads(line) for line in (views / JOURNAL_FILE).read_text().splitlines()]
         assert [row["accepted"] for row in rows] == [True, False] * 4
         archive.answer = lambda number, ds: 0
         assert main(["export", str(views), "--to", "pacs", "--pacs", archive.address]) == 0
@@ -126,18 +126,18 @@ def test_refusals_are_listed_and_the_rest_is_stored(views, capsys):
 def test_nobody_there_is_said_and_the_same_call_goes_on(views):
     with provider() as archive:
         address = archive.address
-    with pytest.raises(Undelivered, match=r"nobody answers at 127.0.0.1.*after 5 tries.*the same command goes on"):
+    with pytest.raises(DeliveryError, match=r"nobody answers at 127.0.0.1.*after 5 tries.*the same command goes on"):
         send(views, pacs=address)
 
 
 def test_an_archive_that_goes_away_leaves_what_it_took_in_the_journal(views):
     with provider() as archive:
         archive.answer = lambda number, ds: "abort" if number > 5 else 0
-        with pytest.raises(Undelivered):
+        with pytest.raises(DeliveryError):
             send(views, pacs=archive.address)
         archive.answer = lambda number, ds: 0
         sent = send(views, pacs=archive.address)
-    assert (sent.accepted, sent.before) == (3, 5)
+    assert (sent.accepted, sent.accepted_before) == (3, 5)
 
 
 def test_a_wrong_title_is_refused_once_and_named(views):
@@ -170,15 +170,15 @@ def test_stow_sends_many_in_one_request(views):
     with service() as archive:
         sent = send(views, url=archive.url)
         assert (sent.accepted, archive.bodies) == (8, 1)
-        assert send(views, url=archive.url + "/").before == 8
+        assert send(views, url=archive.url + "/").accepted_before == 8
     expected = _expected(views)
     assert all(archive.stored[uid] == ds for uid, ds in expected.items())
 
 
 def test_stow_stops_a_batch_at_the_room_for_it(views, monkeypatch):
-    from ganatomy.dicom.dicomweb import Web
+    from ganatomy.dicom.dicomweb import StowArchive
 
-    monkeypatch.setattr(Web, "room", 25_000)  # bytes; a view has 10,240
+    monkeypatch.setattr(StowArchive, "batch_bytes", 25_000)  # bytes; a view has 10,240
     with service() as archive:
         assert send(views, url=archive.url).accepted == 8
         assert archive.bodies == 4
@@ -190,7 +190,7 @@ def test_stow_lists_what_was_refused(views):
         archive.answer = lambda number, sets: (200, bad)
         sent = send(views, url=archive.url)
     assert sorted(one.uid for one in sent.refused) == bad
-    assert {one.words for one in sent.refused} == {"failure reason 0xA900"}
+    assert {one.status for one in sent.refused} == {"failure reason 0xA900"}
     assert sent.accepted == 5
 
 
@@ -199,7 +199,7 @@ def test_stow_finds_the_one_for_which_a_whole_request_fails(views):
     with service() as archive:
         archive.answer = lambda number, sets: (409 if bad in [ds.SOPInstanceUID for ds in sets] else 200, ())
         sent = send(views, url=archive.url)
-    assert [(one.uid, one.words[:8]) for one in sent.refused] == [(bad, "HTTP 409")]
+    assert [(one.uid, one.status[:8]) for one in sent.refused] == [(bad, "HTTP 409")]
     assert sent.accepted == 7
 
 
@@ -209,8 +209,8 @@ def test_stow_tries_again_when_the_service_is_busy(views):
         assert send(views, url=archive.url).accepted == 8
         assert archive.bodies == 3
         archive.answer = lambda number, sets: (503, ())
-        (views / SENT).unlink()
-        with pytest.raises(Undelivered, match="HTTP 503"):
+        (views / JOURNAL_FILE).unlink()
+        with pytest.raises(DeliveryError, match="HTTP 503"):
             send(views, url=archive.url)
 
 
@@ -239,11 +239,11 @@ def test_credentials_come_from_the_environment_or_a_netrc_and_are_never_told(vie
         ):
             for name, value in setting.items():
                 monkeypatch.setenv(name, value)
-            (views / SENT).unlink(missing_ok=True)
+            (views / JOURNAL_FILE).unlink(missing_ok=True)
             assert main(["export", str(views), "--to", "dicomweb", "--url", archive.url]) == 0
             assert archive.credentials[-1] == expected
         archive.answer = lambda number, sets: (401, ())
-        (views / SENT).rename(views / "first.jsonl")
+        (views / JOURNAL_FILE).rename(views / "first.jsonl")
         assert main(["export", str(views), "--to", "dicomweb", "--url", archive.url]) == 2
     told = "".join(capfd.readouterr()) + "".join(path.read_text(errors="replace") for path in views.glob("*.jsonl"))
     assert "s3cret" not in told
@@ -313,7 +313,7 @@ def test_a_send_that_is_killed_goes_on_and_leaves_no_duplicate(tmp_path):
         command = [sys.executable, "-c", program, str(folder), archive.address]
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         assert child.wait(60) == -signal.SIGKILL
-        assert 4 <= len((folder / SENT).read_text().splitlines()) <= 5
+        assert 4 <= len((folder / JOURNAL_FILE).read_text().splitlines()) <= 5
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "refused=()" in told
     assert len(archive.stored) == 24
@@ -325,10 +325,10 @@ def test_a_send_that_is_killed_goes_on_and_leaves_no_duplicate(tmp_path):
 def test_stored_values_come_back_as_hounsfield_units(tmp_path):
     folder = volumes(tmp_path / "volumes", "chest_ct")
     _, images = read_samples(folder)
-    shown = modalities.named("chest_ct")().denormalise(next(iter(images))[0])
+    shown = modalities.get_modality("chest_ct")().denormalise(next(iter(images))[0])
     with provider() as archive:
         send(folder, pacs=archive.address)
     slices = sorted((ds for (ds,) in archive.stored.values()), key=lambda ds: ds.InstanceNumber)
-    for ds, plane in zip(slices, stored(shown, "chest_ct"), strict=True):
+    for ds, plane in zip(slices, quantise_sample(shown, "chest_ct"), strict=True):
         assert (ds.pixel_array == plane).all()
         assert ds.RescaleIntercept == -1024

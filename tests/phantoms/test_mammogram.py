@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ganatomy.errors import Refused
-from ganatomy.phantoms.breast import patient
-from ganatomy.phantoms.cohort import cohort
-from ganatomy.phantoms.fields import power_law
-from ganatomy.phantoms.mammogram import mammogram
+from ganatomy.phantoms.breast import make_breasts
+from ganatomy.phantoms.cohort import write_cohort
+from ganatomy.phantoms.fields import draw_power_law_field
+from ganatomy.phantoms.mammogram import make_mammogram
 
 ROI = 256
 
@@ -26,14 +26,14 @@ def _beta(region):
 
 
 def test_beta_of_a_known_field():
-    assert _beta(power_law(np.random.default_rng(0), (ROI, ROI), 2.5)) == pytest.approx(2.5, abs=0.1)
+    assert _beta(draw_power_law_field(np.random.default_rng(0), (ROI, ROI), 2.5)) == pytest.approx(2.5, abs=0.1)
 
 
 def test_the_texture_exponent_is_that_of_mammograms():
     found = []
     for number in range(6):
-        _, left = patient(3, number)
-        pixels = mammogram(left, "CC", (3, number)).pixels
+        _, left = make_breasts(3, number)
+        pixels = make_mammogram(left, "CC", (3, number)).pixels
         corner = (640 - ROI // 2, 60)
         region = pixels[corner[0] : corner[0] + ROI, corner[1] : corner[1] + ROI]
         assert region.min() > 0, "the region lies inside the breast"
@@ -45,18 +45,18 @@ def test_the_texture_exponent_is_that_of_mammograms():
 @pytest.mark.parametrize("shape", [(320, 256), (640, 512)])
 def test_the_density_is_what_it_should_be(shape):
     for number in range(3):
-        for breast in patient(0, number):
+        for breast in make_breasts(0, number):
             for view in ("CC", "MLO"):
-                truth = mammogram(breast, view, (0, number), shape).truth
+                truth = make_mammogram(breast, view, (0, number), shape).truth
                 assert truth["density_percent"] == pytest.approx(breast.density, rel=0.08)
                 assert truth["birads"] == breast.birads
 
 
 def test_a_muscle_in_mlo_and_none_in_cc():
-    _, left = patient(0, 1)
+    _, left = make_breasts(0, 1)
     corner = {}
     for view in ("CC", "MLO"):
-        made = mammogram(left, view, (0, 1), (320, 256))
+        made = make_mammogram(left, view, (0, 1), (320, 256))
         corner[view] = made.pixels[:24, :16].mean()
         assert (made.truth["pectoral_angle_degrees"] is None) == (view == "CC")
     assert corner["CC"] == 0
@@ -64,8 +64,8 @@ def test_a_muscle_in_mlo_and_none_in_cc():
 
 
 def test_background_is_black_and_the_outline_is_smooth():
-    _, left = patient(0, 2)
-    pixels = mammogram(left, "CC", (0, 2), (320, 256)).pixels
+    _, left = make_breasts(0, 2)
+    pixels = make_mammogram(left, "CC", (0, 2), (320, 256)).pixels
     assert pixels[:, -20:].max() == 0
     reach = (pixels > 0.02).sum(1)
     steps = np.abs(np.diff(reach[reach > 40]))
@@ -74,8 +74,8 @@ def test_background_is_black_and_the_outline_is_smooth():
 
 
 def test_both_views_show_the_same_anatomy():
-    right, left = patient(5, 0)
-    a, b = (mammogram(left, view, (5,), (320, 256)).truth for view in ("CC", "MLO"))
+    right, left = make_breasts(5, 0)
+    a, b = (make_mammogram(left, view, (5,), (320, 256)).truth for view in ("CC", "MLO"))
     assert a["thickness_mm"] == b["thickness_mm"]
     assert a["density_percent"] == pytest.approx(b["density_percent"], rel=0.05)
     assert right.laterality == "R"
@@ -84,7 +84,7 @@ def test_both_views_show_the_same_anatomy():
 
 def test_the_same_seed_gives_the_same_files_for_any_number_of_workers(tmp_path):
     for workers in (1, 2):
-        assert cohort("mammogram", tmp_path / str(workers), 2, seed=4, shape=(80, 64), workers=workers) == 8
+        assert write_cohort("mammogram", tmp_path / str(workers), 2, seed=4, shape=(80, 64), workers=workers) == 8
     one = sorted((tmp_path / "1").rglob("*.*"))
     assert len(one) == 9
     for file in one:
@@ -101,4 +101,4 @@ def test_the_table_of_truth_names_every_file(cohort):
 @pytest.mark.parametrize(("change", "words"), [({"patients": 0}, "--patients"), ({"shape": (64, 64)}, "5 to 4")])
 def test_impossible_cohorts_are_refused(tmp_path, change, words):
     with pytest.raises(Refused, match=words):
-        cohort(**({"kind": "mammogram", "out": tmp_path, "patients": 1, "shape": (80, 64)} | change))
+        write_cohort(**({"kind": "mammogram", "out": tmp_path, "patients": 1, "shape": (80, 64)} | change))

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from ganatomy.errors import Refused
-from ganatomy.phantoms.cohort import cohort
-from ganatomy.phantoms.head import FLUID, brain
-from ganatomy.phantoms.thorax import SEVERITY, thorax
+from ganatomy.phantoms.cohort import write_cohort
+from ganatomy.phantoms.head import FLUID, make_brain
+from ganatomy.phantoms.thorax import EMPHYSEMA_SHARES, make_thorax
 
 
-@pytest.mark.parametrize("make", [thorax, brain])
+@pytest.mark.parametrize("make", [make_thorax, make_brain])
 def test_the_same_key_gives_the_same_volume(make):
     a, b, other = make((0, 5), (32, 32, 32)), make((0, 5), (32, 32, 32)), make((0, 6), (32, 32, 32))
     assert np.array_equal(a.voxels, b.voxels)
@@ -21,23 +21,23 @@ def test_the_same_key_gives_the_same_volume(make):
 
 def test_truth_of_thoraces_is_in_the_range_of_adults():
     for number in range(8):
-        truth = thorax((0, number), (48, 48, 48)).truth
+        truth = make_thorax((0, number), (48, 48, 48)).truth
         assert 2000 < truth["lung_ml"] < 6500
         assert truth["lung_ml"] == pytest.approx(truth["right_lung_ml"] + truth["left_lung_ml"], abs=0.2)
         assert 700 < truth["bone_ml"] < 2000
-        low, high = SEVERITY[truth["emphysema"]]
+        low, high = EMPHYSEMA_SHARES[truth["emphysema"]]
         assert 100 * low - 3 <= truth["emphysema_percent"] <= 100 * high + 3
         assert -900 < truth["mean_lung_hu"] < -780
 
 
 def test_emphysema_lowers_the_density_of_the_lung():
-    found = [thorax((2, number), (48, 48, 48)).truth for number in range(24)]
-    mean = {s: np.mean([t["laa950_percent"] for t in found if t["emphysema"] == s]) for s in SEVERITY}
+    found = [make_thorax((2, number), (48, 48, 48)).truth for number in range(24)]
+    mean = {s: np.mean([t["laa950_percent"] for t in found if t["emphysema"] == s]) for s in EMPHYSEMA_SHARES}
     assert mean["none"] < mean["mild"] < mean["severe"]
 
 
 def test_brains_shrink_and_ventricles_grow_with_age():
-    found = [brain((0, number), (48, 48, 48)).truth for number in range(24)]
+    found = [make_brain((0, number), (48, 48, 48)).truth for number in range(24)]
     age = [t["age"] for t in found]
     ventricles = [t["ventricle_ml"] / t["intracranial_ml"] for t in found]
     fluid = [t["csf_ml"] / t["intracranial_ml"] for t in found]
@@ -50,13 +50,13 @@ def test_brains_shrink_and_ventricles_grow_with_age():
 
 
 def test_the_volume_of_a_brain_is_that_of_its_voxels():
-    made = brain((0, 9), (64, 64, 64))
+    made = make_brain((0, 9), (64, 64, 64))
     counted = (made.voxels > FLUID / 3).sum() * float(np.prod(made.spacing)) / 1000
     assert counted == pytest.approx(made.truth["intracranial_ml"], rel=0.03)
 
 
 def test_a_thorax_is_upright():
-    made = thorax((0, 1), (48, 48, 48))
+    made = make_thorax((0, 1), (48, 48, 48))
     lungs = made.voxels < -500
     inside = lungs & (np.abs(np.indices(lungs.shape)[2] - 23.5) < 17)
     z = np.indices(lungs.shape)[0]
@@ -68,7 +68,7 @@ def test_a_thorax_is_upright():
 
 def test_any_number_of_workers_gives_the_same_files(tmp_path):
     for workers in (1, 2):
-        made = cohort("brain_mri", tmp_path / str(workers), 2, seed=4, shape=(16, 16, 16), workers=workers)
+        made = write_cohort("brain_mri", tmp_path / str(workers), 2, seed=4, shape=(16, 16, 16), workers=workers)
         assert made == 2
     files = sorted(p.relative_to(tmp_path / "1") for p in (tmp_path / "1").rglob("*") if p.is_file())
     assert len(files) == 2 * 16 + 1
@@ -88,4 +88,4 @@ def test_any_number_of_workers_gives_the_same_files(tmp_path):
 )
 def test_impossible_cohorts_are_refused(tmp_path, change, words):
     with pytest.raises(Refused, match=words):
-        cohort(**({"kind": "chest_ct", "out": tmp_path, "patients": 1, "shape": (16, 16, 16)} | change))
+        write_cohort(**({"kind": "chest_ct", "out": tmp_path, "patients": 1, "shape": (16, 16, 16)} | change))

@@ -5,8 +5,8 @@ import torch
 
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.errors import Refused
-from ganatomy.recipes import RECIPES, named
-from ganatomy.recipes.changes import changed, from_file
+from ganatomy.recipes import RECIPES, get_recipe
+from ganatomy.recipes.changes import change_recipe, read_recipe
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.sampling import sample
 from ganatomy.training import loop
@@ -33,7 +33,7 @@ class Noise:
     def __init__(self, recipe):
         self.width = sum(recipe.groups)
 
-    def batch(self, numbers, regions):
+    def read_batch(self, numbers, regions):
         generator = torch.Generator().manual_seed(numbers[0])
         sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in regions]
         images = tuple(torch.rand(len(numbers), 1, *size, generator=generator) * 2 - 1 for size in sizes)
@@ -45,29 +45,29 @@ STEPS = 16  # enough for every parameter to move
 
 def _short(name):
     """The tiny recipe, and shorter still where it need not grow through its levels."""
-    recipe = named(name).tiny()
-    parts = len(recipe.timetable())
+    recipe = get_recipe(name).make_tiny()
+    parts = len(recipe.make_timetable())
     if parts > 2:
         return recipe
-    kimg = STEPS * recipe.at(0, 0).batch_size / 1000
-    return recipe.model_copy(update={"total_kimg": kimg, "strategy": recipe.strategy.paced(kimg / parts)})
+    kimg = STEPS * recipe.plan_step(0, 0).batch_size / 1000
+    return recipe.model_copy(update={"total_kimg": kimg, "strategy": recipe.strategy.change_stage_length(kimg / parts)})
 
 
 def _trained(name):
     recipe = _short(name)
-    weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.given}
+    weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}
     state = State(recipe, 0, CPU, weights)
-    before = {role: {k: v.clone() for k, v in p.named_parameters()} for role, p in state.players.items()}
-    terms = list(loop.train(state, Noise(recipe), 0, lambda state: True))
+    before = {role: {k: v.clone() for k, v in p.named_parameters()} for role, p in state.networks.items()}
+    terms = list(loop.run_steps(state, Noise(recipe), 0, lambda state: True))
     return state, before, terms
 
 
 @pytest.fixture
 def where(request, name):
     """What a recipe trains on: a store of its kind, and a finished generator if it needs one."""
-    recipe = named(name).tiny()
+    recipe = get_recipe(name).make_tiny()
     store = request.getfixturevalue("store" if len(recipe.shape) == 2 else "volumes")
-    given = {"generator": request.getfixturevalue("hagan").path} if recipe.given else {}
+    given = {"generator": request.getfixturevalue("hagan").path} if recipe.pretrained_roles else {}
     return {"store": store, **given}
 
 
@@ -78,15 +78,15 @@ def test_trains_with_finite_losses_and_every_parameter_learns(name):
     assert all(torch.isfinite(value) for step in terms for value in step.values())
     still = {
         f"{role}.{key}"
-        for role, player in state.players.items()
+        for role, player in state.networks.items()
         for key, value in player.named_parameters()
         if torch.equal(value, before[role][key])
     }
-    frozen = {f"{role}.{key}" for role in state.recipe.given for key in before[role]}
+    frozen = {f"{role}.{key}" for role in state.recipe.pretrained_roles for key in before[role]}
     assert still == frozen | LOST_IN_DIFFERENCES.get(name, set())
     if name not in ("pggan-mammogram", "gan-mammogram", "wgan-mammogram"):
         return
-    moved = state.players["discriminator"].blocks[0].head.bias[0].item() != 0
+    moved = state.networks["discriminator"].blocks[0].head.bias[0].item() != 0
     assert moved == (name != "wgan-mammogram")
 
 
@@ -104,15 +104,15 @@ def test_resumes_bit_for_bit_and_samples_the_whole_image(name, where, tmp_path):
     first = train(half, out=tmp_path / "parts", intervals=often, **where)
     second = train(recipe, out=tmp_path / "parts", intervals=often, **where)
     assert first.path == second.path
-    a, b = whole.load_newest(), second.load_newest()
+    a, b = whole.load_newest_checkpoint(), second.load_newest_checkpoint()
     assert a[1]["counts"] == b[1]["counts"]
     assert a[0].keys() == b[0].keys()
     for file in a[0]:
         assert a[0][file].keys() == b[0][file].keys()
         for key in a[0][file]:
             assert torch.equal(a[0][file][key], b[0][file][key]), (file, key)
-    snapshot = open_snapshot(second.snapshots()[-1])
-    assert snapshot.final
+    snapshot = open_snapshot(second.list_snapshots()[-1])
+    assert snapshot.is_full_size
     images = [image for image, _ in sample(snapshot, 3, seed=1)]
     assert {image.pixels.shape for image in images} == {recipe.shape}
     assert all(-1 <= image.pixels.min() <= image.pixels.max() <= 1 for image in images)
@@ -122,21 +122,21 @@ def test_resumes_bit_for_bit_and_samples_the_whole_image(name, where, tmp_path):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_goes_to_json_and_back(name):
-    recipe = named(name)
+    recipe = get_recipe(name)
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
     assert recipe.name == name
 
 
 def test_a_partial_override_keeps_the_sibling_defaults():
-    recipe = changed(named("pggan-mammogram"), {"optimizers.generator.betas": [0.5, 0.9]})
-    assert recipe.optimizers["generator"].lr == named("pggan-mammogram").optimizers["generator"].lr
+    recipe = change_recipe(get_recipe("pggan-mammogram"), {"optimizers.generator.betas": [0.5, 0.9]})
+    assert recipe.optimizers["generator"].lr == get_recipe("pggan-mammogram").optimizers["generator"].lr
 
 
 def test_a_recipe_file_is_merged_onto_the_complete_base(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("base: pggan-mammogram\nstrategy: {fade_kimg: 5}\noptimizers: {generator: {lr: 0.001}}\n")
-    recipe = from_file(file, {name: make() for name, make in RECIPES.items()})
-    base = named("pggan-mammogram")
+    recipe = read_recipe(file, {name: make() for name, make in RECIPES.items()})
+    base = get_recipe("pggan-mammogram")
     assert recipe.strategy.fade_kimg == 5
     assert recipe.strategy.batch_sizes == base.strategy.batch_sizes
     assert recipe.optimizers["generator"].lr(0) == 0.001
@@ -155,4 +155,4 @@ def test_a_recipe_file_is_merged_onto_the_complete_base(tmp_path):
 )
 def test_wrong_changes_are_refused_with_a_hint(changes, words):
     with pytest.raises(Refused, match=words):
-        changed(named("pggan-mammogram"), changes)
+        change_recipe(get_recipe("pggan-mammogram"), changes)

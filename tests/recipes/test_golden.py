@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganatomy.recipes import RECIPES, named
+from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.training import loop
 from ganatomy.training.state import State
 
 GOLDEN = Path(__file__).with_name("golden.json")
-# Of images and of volumes, whose rounding grows faster from step to step. Another processor's rounding has grown to 7 % of a
-# loss of `wgan-mammogram` by its ninth step.
+# Of images and of volumes, whose rounding grows faster from step to step. By the ninth step of `wgan-mammogram` the
+# rounding of another processor has grown to 7 % of a loss.
 STEPS = {2: 8, 3: 5}
 
 
@@ -25,7 +25,7 @@ class Ramps:
     def __init__(self, width):
         self.width = width
 
-    def batch(self, numbers, regions):
+    def read_batch(self, numbers, regions):
         images = tuple(self.region(numbers, region) for region in regions)
         return images, torch.eye(2)[torch.tensor(list(numbers)) % 2][:, : self.width]
 
@@ -39,17 +39,17 @@ class Ramps:
 
 def losses(name):
     torch.set_num_threads(2)
-    recipe = named(name).tiny()
+    recipe = get_recipe(name).make_tiny()
     torch.manual_seed(0)
-    weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.given}
+    weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}
     state = State(recipe, 0, torch.device("cpu"), weights)
-    steps = loop.train(state, Ramps(sum(recipe.groups)), 0, lambda state: state.steps < STEPS[len(recipe.shape)])
+    steps = loop.run_steps(state, Ramps(sum(recipe.groups)), 0, lambda state: state.steps < STEPS[len(recipe.shape)])
     return [{key: round(value.item(), 6) for key, value in terms.items()} for terms in steps]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_first_losses_are_those_committed(name):
-    golden = json.loads(GOLDEN.read_text())[name][: STEPS[len(named(name).shape)]]
+    golden = json.loads(GOLDEN.read_text())[name][: STEPS[len(get_recipe(name).shape)]]
     found = losses(name)
     assert len(found) == len(golden) > 0
     for step, (now, then) in enumerate(zip(found, golden, strict=True)):

@@ -5,11 +5,11 @@ import torch
 
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.errors import Refused
-from ganatomy.objectives.phase import Draw
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
-from ganatomy.steps.hierarchy import sub_volume_depth
-from ganatomy.steps.scope import SubVolume
+from ganatomy.objectives.phase import Batch
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
+from ganatomy.steps.hierarchy import compute_sub_volume_depth
+from ganatomy.steps.scope import SubVolumeScope
 from ganatomy.training import loop
 from ganatomy.training.state import State
 from ganatomy.training.train import train
@@ -18,8 +18,8 @@ CPU = torch.device("cpu")
 
 
 def _starts(name, steps=200, shape=(256, 256, 256)):
-    recipe = named(name).resized(shape)
-    return [recipe.at(4 * step, 0).scope.start for step in range(steps)]
+    recipe = get_recipe(name).resize(shape)
+    return [recipe.plan_step(4 * step, 0).scope.start for step in range(steps)]
 
 
 def test_the_selector_of_the_authors_code_draws_any_plane():
@@ -35,20 +35,20 @@ def test_ours_draws_multiples_of_four_so_that_features_and_reals_are_one_sub_vol
 
 def test_the_start_is_a_function_of_the_seed_and_the_count():
     assert _starts("hagan") == _starts("hagan")
-    assert named("hagan").at(8, 1) == named("hagan").at(8, 1)
-    assert [named("hagan").at(4 * i, 1).scope.start for i in range(50)] != _starts("hagan", 50)
+    assert get_recipe("hagan").plan_step(8, 1) == get_recipe("hagan").plan_step(8, 1)
+    assert [get_recipe("hagan").plan_step(4 * i, 1).scope.start for i in range(50)] != _starts("hagan", 50)
 
 
 def test_low_resolution_targets_every_fourth_voxel_or_the_mean():
     volume = torch.arange(32.0**3).view(1, 1, 32, 32, 32)
-    nearest, mean = (SubVolume((32, 32, 32), 4, 4, low, whole=True).crop(volume)[1] for low in ("nearest", "mean"))
+    nearest, mean = (SubVolumeScope((32, 32, 32), 4, 4, low, whole=True).crop(volume)[1] for low in ("nearest", "mean"))
     assert torch.equal(nearest, volume[:, :, ::4, ::4, ::4])
     assert mean[0, 0, 0, 0, 0] == volume[0, 0, :4, :4, :4].mean()
 
 
 def test_what_is_read_gives_the_same_sub_volume_as_the_whole():
     volume = torch.rand(2, 1, 32, 32, 32)
-    whole, part = SubVolume((32, 32, 32), 8, 4, "mean", whole=True), SubVolume((32, 32, 32), 8, 4, "mean")
+    whole, part = SubVolumeScope((32, 32, 32), 8, 4, "mean", whole=True), SubVolumeScope((32, 32, 32), 8, 4, "mean")
     regions = [volume[:, :, 8:12], torch.nn.functional.avg_pool3d(volume, 4)]
     for a, b in zip(whole.crop(volume), part.crop(*regions), strict=True):
         torch.testing.assert_close(a, b)
@@ -56,12 +56,12 @@ def test_what_is_read_gives_the_same_sub_volume_as_the_whole():
 
 def test_one_loss_on_the_mean_of_two_scores_or_two_losses():
     """The authors' code against the paper's figure: softplus of the mean is not the sum of softplus."""
-    recipe = named("hagan-2022").tiny()
+    recipe = get_recipe("hagan-2022").make_tiny()
     state = State(recipe, 0, CPU)
-    apart = changed(recipe, {"networks.discriminator.scores": "apart"}).build()["discriminator"].eval()
-    averaged = state.players["discriminator"].eval()
+    apart = change_recipe(recipe, {"networks.discriminator.scores": "apart"}).build()["discriminator"].eval()
+    averaged = state.networks["discriminator"].eval()
     apart.load_state_dict(averaged.state_dict())
-    scope = recipe.at(0, 0).scope
+    scope = recipe.plan_step(0, 0).scope
     images = scope.crop(torch.rand(3, 1, *recipe.shape))
     one, two = (d(images, torch.zeros(3, 0), scope).scores for d in (averaged, apart))
     assert one.shape == (3,)
@@ -78,28 +78,28 @@ def _rest(recipe):
 
 
 def test_without_the_low_resolution_branch():
-    full, without = named("hagan-2022"), named("hagan-no-low")
-    players = without.tiny().build()
+    full, without = get_recipe("hagan-2022"), get_recipe("hagan-no-low")
+    players = without.make_tiny().build()
     assert not [
         key for role in ("generator", "discriminator") for key in players[role].state_dict() if key.startswith("low")
     ]
-    scope = without.tiny().at(0, 0).scope
-    assert len(scope.crop(torch.rand(1, 1, *without.tiny().shape))) == 1
+    scope = without.make_tiny().plan_step(0, 0).scope
+    assert len(scope.crop(torch.rand(1, 1, *without.make_tiny().shape))) == 1
     assert len(players["generator"](torch.randn(1, 16), torch.zeros(1, 0), scope)) == 1
     assert _rest(full) == _rest(without)
     assert full.objectives == without.objectives
 
 
 def test_without_the_encoders():
-    full, without = named("hagan-2022"), named("hagan-no-encoder")
+    full, without = get_recipe("hagan-2022"), get_recipe("hagan-no-encoder")
     assert set(full.networks) - set(without.networks) == {"high_encoder", "ground_encoder"}
-    assert [phase.name for phase in without.phases()] == ["discriminator", "generator"]
+    assert [phase.name for phase in without.build_phases()] == ["discriminator", "generator"]
     assert without.networks == {role: full.networks[role] for role in without.networks}
     assert without.strategy == full.strategy
 
 
 def test_with_a_deterministic_selector():
-    full, fixed = named("hagan-2022"), named("hagan-deterministic")
+    full, fixed = get_recipe("hagan-2022"), get_recipe("hagan-deterministic")
     assert _starts("hagan-deterministic", 16) == [32 * i for i in range(8)] * 2
     assert full.model_copy(update={"name": fixed.name, "strategy": fixed.strategy}) == fixed
 
@@ -108,18 +108,18 @@ def test_the_encoders_never_change_the_generator():
     """The published phases step one encoder each, so the generator is the same bit for bit with and without them."""
 
     class Noise:
-        def batch(self, numbers, regions):
+        def read_batch(self, numbers, regions):
             generator = torch.Generator().manual_seed(numbers[0])
             return (torch.rand(len(numbers), 1, 32, 32, 32, generator=generator),), torch.zeros(len(numbers), 0)
 
     made = []
     for name in ("hagan-2022", "hagan-no-encoder"):
-        state = State(named(name).tiny(), 0, CPU)
+        state = State(get_recipe(name).make_tiny(), 0, CPU)
         torch.manual_seed(0)
-        weights = named("hagan-no-encoder").tiny().build().state_dict()
-        state.players.load_state_dict(weights, strict=False)
-        list(loop.train(state, Noise(), 0, lambda state: state.steps < 5))
-        made.append(state.players["generator"].state_dict())
+        weights = get_recipe("hagan-no-encoder").make_tiny().build().state_dict()
+        state.networks.load_state_dict(weights, strict=False)
+        list(loop.run_steps(state, Noise(), 0, lambda state: state.steps < 5))
+        made.append(state.networks["generator"].state_dict())
     assert all(torch.equal(made[0][key], made[1][key]) for key in made[0])
 
 
@@ -128,15 +128,15 @@ def test_the_encoders_never_change_the_generator():
 
 
 def test_shared_fakes_are_those_that_the_discriminator_saw():
-    recipe = named("hagan").tiny()
+    recipe = get_recipe("hagan").make_tiny()
     state = State(recipe, 0, CPU)
-    scope = recipe.at(0, 0).scope
-    read = tuple(torch.rand(2, 1, *((r.depth or r.shape[0]), *r.shape[1:])) for r in scope.reads)
-    draw = Draw(read, torch.zeros(2, 0), (), scope, 0, range(2))
+    scope = recipe.plan_step(0, 0).scope
+    read = tuple(torch.rand(2, 1, *((r.depth or r.shape[0]), *r.shape[1:])) for r in scope.regions)
+    draw = Batch(read, torch.zeros(2, 0), (), scope, 0, range(2))
     seen = []
-    state.players["discriminator"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    for phase in recipe.phases():
-        loop.run(phase, state, [draw])
+    state.networks["discriminator"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    for phase in recipe.build_phases():
+        loop.run_update(phase, state, [draw])
     reals_d, fakes_d, fakes_g = seen
     assert torch.equal(reals_d[0], draw.real[0])
     assert torch.equal(fakes_d[0], fakes_g[0])
@@ -147,11 +147,13 @@ def test_shared_fakes_are_those_that_the_discriminator_saw():
 def test_a_class_condition_reaches_generator_and_discriminator(volumes, tmp_path):
     values = volumes.manifest.conditions["emphysema"]
     assert values == ("mild", "none", "severe")
-    recipe = changed(named("hagan").tiny(), {"conditions": {"emphysema": list(values)}, "total_kimg": 0.04})
+    recipe = change_recipe(
+        get_recipe("hagan").make_tiny(), {"conditions": {"emphysema": list(values)}, "total_kimg": 0.04}
+    )
     run = train(recipe, volumes, tmp_path)
-    generator = open_snapshot(run.snapshots()[-1]).network("generator", CPU)
+    generator = open_snapshot(run.list_snapshots()[-1]).load_network("generator", CPU)
     z = torch.randn(1, 16)
-    first, second = (generator(z, torch.eye(3)[i : i + 1], recipe.final())[0] for i in (0, 1))
+    first, second = (generator(z, torch.eye(3)[i : i + 1], recipe.get_final_scope())[0] for i in (0, 1))
     assert (first - second).abs().max() > 0
 
 
@@ -159,13 +161,13 @@ def test_the_encoder_needs_a_generator_and_takes_over_its_widths(hagan, volumes,
     with pytest.raises(Refused, match="give --generator RUN"):
         train("hagan-encoder", volumes, tmp_path)
     with pytest.raises(Refused, match="trains its own generator"):
-        train(named("hagan").tiny(), volumes, tmp_path, generator=hagan.path)
-    recipe = changed(named("hagan-encoder"), {"total_kimg": 0.016})
+        train(get_recipe("hagan").make_tiny(), volumes, tmp_path, generator=hagan.path)
+    recipe = change_recipe(get_recipe("hagan-encoder"), {"total_kimg": 0.016})
     run = train(recipe, volumes, tmp_path, generator=hagan.path)
     assert run.recipe.shape == (32, 32, 32)
     assert run.recipe.networks["high_encoder"].features == 8
-    given = open_snapshot(hagan.snapshots()[-1]).weights["generator"]
-    kept = open_snapshot(run.snapshots()[-1], None).weights
+    given = open_snapshot(hagan.list_snapshots()[-1]).weights["generator"]
+    kept = open_snapshot(run.list_snapshots()[-1], None).weights
     assert all(torch.equal(given[key], kept["generator"][key]) for key in given)
     assert {"generator", "high_encoder", "ground_encoder"} == set(kept)
 
@@ -173,12 +175,12 @@ def test_the_encoder_needs_a_generator_and_takes_over_its_widths(hagan, volumes,
 @pytest.mark.parametrize("shape", [(40, 32, 32), (32, 32), (8, 8, 8)])
 def test_shapes_that_cannot_be_made_are_refused(shape):
     with pytest.raises(Refused, match="multiple of 16" if len(shape) == 3 else "3 axes"):
-        named("hagan").resized(shape)
+        get_recipe("hagan").resize(shape)
 
 
 @pytest.mark.parametrize("depth", range(16, 513, 16))
 def test_sub_volumes_divide_the_volume(depth):
-    n = sub_volume_depth(depth)
+    n = compute_sub_volume_depth(depth)
     assert n % 4 == 0
     assert depth % n == 0
     assert 1 / 16 <= n / depth <= 1 / 4

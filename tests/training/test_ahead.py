@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from ganatomy.data.feed import Feed
-from ganatomy.recipes import RECIPES, named
+from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.training import loop
-from ganatomy.training.computing import Computing
-from ganatomy.training.prefetch import Ahead
+from ganatomy.training.computing import ComputeSettings
+from ganatomy.training.prefetch import Prefetcher
 from ganatomy.training.state import State
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_the_loop_asks_for_is_known_before(name, monkeypatch):
-    recipe = named(name).tiny()
-    given = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.given}
+    recipe = get_recipe(name).make_tiny()
+    given = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}
     state = State(recipe, 0, torch.device("cpu"), given)
     asked = []
 
@@ -24,23 +24,23 @@ def test_what_the_loop_asks_for_is_known_before(name, monkeypatch):
         asked.append((numbers, regions))
         return (), torch.empty(0)
 
-    monkeypatch.setattr(loop, "_draw", lambda state, source, seed, scope, numbers: batch(numbers, scope.reads))
-    monkeypatch.setattr(loop, "run", lambda phase, state, pieces, how: {})
-    monkeypatch.setattr(State, "follow", lambda self, images: None)
-    how = Computing(micro_batches=2)
-    for _ in loop.train(state, None, 0, lambda state: True, how):
+    monkeypatch.setattr(loop, "_read_batch", lambda state, source, seed, scope, numbers: batch(numbers, scope.regions))
+    monkeypatch.setattr(loop, "run_update", lambda phase, state, pieces, how: {})
+    monkeypatch.setattr(State, "update_ema", lambda self, images: None)
+    how = ComputeSettings(micro_batches=2)
+    for _ in loop.run_steps(state, None, 0, lambda state: True, how):
         pass
-    assert asked == list(loop.requests(recipe, 0, 0, how))
+    assert asked == list(loop.list_requests(recipe, 0, 0, how))
 
 
 def test_batches_read_ahead_are_those_that_are_read_when_asked(store):
-    recipe = named("pggan-mammogram").tiny()
+    recipe = get_recipe("pggan-mammogram").make_tiny()
     feed = Feed(store, "train", recipe.conditions, 0, torch.device("cpu"))
-    asked = list(loop.requests(recipe, 0, 0))[:12]
-    ahead = Ahead(feed, iter(asked))
+    asked = list(loop.list_requests(recipe, 0, 0))[:12]
+    ahead = Prefetcher(feed, iter(asked))
     for numbers, regions in asked:
-        (image,), condition = ahead.batch(numbers, regions)
-        (expected,), facts = feed.batch(numbers, regions)
+        (image,), condition = ahead.read_batch(numbers, regions)
+        (expected,), facts = feed.read_batch(numbers, regions)
         assert torch.equal(image, expected)
         assert torch.equal(condition, facts)
     ahead.close()
@@ -54,13 +54,13 @@ def test_an_error_while_reading_ahead_comes_when_its_batch_is_asked_for():
                 raise OSError("the disk is gone")
             return numbers
 
-        def tensors(self, found):
+        def to_tensors(self, found):
             return found
 
-    ahead = Ahead(Broken(), iter([(range(n, n + 1), ()) for n in range(5)]))
-    assert [ahead.batch(range(n, n + 1), ()) for n in (0, 1)] == [range(0, 1), range(1, 2)]
+    ahead = Prefetcher(Broken(), iter([(range(n, n + 1), ()) for n in range(5)]))
+    assert [ahead.read_batch(range(n, n + 1), ()) for n in (0, 1)] == [range(0, 1), range(1, 2)]
     with pytest.raises(OSError, match="the disk is gone"):
-        ahead.batch(range(2, 3), ())
+        ahead.read_batch(range(2, 3), ())
     with pytest.raises(AssertionError, match="is next"):
-        ahead.batch(range(9, 10), ())
+        ahead.read_batch(range(9, 10), ())
     ahead.close()

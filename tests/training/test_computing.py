@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from ganatomy.errors import Refused
-from ganatomy.machine.device import hold_memory
-from ganatomy.objectives.phase import Draw
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
-from ganatomy.training.computing import Computing, chosen, usual
-from ganatomy.training.loop import run
+from ganatomy.machine.device import keep_freed_memory
+from ganatomy.objectives.phase import Batch
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
+from ganatomy.training.computing import ComputeSettings, choose_settings, get_default_settings
+from ganatomy.training.loop import run_update
 from ganatomy.training.state import State
 from ganatomy.training.train import train
 
@@ -21,30 +21,30 @@ CPU = torch.device("cpu")
 
 def _step(name, computing, batch=2):
     """Losses and generator weights after one step."""
-    recipe = named(name).tiny()
+    recipe = get_recipe(name).make_tiny()
     ndim = len(recipe.shape)
-    state = State(recipe, 0, CPU, layout=computing.layout(ndim), scaled=computing.precision == "float16")
-    computing.applied(state.players, ndim)
-    scope = recipe.at(0, 0).scope
+    state = State(recipe, 0, CPU, layout=computing.get_layout(ndim), scale_losses=computing.precision == "float16")
+    computing.apply_to(state.networks, ndim)
+    scope = recipe.plan_step(0, 0).scope
     generator = torch.Generator().manual_seed(0)
-    sizes = [((r.depth or r.shape[0]), *r.shape[1:]) for r in scope.reads]
+    sizes = [((r.depth or r.shape[0]), *r.shape[1:]) for r in scope.regions]
     read = tuple(torch.rand(batch, 1, *size, generator=generator) * 2 - 1 for size in sizes)
     condition = torch.eye(2).repeat(batch // 2, 1)[:, : sum(recipe.groups)]
     losses = []
-    for phase in recipe.phases():
+    for phase in recipe.build_phases():
         n = computing.micro_batches
         pieces = [
-            Draw(tuple(r[i::n] for r in read), condition[i::n], recipe.groups, scope, 0, range(batch)[i::n])
+            Batch(tuple(r[i::n] for r in read), condition[i::n], recipe.groups, scope, 0, range(batch)[i::n])
             for i in range(n)
         ]
-        terms = run(phase, state, pieces, computing)
+        terms = run_update(phase, state, pieces, computing)
         losses += [float(value) for value in terms.values()]
-    return losses, {key: value.clone() for key, value in state.players["generator"].state_dict().items()}
+    return losses, {key: value.clone() for key, value in state.networks["generator"].state_dict().items()}
 
 
 @pytest.mark.parametrize("name", ["hagan", "pggan-mammogram"])
 def test_recomputed_activations_give_the_same_weights(name):
-    plain, again = _step(name, Computing()), _step(name, Computing(recompute=True))
+    plain, again = _step(name, ComputeSettings()), _step(name, ComputeSettings(recompute=True))
     assert plain[0] == again[0]
     assert plain[1].keys() == again[1].keys()
     for key in plain[1]:  # not always the same bits: oneDNN chooses kernels by where memory happens to lie
@@ -52,12 +52,12 @@ def test_recomputed_activations_give_the_same_weights(name):
 
 
 def test_recomputation_keeps_fewer_tensors():
-    recipe = named("hagan").resized((64, 64, 64))
+    recipe = get_recipe("hagan").resize((64, 64, 64))
     kept = []
     for recompute in (False, True):
         with torch.device("meta"):
             players = recipe.build()
-        Computing(recompute=recompute).applied(players, 3)
+        ComputeSettings(recompute=recompute).apply_to(players, 3)
         sizes = {}
 
         def keep(tensor, sizes=sizes):
@@ -67,7 +67,7 @@ def test_recomputation_keeps_fewer_tensors():
         players["discriminator"].requires_grad_(False)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             made = players["generator"](
-                torch.empty(4, 1024, device="meta"), torch.empty(4, 0, device="meta"), recipe.at(0, 0).scope
+                torch.empty(4, 1024, device="meta"), torch.empty(4, 0, device="meta"), recipe.plan_step(0, 0).scope
             )
         weights = sum(p.numel() * 4 for p in players["generator"].parameters())
         kept.append(sum(sizes.values()) - weights)
@@ -77,48 +77,48 @@ def test_recomputation_keeps_fewer_tensors():
 
 @pytest.mark.parametrize("name", ["hagan", "pggan-mammogram"])
 def test_the_memory_layout_changes_rounding_only(name):
-    plain, other = _step(name, Computing()), _step(name, Computing(channels_last=True))
+    plain, other = _step(name, ComputeSettings()), _step(name, ComputeSettings(channels_last=True))
     assert plain[0] == pytest.approx(other[0], rel=1e-3, abs=1e-4)
 
 
 def test_half_precision_is_near_and_not_the_same():
-    plain, half = _step("hagan", Computing()), _step("hagan", Computing(precision="bfloat16"))
+    plain, half = _step("hagan", ComputeSettings()), _step("hagan", ComputeSettings(precision="bfloat16"))
     assert plain[0] != half[0]
     assert plain[0] == pytest.approx(half[0], rel=0.1, abs=0.05)
     assert all(value.dtype == torch.float32 for value in half[1].values())
 
 
 def test_wishes_go_before_what_is_usual():
-    assert chosen(2, "cpu", precision=None, recompute=None) is None
-    assert usual(2, CPU) == Computing(channels_last=True, hold_memory=True)
-    wished = Computing(precision="bfloat16", recompute=True, hold_memory=True)
-    assert chosen(2, "cpu", precision="bfloat16", channels_last=False, recompute=True) == wished
+    assert choose_settings(2, "cpu", precision=None, recompute=None) is None
+    assert get_default_settings(2, CPU) == ComputeSettings(channels_last=True, hold_memory=True)
+    wished = ComputeSettings(precision="bfloat16", recompute=True, hold_memory=True)
+    assert choose_settings(2, "cpu", precision="bfloat16", channels_last=False, recompute=True) == wished
 
 
 def test_a_run_goes_on_as_it_was_begun(volumes, tmp_path):
-    recipe = changed(named("hagan").tiny(), {"total_kimg": 0.008})
-    run = train(recipe, volumes, tmp_path, computing=Computing(recompute=True))
+    recipe = change_recipe(get_recipe("hagan").make_tiny(), {"total_kimg": 0.008})
+    run = train(recipe, volumes, tmp_path, computing=ComputeSettings(recompute=True))
     assert run.computing["recompute"]
-    longer = changed(recipe, {"total_kimg": 0.016})
+    longer = change_recipe(recipe, {"total_kimg": 0.016})
     assert train(longer, volumes, tmp_path).computing == run.computing
-    assert not train(longer, volumes, tmp_path, computing=Computing()).computing["recompute"]
+    assert not train(longer, volumes, tmp_path, computing=ComputeSettings()).computing["recompute"]
 
 
 def test_half_precision_volumes_on_a_cudnn_that_computes_them_wrongly_are_refused(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
     with pytest.raises(Refused, match="cuDNN 91002"):
-        Computing(precision="bfloat16").check(3, torch.device("cuda"))
-    Computing(precision="bfloat16").check(2, torch.device("cuda"))
-    Computing(precision="float32").check(3, torch.device("cuda"))
+        ComputeSettings(precision="bfloat16").check(3, torch.device("cuda"))
+    ComputeSettings(precision="bfloat16").check(2, torch.device("cuda"))
+    ComputeSettings(precision="float32").check(3, torch.device("cuda"))
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91600)
-    Computing(precision="bfloat16").check(3, torch.device("cuda"))
+    ComputeSettings(precision="bfloat16").check(3, torch.device("cuda"))
 
 
 def test_memory_is_held_on_a_processor_where_the_library_can():
-    held = usual(3, CPU).hold_memory and usual(2, CPU).hold_memory
+    held = get_default_settings(3, CPU).hold_memory and get_default_settings(2, CPU).hold_memory
     assert held
-    assert not usual(2, torch.device("cuda")).hold_memory
-    assert hold_memory() == (platform.libc_ver()[0] == "glibc")
+    assert not get_default_settings(2, torch.device("cuda")).hold_memory
+    assert keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
 
 
 def test_a_library_that_knows_no_such_thing_is_left_alone(monkeypatch):
@@ -126,7 +126,7 @@ def test_a_library_that_knows_no_such_thing_is_left_alone(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(ctypes, "CDLL", absent)
-    assert hold_memory() is False
+    assert keep_freed_memory() is False
 
 
 SEPARABLE = ["hagan", "hagan-2022", "gan-mammogram", "pggan-mammogram", "stylegan2", "relativistic"]
@@ -134,7 +134,7 @@ SEPARABLE = ["hagan", "hagan-2022", "gan-mammogram", "pggan-mammogram", "stylega
 
 @pytest.mark.parametrize("name", SEPARABLE)
 def test_micro_batches_change_rounding_only(name):
-    plain, pieces = _step(name, Computing(), 8), _step(name, Computing(micro_batches=2), 8)
+    plain, pieces = _step(name, ComputeSettings(), 8), _step(name, ComputeSettings(micro_batches=2), 8)
     assert plain[0] == pytest.approx(pieces[0], rel=1e-4, abs=1e-5)
     apart = torch.cat([(value - pieces[1][key]).abs().flatten() for key, value in plain[1].items()])
     assert apart.quantile(0.98) < 1e-5  # Adam's first step is of one size: where a gradient is 0, rounding decides
@@ -142,25 +142,25 @@ def test_micro_batches_change_rounding_only(name):
 
 @pytest.mark.parametrize("name", ["hagan", "pggan-mammogram"])
 def test_float16_with_scaled_losses_is_near_and_weights_stay_float32(name):
-    plain, half = _step(name, Computing()), _step(name, Computing(precision="float16"))
+    plain, half = _step(name, ComputeSettings()), _step(name, ComputeSettings(precision="float16"))
     assert plain[0] != half[0]
     assert plain[0] == pytest.approx(half[0], rel=0.05, abs=0.02)
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in half[1].values())
 
 
 def test_an_update_that_overflows_is_left_out_and_the_scale_is_halved_and_kept(volumes, tmp_path, monkeypatch):
-    recipe = changed(named("hagan").tiny(), {"total_kimg": 0.016})
-    monkeypatch.setattr("ganatomy.training.state.SCALE", 2.0**127)  # float32 ends at 2**128
-    run = train(recipe, volumes, tmp_path, computing=Computing(precision="float16"))
-    scaler = run.load_newest()[1]["counts"]["scaler"]
+    recipe = change_recipe(get_recipe("hagan").make_tiny(), {"total_kimg": 0.016})
+    monkeypatch.setattr("ganatomy.training.state.INITIAL_LOSS_SCALE", 2.0**127)  # float32 ends at 2**128
+    run = train(recipe, volumes, tmp_path, computing=ComputeSettings(precision="float16"))
+    scaler = run.load_newest_checkpoint()[1]["counts"]["scaler"]
     assert scaler["scale"] < 2.0**127
-    state = State(recipe, 0, CPU, scaled=True)
-    state.load(run.load_newest()[0], run.load_newest()[1]["counts"])
+    state = State(recipe, 0, CPU, scale_losses=True)
+    state.load(run.load_newest_checkpoint()[0], run.load_newest_checkpoint()[1]["counts"])
     assert state.scaler.get_scale() == scaler["scale"]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_parts_change_rounding_only():
-    plain, compiled = _step("hagan", Computing()), _step("hagan", Computing(compiled=True))
+    plain, compiled = _step("hagan", ComputeSettings()), _step("hagan", ComputeSettings(compiled=True))
     assert plain[0] == pytest.approx(compiled[0], rel=1e-3, abs=1e-4)

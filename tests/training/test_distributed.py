@@ -13,12 +13,18 @@ from pairs import together, trained
 from torch import nn
 
 from ganatomy.errors import Refused
-from ganatomy.nn.across import BatchNorm, gathered, own, rank, world_size
-from ganatomy.nn.norm import minibatch_deviation
-from ganatomy.recipes import RECIPES, named
-from ganatomy.recipes.changes import changed
+from ganatomy.nn.across import BatchNorm, gather_batch, get_rank, get_world_size, select_own_rows
+from ganatomy.nn.norm import append_minibatch_deviation
+from ganatomy.recipes import RECIPES, get_recipe
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.training import distributed
-from ganatomy.training.distributed import average, check_pieces, gradients, replicas_differ, share
+from ganatomy.training.distributed import (
+    average_tensors,
+    check_pieces,
+    find_differing_replicas,
+    list_gradients,
+    split_batch,
+)
 from ganatomy.training.run import open_run
 
 STEPS = 6
@@ -28,25 +34,27 @@ PLAIN = {"precision": "float32", "hold_memory": True}
 
 def _a_step(recipe):
     """Images of the first step: a batch for every update of the discriminator."""
-    return recipe.at(0, 0).batch_size * max(int(phase.updates(0)) for phase in recipe.phases(recipe.at(0, 0).part))
+    return recipe.plan_step(0, 0).batch_size * max(
+        int(phase.updates(0)) for phase in recipe.build_phases(recipe.plan_step(0, 0).stage)
+    )
 
 
 def _recipe(name):
     """A tiny one of a few steps whose batches can be cut in two."""
-    recipe = named(name).tiny()
+    recipe = get_recipe(name).make_tiny()
     batch = _a_step(recipe)
     changes = {"total_kimg": STEPS * batch / 1000}
     if hasattr(recipe.strategy, "fade_kimg"):
         changes |= {"strategy.fade_kimg": 2 * batch / 1000, "strategy.stable_kimg": batch / 1000}
     if hasattr(recipe.strategy, "autoencoder_kimg"):
         changes |= {"strategy.autoencoder_kimg": 3 * batch / 1000}
-    return changed(recipe, changes)
+    return change_recipe(recipe, changes)
 
 
 def _final(folder):
     (path,) = [p for p in folder.iterdir() if (p / "recipe.json").exists()]
     run = open_run(path)
-    files, meta = run.load_newest()
+    files, meta = run.load_newest_checkpoint()
     return files, meta["counts"], json.loads((path / "terms.json").read_text())
 
 
@@ -57,7 +65,7 @@ EVERY = [pytest.param(name, marks=() if name in FAMILIES else pytest.mark.slow) 
 def test_two_processes_learn_what_one_does_and_go_on_bit_for_bit(name, store, volumes, hagan, tmp_path):
     recipe = _recipe(name)
     data = (store if len(recipe.shape) == 2 else volumes).path
-    given = hagan.path if recipe.given else None
+    given = hagan.path if recipe.pretrained_roles else None
     plain = recipe.model_dump(mode="json")
     arguments = (2 * _a_step(recipe) / 1000, given, PLAIN)
     assert together(trained, plain, data, tmp_path / "whole", None, *arguments) == [0, 0]
@@ -78,33 +86,33 @@ def test_two_processes_learn_what_one_does_and_go_on_bit_for_bit(name, store, vo
 
 def _among_two(folder):
     """What one of two processes sees of a batch of four; process 0 writes it down."""
-    with distributed.joined(torch.device("cpu")):
+    with distributed.process_group(torch.device("cpu")):
         generator = torch.Generator().manual_seed(0)
         whole = torch.randn(4, 3, 2, 2, 2, generator=generator, dtype=torch.float64).float()
-        mine = own(whole).clone().requires_grad_(True)
-        assert torch.equal(gathered(own(whole)), whole)
+        mine = select_own_rows(whole).clone().requires_grad_(True)
+        assert torch.equal(gather_batch(select_own_rows(whole)), whole)
         norm = BatchNorm(3)
-        said = {"norm": norm(mine), "deviation": minibatch_deviation(mine)}
+        said = {"norm": norm(mine), "deviation": append_minibatch_deviation(mine)}
         for name in ("norm", "deviation"):
             (first,) = torch.autograd.grad(said[name].square().sum(), mine, create_graph=True)
             (second,) = torch.autograd.grad(first.square().sum(), mine, retain_graph=True)
             said |= {f"{name}/first": first, f"{name}/second": second}
-        said = {name: gathered(value.detach()) for name, value in said.items()}
+        said = {name: gather_batch(value.detach()) for name, value in said.items()}
         said |= {"mean": norm.running_mean, "variance": norm.running_var}
         layers = nn.ModuleDict({"used": nn.Linear(3, 2), "unused": nn.Linear(2, 2)})
         for parameter in layers["used"].parameters():
-            parameter.grad = torch.full_like(parameter, float(rank() + 1))
-        average(gradients(layers.parameters()))
+            parameter.grad = torch.full_like(parameter, float(get_rank() + 1))
+        average_tensors(list_gradients(layers.parameters()))
         assert [p.grad.unique().tolist() for p in layers["used"].parameters()] == [[1.5], [1.5]]
         assert all(p.grad is None for p in layers["unused"].parameters())
-        assert replicas_differ(layers) == []
+        assert find_differing_replicas(layers) == []
         with torch.no_grad():
-            layers["unused"].weight[1, 1] += 1e-6 * rank()
-        assert replicas_differ(layers) == ["unused"]
-        assert distributed.first(lambda: rank()) == 0
+            layers["unused"].weight[1, 1] += 1e-6 * get_rank()
+        assert find_differing_replicas(layers) == ["unused"]
+        assert distributed.run_on_first_process(lambda: get_rank()) == 0
         with pytest.raises(Refused, match="both hear it"):
-            distributed.first(_refuses)
-        if rank() == 0:
+            distributed.run_on_first_process(_refuses)
+        if get_rank() == 0:
             torch.save(said, folder / "said.pt")
 
 
@@ -118,7 +126,7 @@ def test_statistics_of_a_batch_are_those_of_all_processes_and_so_are_their_deriv
     generator = torch.Generator().manual_seed(0)
     whole = torch.randn(4, 3, 2, 2, 2, generator=generator, dtype=torch.float64).float().requires_grad_(True)
     norm = nn.BatchNorm3d(3)
-    for name, value in (("norm", norm(whole)), ("deviation", minibatch_deviation(whole))):
+    for name, value in (("norm", norm(whole)), ("deviation", append_minibatch_deviation(whole))):
         (first,) = torch.autograd.grad(value.square().sum(), whole, create_graph=True)
         (second,) = torch.autograd.grad(first.square().sum(), whole, retain_graph=True)
         for key, expected in ((name, value), (f"{name}/first", first), (f"{name}/second", second)):
@@ -130,22 +138,22 @@ def test_statistics_of_a_batch_are_those_of_all_processes_and_so_are_their_deriv
 def test_one_process_needs_no_group():
     layer = nn.Linear(2, 2)
     layer.weight.grad = torch.ones_like(layer.weight)
-    average(gradients(layer.parameters()))
+    average_tensors(list_gradients(layer.parameters()))
     assert (layer.weight.grad == 1).all()
-    assert (rank(), world_size()) == (0, 1)
-    assert replicas_differ({"layer": layer}) == []
-    assert share(range(8, 16), 2) == [range(8, 16, 2), range(9, 17, 2)]
+    assert (get_rank(), get_world_size()) == (0, 1)
+    assert find_differing_replicas({"layer": layer}) == []
+    assert split_batch(range(8, 16), 2) == [range(8, 16, 2), range(9, 17, 2)]
 
 
 def test_batches_that_cannot_be_shared_alike_are_refused():
-    check_pieces(named("hagan"), 4, 1)
-    check_pieces(named("hagan"), 2, 2)
+    check_pieces(get_recipe("hagan"), 4, 1)
+    check_pieces(get_recipe("hagan"), 2, 2)
     with pytest.raises(Refused, match=r"A batch of 4 images cannot be cut into equal parts for 3 processes"):
-        check_pieces(named("hagan"), 3, 1)
+        check_pieces(get_recipe("hagan"), 3, 1)
     with pytest.raises(Refused, match=r"its batch normalisation takes the mean of all images"):
-        check_pieces(named("wgan"), 1, 2)
+        check_pieces(get_recipe("wgan"), 1, 2)
     with pytest.raises(Refused, match=r"compares images of a batch of 4 in groups"):
-        check_pieces(named("pggan-mammogram"), 1, 2)
+        check_pieces(get_recipe("pggan-mammogram"), 1, 2)
 
 
 def _command(volumes, out, *more):

@@ -13,21 +13,21 @@ import torch
 
 from ganatomy import checkpoint
 from ganatomy.errors import Diverged, Interrupted, Refused
-from ganatomy.recipes import named
-from ganatomy.recipes.changes import changed
+from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.training import loop
-from ganatomy.training.callbacks import Intervals, Watch
-from ganatomy.training.plan import described, memory
+from ganatomy.training.callbacks import Callbacks, Intervals
+from ganatomy.training.plan import describe_recipe, estimate_memory
 from ganatomy.training.run import open_run
 from ganatomy.training.state import State
 from ganatomy.training.train import train
 
 OFTEN = Intervals(tick_kimg=0.04, grid_kimg=0.2, snapshot_kimg=0.08, checkpoint_kimg=0.08)
-TINY = named("pggan-mammogram").tiny()
+TINY = get_recipe("pggan-mammogram").make_tiny()
 
 
 def _equal(a, b):
-    (files, meta), (other, about) = a.load_newest(), b.load_newest()
+    (files, meta), (other, about) = a.load_newest_checkpoint(), b.load_newest_checkpoint()
     assert meta["counts"] == about["counts"]
     return all(torch.equal(files[f][k], other[f][k]) for f in files for k in files[f])
 
@@ -44,11 +44,11 @@ def test_a_run_folder_holds_what_it_should(run, store):
         "snapshots",
         "checkpoints",
     } <= names
-    assert len(run.checkpoints()) == 2
+    assert len(run.list_checkpoints()) == 2
     rows = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     assert rows[-1]["images"] == TINY.total_images
     assert {"discriminator/gradient_penalty", "generator/labels", "progress/alpha"} <= rows[-1].keys()
-    meta = json.loads((run.snapshots()[-1] / "meta.json").read_text())
+    meta = json.loads((run.list_snapshots()[-1] / "meta.json").read_text())
     assert meta["modality"] == "mammogram"
     assert meta["trained_on"]["fingerprint"] == store.manifest.fingerprint
     assert "path" not in meta["trained_on"]
@@ -65,7 +65,7 @@ def test_the_same_command_on_a_complete_run_changes_nothing(run, store):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_by_a_signal_the_run_goes_on_bit_for_bit(store, tmp_path, number, monkeypatch):
     whole = train(TINY, store, tmp_path / "whole", intervals=OFTEN)
-    steps, note = [], Watch.note
+    steps, note = [], Callbacks.record_losses
 
     def kill_at_seventeen(self, terms):
         note(self, terms)
@@ -73,7 +73,7 @@ def test_stopped_by_a_signal_the_run_goes_on_bit_for_bit(store, tmp_path, number
         if len(steps) == 17:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(Watch, "note", kill_at_seventeen)
+    monkeypatch.setattr(Callbacks, "record_losses", kill_at_seventeen)
     with pytest.raises(Interrupted, match="with a checkpoint; the same command goes on"):
         train(TINY, store, tmp_path / "parts", intervals=OFTEN)
     monkeypatch.undo()
@@ -125,7 +125,7 @@ def test_killed_outright_the_run_goes_on_bit_for_bit(run, store, tmp_path):
 def test_a_damaged_checkpoint_is_found_and_the_one_before_it_used(run, store, tmp_path, damage):
     shutil.copytree(run.path, tmp_path / run.path.name)
     copy = open_run(tmp_path / run.path.name)
-    file = copy.checkpoints()[-1] / "generator.safetensors"
+    file = copy.list_checkpoints()[-1] / "generator.safetensors"
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     {
@@ -133,40 +133,40 @@ def test_a_damaged_checkpoint_is_found_and_the_one_before_it_used(run, store, tm
         "truncate": lambda: file.write_bytes(content[:100]),
         "lose": file.unlink,
     }[damage]()
-    assert copy.load_newest()[1]["counts"]["images"] < TINY.total_images
+    assert copy.load_newest_checkpoint()[1]["counts"]["images"] < TINY.total_images
     assert _equal(run, train(TINY, store, tmp_path, intervals=OFTEN))
 
 
 def test_when_all_checkpoints_are_damaged_it_says_so(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     copy = open_run(tmp_path / "run")
-    for folder in copy.checkpoints():
+    for folder in copy.list_checkpoints():
         (folder / "ema.safetensors").write_bytes(b"")
     with pytest.raises(Refused, match=r"All checkpoints .* are damaged"):
-        copy.load_newest()
+        copy.load_newest_checkpoint()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(store, tmp_path, monkeypatch):
-    real, calls = loop.run, []
+    real, calls = loop.run_update, []
 
     def poisoned(phase, state, draw, precision):
         calls.append(1)
         if len(calls) == 60:
             with torch.no_grad():
-                state.players["discriminator"].blocks[0].head.weight.fill_(float("nan"))
+                state.networks["discriminator"].blocks[0].head.weight.fill_(float("nan"))
         return real(phase, state, draw, precision)
 
-    monkeypatch.setattr(loop, "run", poisoned)
+    monkeypatch.setattr(loop, "run_update", poisoned)
     with pytest.raises(Diverged, match=r"not finite. The checkpoint \d+ is kept. What to try"):
         train(TINY, store, tmp_path, intervals=OFTEN)
-    files, meta = open_run(tmp_path / "00000-pggan-mammogram").load_newest()
+    files, meta = open_run(tmp_path / "00000-pggan-mammogram").load_newest_checkpoint()
     assert 0 < meta["counts"]["images"] < TINY.total_images
     assert all(torch.isfinite(t).all() for tensors in files.values() for t in tensors.values())
 
 
 def test_a_run_folder_of_another_recipe_is_refused(run, store):
     with pytest.raises(Refused, match=r"another recipe \(pggan-mammogram: differs in latent\)"):
-        train(changed(TINY, {"latent": 8}), store, run.path)
+        train(change_recipe(TINY, {"latent": 8}), store, run.path)
     with pytest.raises(Refused, match=r"another seed \(0\)"):
         train(TINY, store, run.path, seed=1)
     with pytest.raises(Refused, match="it holds the runs 00000-pggan-mammogram"):
@@ -182,25 +182,25 @@ def test_other_seeds_make_other_runs_beside_it(store, tmp_path):
 def test_optimisers_start_anew_with_each_era():
     state = State(TINY, 0, torch.device("cpu"))
     state.optimizers["generator"].state["marker"] = 1
-    state.enter(3)
+    state.restart_optimizers(3)
     assert not state.optimizers["generator"].state
 
 
 def test_the_average_follows_with_its_half_life():
     state = State(TINY.model_copy(update={"ema_half_life_kimg": 1.0}), 0, torch.device("cpu"))
     with torch.no_grad():
-        for average, weight in zip(state.ema.parameters(), state.players["generator"].parameters(), strict=True):
+        for average, weight in zip(state.ema.parameters(), state.networks["generator"].parameters(), strict=True):
             average.zero_()
             weight.fill_(1)
-    state.follow(1000)
+    state.update_ema(1000)
     assert all(torch.allclose(p, torch.tensor(0.5)) for p in state.ema.parameters())
 
 
 def test_the_plan_is_told_without_allocating():
-    text = described(named("pggan-mammogram"))
+    text = describe_recipe(get_recipe("pggan-mammogram"))
     assert "48,274,828" in text
     assert "9000      1280x1024" in text
-    assert 5 < sum(memory(named("pggan-mammogram")).values()) < 30
+    assert 5 < sum(estimate_memory(get_recipe("pggan-mammogram")).values()) < 30
 
 
 def test_nothing_that_is_loaded_can_run_code():

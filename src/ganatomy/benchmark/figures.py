@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ganatomy.benchmark.plan import Plan, row_folder
-from ganatomy.benchmark.row import FEATURES, SAMPLES
+from ganatomy.benchmark.plan import BenchmarkPlan, get_row_folder
+from ganatomy.benchmark.row import FEATURES_FILE, SAMPLES_FOLDER
 from ganatomy.data.samples import read_samples
-from ganatomy.data.store import decode, open_store
-from ganatomy.evaluation.report.embedding import classical_mds, ellipse
+from ganatomy.data.store import dequantise_pixels, open_store
+from ganatomy.evaluation.report.embedding import compute_classical_mds, fit_ellipse
 from ganatomy.imaging.image import Image
-from ganatomy.imaging.pictures import Grey, grid, save_png
+from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
 from ganatomy.modalities import table as modalities
 
-SHOWN = 4  # samples of a model
-COLOURS = (
+SHOWN_SAMPLES = 4  # samples of a model
+MODEL_COLOURS = (
     "#d1495b",
     "#edae49",
     "#00798c",
@@ -34,16 +34,16 @@ COLOURS = (
 )
 
 
-def draw(plan: Plan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Pictures by file name, with title and words."""
     done = [(row["recipe"], row["seed"]) for row in rows if "failed" not in row and row["seed"] == plan.seeds[0]]
     if not done:
         return {}
     found = {}
     save_png(_reals(plan), out / "reals.png")
-    found["reals.png"] = ("Training images", f"{SHOWN} of them.")
+    found["reals.png"] = ("Training images", f"{SHOWN_SAMPLES} of them.")
     save_png(_samples(out, done), out / "samples.png")
-    words = f"One line each, {SHOWN} images: {', '.join(name for name, _ in done)}."
+    words = f"One line each, {SHOWN_SAMPLES} images: {', '.join(name for name, _ in done)}."
     found["samples.png"] = ("Random samples", words)
     figure, told = _plane(out, done)
     figure.savefig(out / "plane.png", dpi=110, metadata={"Software": None})
@@ -51,44 +51,51 @@ def draw(plan: Plan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[s
     return found
 
 
-def _reals(plan: Plan) -> np.ndarray[Any, Any]:
+def _reals(plan: BenchmarkPlan) -> np.ndarray[Any, Any]:
     """A picture of its own, since real images may not go where synthetic ones may."""
     store = open_store(Path(plan.store))
-    kind = modalities.named(store.manifest.modality)()
-    level = store.level_for(plan.shape)
-    cases = store.split("train")[:SHOWN]
-    shown = [kind.denormalise(Image(decode(store.read([c["row"]], level))[0], None, c["facts"])) for c in cases]
-    return grid([kind.flat(image) for image in shown], SHOWN)
+    kind = modalities.get_modality(store.manifest.modality)()
+    level = store.find_level(plan.shape)
+    cases = store.split("train")[:SHOWN_SAMPLES]
+    shown = [
+        kind.denormalise(Image(dequantise_pixels(store.read([c["row"]], level))[0], None, c["facts"])) for c in cases
+    ]
+    return make_grid([kind.render_image(image) for image in shown], SHOWN_SAMPLES)
 
 
-def _samples(out: Path, done: list[tuple[str, int]]) -> np.ndarray[Any, Any]:
-    shown: list[Grey] = []
-    for name, seed in done:
-        rows, images = read_samples(row_folder(out, name, seed) / SAMPLES)
-        kind = modalities.named(rows[0]["modality"])()
-        shown += [kind.flat(kind.denormalise(image.but(spacing=None))) for image, _ in itertools.islice(images, SHOWN)]
-    return grid(shown, SHOWN)
+def _samples(out: Path, models: list[tuple[str, int]]) -> np.ndarray[Any, Any]:
+    shown: list[GreyPicture] = []
+    for name, seed in models:
+        rows, images = read_samples(get_row_folder(out, name, seed) / SAMPLES_FOLDER)
+        kind = modalities.get_modality(rows[0]["modality"])()
+        shown += [
+            kind.render_image(kind.denormalise(image.copy_with(spacing=None)))
+            for image, _ in itertools.islice(images, SHOWN_SAMPLES)
+        ]
+    return make_grid(shown, SHOWN_SAMPLES)
 
 
-def _plane(out: Path, done: list[tuple[str, int]]) -> tuple[Figure, str]:
+def _plane(out: Path, models: list[tuple[str, int]]) -> tuple[Figure, str]:
     """Classical scaling of the features of all models and of held-out images, with ellipses."""
     sides: dict[str, np.ndarray[Any, Any]] = {}
-    for name, seed in done:
-        with np.load(row_folder(out, name, seed) / FEATURES) as rows:
+    for name, seed in models:
+        with np.load(get_row_folder(out, name, seed) / FEATURES_FILE) as rows:
             sides.setdefault("held-out", rows["test"])
             sides[name] = rows["fake"]
-    plane = classical_mds(np.concatenate(list(sides.values())))
+    plane = compute_classical_mds(np.concatenate(list(sides.values())))
     ends = np.cumsum([len(rows) for rows in sides.values()])[:-1]
     figure = Figure((8, 6), layout="constrained")
     axes = figure.subplots()
     inside = []
     around = None
-    for (name, _), points, colour in zip(sides.items(), np.split(plane, ends), ("#1f77b4", *COLOURS * 2), strict=False):
+    for (name, _), points, colour in zip(
+        sides.items(), np.split(plane, ends), ("#1f77b4", *MODEL_COLOURS * 2), strict=False
+    ):
         axes.scatter(points[:, 0], points[:, 1], s=6, color=colour, label=name, alpha=0.7)
-        outline = ellipse(points)
+        outline = fit_ellipse(points)
         axes.plot(*outline.outline().T, color=colour, linewidth=1)
         around = around or outline
-        inside.append(f"{name} {100 * around.share_inside(points):.0f} %")
+        inside.append(f"{name} {100 * around.compute_share_inside(points):.0f} %")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -9,27 +9,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganatomy.benchmark.plan import Plan
-from ganatomy.machine.device import device as named_device
+from ganatomy.benchmark.plan import BenchmarkPlan
+from ganatomy.machine.device import select_device as named_device
 from ganatomy.recipes.recipe import Recipe
-from ganatomy.steps.scope import Images, Region
+from ganatomy.steps.scope import ImageParts, Region
 from ganatomy.training import loop
-from ganatomy.training.computing import Computing, usual
-from ganatomy.training.plan import parameters
+from ganatomy.training.computing import ComputeSettings, get_default_settings
+from ganatomy.training.plan import count_parameters
 from ganatomy.training.state import State
 
-WARM_UP, STEPS, SECONDS = 1, 3, 2.0  # steps before; at least so many steps and seconds are timed
-ENOUGH = 15.0  # seconds after which one step will do
-ENDLESS = 1e9  # thousands of images: the measurement ends by its own count
+WARM_UP_STEPS, MIN_STEPS, MIN_SECONDS = 1, 3, 2.0  # steps before; at least so many steps and seconds are timed
+ENOUGH_SECONDS = 15.0  # seconds after which one step will do
+ENDLESS_KIMG = 1e9  # thousands of images: the measurement ends by its own count
 
 
-class Random:
+class NoiseFeed:
     """Batches of noise: what a step costs does not depend on what it sees."""
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
 
-    def batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[Images, Tensor]:
+    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Tensor]:
         sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in regions]
         images = tuple(
             torch.rand(len(numbers), self.recipe.channels, *size, device=self.device) * 2 - 1 for size in sizes
@@ -42,59 +42,59 @@ class Random:
         return images, condition
 
 
-def measure(plan: Plan, name: str) -> dict[str, Any]:
+def measure_recipe(plan: BenchmarkPlan, name: str) -> dict[str, Any]:
     """Steps and images a second by size, and the peak of memory above what the libraries take, in MiB."""
     recipe = plan.recipe(name)
-    recipe = recipe.model_copy(update={"total_kimg": max(recipe.total_kimg, ENDLESS)})
+    recipe = recipe.model_copy(update={"total_kimg": max(recipe.total_kimg, ENDLESS_KIMG)})
     device = named_device(plan.device)
     before = _resident()
     state = State(recipe, 0, device)
-    computing = usual(len(recipe.shape), device)
-    computing.applied(state.players, len(recipe.shape))
+    computing = get_default_settings(len(recipe.shape), device)
+    computing.apply_to(state.networks, len(recipe.shape))
     steps: dict[str, float] = {}
     images: dict[str, float] = {}
-    begins = {moment.part: kimg for kimg, moment in recipe.timetable()}
+    begins = {moment.stage: kimg for kimg, moment in recipe.make_timetable()}
     for part, kimg in begins.items():  # of a level that fades in and is then stable, the stable part
         state.images = math.ceil(kimg * 1000)
-        steps[part], images[part] = _rate(state, Random(recipe, device), computing)
+        steps[part], images[part] = _rate(state, NoiseFeed(recipe, device), computing)
     last = list(steps)[-1]
     return {
         "iterations_per_second": steps[last],
         "images_per_second": images,
         "memory_mib": _peak(device, before),
-        "parameters": parameters(recipe),
-        "batch_size": recipe.at(recipe.total_images - 1, 0).batch_size,
+        "parameters": count_parameters(recipe),
+        "batch_size": recipe.plan_step(recipe.total_images - 1, 0).batch_size,
         "precision": computing.precision,
         "device": str(device),
         "machine": f"{torch.get_num_threads()} threads, {platform.machine()}",
     }
 
 
-def _rate(state: State, source: Random, how: Computing) -> tuple[float, float]:
+def _rate(state: State, feed: NoiseFeed, settings: ComputeSettings) -> tuple[float, float]:
     """Steps a second and images a second from here on."""
     clock: list[tuple[float, int]] = []
 
     def watch(state: State) -> bool:
-        if source.device.type == "cuda":
+        if feed.device.type == "cuda":
             torch.cuda.synchronize()
         clock.append((time.perf_counter(), state.images))
-        done = len(clock) - 1 - WARM_UP
+        done = len(clock) - 1 - WARM_UP_STEPS
         if done < 1:
             return True
-        seconds = clock[-1][0] - clock[WARM_UP][0]
-        return seconds < SECONDS if done >= STEPS else seconds < ENOUGH
+        seconds = clock[-1][0] - clock[WARM_UP_STEPS][0]
+        return seconds < MIN_SECONDS if done >= MIN_STEPS else seconds < ENOUGH_SECONDS
 
-    for _ in loop.train(state, source, 0, watch, how):
+    for _ in loop.run_steps(state, feed, 0, watch, settings):
         pass
-    seconds = clock[-1][0] - clock[WARM_UP][0]
-    return (len(clock) - 1 - WARM_UP) / seconds, (clock[-1][1] - clock[WARM_UP][1]) / seconds
+    seconds = clock[-1][0] - clock[WARM_UP_STEPS][0]
+    return (len(clock) - 1 - WARM_UP_STEPS) / seconds, (clock[-1][1] - clock[WARM_UP_STEPS][1]) / seconds
 
 
 def _resident() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _peak(device: torch.device, before: float) -> float:
+def _peak(device: torch.device, resident_before: float) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return _resident() - before
+    return _resident() - resident_before

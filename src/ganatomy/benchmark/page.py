@@ -5,24 +5,29 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.benchmark import figures, tables
-from ganatomy.benchmark.plan import Plan
+from ganatomy.benchmark.plan import BenchmarkPlan
 from ganatomy.benchmark.tables import Table
 from ganatomy.evaluation.report.page import STYLE
 from ganatomy.machine.durable import write_text
 
-HTML, MARKDOWN = "benchmark.html", "benchmark.md"
+HTML_FILE, MARKDOWN_FILE = "benchmark.html", "benchmark.md"
 
 
-def write(
-    plan: Plan, out: Path, rows: list[dict[str, Any]], speed: dict[str, Any], command: str, card_gib: float | None
+def write_page(
+    plan: BenchmarkPlan,
+    out: Path,
+    rows: list[dict[str, Any]],
+    speed: dict[str, Any],
+    command: str,
+    card_gib: float | None,
 ) -> Path:
     """Write both; returns the HTML file, which needs nothing beside it but its pictures."""
-    parts: list[Table] = tables.every(plan, rows, speed, card_gib)
-    pictures = figures.draw(plan, out, rows)
-    intro = tables.intro(plan, rows, speed, command)
-    write_text(out / MARKDOWN, _markdown(intro, parts, pictures))
-    write_text(out / HTML, _html(intro, parts, pictures))
-    return out / HTML
+    parts: list[Table] = tables.make_tables(plan, rows, speed, card_gib)
+    pictures = figures.draw_figures(plan, out, rows)
+    intro = tables.make_intro(plan, rows, speed, command)
+    write_text(out / MARKDOWN_FILE, _markdown(intro, parts, pictures))
+    write_text(out / HTML_FILE, _html(intro, parts, pictures))
+    return out / HTML_FILE
 
 
 def _markdown(intro: list[str], parts: list[Table], pictures: dict[str, tuple[str, str]]) -> str:
@@ -30,7 +35,7 @@ def _markdown(intro: list[str], parts: list[Table], pictures: dict[str, tuple[st
     for part in parts:
         lines += [f"## {part.title}", "", "| " + " | ".join(part.heads) + " |", "|" + "---|" * len(part.heads)]
         lines += ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in part.rows]
-        lines += ["", part.words, ""]
+        lines += ["", part.caption, ""]
     for name, (title, words) in pictures.items():
         lines += [f"## {title}", "", f"![{title}]({name})", "", words, ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -45,7 +50,7 @@ def _html(intro: list[str], parts: list[Table], pictures: dict[str, tuple[str, s
         )
         body += [
             f"<h2>{html.escape(part.title)}</h2><table><tr>{heads}</tr>{cells}</table>",
-            f"<p><small>{html.escape(part.words)}</small></p>",
+            f"<p><small>{html.escape(part.caption)}</small></p>",
         ]
     for name, (title, words) in pictures.items():
         body.append(

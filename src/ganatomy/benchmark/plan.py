@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.errors import Refused
-from ganatomy.recipes import RECIPES, named
+from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.recipes.recipe import Recipe
 
-VOLUMES = (
+VOLUME_ROWS = (
     "wgan",
     "wgan-gp",
     "vae-gan",
@@ -28,13 +28,13 @@ VOLUMES = (
     "hagan-no-encoder",
     "hagan-deterministic",
 )
-MAMMOGRAMS = ("pggan-mammogram", "gan-mammogram", "wgan-mammogram", "relativistic-mammogram")
-ABLATIONS = ("hagan-2022", "hagan-no-low", "hagan-no-encoder", "hagan-deterministic")
-PLAN, SPEED = "plan.json", "speed.json"  # files of a benchmark's folder
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+MAMMOGRAM_ROWS = ("pggan-mammogram", "gan-mammogram", "wgan-mammogram", "relativistic-mammogram")
+ABLATION_ROWS = ("hagan-2022", "hagan-no-low", "hagan-no-encoder", "hagan-deterministic")
+PLAN_FILE, SPEED_FILE = "plan.json", "speed.json"  # files of a benchmark's folder
+SECONDS_BY_UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Plan(Value):
+class BenchmarkPlan(Config):
     """Everything that decides the numbers of a benchmark but the machine.
 
     Args:
@@ -68,10 +68,10 @@ class Plan(Value):
 
     def recipe(self, name: str) -> Recipe:
         """A row's recipe at the benchmark's shape."""
-        recipe = named(name)
-        return (recipe.tiny() if self.tiny else recipe).resized(self.shape)
+        recipe = get_recipe(name)
+        return (recipe.make_tiny() if self.tiny else recipe).resize(self.shape)
 
-    def budgeted(self, name: str, rates: dict[str, float]) -> Recipe:
+    def make_budgeted_recipe(self, name: str, rates: dict[str, float]) -> Recipe:
         """The same, to end when its budget is spent.
 
         A recipe with several parts sees as many images in each, so that it reaches its full size or last stage. The
@@ -81,31 +81,31 @@ class Plan(Value):
             rates: images a second by the part of the timetable.
         """
         recipe = self.recipe(name)
-        parts = [moment.part for _, moment in recipe.timetable()]
+        parts = [moment.stage for _, moment in recipe.make_timetable()]
         if self.kimg is not None:
             each = 1000 * self.kimg / len(parts)
         else:
             assert self.seconds is not None
             each = self.seconds / sum(1 / rates[part] for part in parts)
-        whole = max(round(each), recipe.at(0, 0).batch_size)  # images of a part of the timetable
+        whole = max(round(each), recipe.plan_step(0, 0).batch_size)  # images of a part of the timetable
         total = len(parts) * whole / 1000
         shorter = min(1.0, total / recipe.total_kimg)  # the average of the weights keeps its share of the training
         return recipe.model_copy(
             update={
                 "total_kimg": total,
-                "strategy": recipe.strategy.paced(whole / 1000),
+                "strategy": recipe.strategy.change_stage_length(whole / 1000),
                 "ema_half_life_kimg": recipe.ema_half_life_kimg * shorter,
             }
         )
 
 
-def seconds_of(budget: str) -> float:
+def parse_budget(budget: str) -> float:
     """Seconds of words such as ``30m``, ``90s`` or ``2h``.
 
     Raises:
         Refused: another form.
     """
-    unit = UNITS.get(budget[-1:], 0.0)
+    unit = SECONDS_BY_UNIT.get(budget[-1:], 0.0)
     try:
         seconds = float(budget[:-1]) * unit
     except ValueError:
@@ -115,13 +115,13 @@ def seconds_of(budget: str) -> float:
     return seconds
 
 
-def rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
+def choose_rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
     """The rows that were named, or all that there are for images of so many axes.
 
     Raises:
         Refused: an unknown name, or one for other images.
     """
-    known = VOLUMES if ndim == 3 else MAMMOGRAMS
+    known = VOLUME_ROWS if ndim == 3 else MAMMOGRAM_ROWS
     for name in names:
         if name not in RECIPES:
             raise Refused(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
@@ -130,5 +130,5 @@ def rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
     return names or known
 
 
-def row_folder(out: Path, name: str, seed: int) -> Path:
+def get_row_folder(out: Path, name: str, seed: int) -> Path:
     return out / "rows" / f"{name}-seed{seed}"

@@ -7,21 +7,21 @@ against the other cells.
 
 from typing import NamedTuple
 
-METRICS = ("Frechet distance", "MMD", "inception score")
+PUBLISHED_METRICS = ("Frechet distance", "MMD", "inception score")
 
 
-class Cell(NamedTuple):
+class PublishedResult(NamedTuple):
     """A published value with its standard deviation over folds."""
 
     value: float
     deviation: float
 
 
-def _row(*pairs: tuple[float, float]) -> dict[str, Cell]:
-    return {metric: Cell(*pair) for metric, pair in zip(METRICS, pairs, strict=False)}
+def _row(*pairs: tuple[float, float]) -> dict[str, PublishedResult]:
+    return {metric: PublishedResult(*pair) for metric, pair in zip(PUBLISHED_METRICS, pairs, strict=False)}
 
 
-QUALITY: dict[str, dict[str, dict[str, Cell]]] = {  # recipe -> data -> metric
+QUALITY: dict[str, dict[str, dict[str, PublishedResult]]] = {  # recipe -> data -> metric
     "wgan": {
         "CT 128": _row((0.012, 0.001), (0.092, 0.059), (1.99, 0.07)),
         "MRI 128": _row((0.006, 0.002), (0.406, 0.143), (1.37, 0.02)),

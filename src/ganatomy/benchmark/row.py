@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ganatomy.benchmark.plan import SPEED, Plan, row_folder
-from ganatomy.checkpoint import META, open_snapshot
-from ganatomy.data.samples import holds_samples
+from ganatomy.benchmark.plan import SPEED_FILE, BenchmarkPlan, get_row_folder
+from ganatomy.checkpoint import META_FILE, open_snapshot
+from ganatomy.data.samples import has_samples
 from ganatomy.data.store import open_store
-from ganatomy.evaluation.evaluate import space_of
+from ganatomy.evaluation.evaluate import extract_feature_space
 from ganatomy.evaluation.extractors import table as extractors
-from ganatomy.evaluation.feature_scores import Space, scored
-from ganatomy.evaluation.images.comparison import Asked, sides
-from ganatomy.evaluation.statistics import Missing
+from ganatomy.evaluation.feature_scores import FeatureSpace, score_features
+from ganatomy.evaluation.images.comparison import ComparisonRequest, gather_comparison
+from ganatomy.evaluation.statistics import MissingScore
 from ganatomy.export.export import write_samples
 from ganatomy.machine.durable import new_file, write_json
 from ganatomy.sampling import sample
@@ -23,45 +23,47 @@ from ganatomy.training.callbacks import Intervals
 from ganatomy.training.run import Run
 from ganatomy.training.train import train
 
-ROW, SAMPLES, FEATURES = "row.json", "samples", "features.npz"
-PARTS = 4  # checkpoints of a training, so that an interruption costs little
+ROW_FILE, SAMPLES_FOLDER, FEATURES_FILE = "row.json", "samples", "features.npz"
+CHECKPOINTS_PER_ROW = 4  # checkpoints of a training, so that an interruption costs little
 
 
-def make(plan: Plan, out: Path, name: str, seed: int) -> None:
+def make_row(plan: BenchmarkPlan, out: Path, name: str, seed: int) -> None:
     """Make a row; ``row.json`` comes last."""
-    folder = row_folder(out, name, seed)
-    recipe = plan.budgeted(name, json.loads((out / SPEED).read_text())[name]["images_per_second"])
-    every = recipe.total_kimg / PARTS
+    folder = get_row_folder(out, name, seed)
+    recipe = plan.make_budgeted_recipe(name, json.loads((out / SPEED_FILE).read_text())[name]["images_per_second"])
+    every = recipe.total_kimg / CHECKPOINTS_PER_ROW
     often = Intervals(
         tick_kimg=every, grid_kimg=recipe.total_kimg, snapshot_kimg=recipe.total_kimg, checkpoint_kimg=every
     )
     run = train(recipe, plan.store, folder / "runs", seed, plan.device, often)
-    snapshot = open_snapshot(run.snapshots()[-1])
-    samples = folder / SAMPLES
-    if not holds_samples(samples):
+    snapshot = open_snapshot(run.list_snapshots()[-1])
+    samples = folder / SAMPLES_FOLDER
+    if not has_samples(samples):
         shutil.rmtree(samples, ignore_errors=True)
         write_samples(sample(snapshot, plan.n, seed, device=plan.device), plan.n, snapshot.modality, samples, "npy")
-    scores, space = scores_of(plan, samples)
-    with new_file(folder / FEATURES) as temporary, temporary.open("wb") as handle:
+    scores, space = score_samples(plan, samples)
+    with new_file(folder / FEATURES_FILE) as temporary, temporary.open("wb") as handle:
         np.savez(handle, fake=space.fake, test=space.test, floor=space.floor)
-    write_json(folder / ROW, {"recipe": name, "seed": seed, "kimg": recipe.total_kimg, "steps": _steps(run), **scores})
+    write_json(
+        folder / ROW_FILE, {"recipe": name, "seed": seed, "kimg": recipe.total_kimg, "steps": _steps(run), **scores}
+    )
 
 
-def scores_of(plan: Plan, images: Path) -> tuple[dict[str, Any], Space]:
+def score_samples(plan: BenchmarkPlan, samples: Path) -> tuple[dict[str, Any], FeatureSpace]:
     """The scores of a folder of samples in features, with what could not be computed."""
     held_out = None if plan.held_out is None else Path(plan.held_out)
-    compared = sides(images, open_store(Path(plan.store)), Asked(plan.n, held_out=held_out))
+    compared = gather_comparison(samples, open_store(Path(plan.store)), ComparisonRequest(plan.n, held_out=held_out))
     weights = None if plan.weights is None else Path(plan.weights)
-    extractor = extractors.named(plan.extractor, len(compared.test.shape), compared.others, weights)
-    space = space_of(compared, extractor)
-    found = scored(space)
+    extractor = extractors.get_extractor(plan.extractor, len(compared.test.shape), compared.other_train, weights)
+    space = extract_feature_space(compared, extractor)
+    found = score_features(space)
     return {
         "images": len(compared.test),
         "patients": len(set(compared.test.groups())),
-        "scores": [one.model_dump() for one in found if not isinstance(one, Missing)],
-        "not_computed": [one.model_dump() for one in found if isinstance(one, Missing)],
+        "scores": [one.model_dump() for one in found if not isinstance(one, MissingScore)],
+        "not_computed": [one.model_dump() for one in found if isinstance(one, MissingScore)],
     }, space
 
 
 def _steps(run: Run) -> int:
-    return int(json.loads((run.checkpoints()[-1] / META).read_text())["counts"]["steps"])
+    return int(json.loads((run.list_checkpoints()[-1] / META_FILE).read_text())["counts"]["steps"])

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.benchmark import page
-from ganatomy.benchmark.plan import PLAN, SPEED, Plan, row_folder
-from ganatomy.benchmark.row import ROW
+from ganatomy.benchmark.plan import PLAN_FILE, SPEED_FILE, BenchmarkPlan, get_row_folder
+from ganatomy.benchmark.row import ROW_FILE
 from ganatomy.data.store import open_store
 from ganatomy.errors import Interrupted, Refused
 from ganatomy.machine import progress
 from ganatomy.machine.durable import read_lines, write_json, write_lines
 
-FAILED, MEASURED = "failed.json", "measured.jsonl"
-LAST_WORDS = 400  # characters of what a failed row said
+FAILED_FILE, MEASUREMENTS_FILE = "failed.json", "measured.jsonl"
+MAX_ERROR_CHARACTERS = 400  # characters of what a failed row said
 
 
-def benchmark(plan: Plan, out: Path, command: str, card_gib: float | None = None) -> Path:
+def run_benchmark(plan: BenchmarkPlan, out: Path, command: str, card_gib: float | None = None) -> Path:
     """Make all rows and the page; returns the page.
 
     Args:
@@ -37,16 +37,16 @@ def benchmark(plan: Plan, out: Path, command: str, card_gib: float | None = None
     with progress.bar("benchmark", len(todo)) as bar:
         for name, seed in todo:
             rows.append(_row(plan, out, name, seed, speed[name]))
-            bar.advance(words=name)
-    return page.write(plan, out, rows, speed, command, card_gib)
+            bar.advance(note=name)
+    return page.write_page(plan, out, rows, speed, command, card_gib)
 
 
-def _begin(plan: Plan, out: Path) -> None:
-    if (out / PLAN).exists():
-        before = Plan.model_validate_json((out / PLAN).read_text())
+def _begin(plan: BenchmarkPlan, out: Path) -> None:
+    if (out / PLAN_FILE).exists():
+        before = BenchmarkPlan.model_validate_json((out / PLAN_FILE).read_text())
         same = {"recipes": plan.recipes, "seeds": plan.seeds}  # rows may be added
         if before.model_copy(update=same) != plan:
-            changed = [name for name in Plan.model_fields if getattr(before, name) != getattr(plan, name)]
+            changed = [name for name in BenchmarkPlan.model_fields if getattr(before, name) != getattr(plan, name)]
             raise Refused(
                 f"{out} was begun with another {', '.join(changed)}; give what it was begun with, or a new folder."
             )
@@ -54,14 +54,14 @@ def _begin(plan: Plan, out: Path) -> None:
         raise Refused(f"{out} is not empty and not a benchmark; give a new folder.")
     if open_store(Path(plan.store)).manifest.fingerprint != plan.fingerprint:
         raise Refused(f"{plan.store} has changed since the benchmark was begun; give a new folder.")
-    write_json(out / PLAN, plan.model_dump(mode="json"))
+    write_json(out / PLAN_FILE, plan.model_dump(mode="json"))
 
 
-def _speed(plan: Plan, out: Path) -> dict[str, Any]:
+def _speed(plan: BenchmarkPlan, out: Path) -> dict[str, Any]:
     """Every row's speed and memory, in rounds over all rows: medians, since a machine is not always as fast."""
-    known: dict[str, Any] = json.loads((out / SPEED).read_text()) if (out / SPEED).exists() else {}
+    known: dict[str, Any] = json.loads((out / SPEED_FILE).read_text()) if (out / SPEED_FILE).exists() else {}
     missing = [name for name in plan.recipes if name not in known]
-    lines = read_lines(out / MEASURED) if (out / MEASURED).exists() else []
+    lines = read_lines(out / MEASUREMENTS_FILE) if (out / MEASUREMENTS_FILE).exists() else []
     with progress.bar("measuring speed", len(missing) * plan.rounds) as bar:
         for turn in range(plan.rounds):
             for name in missing:
@@ -70,52 +70,52 @@ def _speed(plan: Plan, out: Path) -> dict[str, Any]:
                     code, said, error = _child("measure", out, name, 0)
                     told = json.loads(said.splitlines()[-1]) if code == 0 else {"failed": error}
                     lines.append({"recipe": name, **told})
-                    write_lines(out / MEASURED, lines)
-                bar.advance(words=name)
+                    write_lines(out / MEASUREMENTS_FILE, lines)
+                bar.advance(note=name)
     for name in missing:
         mine = [line for line in lines if line["recipe"] == name]
         known[name] = next((line for line in mine if "failed" in line), None) or _median(mine)
-    write_json(out / SPEED, known)
+    write_json(out / SPEED_FILE, known)
     return known
 
 
-def _median(several: list[dict[str, Any]]) -> dict[str, Any]:
-    rates = [one["iterations_per_second"] for one in several]
-    parts = several[0]["images_per_second"]
+def _median(measurements: list[dict[str, Any]]) -> dict[str, Any]:
+    rates = [one["iterations_per_second"] for one in measurements]
+    parts = measurements[0]["images_per_second"]
     return {
-        **several[0],
+        **measurements[0],
         "iterations_per_second": statistics.median(rates),
         "slowest": min(rates),
         "fastest": max(rates),
         "images_per_second": {
-            part: statistics.median(one["images_per_second"][part] for one in several) for part in parts
+            part: statistics.median(one["images_per_second"][part] for one in measurements) for part in parts
         },
-        "memory_mib": statistics.median(one["memory_mib"] for one in several),
+        "memory_mib": statistics.median(one["memory_mib"] for one in measurements),
     }
 
 
-def _row(plan: Plan, out: Path, name: str, seed: int, speed: dict[str, Any]) -> dict[str, Any]:
+def _row(plan: BenchmarkPlan, out: Path, name: str, seed: int, speed: dict[str, Any]) -> dict[str, Any]:
     """A row that is there, or is made now; what failed is a row that says so, and is tried again the next time."""
-    folder = row_folder(out, name, seed)
-    if (folder / ROW).exists():
-        return dict(json.loads((folder / ROW).read_text()))
-    (folder / FAILED).unlink(missing_ok=True)
+    folder = get_row_folder(out, name, seed)
+    if (folder / ROW_FILE).exists():
+        return dict(json.loads((folder / ROW_FILE).read_text()))
+    (folder / FAILED_FILE).unlink(missing_ok=True)
     if "failed" in speed:
         error = speed["failed"]
     else:
         code, _, error = _child("row", out, name, seed)
         if code == 0:
-            return dict(json.loads((folder / ROW).read_text()))
+            return dict(json.loads((folder / ROW_FILE).read_text()))
         if code in (Interrupted.exit_code, -2):
             raise Interrupted("The benchmark was interrupted; the same command goes on where it was.")
         error = error or f"ended by signal {-code}"
     row = {"recipe": name, "seed": seed, "failed": error}
-    write_json(folder / FAILED, row)
+    write_json(folder / FAILED_FILE, row)
     return row
 
 
-def _child(what: str, out: Path, name: str, seed: int) -> tuple[int, str, str]:
+def _child(task: str, out: Path, name: str, seed: int) -> tuple[int, str, str]:
     """Exit code, standard output, and the last words on standard error."""
-    command = [sys.executable, "-m", "ganatomy.benchmark.work", what, str(out), name, str(seed)]
+    command = [sys.executable, "-m", "ganatomy.benchmark.work", task, str(out), name, str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr.strip()[-LAST_WORDS:].split("\n")[-1]
+    return done.returncode, done.stdout, done.stderr.strip()[-MAX_ERROR_CHARACTERS:].split("\n")[-1]

@@ -5,14 +5,14 @@ from statistics import mean
 from typing import Any
 
 from ganatomy.benchmark import published
-from ganatomy.benchmark.plan import ABLATIONS, Plan
-from ganatomy.pyramid import written
-from ganatomy.recipes import named
+from ganatomy.benchmark.plan import ABLATION_ROWS, BenchmarkPlan
+from ganatomy.pyramid import format_shape
+from ganatomy.recipes import get_recipe
 from ganatomy.steps import hierarchy
-from ganatomy.training.plan import memory, parameters
+from ganatomy.training.plan import count_parameters, estimate_memory
 
-METRICS = (*published.METRICS, "KID")
-NONE = "-"
+QUALITY_METRICS = (*published.PUBLISHED_METRICS, "KID")
+EMPTY_CELL = "-"
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,18 @@ class Table:
     title: str
     heads: tuple[str, ...]
     rows: list[tuple[str, ...]]
-    words: str
+    caption: str
 
 
-def intro(plan: Plan, rows: list[dict[str, Any]], speed: dict[str, Any], command: str) -> list[str]:
+def make_intro(plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str, Any], command: str) -> list[str]:
     """What was done, by which command, on what."""
     done = [row for row in rows if "failed" not in row]
     machine = next((s for s in speed.values() if "failed" not in s), None)
     budget = f"{plan.kimg:g} thousand images" if plan.kimg else f"{plan.seconds:g} s of training"
     told = [f"All images of models are synthetic. Made by: {command}"]
     told.append(
-        f"Store {plan.fingerprint[:16]}, images of {written(plan.shape)}{' (tiny recipes)' if plan.tiny else ''}; every"
+        f"Store {plan.fingerprint[:16]}, images of"
+        f" {format_shape(plan.shape)}{' (tiny recipes)' if plan.tiny else ''}; every"
         f" row trained for {budget} with seeds {', '.join(map(str, plan.seeds))}."
     )
     if done:
@@ -42,35 +43,51 @@ def intro(plan: Plan, rows: list[dict[str, Any]], speed: dict[str, Any], command
     return told
 
 
-def every(plan: Plan, rows: list[dict[str, Any]], speed: dict[str, Any], card_gib: float | None) -> list[Table]:
+def make_tables(
+    plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str, Any], card_gib: float | None
+) -> list[Table]:
     """All tables for which there is something."""
-    found = [quality(plan, rows, plan.recipes, "Quality")]
-    ablations = tuple(name for name in ABLATIONS if name in plan.recipes)
+    found = [make_quality_table(plan, rows, plan.recipes, "Quality")]
+    ablations = tuple(name for name in ABLATION_ROWS if name in plan.recipes)
     if len(ablations) > 1:
-        found.append(quality(plan, rows, ablations, "Ablation of HA-GAN"))
-    found.append(cost(plan, speed, card_gib))
+        found.append(make_quality_table(plan, rows, ablations, "Ablation of HA-GAN"))
+    found.append(make_cost_table(plan, speed, card_gib))
     if len(plan.shape) == 3 and {"hagan", "hagan-2022"} & set(plan.recipes):
-        found.append(resolutions(card_gib))
+        found.append(make_resolution_table(card_gib))
     return found
 
 
-def quality(plan: Plan, rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Table:
+def make_quality_table(plan: BenchmarkPlan, rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Table:
     """Each metric with its interval, the floor above, and the paper's figure beside."""
     done = [row for row in rows if "failed" not in row]
-    metrics = [m for m in METRICS if any(s["metric"] == m for row in done for s in row["scores"])]
+    metrics = [m for m in QUALITY_METRICS if any(s["metric"] == m for row in done for s in row["scores"])]
     body: list[tuple[str, ...]] = []
     if done:
         floors = [next((s["floor"] for s in done[0]["scores"] if s["metric"] == m), None) for m in metrics]
-        body.append(("training images (floor)", NONE, *(NONE if f is None else f"{f:.4g}" for f in floors), NONE))
+        body.append(
+            (
+                "training images (floor)",
+                EMPTY_CELL,
+                *(EMPTY_CELL if f is None else f"{f:.4g}" for f in floors),
+                EMPTY_CELL,
+            )
+        )
     for name in names:
         mine = [row for row in done if row["recipe"] == name]
         if mine:
             kimg = f"{mean(row['kimg'] for row in mine):.3g}"
-            body.append((name, kimg, *(_cell(mine, metric) for metric in metrics), _paper(name)))
+            body.append((name, kimg, *(_cell(mine, metric) for metric in metrics), _format_published(name)))
         else:
             why = next((row["failed"] for row in rows if row["recipe"] == name), "not made")
-            body.append((name, NONE, *[f"failed: {why}" if i == 0 else NONE for i in range(len(metrics))], NONE))
-    left_out = [one for row in done[:1] for one in row["not_computed"] if one["metric"] in METRICS]
+            body.append(
+                (
+                    name,
+                    EMPTY_CELL,
+                    *[f"failed: {why}" if i == 0 else EMPTY_CELL for i in range(len(metrics))],
+                    EMPTY_CELL,
+                )
+            )
+    left_out = [one for row in done[:1] for one in row["not_computed"] if one["metric"] in QUALITY_METRICS]
     missing = {one["metric"]: one["why"] for one in left_out}
     words = (
         f"Features: {plan.extractor}. In brackets 95 % intervals of one training (jackknife over patients), or the"
@@ -84,7 +101,7 @@ def quality(plan: Plan, rows: list[dict[str, Any]], names: tuple[str, ...], titl
 def _cell(rows: list[dict[str, Any]], metric: str) -> str:
     found = [s for row in rows for s in row["scores"] if s["metric"] == metric]
     if not found:
-        return NONE
+        return EMPTY_CELL
     values = [s["value"] for s in found]
     if len(found) > 1:
         return f"{mean(values):.4g} [{min(values):.4g}, {max(values):.4g}]"
@@ -92,23 +109,23 @@ def _cell(rows: list[dict[str, Any]], metric: str) -> str:
     return f"{values[0]:.4g}" + ("" if low is None else f" [{low:.4g}, {high:.4g}]")
 
 
-def _paper(name: str) -> str:
+def _format_published(name: str) -> str:
     told = []
     for data, cells in published.QUALITY.get(name, {}).items():
         told.append(f"{data}: " + ", ".join(f"{cell.value:g} ± {cell.deviation:g}" for cell in cells.values()))
-    return "; ".join(told) or NONE
+    return "; ".join(told) or EMPTY_CELL
 
 
-def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
+def make_cost_table(plan: BenchmarkPlan, speed: dict[str, Any], card_gib: float | None) -> Table:
     """Speed, memory, parameters."""
     body: list[tuple[str, ...]] = []
     for name in plan.recipes:
         found = speed[name]
         if "failed" in found:
-            body.append((name, f"failed: {found['failed']}", *[NONE] * 6))
+            body.append((name, f"failed: {found['failed']}", *[EMPTY_CELL] * 6))
             continue
         recipe = plan.recipe(name)
-        predicted = sum(memory(recipe).values())
+        predicted = sum(estimate_memory(recipe).values())
         paper = published.ITERATIONS_PER_SECOND.get(name)
         body.append(
             (
@@ -117,9 +134,9 @@ def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
                 str(found["batch_size"]),
                 f"{list(found['images_per_second'].values())[-1]:.3g}",
                 f"{found['memory_mib']:.0f}",
-                _fits(predicted, card_gib),
+                _format_memory(predicted, card_gib),
                 f"{sum(found['parameters'].values()) / 1e6:.1f}",
-                NONE if paper is None else f"{paper:g}",
+                EMPTY_CELL if paper is None else f"{paper:g}",
             )
         )
     words = (
@@ -143,26 +160,26 @@ def cost(plan: Plan, speed: dict[str, Any], card_gib: float | None) -> Table:
     return Table("Speed and memory", heads, body, words)
 
 
-def _fits(gib: float, card_gib: float | None) -> str:
+def _format_memory(gib: float, card_gib: float | None) -> str:
     if card_gib is None:
         return f"{gib:.2f}"
     return f"{gib:.2f}" + (f" (out of memory at {card_gib:g})" if gib > card_gib else f" (fits {card_gib:g})")
 
 
-def resolutions(card_gib: float | None) -> Table:
+def make_resolution_table(card_gib: float | None) -> Table:
     """HA-GAN's memory and parameters by resolution, against the paper's table."""
     body: list[tuple[str, ...]] = []
     for size, megabytes in published.MEMORY_MB.items():
         shape = (size,) * 3
-        if not hierarchy.fits(shape):
+        if not hierarchy.fits_hierarchy(shape):
             continue
-        recipe = named("hagan-2022").resized(shape)
-        gib = sum(memory(recipe).values())
-        million = sum(parameters(recipe).values()) / 1e6
+        recipe = get_recipe("hagan-2022").resize(shape)
+        gib = sum(estimate_memory(recipe).values())
+        million = sum(count_parameters(recipe).values()) / 1e6
         body.append(
             (
-                written(shape),
-                _fits(gib, card_gib),
+                format_shape(shape),
+                _format_memory(gib, card_gib),
                 f"{megabytes / 1024:.2f}",
                 f"{million:.1f}",
                 f"{published.PARAMETERS_MILLION[size]:g}",

@@ -8,21 +8,21 @@ import sys
 from pathlib import Path
 
 from ganatomy.benchmark import row
-from ganatomy.benchmark.measure import measure
-from ganatomy.benchmark.plan import PLAN, Plan
+from ganatomy.benchmark.measure import measure_recipe
+from ganatomy.benchmark.plan import PLAN_FILE, BenchmarkPlan
 from ganatomy.errors import Ended
 from ganatomy.machine import progress
 
 
-def main(what: str, out: Path, name: str, seed: int) -> int:
+def main(task: str, out: Path, name: str, seed: int) -> int:
     """Do it; the last line of standard output is the result of a measurement."""
     progress.quiet = True
-    plan = Plan.model_validate_json((out / PLAN).read_text())
+    plan = BenchmarkPlan.model_validate_json((out / PLAN_FILE).read_text())
     try:
-        if what == "measure":
-            print(json.dumps(measure(plan, name)))
+        if task == "measure":
+            print(json.dumps(measure_recipe(plan, name)))
         else:
-            row.make(plan, out, name, seed)
+            row.make_row(plan, out, name, seed)
     except Ended as end:
         print(end, file=sys.stderr)
         return end.exit_code

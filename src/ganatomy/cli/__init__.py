@@ -5,10 +5,10 @@ import sys
 
 from tyro.conf import OmitArgPrefixes
 
-from ganatomy.cli.app import app, spoken
+from ganatomy.cli.app import app, command_arguments
 from ganatomy.errors import Ended, Interrupted
 from ganatomy.machine import progress
-from ganatomy.machine.durable import FULL
+from ganatomy.machine.durable import DISK_FULL_ERRORS
 
 # isort: off
 from ganatomy.cli import training, images, delivery, studies, encodings  # noqa: F401  the order of `--help`
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     beside = os.environ.get("RANK", "0") != "0"  # one of several that torchrun has started: the first talks for all
     progress.quiet = "--quiet" in words or beside
-    spoken[:] = words
+    command_arguments[:] = words
     try:
         app.cli(
             args=words,
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL_ERRORS:
             raise
         where = f" ({error.filename})" if error.filename else ""
         print(f"ganatomy: The disk is full{where}. Free some space, then give the same command again.", file=sys.stderr)

@@ -6,13 +6,13 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ganatomy.cli.app import DryRun, Quiet, app
-from ganatomy.cli.parsing import above_zero
+from ganatomy.cli.parsing import check_above_zero
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
-SENT = ("pacs", "dicomweb")
-SHOWN = 20  # refused instances; all are in the journal
+ARCHIVE_FORMATS = ("pacs", "dicomweb")
+REFUSALS_SHOWN = 20  # refused instances; all are in the journal
 
 
 @app.command
@@ -54,36 +54,36 @@ def export(
     from ganatomy.data.samples import check_audit, read_samples
     from ganatomy.export import export as exporting
 
-    above_zero(spacing=spacing)
-    _agree(to, out, pacs, url)
+    check_above_zero(spacing=spacing)
+    _check_destination(to, out, pacs, url)
     if dry_run:
         rows, _ = read_samples(samples)
         check_audit(samples, despite_audit)
         return progress.say(f"{len(rows)} images would go to {out or pacs or url} as {to}.")
-    if to not in SENT:
+    if to not in ARCHIVE_FORMATS:
         made = exporting.export(
             samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
         )
         return progress.say(f"{made} images in {out}")
-    from ganatomy.export.send import SENT as JOURNAL
-    from ganatomy.export.send import Undelivered, send
+    from ganatomy.export.send import JOURNAL_FILE as JOURNAL
+    from ganatomy.export.send import DeliveryError, send
 
     sent = send(
         samples, pacs, url, calling_aet, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
     )
-    before = f", {sent.before} had been accepted before" if sent.before else ""
+    before = f", {sent.accepted_before} had been accepted before" if sent.accepted_before else ""
     progress.say(f"{sent.accepted} instances accepted by {pacs or url}{before}; see {samples / JOURNAL}")
     if sent.refused:
-        listed = "".join(f"\n  {one.uid}: {one.words}" for one in sent.refused[:SHOWN])
-        raise Undelivered(f"{len(sent.refused)} instances were refused; all are in {samples / JOURNAL}:{listed}")
+        listed = "".join(f"\n  {one.uid}: {one.status}" for one in sent.refused[:REFUSALS_SHOWN])
+        raise DeliveryError(f"{len(sent.refused)} instances were refused; all are in {samples / JOURNAL}:{listed}")
 
 
-def _agree(to: str, out: Path | None, pacs: str | None, url: str | None) -> None:
+def _check_destination(to: str, out: Path | None, pacs: str | None, url: str | None) -> None:
     """Refuse a destination without its address, and an address without its destination."""
     for flag, given, needed in (("pacs HOST:PORT/AET", pacs, "pacs"), ("url URL", url, "dicomweb")):
         if (given is not None) != (to == needed):
             raise Refused(f"--to {needed} and --{flag} belong together; got --to {to}.")
-    if (out is None) != (to in SENT):
+    if (out is None) != (to in ARCHIVE_FORMATS):
         raise Refused(
             f"--to {to}: " + ("give --out, a new folder." if out is None else "nothing is written; leave --out out.")
         )
@@ -111,8 +111,10 @@ def verify(
     if dry_run:
         return progress.say(f"The DICOM files of {folder} would be read" + (f" and {out} written." if out else "."))
     findings = verifying.verify(folder, snapshot, out, device)
-    for line in verifying.summary(findings):
+    for line in verifying.summarise_findings(findings):
         progress.say(line)
-    if wrong := sum(not finding.good for finding in findings):
-        raise verifying.Unverified(f"{wrong} of {len(findings)} files are not marked synthetic, or not what they say.")
+    if wrong := sum(not finding.is_sound for finding in findings):
+        raise verifying.VerificationError(
+            f"{wrong} of {len(findings)} files are not marked synthetic, or not what they say."
+        )
     progress.say(f"all {len(findings)} files are marked synthetic, and nothing contradicts what they say")

@@ -5,7 +5,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from ganatomy.cli.app import DryRun, Pairs, Quiet, app
-from ganatomy.cli.parsing import above_zero, pairs_of
+from ganatomy.cli.parsing import check_above_zero, parse_pairs
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
@@ -42,7 +42,7 @@ def outliers(
     strangers = None if others is None else open_store(others)
     if dry_run:
         return progress.say(f"The {split} images of {store} would be scored by {snapshot.path}, results in {out}.")
-    from ganatomy.studies.outliers import outliers as run_
+    from ganatomy.studies.outliers import score_outliers as run_
 
     told = run_(snapshot, opened, out, split, planted, seed, strangers, device)
     for what, found in told["found"].items():
@@ -80,15 +80,15 @@ def transfer(
     from ganatomy.checkpoint import find_snapshot, open_snapshot
     from ganatomy.data.store import open_store
 
-    above_zero(n=n)
-    wanted = pairs_of(to, "--to")
+    check_above_zero(n=n)
+    wanted = parse_pairs(to, "--to")
     if not wanted:
         raise Refused("Say what the images shall become: --to NAME=VALUE.")
     snapshot, opened = open_snapshot(find_snapshot(run), None), open_store(store)
     other = None if like is None else open_store(like)
     if dry_run:
         return progress.say(f"The {split} images of {store} would be transferred to {wanted} by {snapshot.path}.")
-    from ganatomy.studies.transfer import transfer as run_
+    from ganatomy.studies.transfer import transfer_images as run_
 
     told = run_(snapshot, opened, wanted, out, split, n, other, device)
     for name, shares in told["told_to_be_the_target"].items():

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app
-from ganatomy.cli.parsing import above_zero, pairs_of, shape_of, share_of
+from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, app
+from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape, parse_share
 from ganatomy.machine import progress
 
 if TYPE_CHECKING:
@@ -55,20 +55,20 @@ def sample(
     from ganatomy.checkpoint import find_snapshot, open_snapshot
     from ganatomy.export import export as exporting
 
-    above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
-    share = share_of(reject_worst, "--reject-worst")
+    check_above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
+    share = parse_share(reject_worst, "--reject-worst")
     snapshot = open_snapshot(find_snapshot(run), ("generator", "discriminator"))
 
     def draw(count: int) -> "Iterator[Sample]":
-        wanted = pairs_of(condition, "--condition")
+        wanted = parse_pairs(condition, "--condition")
         return sampling.sample(snapshot, count, seed, wanted, truncation, batch_size, device, planes=planes)
 
     drawn = draw(n)
     if share is not None:
-        from ganatomy.evaluation.images.comparison import store_of
-        from ganatomy.evaluation.rejection import without_worst
+        from ganatomy.evaluation.images.comparison import resolve_store
+        from ganatomy.evaluation.rejection import reject_worst_samples
 
-        drawn = without_worst(snapshot, store_of(run, store), n, share, draw)
+        drawn = reject_worst_samples(snapshot, resolve_store(run, store), n, share, draw)
     if dry_run:
         return progress.say(f"{n} images of {snapshot.path} as {to or 'usual'} would be written to {out}.")
     made = exporting.write_samples(drawn, n, snapshot.modality, out, to, date, spacing)
@@ -102,7 +102,7 @@ def encode(
     from ganatomy.data.store import open_store
     from ganatomy.encoding import encode as run_
 
-    above_zero(n=n)
+    check_above_zero(n=n)
     snapshot, opened = open_snapshot(find_snapshot(run), roles=None), open_store(store)
     if dry_run:
         return progress.say(f"Features of {opened.path} by {snapshot.path} would be written to {out}.")
@@ -123,7 +123,7 @@ def evaluate(
     facts: Path | None = None,
     column: Pairs = (),
     fact: Pairs = (),
-    shape: Shape = None,
+    shape: ShapeText = None,
     beside: Pairs = (),
     reader_study: Path | None = None,
     answers: Path | None = None,
@@ -151,24 +151,24 @@ def evaluate(
         answers: a folder of readers' answers (JSON) to a reader study; images is then the study's folder
         serve: show the reader study's page on this port of this machine; images is then the study's folder
     """
-    above_zero(n=n)
+    check_above_zero(n=n)
     if answers is not None or serve is not None:
-        return _reading(images, answers, serve, dry_run)
-    from ganatomy.modalities.facts import Facts
+        return _run_reader_study(images, answers, serve, dry_run)
+    from ganatomy.modalities.facts import FactSource
 
-    told = Facts(facts, pairs_of(column, "--column"), pairs_of(fact, "--fact"))
+    told = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
     if dry_run:
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
     if reader_study is not None:
-        from ganatomy.studies.reader_study import study
+        from ganatomy.studies.reader_study import make_study
 
-        shown = study(images, reader_study, store, n, facts=told, shape=shape_of(shape), held_out=held_out)
+        shown = make_study(images, reader_study, store, n, facts=told, shape=parse_shape(shape), held_out=held_out)
         return progress.say(
             f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate {reader_study} --serve 8000"
         )
     from ganatomy.evaluation.evaluate import evaluate as run
 
-    others = {name: Path(folder) for name, folder in pairs_of(beside, "--beside").items()}
+    others = {name: Path(folder) for name, folder in parse_pairs(beside, "--beside").items()}
     content = run(
         images,
         store,
@@ -179,7 +179,7 @@ def evaluate(
         protocol=protocol,
         held_out=held_out,
         facts=told,
-        shape=shape_of(shape),
+        shape=parse_shape(shape),
         beside=others,
     )
     swd = content["swd"]
@@ -193,11 +193,11 @@ def evaluate(
     progress.say(f"report: {out / 'report.html'}")
 
 
-def _reading(folder: Path, answers: Path | None, serve: int | None, dry_run: bool) -> None:
+def _run_reader_study(folder: Path, answers: Path | None, serve: int | None, dry_run: bool) -> None:
     from ganatomy.studies import reader_study
 
     if dry_run:
         return progress.say(f"The reader study in {folder} would be {'read back' if answers else 'shown'}.")
     if answers is not None:
-        return progress.say(reader_study.told(reader_study.read(folder, answers)))
-    return reader_study.serve(folder, serve or 0)
+        return progress.say(reader_study.describe_readers(reader_study.read_answers(folder, answers)))
+    return reader_study.serve_study(folder, serve or 0)

@@ -8,7 +8,7 @@ import yaml
 from ganatomy.errors import Refused
 
 
-def shape_of(text: str | None) -> tuple[int, ...] | None:
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
     """Voxels per axis from words such as ``160,128``; None stays None."""
     if text is None:
         return None
@@ -18,27 +18,27 @@ def shape_of(text: str | None) -> tuple[int, ...] | None:
         raise Refused(f"--shape {text}: give whole numbers with commas, such as 160,128.") from None
 
 
-def above_zero(**given: float | None) -> None:
+def check_above_zero(**given: float | None) -> None:
     """Refuse numbers that must be above zero; None means that none was given."""
     for name, value in given.items():
         if value is not None and not value > 0:
             raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
 
 
-UNITS = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20, "tb": 10**12, "g": 2**30, "m": 2**20}
+BYTE_UNITS = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20, "tb": 10**12, "g": 2**30, "m": 2**20}
 
 
-def bytes_of(text: str) -> int:
+def parse_bytes(text: str) -> int:
     """A size from words such as ``16GB`` or ``24GiB``."""
     number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = text[len(number) :].strip().lower()
     try:
-        return round(float(number) * UNITS[unit])
+        return round(float(number) * BYTE_UNITS[unit])
     except (ValueError, KeyError):
         raise Refused(f"--memory {text}: give a number and a unit, such as 16GB or 24GiB.") from None
 
 
-def shard_of(text: str) -> tuple[int, int]:
+def parse_shard(text: str) -> tuple[int, int]:
     """Which of how many, from words such as ``3/100``."""
     try:
         number, total = (int(n) for n in text.split("/"))
@@ -47,10 +47,10 @@ def shard_of(text: str) -> tuple[int, int]:
     return number, total
 
 
-def without(words: list[str], flag: str) -> list[str]:
+def remove_flag(arguments: list[str], flag: str) -> list[str]:
     """A command's words without a flag and its value, given as one word or two."""
     kept, skip = [], False
-    for word in words:
+    for word in arguments:
         if skip or word.startswith(f"{flag}="):
             skip = False
         elif word == flag:
@@ -60,7 +60,7 @@ def without(words: list[str], flag: str) -> list[str]:
     return kept
 
 
-def share_of(text: str | None, flag: str) -> float | None:
+def parse_share(text: str | None, flag: str) -> float | None:
     """A share from words such as ``5%`` or ``0.05``; None stays None."""
     if text is None:
         return None
@@ -73,37 +73,37 @@ def share_of(text: str | None, flag: str) -> float | None:
     return share
 
 
-def pairs_of(given: tuple[str, ...], flag: str) -> dict[str, str]:
+def parse_pairs(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
     """NAME=VALUE words as a mapping."""
-    wrong = [pair for pair in given if "=" not in pair]
+    wrong = [pair for pair in pairs if "=" not in pair]
     if wrong:
         raise Refused(f"{flag} {wrong[0]}: give NAME=VALUE.")
-    return dict(pair.split("=", 1) for pair in given)
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
-def recipe_of(name: str | None, file: Path | None, changes: tuple[str, ...], shape: str | None, tiny: bool) -> Any:
+def build_recipe(name: str | None, file: Path | None, changes: tuple[str, ...], shape: str | None, tiny: bool) -> Any:
     """Base or file, then size, then tiny, then single changes: the later wins."""
-    from ganatomy.recipes import RECIPES, named
-    from ganatomy.recipes.changes import changed, from_file
+    from ganatomy.recipes import RECIPES, get_recipe
+    from ganatomy.recipes.changes import change_recipe, read_recipe
 
     if (name is None) == (file is None):
         raise Refused("Name a recipe (see: ganatomy recipes) or give --recipe FILE, one of the two.")
-    chosen = from_file(file, {key: make() for key, make in RECIPES.items()}) if file else named(str(name))
-    if size := shape_of(shape):
-        chosen = chosen.resized(size)
+    chosen = read_recipe(file, {key: make() for key, make in RECIPES.items()}) if file else get_recipe(str(name))
+    if size := parse_shape(shape):
+        chosen = chosen.resize(size)
     if tiny:
-        chosen = chosen.tiny()
-    values = {path: yaml.safe_load(value) for path, value in pairs_of(changes, "--set").items()}
-    return changed(chosen, values) if values else chosen
+        chosen = chosen.make_tiny()
+    values = {path: yaml.safe_load(value) for path, value in parse_pairs(changes, "--set").items()}
+    return change_recipe(chosen, values) if values else chosen
 
 
-def modality_of(name: str, **given: Any) -> Any:
+def make_modality(name: str, **given: Any) -> Any:
     """The modality of that name with the options that were given; None means that one was not."""
     from dataclasses import fields
 
     from ganatomy.modalities import table
 
-    make = table.named(name)
+    make = table.get_modality(name)
     known = {field.name for field in fields(make) if field.init}  # type: ignore[arg-type]
     options = {option: value for option, value in given.items() if value is not None}
     if wrong := sorted(set(options) - known):
@@ -111,19 +111,19 @@ def modality_of(name: str, **given: Any) -> Any:
     return make(**options)
 
 
-def conditioned(recipe: Any, names: tuple[str, ...], store: Path | None) -> Any:
+def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | None) -> Any:
     """The recipe conditioned on facts of the store, with the values that are there."""
     from ganatomy.data.store import open_store
-    from ganatomy.recipes.changes import changed
+    from ganatomy.recipes.changes import change_recipe
 
-    if not names:
+    if not fact_names:
         return recipe
     if store is None:
         raise Refused("--condition takes its values from the store; give the store, too.")
     manifest = open_store(store).manifest
     conditions = dict(recipe.model_dump(mode="json")["conditions"])
-    for name in names:
+    for name in fact_names:
         if name not in manifest.facts:
             raise Refused(f"--condition {name}: the store has {', '.join(manifest.facts) or 'no facts'}.")
         conditions[name] = sorted(manifest.facts[name])
-    return changed(recipe, {"conditions": conditions})
+    return change_recipe(recipe, {"conditions": conditions})

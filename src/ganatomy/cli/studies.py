@@ -6,8 +6,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app
-from ganatomy.cli.parsing import above_zero, pairs_of, shape_of
+from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, app
+from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
@@ -22,7 +22,7 @@ def benchmark(
     kimg: float | None = None,
     recipe: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
     seed: UseAppendAction[tuple[int, ...]] = (),
-    shape: Shape = None,
+    shape: ShapeText = None,
     tiny: bool = False,
     n: int = 64,
     held_out: Path | None = None,
@@ -52,23 +52,23 @@ def benchmark(
         device: cpu or cuda
         rounds: of the measurement of speed; 3 by default, 1 with --tiny
     """
-    from ganatomy.benchmark.plan import Plan, rows, seconds_of
+    from ganatomy.benchmark.plan import BenchmarkPlan, choose_rows, parse_budget
     from ganatomy.data.store import open_store
 
-    above_zero(kimg=kimg, n=n, card=card, rounds=rounds)
+    check_above_zero(kimg=kimg, n=n, card=card, rounds=rounds)
     if (budget is None) == (kimg is None) and not (tiny and budget is None):
         raise Refused("Give --budget 30m or --kimg 20, one of the two, or --tiny.")
     opened = open_store(store)
-    size = shape_of(shape) or opened.manifest.shape
-    plan = Plan(
+    size = parse_shape(shape) or opened.manifest.shape
+    plan = BenchmarkPlan(
         store=str(store.resolve()),
         fingerprint=opened.manifest.fingerprint,
         held_out=None if held_out is None else str(held_out.resolve()),
-        recipes=rows(recipe, len(size)),
+        recipes=choose_rows(recipe, len(size)),
         seeds=seed or (0,),
         shape=size,
         kimg=kimg or (TINY_KIMG if tiny and budget is None else None),
-        seconds=None if budget is None else seconds_of(budget),
+        seconds=None if budget is None else parse_budget(budget),
         tiny=tiny,
         n=n,
         extractor=extractor,
@@ -81,7 +81,7 @@ def benchmark(
     if dry_run:
         told = f"{len(plan.recipes)} recipes with {len(plan.seeds)} seeds would be trained: {', '.join(plan.recipes)}"
         return progress.say(told)
-    from ganatomy.benchmark.run import benchmark as run
+    from ganatomy.benchmark.run import run_benchmark as run
 
     given = {
         "--held-out": held_out and held_out.name,
@@ -124,13 +124,13 @@ def probe(
     """
     if not target:
         raise Refused("Name what to predict: --target COLUMN, or --target log:COLUMN.")
-    tables = {features.stem: features, **{name: Path(file) for name, file in pairs_of(beside, "--beside").items()}}
+    tables = {features.stem: features, **{name: Path(file) for name, file in parse_pairs(beside, "--beside").items()}}
     if dry_run:
         return progress.say(f"{', '.join(target)} of {table} would be predicted from {', '.join(tables)}.")
-    from ganatomy.studies.probe import probe as run
+    from ganatomy.studies.probe import probe_features as run
 
     for one in run(tables, table, target, out, key, seed, few):
-        progress.say(one.told())
+        progress.say(one.describe())
 
 
 @app.command
@@ -168,20 +168,20 @@ def explore(
         key: the column that joins both tables
     """
     from ganatomy.checkpoint import find_snapshot, open_snapshot
-    from ganatomy.studies.explore import Column
+    from ganatomy.studies.explore import TableColumn
 
-    above_zero(n=n, walks=walks, steps=steps)
+    check_above_zero(n=n, walks=walks, steps=steps)
     if (features is None) != (table is None):
         raise Refused("A column of a table needs both --features and --table.")
-    column = None if features is None or table is None else Column(features, table, key)
+    column = None if features is None or table is None else TableColumn(features, table, key)
     snapshot = open_snapshot(find_snapshot(run), ("generator",) if column is None else None)
     if dry_run:
         return progress.say(
             f"{walks} walks of {steps} steps along {attribute} of {snapshot.path} would be written to {out}."
         )
-    from ganatomy.studies.explore import explore as run_
+    from ganatomy.studies.explore import explore_attribute as run_
 
-    told = run_(snapshot, attribute, out, n, walks, steps, seed, pairs_of(condition, "--condition"), device, column)
+    told = run_(snapshot, attribute, out, n, walks, steps, seed, parse_pairs(condition, "--condition"), device, column)
     largest = max(told["leakage"].items(), key=lambda pair: abs(pair[1]), default=("nothing", 0.0))
     progress.say(
         f"{told['attribute']}: R2 of the direction {told['r2_of_the_direction']:.3f}, it grows on"
@@ -200,7 +200,7 @@ def augment_study(
     share: UseAppendAction[tuple[float, ...]] = (),
     seeds: int = 3,
     steps: int = 300,
-    shape: Shape = None,
+    shape: ShapeText = None,
     device: str | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -221,17 +221,17 @@ def augment_study(
     """
     from ganatomy.data.store import open_store
 
-    above_zero(seeds=seeds, steps=steps)
+    check_above_zero(seeds=seeds, steps=steps)
     opened, other = open_store(store), None if held_out is None else open_store(held_out)
-    folders = {name: Path(folder) for name, folder in pairs_of(samples, "--samples").items()}
+    folders = {name: Path(folder) for name, folder in parse_pairs(samples, "--samples").items()}
     if dry_run:
         return progress.say(f"{target} of {store} would be learnt with and without {', '.join(folders) or 'copies'}.")
-    from ganatomy.studies.augment import SHARES, TABLE
-    from ganatomy.studies.augment import augment_study as run
+    from ganatomy.studies.augment import PATIENT_SHARES, TABLE_FILE
+    from ganatomy.studies.augment import run_augment_study as run
 
-    told = run(opened, folders, target, out, other, share or SHARES, seeds, steps, shape_of(shape), device)
-    largest = max(share or SHARES)
+    told = run(opened, folders, target, out, other, share or PATIENT_SHARES, seeds, steps, parse_shape(shape), device)
+    largest = max(share or PATIENT_SHARES)
     for row in told["rows"]:
         if row["share"] in (0.0, largest):
             progress.say(f"{row['trained_on']}: accuracy {row['accuracy']:.3f}, AUC {row['auc']:.3f}")
-    progress.say(f"table: {out / TABLE}")
+    progress.say(f"table: {out / TABLE_FILE}")

@@ -5,22 +5,22 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, Shape, app, spoken
+from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, app, command_arguments
 from ganatomy.cli.parsing import (
-    above_zero,
-    bytes_of,
-    conditioned,
-    modality_of,
-    pairs_of,
-    recipe_of,
-    shape_of,
-    shard_of,
-    without,
+    build_recipe,
+    check_above_zero,
+    condition_recipe,
+    make_modality,
+    parse_bytes,
+    parse_pairs,
+    parse_shape,
+    parse_shard,
+    remove_flag,
 )
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
-Compile = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
+CompileFlag = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
 
 
 @app.command
@@ -29,7 +29,7 @@ def phantom(
     out: Path,
     patients: int = 16,
     seed: int = 0,
-    shape: Shape = None,
+    shape: ShapeText = None,
     to: str = "dicom",
     workers: int | None = None,
     dry_run: DryRun = False,
@@ -45,16 +45,16 @@ def phantom(
         to: dicom or, for volumes, nifti
         workers: processes; one a core by default
     """
-    from ganatomy.phantoms.cohort import KINDS, cohort
+    from ganatomy.phantoms.cohort import PHANTOM_KINDS, write_cohort
 
-    above_zero(patients=patients, workers=workers)
-    if kind not in KINDS:
-        raise Refused(f"There is no phantom {kind!r}; there are {', '.join(KINDS)}.")
+    check_above_zero(patients=patients, workers=workers)
+    if kind not in PHANTOM_KINDS:
+        raise Refused(f"There is no phantom {kind!r}; there are {', '.join(PHANTOM_KINDS)}.")
     if seed < 0:
         raise Refused(f"--seed {seed}: give a number of zero or more.")
     if dry_run:
         return progress.say(f"{patients} phantom patients and truth.csv would be written to {out}.")
-    made = cohort(kind, out, patients, seed, shape_of(shape), to, workers)
+    made = write_cohort(kind, out, patients, seed, parse_shape(shape), to, workers)
     progress.say(f"{made} images of {patients} phantom patients in {out}, truth in {out / 'truth.csv'}")
 
 
@@ -83,12 +83,12 @@ def fetch(
         endpoint: another server of the same buckets, such as a mirror
         workers: series at a time
     """
-    from ganatomy.fetching.fetch import fetch as run
-    from ganatomy.fetching.index import FREE, wanted
+    from ganatomy.fetching.fetch import fetch_collection as run
+    from ganatomy.fetching.index import FREE_LICENCES, select_series
 
-    above_zero(patients=patients, workers=workers)
-    found = wanted(collection, modality, patients, pairs_of(match, "--match"), (*FREE, *licence))
-    progress.say(found.told())
+    check_above_zero(patients=patients, workers=workers)
+    found = select_series(collection, modality, patients, parse_pairs(match, "--match"), (*FREE_LICENCES, *licence))
+    progress.say(found.describe())
     if dry_run:
         return progress.say(f"They would be downloaded to {out}.")
     files = run(found, out, workers, endpoint)
@@ -105,7 +105,7 @@ def prepare(
     fact: Pairs = (),
     voi: bool | None = None,
     field_of_view_mm: float | None = None,
-    shape: Shape = None,
+    shape: ShapeText = None,
     workers: int | None = None,
     shard: str | None = None,
     dask: str | None = None,
@@ -128,18 +128,18 @@ def prepare(
         dask: address of a Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786
     """
     from ganatomy.data.prepare import prepare as run
-    from ganatomy.data.prepare import prepare_shard, preview
-    from ganatomy.modalities.facts import Facts
+    from ganatomy.data.prepare import prepare_shard, preview_store
+    from ganatomy.modalities.facts import FactSource
 
-    above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
-    table = Facts(facts, pairs_of(column, "--column"), pairs_of(fact, "--fact"))
-    kind = modality_of(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=shape_of(shape))
+    check_above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
+    table = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
+    kind = make_modality(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=parse_shape(shape))
     if dry_run:
-        return progress.say(preview(raw, kind))
+        return progress.say(preview_store(raw, kind))
     if shard is not None and dask is not None:
         raise Refused("--shard and --dask are two ways to share the work; give one.")
     if shard is not None:
-        done = prepare_shard(raw, kind, out, shard_of(shard), workers)
+        done = prepare_shard(raw, kind, out, parse_shard(shard), workers)
         if done is None:
             return progress.say(f"{out}: shard {shard} is done; the store is complete when all are.")
         manifest = done.manifest
@@ -171,7 +171,7 @@ def train(
     seed: int = 0,
     set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
-    shape: Shape = None,
+    shape: ShapeText = None,
     tiny: bool = False,
     device: str | None = None,
     threads: int | None = None,
@@ -180,7 +180,7 @@ def train(
     precision: str | None = None,
     channels_last: bool | None = None,
     recompute: bool = False,
-    compile_: Compile = False,
+    compile_: CompileFlag = False,
     micro_batches: int | None = None,
     hold_memory: bool | None = None,
     fit: bool = False,
@@ -223,11 +223,11 @@ def train(
     import torch
 
     from ganatomy.training.callbacks import Intervals
-    from ganatomy.training.computing import chosen as computing
-    from ganatomy.training.distributed import processes as started
-    from ganatomy.training.launch import launched
-    from ganatomy.training.plan import described
-    from ganatomy.training.train import Wish, ready
+    from ganatomy.training.computing import choose_settings as computing
+    from ganatomy.training.distributed import count_processes as started
+    from ganatomy.training.launch import launch_processes
+    from ganatomy.training.plan import describe_recipe
+    from ganatomy.training.train import TrainingRequest, resolve_request
     from ganatomy.training.train import train as run
 
     times = {
@@ -236,14 +236,14 @@ def train(
         "snapshot_kimg": snapshot_kimg,
         "checkpoint_kimg": checkpoint_kimg,
     }
-    above_zero(threads=threads, micro_batches=micro_batches, processes=processes, **times)
+    check_above_zero(threads=threads, micro_batches=micro_batches, processes=processes, **times)
     if threads:
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
         store, recipe = Path(recipe), None  # with --recipe FILE the only word is the store
-    chosen = conditioned(recipe_of(recipe, recipe_file, set_, shape, tiny), condition, store)
+    chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny), condition, store)
     if dry_run:
-        progress.say(described(chosen))
+        progress.say(describe_recipe(chosen))
         return progress.say(f"\na run folder would be made or continued in {out}")
     if store is None:
         raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
@@ -258,10 +258,10 @@ def train(
         hold_memory=hold_memory,
     )
     if processes > 1 and started() == 1:
-        ready(Wish(chosen, store, out, seed, device, how, generator, fit, anyway), processes)
-        return launched(processes, without(spoken, "--processes"))
+        resolve_request(TrainingRequest(chosen, store, out, seed, device, how, generator, fit, anyway), processes)
+        return launch_processes(processes, remove_flag(command_arguments, "--processes"))
     done = run(chosen, store, out, seed, device, Intervals(**times), how, generator, fit, anyway)
-    progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.snapshots())} snapshots")
+    progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
 
 
 @app.command
@@ -270,7 +270,7 @@ def plan(
     memory: str | None = None,
     set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
-    shape: Shape = None,
+    shape: ShapeText = None,
     batch: int | None = None,
     device: str | None = None,
     processes: int = 1,
@@ -298,27 +298,29 @@ def plan(
     """
     import torch
 
-    from ganatomy.machine.device import device as named_device
-    from ganatomy.machine.device import free_memory
-    from ganatomy.training.computing import wished
+    from ganatomy.machine.device import measure_free_memory
+    from ganatomy.machine.device import select_device as named_device
+    from ganatomy.training.computing import override_settings
     from ganatomy.training.distributed import check_pieces
-    from ganatomy.training.plan import batched, told, usual_for
+    from ganatomy.training.plan import change_batch_size, describe_plan, get_recipe_default_settings
 
-    above_zero(batch=batch, processes=processes, micro_batches=micro_batches)
-    chosen = batched(recipe_of(recipe, recipe_file, set_, shape, tiny=False), batch)
+    check_above_zero(batch=batch, processes=processes, micro_batches=micro_batches)
+    chosen = change_batch_size(build_recipe(recipe, recipe_file, set_, shape, tiny=False), batch)
     kinds = ("cpu", "cuda")
     if device not in (None, *kinds):
         raise Refused(f"--device {device}: a plan is for {' or '.join(kinds)}.")
     place = torch.device(device or "cuda") if memory else named_device(device)
-    how = wished(
-        usual_for(chosen, place),
+    how = override_settings(
+        get_recipe_default_settings(chosen, place),
         precision=precision,
         recompute=recompute or None,
         micro_batches=micro_batches,
         hold_memory=hold_memory,
     )
     check_pieces(chosen, processes, how.micro_batches)
-    progress.say(told(chosen, how, place, bytes_of(memory) if memory else free_memory(place), processes))
+    progress.say(
+        describe_plan(chosen, how, place, parse_bytes(memory) if memory else measure_free_memory(place), processes)
+    )
 
 
 @app.command
@@ -339,12 +341,12 @@ def select(
     from ganatomy import selection
     from ganatomy.training.run import open_run
 
-    above_zero(n=n)
+    check_above_zero(n=n)
     opened = open_run(run)
     if dry_run:
         return progress.say(
-            f"{len(opened.snapshots())} snapshots would be ranked and {run / 'selection.json'} written."
+            f"{len(opened.list_snapshots())} snapshots would be ranked and {run / 'selection.json'} written."
         )
     best = selection.select(opened, store, n)
-    progress.say(selection.told(opened))
+    progress.say(selection.describe_selection(opened))
     progress.say(f"best: {best.path}")

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from ganatomy import randomness
 from ganatomy.data import conditions as facts
-from ganatomy.data.store import Store, decode
+from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
-from ganatomy.pyramid import Shape, written
-from ganatomy.steps.scope import Images, Region
+from ganatomy.pyramid import Shape, format_shape
+from ganatomy.steps.scope import ImageParts, Region
 
-KEPT = 2**30  # bytes of small levels that stay in memory, so that a step at 10 x 8 need not open a hundred chunks
+MAX_CACHED_BYTES = (
+    2**30
+)  # bytes of small levels that stay in memory, so that a step at 10 x 8 need not open a hundred chunks
 
 
 class Feed:
@@ -42,7 +44,7 @@ class Feed:
         seed: int,
         device: torch.device,
         layout: torch.memory_format = torch.contiguous_format,
-        whole_batches_of: int | None = None,
+        whole_batch_size: int | None = None,
     ) -> None:
         store.check_files()
         cases = store.split(split)
@@ -50,51 +52,51 @@ class Feed:
             raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
         self._store, self._seed, self._device, self.layout = store, seed, device, layout
         self._rows = [case["row"] for case in cases]
-        self._vectors = torch.from_numpy(np.stack([facts.vector(conditions, case["facts"]) for case in cases]))
-        self._kept: dict[Shape, NDArray[np.uint16] | None] = {}
-        if whole_batches_of is not None and len(cases) < whole_batches_of:
+        self._vectors = torch.from_numpy(np.stack([facts.encode_facts(conditions, case["facts"]) for case in cases]))
+        self._cached_levels: dict[Shape, NDArray[np.uint16] | None] = {}
+        if whole_batch_size is not None and len(cases) < whole_batch_size:
             raise Refused(
-                f"{len(cases)} {split} cases do not fill a batch of {whole_batches_of}; give a smaller batch."
+                f"{len(cases)} {split} cases do not fill a batch of {whole_batch_size}; give a smaller batch."
             )
-        self._fixed = None if whole_batches_of is None else len(cases) - len(cases) % whole_batches_of
+        self._fixed = None if whole_batch_size is None else len(cases) - len(cases) % whole_batch_size
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[Images, Tensor]:
+    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Tensor]:
         """The regions of images number n of the run, each (batch, 1, *space) in [-1, 1], and (batch, conditions).
 
         Image number n is the same whatever the batch size: epoch n // cases visits the cases in an order of its own. A
         region has the size of the smallest stored level that holds it.
         """
-        return self.tensors(self.read(numbers, regions))
+        return self.to_tensors(self.read(numbers, regions))
 
     def read(self, numbers: range, regions: tuple[Region, ...]) -> tuple[list[int], list[NDArray[np.float32]]]:
         """The first half of `batch`: from the disk, decoded; touches no tensor, so another thread may do it."""
-        places = [self._place(n) for n in numbers]
-        return places, [self._region(places, region) for region in regions]
+        places = [self._case_index(n) for n in numbers]
+        return places, [self._read_region(places, region) for region in regions]
 
-    def tensors(self, found: tuple[list[int], list[NDArray[np.float32]]]) -> tuple[Images, Tensor]:
+    def to_tensors(self, decoded: tuple[list[int], list[NDArray[np.float32]]]) -> tuple[ImageParts, Tensor]:
         """The second half: to the device."""
-        places, pixels = found
+        places, pixels = decoded
         images = tuple(torch.from_numpy(each).to(self._device, memory_format=self.layout) for each in pixels)
         return images, self._vectors[places].to(self._device)
 
-    def _place(self, number: int) -> int:
+    def _case_index(self, number: int) -> int:
         if self._fixed is not None:
             return number % self._fixed
         n = len(self._rows)
-        return int(randomness.permutation(self._seed, "order", number // n, n)[number % n])
+        return int(randomness.draw_permutation(self._seed, "order", number // n, n)[number % n])
 
-    def _region(self, places: list[int], region: Region) -> NDArray[np.float32]:
-        level = self._store.level_for(region.shape)
+    def _read_region(self, indices: list[int], region: Region) -> NDArray[np.float32]:
+        level = self._store.find_level(region.shape)
         times = level[0] // region.shape[0]
         planes = slice(None)
         if region.depth is not None:
             planes = slice(times * region.start, times * (region.start + region.depth))
-        return decode(self._read(places, level, planes))[:, None]
+        return dequantise_pixels(self._read_cases(indices, level, planes))[:, None]
 
-    def _whole(self, level: Shape) -> NDArray[np.uint16]:
+    def _read_whole_level(self, level: Shape) -> NDArray[np.uint16]:
         """All cases at a level, shard by shard (an index over all axes would take many times as much memory)."""
         array, rows = self._store.array(level), np.asarray(self._rows)
         kept = np.empty((len(rows), *level), dtype=np.uint16)
@@ -105,25 +107,27 @@ class Feed:
                 kept[inside] = np.asarray(array[start : start + step])[rows[inside] - start]
         return kept
 
-    def _read(self, places: list[int], level: Shape, planes: slice) -> NDArray[np.uint16]:
-        if level not in self._kept:
-            held = sum(kept.nbytes for kept in self._kept.values() if kept is not None)
-            fits = held + 2 * len(self._rows) * int(np.prod(level)) <= KEPT
-            with self._store.named_damage(level):
-                self._kept[level] = self._whole(level) if fits else None
-        kept = self._kept[level]
+    def _read_cases(self, indices: list[int], level: Shape, planes: slice) -> NDArray[np.uint16]:
+        if level not in self._cached_levels:
+            held = sum(kept.nbytes for kept in self._cached_levels.values() if kept is not None)
+            fits = held + 2 * len(self._rows) * int(np.prod(level)) <= MAX_CACHED_BYTES
+            with self._store.refuse_when_damaged(level):
+                self._cached_levels[level] = self._read_whole_level(level) if fits else None
+        kept = self._cached_levels[level]
         if kept is not None:
-            return kept[places, planes]
-        return self._store.read([self._rows[place] for place in places], level, planes)
+            return kept[indices, planes]
+        return self._store.read([self._rows[place] for place in indices], level, planes)
 
 
-def check_fit(store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]) -> None:
+def check_store_for_training(
+    store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]
+) -> None:
     """Whether images of the store can train a model of this shape, channels and conditions.
 
     Raises:
         Refused: they cannot; the message says what the store has.
     """
-    check_known(store, shape, channels, conditions)
+    check_store_for_model(store, shape, channels, conditions)
     for name, values in conditions.items():
         if absent := sorted(set(values) - set(store.manifest.facts[name])):
             raise Refused(
@@ -132,7 +136,7 @@ def check_fit(store: Store, shape: Shape, channels: int, conditions: Mapping[str
             )
 
 
-def check_known(store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]) -> None:
+def check_store_for_model(store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]) -> None:
     """Whether a model of this shape, channels and conditions knows what the images of the store are.
 
     Raises:
@@ -140,8 +144,10 @@ def check_known(store: Store, shape: Shape, channels: int, conditions: Mapping[s
     """
     manifest = store.manifest
     if tuple(shape) not in manifest.levels:
-        levels = ", ".join(written(level) for level in manifest.levels[1:])
-        raise Refused(f"The recipe makes {written(shape)} images and the store has {levels}; choose one with --shape.")
+        levels = ", ".join(format_shape(level) for level in manifest.levels[1:])
+        raise Refused(
+            f"The recipe makes {format_shape(shape)} images and the store has {levels}; choose one with --shape."
+        )
     if channels != 1:
         raise Refused(f"The recipe makes images of {channels} channels and the store has 1; set channels=1.")
     for name, values in conditions.items():

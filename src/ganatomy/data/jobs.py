@@ -9,33 +9,33 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from ganatomy.errors import Refused
-from ganatomy.machine.processes import pool
+from ganatomy.machine.processes import worker_pool
 from ganatomy.modalities.modality import Candidate
 
 Job = tuple[int, list[Candidate]]
 Work = Callable[[int, list[Candidate]], None]
-IN_FLIGHT = 4  # jobs queued a worker: bounds memory whatever the number of files
+JOBS_PER_WORKER = 4  # jobs queued a worker: bounds memory whatever the number of files
 RETRIES = 2  # of a job on a cluster that failed; one whose worker died is given to another anyway
 
 
-def alone(work: Work, jobs: Iterable[Job]) -> Iterator[int]:
+def run_serially(work: Work, jobs: Iterable[Job]) -> Iterator[int]:
     """One after another; yields how many files each had."""
     for part, files in jobs:
         work(part, files)
         yield len(files)
 
 
-def pooled(work: Work, jobs: Iterable[Job], workers: int) -> Iterator[int]:
+def run_in_pool(work: Work, jobs: Iterable[Job], workers: int) -> Iterator[int]:
     """In so many processes of this machine; yields how many files each had, in the order in which they end.
 
     Raises:
         BrokenProcessPool: a worker was ended from outside.
     """
-    with pool(workers) as executor:
+    with worker_pool(workers) as executor:
         running: dict[Future[None], int] = {}
         waiting = iter(jobs)
         while True:
-            while len(running) < workers * IN_FLIGHT and (job := next(waiting, None)) is not None:
+            while len(running) < workers * JOBS_PER_WORKER and (job := next(waiting, None)) is not None:
                 running[executor.submit(work, *job)] = len(job[1])
             if not running:
                 return
@@ -44,8 +44,8 @@ def pooled(work: Work, jobs: Iterable[Job], workers: int) -> Iterator[int]:
                 yield running.pop(future)
 
 
-def on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[int]:
-    """On the workers of a Dask cluster, which must see the same folders and have this package; yields as `pooled`.
+def run_on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[int]:
+    """On the workers of a Dask cluster, which must see the same folders and have this package; yields as `run_in_pool`.
 
     Raises:
         Refused: Dask is not installed, nothing answers at the address, or workers die again and again.
@@ -63,7 +63,7 @@ def on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[int]:
         ) from error
     with client:
         every = list(jobs)
-        futures = client.map(_one, [work] * len(every), every, pure=False, retries=RETRIES)
+        futures = client.map(_run_job, [work] * len(every), every, pure=False, retries=RETRIES)
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -76,6 +76,6 @@ def on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[int]:
             client.cancel(futures)
 
 
-def _one(work: Work, job: Job) -> int:
+def _run_job(work: Work, job: Job) -> int:
     work(*job)
     return len(job[1])

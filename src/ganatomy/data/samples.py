@@ -11,13 +11,13 @@ from PIL import Image as Pillow
 
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
-from ganatomy.imaging.image import Image, Unusable
+from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.machine import progress
-from ganatomy.machine.durable import read_lines, sha256
+from ganatomy.machine.durable import compute_sha256, read_lines
 from ganatomy.modalities import table as modalities
 
-INDEX = "samples.jsonl"
-AUDIT = "audit.json"  # the word of the privacy audit, left by `evaluate`
+INDEX_FILE = "samples.jsonl"
+AUDIT_FILE = "audit.json"  # the word of the privacy audit, left by `evaluate`
 
 Sample = tuple[Image, dict[str, Any]]
 
@@ -28,50 +28,50 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
     Raises:
         Refused: no samples there, or a format that samples are not read back from.
     """
-    if not (folder / INDEX).exists():
-        raise Refused(f"{folder} holds no {INDEX}; make samples with: ganatomy sample RUN --n 64 --out {folder}")
-    rows = read_lines(folder / INDEX)
-    if not _readable(rows):
+    if not (folder / INDEX_FILE).exists():
+        raise Refused(f"{folder} holds no {INDEX_FILE}; make samples with: ganatomy sample RUN --n 64 --out {folder}")
+    rows = read_lines(folder / INDEX_FILE)
+    if not _is_readable(rows):
         raise Refused(f"{folder} holds DICOM; give the folder of PNG, NPY or NIfTI samples that it was made from.")
-    return rows, (_read(folder, row) for row in rows)
+    return rows, (_read_sample(folder, row) for row in rows)
 
 
-def holds_samples(folder: Path) -> bool:
+def has_samples(folder: Path) -> bool:
     """Whether a folder has samples that can be read back as they were drawn."""
-    return (folder / INDEX).exists() and _readable(read_lines(folder / INDEX))
+    return (folder / INDEX_FILE).exists() and _is_readable(read_lines(folder / INDEX_FILE))
 
 
-def digest_of(samples: Path) -> str:
+def hash_samples(samples: Path) -> str:
     """SHA-256 over the index and every file that it names."""
-    digest = hashlib.sha256((samples / INDEX).read_bytes())
-    for row in read_lines(samples / INDEX):
-        digest.update(sha256(samples / row["file"]).encode())
+    digest = hashlib.sha256((samples / INDEX_FILE).read_bytes())
+    for row in read_lines(samples / INDEX_FILE):
+        digest.update(compute_sha256(samples / row["file"]).encode())
     return digest.hexdigest()
 
 
-def check_audit(samples: Path, despite: bool) -> None:
+def check_audit(samples: Path, despite_audit: bool) -> None:
     """Refuse samples that failed the privacy audit of `evaluate`; say so when there was none.
 
     Raises:
         Refused: the audit found signs of copied training images.
     """
-    if not (samples / AUDIT).exists():
+    if not (samples / AUDIT_FILE).exists():
         return progress.say(f"These samples were not audited for copies; ganatomy evaluate {samples} STORE does that.")
-    word = json.loads((samples / AUDIT).read_text())
-    if word["samples_sha256"] != digest_of(samples):
+    word = json.loads((samples / AUDIT_FILE).read_text())
+    if word["samples_sha256"] != hash_samples(samples):
         return progress.say(f"{samples} has changed since it was audited for copies; evaluate it again.")
-    if not word["passed"] and not despite:
+    if not word["passed"] and not despite_audit:
         told = f"{samples} failed the privacy audit. {word['verdict']}"
         raise Refused(f"{told} To export them all the same: --despite-audit")
 
 
-def _readable(rows: list[dict[str, Any]]) -> bool:
+def _is_readable(rows: list[dict[str, Any]]) -> bool:
     return all(row["file"].endswith((".png", ".npy", ".nii.gz")) for row in rows)
 
 
-def _read(folder: Path, row: dict[str, Any]) -> Sample:
+def _read_sample(folder: Path, row: dict[str, Any]) -> Sample:
     record = row["record"]
-    kind = modalities.named(row["modality"])()
+    kind = modalities.get_modality(row["modality"])()
     facts = row.get("facts") or {name: record[name] for name in kind.conditions if name in record}
     spacing = None if row["spacing"] is None else tuple(row["spacing"])
     file = folder / row["file"]
@@ -79,10 +79,10 @@ def _read(folder: Path, row: dict[str, Any]) -> Sample:
         if file.suffix == ".npy":
             return Image(np.load(file, allow_pickle=False), spacing, facts), record
         if nifti.is_nifti(file):
-            voxels, spacing, _ = nifti.read(file)
-            return kind.canonical(Image(voxels, spacing, facts)), record
+            voxels, spacing, _ = nifti.read_nifti(file)
+            return kind.canonicalise(Image(voxels, spacing, facts)), record
         with Pillow.open(file) as picture:
             pixels = np.asarray(picture).astype(np.float32) / np.float32(65535)
-        return kind.canonical(Image(pixels, spacing, facts)), record
-    except (OSError, ValueError, Unusable) as error:
+        return kind.canonicalise(Image(pixels, spacing, facts)), record
+    except (OSError, ValueError, UnusableImage) as error:
         raise Refused(f"{file} cannot be read ({error}); draw the samples again.") from error

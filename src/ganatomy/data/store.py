@@ -21,17 +21,17 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.errors import Refused
 from ganatomy.machine.durable import read_lines
-from ganatomy.pyramid import Shape, pyramid, written
+from ganatomy.pyramid import Shape, compute_pyramid, format_shape
 
-FORMAT = 1
-SMALL_VOLUME = 2**15  # voxels; larger volumes are stored in pieces of some planes
-STEPS = 65535  # of the stored uint16 between -1 and 1
+STORE_FORMAT = 1
+SMALL_VOLUME_VOXELS = 2**15  # voxels; larger volumes are stored in pieces of some planes
+QUANTISATION_STEPS = 65535  # of the stored uint16 between -1 and 1
 
 
-class Manifest(Value):
+class Manifest(Config):
     """What a store is; `fingerprint` is a hash of all that training can see of it."""
 
     format: Literal[1] = 1
@@ -68,20 +68,20 @@ class Store:
     def array(self, shape: Shape) -> "zarr.Array[Any]":
         """The array of a stored level: (rows, *shape), uint16; opened once."""
         if shape not in self._opened:
-            self._opened[shape] = zarr.open_array(self.path / "arrays" / written(shape), mode="r")
+            self._opened[shape] = zarr.open_array(self.path / "arrays" / format_shape(shape), mode="r")
         return self._opened[shape]
 
-    def level_for(self, shape: Shape) -> Shape:
+    def find_level(self, shape: Shape) -> Shape:
         """The smallest stored level that is not smaller than `shape`."""
         return next(level for level in self.manifest.levels if level[0] >= shape[0])
 
     def read(self, rows: list[int], shape: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
         """Stored values of some rows at a stored level, of all or some planes of the first axis: (rows, *shape)."""
-        with self.named_damage(shape):
+        with self.refuse_when_damaged(shape):
             return np.stack([np.asarray(self.array(shape)[row, planes]) for row in rows])
 
     @contextmanager
-    def named_damage(self, shape: Shape) -> Iterator[None]:
+    def refuse_when_damaged(self, shape: Shape) -> Iterator[None]:
         """What zarr says of a chunk whose checksum is wrong, as a sentence for the user."""
         try:
             yield
@@ -89,7 +89,8 @@ class Store:
             if isinstance(error, Refused):
                 raise
             raise Refused(
-                f"The store {self.path} is damaged at {written(shape)} ({str(error).splitlines()[0]}); prepare it again"
+                f"The store {self.path} is damaged at {format_shape(shape)} ({str(error).splitlines()[0]});"
+                " prepare it again"
                 " into another folder."
             ) from error
 
@@ -103,34 +104,35 @@ class Store:
             array = self.array(level)
             shard = (array.shards or array.chunks)[0]
             wanted = {case["row"] // shard for case in self.cases}
-            folder = self.path / "arrays" / written(level) / "c"
+            folder = self.path / "arrays" / format_shape(level) / "c"
             below = ("0",) * len(level)
             gone = {part for part in wanted if not folder.joinpath(str(part), *below).exists()}
             if gone:
                 lost = sum(case["row"] // shard in gone for case in self.cases)
                 raise Refused(
-                    f"The store {self.path} has lost {len(gone)} files of {written(level)} with {lost} cases; prepare"
+                    f"The store {self.path} has lost {len(gone)} files of {format_shape(level)} with {lost}"
+                    " cases; prepare"
                     " it again into another folder."
                 )
 
 
-def stored_levels(shape: Shape) -> tuple[Shape, ...]:
+def list_stored_levels(shape: Shape) -> tuple[Shape, ...]:
     """The levels that a store keeps: all but the base, which is one halving away from the lowest."""
-    sizes = pyramid(shape)
+    sizes = compute_pyramid(shape)
     return sizes[1:] if len(sizes) > 1 else sizes
 
 
-def encode(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
+def quantise_pixels(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
     """[-1, 1] to stored values."""
     values = np.clip(pixels, -1, 1)
     values += 1
-    values *= STEPS / 2
+    values *= QUANTISATION_STEPS / 2
     return np.rint(values, out=values).astype(np.uint16)
 
 
-def decode(values: NDArray[np.uint16]) -> NDArray[np.float32]:
+def dequantise_pixels(values: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Stored values to [-1, 1]."""
-    return values.astype(np.float32) * np.float32(2 / STEPS) - np.float32(1)
+    return values.astype(np.float32) * np.float32(2 / QUANTISATION_STEPS) - np.float32(1)
 
 
 def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
@@ -144,10 +146,10 @@ def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
     while shard % per_chunk:
         per_chunk -= 1
     planes = level[0]
-    if len(level) == 3 and voxels > SMALL_VOLUME:
+    if len(level) == 3 and voxels > SMALL_VOLUME_VOXELS:
         planes = next(n for n in range(max(1, level[0] // 16), 0, -1) if level[0] % n == 0)
     zarr.create_array(
-        store / "arrays" / written(level),
+        store / "arrays" / format_shape(level),
         shape=(rows, *level),
         dtype="uint16",
         fill_value=0,
@@ -171,9 +173,10 @@ def open_store(path: Path) -> Store:
         raise Refused(f"{path} is not a store; make one with: ganatomy prepare RAW --modality NAME --out {path}")
     try:
         plain = json.loads(file.read_text())
-        if plain.get("format", 0) > FORMAT:
+        if plain.get("format", 0) > STORE_FORMAT:
             raise Refused(
-                f"The store {path} has format {plain['format']} and this version reads up to {FORMAT}; update ganatomy."
+                f"The store {path} has format {plain['format']} and this version reads up to {STORE_FORMAT};"
+                " update ganatomy."
             )
         return Store(path, Manifest.model_validate(plain), read_lines(path / "cases.jsonl"))
     except Refused:

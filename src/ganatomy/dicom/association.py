@@ -12,12 +12,14 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 
-from ganatomy.dicom.destination import Outcome, Unreachable
+from ganatomy.dicom.destination import Outcome, UnreachableError
 from ganatomy.errors import Refused
 
-ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:]+)\]|(?P<host>[^:/\[\]]+)):(?P<port>\d{1,5})/(?P<aet>[^/\\]{1,16})")
-SECONDS = 60  # without an answer: the other side is gone
-STATUSES = {  # of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)
+ADDRESS_PATTERN = re.compile(
+    r"(?:\[(?P<six>[0-9a-fA-F:]+)\]|(?P<host>[^:/\[\]]+)):(?P<port>\d{1,5})/(?P<aet>[^/\\]{1,16})"
+)
+TIMEOUT_SECONDS = 60  # without an answer: the other side is gone
+STATUS_MEANINGS = {  # of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)
     0x0110: "processing failure",
     0x0122: "SOP class not supported",
     0x0124: "not authorised",
@@ -25,10 +27,13 @@ STATUSES = {  # of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)
     0xB006: "elements discarded",
     0xB007: "data set does not match SOP class, stored",
 }
-RANGES = {0xA7: "out of resources", 0xA9: "data set does not match SOP class"}  # first byte of the status
+STATUS_RANGE_MEANINGS = {
+    0xA7: "out of resources",
+    0xA9: "data set does not match SOP class",
+}  # first byte of the status
 
 
-class Archive:
+class CStoreArchive:
     """An archive that takes C-STORE.
 
     Args:
@@ -39,21 +44,21 @@ class Archive:
         Refused: the address has another form.
     """
 
-    room = 0
+    batch_bytes = 0
 
-    def __init__(self, address: str, calling: str = "GANATOMY") -> None:
-        match = ADDRESS.fullmatch(address)
+    def __init__(self, address: str, calling_aet: str = "GANATOMY") -> None:
+        match = ADDRESS_PATTERN.fullmatch(address)
         if match is None or not 0 < int(match["port"]) < 2**16:
             raise Refused(f"--pacs {address}: give HOST:PORT/AET, such as 127.0.0.1:4242/ORTHANC.")
-        if not 0 < len(calling.strip()) <= 16 or "\\" in calling:
-            raise Refused(f"--calling-aet {calling}: an Application Entity Title has 1 to 16 characters.")
+        if not 0 < len(calling_aet.strip()) <= 16 or "\\" in calling_aet:
+            raise Refused(f"--calling-aet {calling_aet}: an Application Entity Title has 1 to 16 characters.")
         self.name = address
         self.host, self.port, self.aet = match["six"] or match["host"], int(match["port"]), match["aet"]
-        self._ae = AE(ae_title=calling)
-        self._ae.acse_timeout = self._ae.dimse_timeout = self._ae.network_timeout = SECONDS
-        self._ae.connection_timeout = SECONDS / 4
+        self._ae = AE(ae_title=calling_aet)
+        self._ae.acse_timeout = self._ae.dimse_timeout = self._ae.network_timeout = TIMEOUT_SECONDS
+        self._ae.connection_timeout = TIMEOUT_SECONDS / 4
         self._open: Association | None = None
-        self._for: tuple[str, str] | None = None
+        self._open_context: tuple[str, str] | None = None
         logging.getLogger("pynetdicom").addHandler(logging.NullHandler())  # what it says, we say once, in our words
 
     def __enter__(self) -> Self:
@@ -69,26 +74,30 @@ class Archive:
         return [self._store(ds) for ds in datasets]
 
     def _store(self, ds: Dataset) -> Outcome:
-        association = self._association(ds)
+        association = self._associate(ds)
         try:
             answer = association.send_c_store(ds)
         except ValueError as error:  # no accepted context
-            raise self._not_taken(ds) from error
+            raise self._unsupported_class_error(ds) from error
         except RuntimeError as error:  # the association went in the meantime
-            raise Unreachable(f"{self.name} has closed the connection") from error
+            raise UnreachableError(f"{self.name} has closed the connection") from error
         if "Status" not in answer:
             association.abort()
-            raise Unreachable(f"{self.name} gave no answer, or closed the connection")
+            raise UnreachableError(f"{self.name} gave no answer, or closed the connection")
         status = int(answer.Status)
-        words = STATUSES.get(status) or RANGES.get(status >> 8) or ("cannot understand" if status >> 12 == 0xC else "")
+        words = (
+            STATUS_MEANINGS.get(status)
+            or STATUS_RANGE_MEANINGS.get(status >> 8)
+            or ("cannot understand" if status >> 12 == 0xC else "")
+        )
         comment = str(answer.get("ErrorComment", "") or "").strip()
         told = " ".join(part for part in (f"0x{status:04X}", words, comment) if part)
         return Outcome(str(ds.SOPInstanceUID), status == 0 or status >> 12 == 0xB, told, status >> 8 == 0xA7)
 
-    def _association(self, ds: Dataset) -> Association:
+    def _associate(self, ds: Dataset) -> Association:
         """The open association, or a new one for instances of this kind."""
         wanted = str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)
-        if self._open is not None and self._open.is_established and self._for == wanted:
+        if self._open is not None and self._open.is_established and self._open_context == wanted:
             return self._open
         if self._open is not None and self._open.is_established:
             self._open.release()
@@ -96,7 +105,11 @@ class Archive:
         if not ds.file_meta.TransferSyntaxUID.is_encapsulated:  # the default, for archives that know no other
             contexts.append(build_context(wanted[0], ImplicitVRLittleEndian))
         opened = self._ae.associate(
-            self.host, self.port, contexts=contexts, ae_title=self.aet, evt_handlers=[(evt.EVT_CONN_OPEN, _at_once)]
+            self.host,
+            self.port,
+            contexts=contexts,
+            ae_title=self.aet,
+            evt_handlers=[(evt.EVT_CONN_OPEN, _disable_packet_delay)],
         )
         if opened.is_rejected:
             reason = opened.acceptor.primitive
@@ -107,18 +120,18 @@ class Archive:
             )
         if not opened.is_established:
             if opened.rejected_contexts:
-                raise self._not_taken(ds)
-            raise Unreachable(f"nobody answers at {self.host}:{self.port}")
-        self._open, self._for = opened, wanted
+                raise self._unsupported_class_error(ds)
+            raise UnreachableError(f"nobody answers at {self.host}:{self.port}")
+        self._open, self._open_context = opened, wanted
         return opened
 
-    def _not_taken(self, ds: Dataset) -> Refused:
+    def _unsupported_class_error(self, ds: Dataset) -> Refused:
         return Refused(
             f"{self.name} does not take {ds.SOPClassUID.name} in {ds.file_meta.TransferSyntaxUID.name}; try without"
             " --compress, or --secondary-capture."
         )
 
 
-def _at_once(event: evt.Event) -> None:
+def _disable_packet_delay(event: evt.Event) -> None:
     """Send small packets without waiting for more: an instance takes a tenth of the time otherwise lost in waiting."""
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

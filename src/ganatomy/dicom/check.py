@@ -7,86 +7,91 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from ganatomy.dicom import read
-from ganatomy.dicom.mammogram import FOR_PRESENTATION, view_code
+from ganatomy.dicom.mammogram import FOR_PRESENTATION, read_view_code
 
-ORIENTATION = {  # of rows and columns, as hung: chest walls back to back in the middle
+HUNG_ORIENTATIONS = {  # of rows and columns, as hung: chest walls back to back in the middle
     ("R", "CC"): ("P", "L"),
     ("L", "CC"): ("A", "R"),
     ("R", "MLO"): ("P", "FL"),
     ("L", "MLO"): ("A", "FR"),
 }
-LOSSY = (
+LOSSY_SYNTAXES = (
     "1.2.840.10008.1.2.4.50",
     "1.2.840.10008.1.2.4.51",
     "1.2.840.10008.1.2.4.81",
     "1.2.840.10008.1.2.4.91",
     "1.2.840.10008.1.2.4.203",
 )
-SYNTHESIZING = "109100"  # DCM, Synthesizing Equipment
-AXIS = 1e-3  # by how much two directions may miss a right angle, as a cosine
+SYNTHESIZING_EQUIPMENT = "109100"  # DCM, Synthesizing Equipment
+RIGHT_ANGLE_TOLERANCE = 1e-3  # by how much two directions may miss a right angle, as a cosine
 
 
-def faults(ds: Dataset) -> list[str]:
+def find_faults(ds: Dataset) -> list[str]:
     """What is wrong with an instance, one sentence each; nothing when it is sound.
 
     Raises:
         Unusable: a value is not what its representation says.
     """
-    found = _identity(ds) + _synthetic(ds) + _compression(ds)
-    if read.text(ds, "SOPClassUID").startswith(FOR_PRESENTATION):  # and For Processing, which ends with .1
-        found += _mammography(ds)
+    found = _check_identity(ds) + _check_synthetic_mark(ds) + _check_compression(ds)
+    if read.get_text(ds, "SOPClassUID").startswith(FOR_PRESENTATION):  # and For Processing, which ends with .1
+        found += _check_mammography(ds)
     if "ImageOrientationPatient" in ds:
-        found += _geometry(ds)
+        found += _check_geometry(ds)
     return found
 
 
-def is_marked(ds: Dataset) -> bool:
+def is_marked_synthetic(ds: Dataset) -> bool:
     """Whether an instance says that it is synthetic (0008,001C)."""
-    return read.text(ds, "SyntheticData") == "YES"
+    return read.get_text(ds, "SyntheticData") == "YES"
 
 
-def synthesizers(ds: Dataset) -> list[Dataset]:
+def find_synthesizers(ds: Dataset) -> list[Dataset]:
     """The items of Contributing Equipment that synthesised the image (PS3.3 C.12.1; PS3.16 CID 7005)."""
     return [
         item
-        for item in read.items(ds, "ContributingEquipmentSequence")
-        if SYNTHESIZING in [read.text(code, "CodeValue") for code in read.items(item, "PurposeOfReferenceCodeSequence")]
+        for item in read.get_items(ds, "ContributingEquipmentSequence")
+        if SYNTHESIZING_EQUIPMENT
+        in [read.get_text(code, "CodeValue") for code in read.get_items(item, "PurposeOfReferenceCodeSequence")]
     ]
 
 
-def _identity(ds: Dataset) -> list[str]:
+def _check_identity(ds: Dataset) -> list[str]:
     names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-    return [f"{name} is not a UID" for name in names if not UID(read.text(ds, name)).is_valid]
+    return [f"{name} is not a UID" for name in names if not UID(read.get_text(ds, name)).is_valid]
 
 
-def _synthetic(ds: Dataset) -> list[str]:
+def _check_synthetic_mark(ds: Dataset) -> list[str]:
     """Synthetic Data has two values (PS3.3 C.12.1), and equipment that synthesises makes synthetic data."""
-    value = read.text(ds, "SyntheticData")
+    value = read.get_text(ds, "SyntheticData")
     if value not in ("", "YES", "NO"):
         return [f"Synthetic Data is {value!r}; only YES and NO exist"]
-    if synthesizers(ds) and value != "YES":
+    if find_synthesizers(ds) and value != "YES":
         return ["Synthesizing Equipment contributed, and Synthetic Data is not YES"]
     return []
 
 
-def _compression(ds: Dataset) -> list[str]:
+def _check_compression(ds: Dataset) -> list[str]:
     """What once was compressed with loss says so, by how much and how (PS3.3 C.7.6.1.1.5)."""
-    said = read.text(ds, "LossyImageCompression")
+    said = read.get_text(ds, "LossyImageCompression")
     meta = getattr(ds, "file_meta", None)
     syntax = "" if meta is None else str(meta.get("TransferSyntaxUID", ""))
-    if syntax in LOSSY and said != "01":
+    if syntax in LOSSY_SYNTAXES and said != "01":
         return ["the transfer syntax loses information, and Lossy Image Compression is not 01"]
     if said != "01":
         return []
     missing = [
-        name for name in ("LossyImageCompressionRatio", "LossyImageCompressionMethod") if not read.values(ds, name)
+        name for name in ("LossyImageCompressionRatio", "LossyImageCompressionMethod") if not read.get_values(ds, name)
     ]
     return [f"Lossy Image Compression is 01, and {name} is missing" for name in missing]
 
 
-def _mammography(ds: Dataset) -> list[str]:
+def _check_mammography(ds: Dataset) -> list[str]:
     """View, laterality and orientation against each other (PS3.3 C.8.11.7; IHE Mammography Image 4.16.4.2.2.1.1.2)."""
-    laterality, view, coded = read.text(ds, "ImageLaterality"), read.text(ds, "ViewPosition"), view_code(ds)
+    laterality, view, coded = (
+        read.get_text(ds, "ImageLaterality"),
+        read.get_text(ds, "ViewPosition"),
+        read_view_code(ds),
+    )
     found = []
     if laterality not in ("L", "R", "B"):
         found.append(f"Image Laterality is {laterality!r}; L, R and B exist")
@@ -94,9 +99,9 @@ def _mammography(ds: Dataset) -> list[str]:
         found.append("View Position is missing")
     elif coded and view != coded:
         found.append(f"View Position is {view} and View Code Sequence says {coded}")
-    rows, _, columns = "\\".join(str(v) for v in read.values(ds, "PatientOrientation")).partition("\\")
-    expected = ORIENTATION.get((laterality, coded or view))
-    if expected and not _agrees((rows, columns), expected):
+    rows, _, columns = "\\".join(str(v) for v in read.get_values(ds, "PatientOrientation")).partition("\\")
+    expected = HUNG_ORIENTATIONS.get((laterality, coded or view))
+    if expected and not _fits_orientation((rows, columns), expected):
         found.append(
             f"Patient Orientation {rows}\\{columns} cannot be: a {coded or view} view of the {laterality} breast has"
             f" {expected[0]}\\{expected[1]}, or one of its mirror images"
@@ -104,7 +109,7 @@ def _mammography(ds: Dataset) -> list[str]:
     return found
 
 
-def _agrees(given: tuple[str, str], hung: tuple[str, str]) -> bool:
+def _fits_orientation(orientation: tuple[str, str], hung: tuple[str, str]) -> bool:
     """Whether an orientation is that of the hung view or of its mirror images, which move one axis only.
 
     An oblique view may name its column direction by the first letter alone (F for FL).
@@ -112,17 +117,17 @@ def _agrees(given: tuple[str, str], hung: tuple[str, str]) -> bool:
     opposite = str.maketrans("APLRHF", "PARLFH")
     return all(
         end in (axis, axis[:1], axis.translate(opposite), axis[:1].translate(opposite))
-        for end, axis in zip(given, hung, strict=True)
+        for end, axis in zip(orientation, hung, strict=True)
     )
 
 
-def _geometry(ds: Dataset) -> list[str]:
-    values = read.numbers(ds, "ImageOrientationPatient")
+def _check_geometry(ds: Dataset) -> list[str]:
+    values = read.get_numbers(ds, "ImageOrientationPatient")
     if len(values) != 6:
         return ["Image Orientation (Patient) is not six numbers"]
     row, column = values[:3], values[3:]
     cosine = sum(a * b for a, b in zip(row, column, strict=True))
     lengths = [sum(v * v for v in direction) for direction in (row, column)]
-    if abs(cosine) > AXIS or any(abs(length - 1) > AXIS for length in lengths):
+    if abs(cosine) > RIGHT_ANGLE_TOLERANCE or any(abs(length - 1) > RIGHT_ANGLE_TOLERANCE for length in lengths):
         return ["Image Orientation (Patient) is not two directions at right angles"]
     return []

@@ -21,11 +21,11 @@ class Outcome:
 
     uid: str
     accepted: bool
-    words: str
-    later: bool = False
+    status: str
+    retryable: bool = False
 
 
-class Unreachable(Exception):
+class UnreachableError(Exception):
     """Nobody answers, or the connection was lost. Trying again may help."""
 
 
@@ -34,7 +34,7 @@ class Destination(Protocol):
 
     name: str
     """Without credentials; tells one archive from another."""
-    room: int
+    batch_bytes: int
     """Bytes of pixel data that are sent together; 0 = every instance by itself."""
 
     def __enter__(self) -> Self: ...

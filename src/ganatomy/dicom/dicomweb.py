@@ -15,19 +15,19 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
 
-from ganatomy.dicom.destination import Outcome, Unreachable
+from ganatomy.dicom.destination import Outcome, UnreachableError
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
-SECONDS = (15, 120)  # to connect, to answer
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+TIMEOUTS = (15, 120)  # to connect, to answer
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 TOKEN, USER, PASSWORD = "GANATOMY_DICOMWEB_TOKEN", "GANATOMY_DICOMWEB_USER", "GANATOMY_DICOMWEB_PASSWORD"
-WRONG = "--url {url}: give the address of a DICOMweb service, such as https://host/dicom-web."
-LATER = (408, 425, 429, 502, 503, 504)
-SPLIT = (400, 409, 413, 415, 422, 500)  # of a whole request: one instance may be to blame
+WRONG_URL = "--url {url}: give the address of a DICOMweb service, such as https://host/dicom-web."
+RETRY_STATUSES = (408, 425, 429, 502, 503, 504)
+SPLIT_STATUSES = (400, 409, 413, 415, 422, 500)  # of a whole request: one instance may be to blame
 
 
-class Web:
+class StowArchive:
     """An archive that takes STOW-RS.
 
     Args:
@@ -37,7 +37,7 @@ class Web:
         Refused: not an http address, or one with credentials in it.
     """
 
-    room = 2**25
+    batch_bytes = 2**25
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -47,7 +47,7 @@ class Web:
                 " or use a netrc file."
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Refused(WRONG.format(url=url))
+            raise Refused(WRONG_URL.format(url=url))
         self.name = url.rstrip("/")
         self._session = requests.Session()
         self._session.max_redirects = 0  # a redirection would become a GET, and lead who knows where
@@ -55,12 +55,12 @@ class Web:
             self._session.auth = _Bearer(token)
         elif user := os.environ.get(USER):
             self._session.auth = (user, os.environ.get(PASSWORD, ""))
-        if self._session.auth and parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        if self._session.auth and parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
             progress.say(f"{self.name} is not encrypted: credentials can be read on the way.")
         try:
-            self._client = DICOMwebClient(self.name, session=self._session, timeout=SECONDS)
+            self._client = DICOMwebClient(self.name, session=self._session, timeout=TIMEOUTS)
         except ValueError as error:
-            raise Refused(WRONG.format(url=url)) from error
+            raise Refused(WRONG_URL.format(url=url)) from error
         self._client.set_http_retry_params(retry=False)  # its data are spent after one try; `sending` tries again
         logging.getLogger("dicomweb_client").addHandler(logging.NullHandler())
 
@@ -82,12 +82,12 @@ class Web:
                 f"{self.name} has a certificate that is not trusted here; name its authority in REQUESTS_CA_BUNDLE."
             ) from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            raise Unreachable(f"nobody answers at {self.name}, or the connection was lost") from error
+            raise UnreachableError(f"nobody answers at {self.name}, or the connection was lost") from error
         except requests.HTTPError as error:
-            return self._failed(datasets, error.response)
-        return _outcomes(datasets, answer)
+            return self._handle_failure(datasets, error.response)
+        return _read_outcomes(datasets, answer)
 
-    def _failed(self, datasets: Sequence[Dataset], response: requests.Response) -> list[Outcome]:
+    def _handle_failure(self, datasets: Sequence[Dataset], response: requests.Response) -> list[Outcome]:
         """What a refused request means for its instances."""
         code = response.status_code
         told = f"HTTP {code} {response.reason or ''}".strip()
@@ -95,11 +95,11 @@ class Web:
             raise Refused(
                 f"{self.name} wants credentials ({told}); set {TOKEN}, or {USER} and {PASSWORD}, or a netrc entry."
             )
-        if code in LATER:
-            raise Unreachable(f"{self.name} answers {told}")
-        if code in SPLIT and len(datasets) > 1:
+        if code in RETRY_STATUSES:
+            raise UnreachableError(f"{self.name} answers {told}")
+        if code in SPLIT_STATUSES and len(datasets) > 1:
             return [outcome for ds in datasets for outcome in self.send([ds])]
-        if code in SPLIT:
+        if code in SPLIT_STATUSES:
             return [Outcome(str(datasets[0].SOPInstanceUID), False, told)]
         raise Refused(f"{self.name} takes no STOW-RS ({told}); give the address of the service, without /studies.")
 
@@ -115,7 +115,7 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
-def _outcomes(datasets: Sequence[Dataset], answer: Dataset) -> list[Outcome]:
+def _read_outcomes(datasets: Sequence[Dataset], answer: Dataset) -> list[Outcome]:
     """The outcome of each instance from the Store Instances Response (PS3.18 annex I)."""
     failed = {str(item.get("ReferencedSOPInstanceUID", "")): item for item in answer.get("FailedSOPSequence") or []}
     found = []

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import read
-from ganatomy.dicom.pixels import Range, displayed, padding, stored_pixels
-from ganatomy.imaging.image import Image, Unusable
+from ganatomy.dicom.pixels import DisplayRange, apply_display_luts, decode_pixels, find_padding
+from ganatomy.imaging.image import Image, UnusableImage
 
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 REJECTED_CLASSES = {
@@ -23,7 +23,7 @@ REJECTED_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.13.1.5": "breast projection image",
 }
 
-VIEWS = {
+VIEW_BY_CODE = {
     ("399162004", "SCT"): "CC",
     ("R-10242", "SRT"): "CC",
     ("R-10242", "SNM3"): "CC",
@@ -55,10 +55,10 @@ REJECTED_MODIFIERS = {
     "442593008": "infra-mammary fold",
     "441752004": "anterior compression",
 }
-MAGNIFIED = 1.2  # Estimated Radiographic Magnification Factor above this is a magnification view
+MAX_MAGNIFICATION = 1.2  # Estimated Radiographic Magnification Factor above this is a magnification view
 
 
-def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
+def read_mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
     """One For Presentation mammogram as a radiologist sees it, and who it is of: [0, 1], dense bright, padding 0.
 
     The chest wall is at the left edge and the axilla (MLO) or the lateral side (CC) on top, whatever the laterality;
@@ -71,16 +71,16 @@ def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
     Raises:
         Unusable: the file cannot serve; the message says why.
     """
-    dataset = read.instance(path)
+    dataset = read.read_instance(path)
     _reject(dataset)
-    view, laterality = view_position(dataset), _laterality(dataset)
-    stored = stored_pixels(dataset)
-    empty = padding(dataset, stored)
-    shown, limits = displayed(dataset, stored, voi)
-    pixels = _scaled(shown, limits, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
-    pixels = _oriented(pixels, dataset, view, laterality)
+    view, laterality = read_view_position(dataset), _read_laterality(dataset)
+    stored = decode_pixels(dataset)
+    empty = find_padding(dataset, stored)
+    shown, limits = apply_display_luts(dataset, stored, voi)
+    pixels = _scale_grey_values(shown, limits, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
+    pixels = _orient_pixels(pixels, dataset, view, laterality)
     facts = {"view_position": view, "laterality": laterality}
-    return Image(np.ascontiguousarray(pixels), _spacing(dataset), facts), read.patient(dataset, path)
+    return Image(np.ascontiguousarray(pixels), _read_spacing(dataset), facts), read.identify_patient(dataset, path)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -88,32 +88,32 @@ def mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
 
 
 def _reject(dataset: Dataset) -> None:
-    sop_class = read.text(dataset, "SOPClassUID")
+    sop_class = read.get_text(dataset, "SOPClassUID")
     if sop_class in REJECTED_CLASSES:
-        raise Unusable(REJECTED_CLASSES[sop_class], "only For Presentation mammograms are used")
-    if (modality := read.text(dataset, "Modality")) != "MG":
-        raise Unusable("wrong modality", f"Modality is {modality or 'absent'}, MG is needed")
-    if read.text(dataset, "PresentationIntentType") == "FOR PROCESSING":
-        raise Unusable("For Processing", "only For Presentation mammograms are used")
-    for reason, present in _reasons(dataset):
+        raise UnusableImage(REJECTED_CLASSES[sop_class], "only For Presentation mammograms are used")
+    if (modality := read.get_text(dataset, "Modality")) != "MG":
+        raise UnusableImage("wrong modality", f"Modality is {modality or 'absent'}, MG is needed")
+    if read.get_text(dataset, "PresentationIntentType") == "FOR PROCESSING":
+        raise UnusableImage("For Processing", "only For Presentation mammograms are used")
+    for reason, present in _rejection_reasons(dataset):
         if present:
-            raise Unusable(reason)
+            raise UnusableImage(reason)
 
 
-def _reasons(dataset: Dataset) -> Iterable[tuple[str, bool]]:
-    image_type = [str(value).upper() for value in read.values(dataset, "ImageType")]
-    paddle = read.text(dataset, "PaddleDescription").upper()
-    magnification = max((1.0, *read.numbers(dataset, "EstimatedRadiographicMagnificationFactor")))
-    yes = {name for name in _FLAGS if read.text(dataset, name) == "YES"}
+def _rejection_reasons(dataset: Dataset) -> Iterable[tuple[str, bool]]:
+    image_type = [str(value).upper() for value in read.get_values(dataset, "ImageType")]
+    paddle = read.get_text(dataset, "PaddleDescription").upper()
+    magnification = max((1.0, *read.get_numbers(dataset, "EstimatedRadiographicMagnificationFactor")))
+    yes = {name for name in _REJECTED_FLAGS if read.get_text(dataset, name) == "YES"}
     return (
         ("computed from tomosynthesis", any("TOMO" in v or "GENERATED_2D" in v for v in image_type[2:])),
-        ("magnification view", magnification > MAGNIFIED or "MAG" in paddle),
+        ("magnification view", magnification > MAX_MAGNIFICATION or "MAG" in paddle),
         ("spot compression view", "SPOT" in paddle),
-        *((reason, name in yes) for name, reason in _FLAGS.items()),
+        *((reason, name in yes) for name, reason in _REJECTED_FLAGS.items()),
     )
 
 
-_FLAGS = {
+_REJECTED_FLAGS = {
     "BreastImplantPresent": "breast implant",
     "PartialView": "partial view",
     "BurnedInAnnotation": "burned-in annotation",
@@ -122,47 +122,47 @@ _FLAGS = {
 }
 
 
-def view_position(dataset: Dataset) -> str:
+def read_view_position(dataset: Dataset) -> str:
     """CC or MLO, from the View Code Sequence if it is known there, else from View Position.
 
     Raises:
         Unusable: another view, a modified view, or none.
     """
-    view = view_code(dataset)
-    codes = read.items(dataset, "ViewCodeSequence")
-    modifiers = [m for item in codes for m in read.items(item, "ViewModifierCodeSequence")]
+    view = read_view_code(dataset)
+    codes = read.get_items(dataset, "ViewCodeSequence")
+    modifiers = [m for item in codes for m in read.get_items(item, "ViewModifierCodeSequence")]
     for modifier in modifiers:
-        if (reason := REJECTED_MODIFIERS.get(_code(modifier)[0])) is not None:
-            raise Unusable("modified view", reason)
-    written = read.text(dataset, "ViewPosition").upper()
-    if view and written in VIEWS.values() and written != view:
-        raise Unusable("contradictory view", f"the view code says {view}, View Position says {written}")
+        if (reason := REJECTED_MODIFIERS.get(_read_code(modifier)[0])) is not None:
+            raise UnusableImage("modified view", reason)
+    written = read.get_text(dataset, "ViewPosition").upper()
+    if view and written in VIEW_BY_CODE.values() and written != view:
+        raise UnusableImage("contradictory view", f"the view code says {view}, View Position says {written}")
     view = view or written
     if view not in ACCEPTED_VIEWS:
-        raise Unusable("view is not CC or MLO", view or "no view given")
+        raise UnusableImage("view is not CC or MLO", view or "no view given")
     return view
 
 
-def view_code(dataset: Dataset) -> str:
+def read_view_code(dataset: Dataset) -> str:
     """The view that the View Code Sequence names; empty when there is none that is known."""
-    codes = read.items(dataset, "ViewCodeSequence")
-    return VIEWS.get(_code(codes[0]), "") if codes else ""
+    codes = read.get_items(dataset, "ViewCodeSequence")
+    return VIEW_BY_CODE.get(_read_code(codes[0]), "") if codes else ""
 
 
-def _laterality(dataset: Dataset) -> str:
+def _read_laterality(dataset: Dataset) -> str:
     for name in ("ImageLaterality", "FrameLaterality", "Laterality"):
-        if (value := read.text(dataset, name).upper()) in ("L", "R"):
+        if (value := read.get_text(dataset, name).upper()) in ("L", "R"):
             return value
-    raise Unusable("no laterality")
+    raise UnusableImage("no laterality")
 
 
-def _code(item: Dataset) -> tuple[str, str]:
-    return read.text(item, "CodeValue"), read.text(item, "CodingSchemeDesignator")
+def _read_code(item: Dataset) -> tuple[str, str]:
+    return read.get_text(item, "CodeValue"), read.get_text(item, "CodingSchemeDesignator")
 
 
-def _spacing(dataset: Dataset) -> tuple[float, float] | None:
+def _read_spacing(dataset: Dataset) -> tuple[float, float] | None:
     """Imager Pixel Spacing: at the detector, the one that mammography must give (PS3.3 C.8.11.7)."""
-    spacing = read.numbers(dataset, "ImagerPixelSpacing") or read.numbers(dataset, "PixelSpacing")
+    spacing = read.get_numbers(dataset, "ImagerPixelSpacing") or read.get_numbers(dataset, "PixelSpacing")
     return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None
 
 
@@ -170,8 +170,8 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 # Grey values and orientation.
 
 
-def _scaled(
-    shown: NDArray[np.float32], limits: Range | None, empty: NDArray[np.bool_], inverted: bool
+def _scale_grey_values(
+    shown: NDArray[np.float32], limits: DisplayRange | None, padding_mask: NDArray[np.bool_], inverted: bool
 ) -> NDArray[np.float32]:
     """[0, 1] from what is shown black to what is shown white; dense tissue bright; padding 0 after the inversion.
 
@@ -179,46 +179,46 @@ def _scaled(
     says nothing of the range that is used.
     """
     if limits is None:
-        inside = shown[~empty]
+        inside = shown[~padding_mask]
         limits = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
     low, high = limits
     if not np.isfinite([low, high, shown.min(), shown.max()]).all():
-        raise Unusable("values are not finite")
+        raise UnusableImage("values are not finite")
     if high <= low:
-        raise Unusable("no image", "every pixel has the same value")
+        raise UnusableImage("no image", "every pixel has the same value")
     sign, zero = (-1, high) if inverted else (1, low)
     scaled = shown - np.float32(zero)  # in place from here: these are the largest arrays of a reader
     scaled *= np.float32(sign / (high - low))
     np.clip(scaled, 0, 1, out=scaled)
-    scaled[empty] = 0
+    scaled[padding_mask] = 0
     if scaled.max() <= scaled.min():
-        raise Unusable("no image", "every pixel has the same value")
+        raise UnusableImage("no image", "every pixel has the same value")
     return scaled
 
 
-def _oriented(pixels: NDArray[np.float32], dataset: Dataset, view: str, laterality: str) -> NDArray[np.float32]:
+def _orient_pixels(pixels: NDArray[np.float32], dataset: Dataset, view: str, laterality: str) -> NDArray[np.float32]:
     """Chest wall left, axilla or lateral side on top. Patient Orientation decides; the content must agree.
 
     Patient Orientation (0020,0020) gives the direction of the rows, then of the columns. Field of View Horizontal Flip
     says only what was done at the detector and is not used.
     """
-    directions = [str(v).strip().upper() for v in read.values(dataset, "PatientOrientation")]
-    wall = chest_wall(pixels)
+    directions = [str(v).strip().upper() for v in read.get_values(dataset, "PatientOrientation")]
+    wall = find_chest_wall(pixels)
     if len(directions) == 2 and directions[0][:1] in ("A", "P"):
         told = "left" if directions[0].startswith("A") else "right"
         if wall not in (told, "unclear"):
-            raise Unusable("contradictory orientation", f"the header puts the chest wall {told}, the image {wall}")
-        if _upside_down(directions[1], view, laterality):
+            raise UnusableImage("contradictory orientation", f"the header puts the chest wall {told}, the image {wall}")
+        if _is_upside_down(directions[1], view, laterality):
             pixels = pixels[::-1]
         wall = told
     elif wall == "unclear":
-        raise Unusable(
+        raise UnusableImage(
             "no orientation", "the header does not say where the chest wall is, and the image does not show it"
         )
     return pixels[:, ::-1] if wall == "right" else pixels
 
 
-def _upside_down(columns: str, view: str, laterality: str) -> bool:
+def _is_upside_down(columns: str, view: str, laterality: str) -> bool:
     """Whether the columns run the wrong way: MLO must run to the feet, CC from lateral to medial."""
     if view == "MLO":
         return columns.startswith("H")
@@ -226,7 +226,7 @@ def _upside_down(columns: str, view: str, laterality: str) -> bool:
     return bool(columns) and columns[0] in "LR" and columns[0] != medial
 
 
-def chest_wall(pixels: NDArray[np.float32]) -> str:
+def find_chest_wall(pixels: NDArray[np.float32]) -> str:
     """At which edge the tissue lies: "left", "right", or "unclear" when neither side has clearly more."""
     threshold = 0.1 * float(np.quantile(pixels[::8, ::8], 0.99))
     columns = (pixels[::4, ::4] > threshold).mean(0)

@@ -22,13 +22,14 @@ from pydicom.uid import (
 )
 
 from ganatomy.dicom import read
-from ganatomy.imaging.image import Unusable
+from ganatomy.imaging.image import UnusableImage
 
-Range = tuple[float, float]
+DisplayRange = tuple[float, float]
 
-LARGEST_FRAME = 2**26  # pixels; a header that claims more is broken
-DENSEST = 1000  # pixels in a byte of compressed data; more frames than this holds are a broken header
-PLUGINS = {  # those that survive: GDCM ends the process when a header lies about the size, pylibjpeg's RLE panics
+MAX_FRAME_PIXELS = 2**26  # pixels; a header that claims more is broken
+MAX_PIXELS_PER_BYTE = 1000  # pixels in a byte of compressed data; more frames than this holds are a broken header
+# Those that survive: GDCM ends the process when a header lies about the size, pylibjpeg's RLE panics.
+DECODER_PLUGINS = {
     RLELossless: "pydicom",
     JPEGLSLossless: "pyjpegls",
     JPEGLSNearLossless: "pyjpegls",
@@ -36,100 +37,104 @@ PLUGINS = {  # those that survive: GDCM ends the process when a header lies abou
     JPEG2000: "pylibjpeg",
     JPEGBaseline8Bit: "pillow",
 }
-ONLY_GDCM = (JPEGLossless, JPEGLosslessSV1, JPEGExtended12Bit)
-START_OF_FRAME = range(0xC0, 0xD0)  # second byte of the marker (ITU-T T.81 B.1.1.3), but for the three below
-NOT_A_FRAME = (0xC4, 0xC8, 0xCC)
+GDCM_SYNTAXES = (JPEGLossless, JPEGLosslessSV1, JPEGExtended12Bit)
+START_OF_FRAME_MARKERS = range(0xC0, 0xD0)  # second byte of the marker (ITU-T T.81 B.1.1.3), but for the three below
+NOT_FRAME_MARKERS = (0xC4, 0xC8, 0xCC)
 
 
-def stored_pixels(dataset: Dataset) -> NDArray[np.integer]:
+def decode_pixels(dataset: Dataset) -> NDArray[np.integer]:
     """The stored values of a single-frame monochrome instance: (rows, columns).
 
     Raises:
         Unusable: no pixels, truncated pixels, colour, several frames, or no decoder for the transfer syntax.
     """
-    if (frames := read.whole(dataset, "NumberOfFrames", 1)) != 1:
-        raise Unusable("several frames", f"{frames} frames where one was expected")
-    return stored_frames(dataset)
+    if (frames := read.get_integer(dataset, "NumberOfFrames", 1)) != 1:
+        raise UnusableImage("several frames", f"{frames} frames where one was expected")
+    return decode_frames(dataset)
 
 
-def stored_frames(dataset: Dataset) -> NDArray[np.integer]:
+def decode_frames(dataset: Dataset) -> NDArray[np.integer]:
     """The stored values of a monochrome instance: (rows, columns), or (frames, rows, columns) when it has several.
 
     Raises:
         Unusable: no pixels, truncated pixels, colour, or no decoder for the transfer syntax.
     """
-    frames, rows, columns = _size(dataset)
-    decompress(dataset)
+    frames, rows, columns = _read_size(dataset)
+    decompress_pixels(dataset)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pixels = np.asarray(dataset.pixel_array)
     except Exception as error:  # of many kinds
-        raise Unusable("pixels cannot be decoded", read.first_line(error)) from error
+        raise UnusableImage("pixels cannot be decoded", read.describe_error(error)) from error
     if pixels.shape != ((rows, columns) if frames == 1 else (frames, rows, columns)):
-        raise Unusable("pixels do not match the header", f"{pixels.shape} against {frames} x {rows} x {columns}")
+        raise UnusableImage("pixels do not match the header", f"{pixels.shape} against {frames} x {rows} x {columns}")
     return pixels
 
 
-def decompress(dataset: Dataset) -> None:
+def decompress_pixels(dataset: Dataset) -> None:
     """Decode the pixels of a data set in place; nothing is done when they are not encoded.
 
     Raises:
         Unusable: no pixels, colour, broken or truncated data, or no decoder for the transfer syntax.
     """
-    _, rows, columns = _size(dataset)
-    syntax = UID(read.text(dataset.file_meta, "TransferSyntaxUID"))
+    _, rows, columns = _read_size(dataset)
+    syntax = UID(read.get_text(dataset.file_meta, "TransferSyntaxUID"))
     try:
         if not syntax.is_encapsulated:
             return
-        if syntax in ONLY_GDCM:
+        if syntax in GDCM_SYNTAXES:
             _check_jpeg(dataset, rows, columns)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset.decompress(generate_instance_uid=False, decoding_plugin=PLUGINS.get(syntax, ""))
-    except Unusable:
+            dataset.decompress(generate_instance_uid=False, decoding_plugin=DECODER_PLUGINS.get(syntax, ""))
+    except UnusableImage:
         raise
     except Exception as error:  # decoders are many and raise what they like
-        raise Unusable("pixels cannot be decoded", read.first_line(error)) from error
+        raise UnusableImage("pixels cannot be decoded", read.describe_error(error)) from error
 
 
 def _check_jpeg(dataset: Dataset, rows: int, columns: int) -> None:
     """Refuse JPEG frames of another size or depth than the header says, on which GDCM ends the process."""
-    for frame in generate_frames(dataset.PixelData, number_of_frames=read.whole(dataset, "NumberOfFrames", 1)):
+    for frame in generate_frames(dataset.PixelData, number_of_frames=read.get_integer(dataset, "NumberOfFrames", 1)):
         at = 2
         while at + 9 <= len(frame) and frame[at] == 0xFF:
             marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-            if marker in START_OF_FRAME and marker not in NOT_A_FRAME:
+            if marker in START_OF_FRAME_MARKERS and marker not in NOT_FRAME_MARKERS:
                 depth, height, width = frame[at + 4], *struct.unpack(">HH", frame[at + 5 : at + 9])
                 break
             at += 2 + length
         else:
-            raise Unusable("pixels cannot be decoded", "no JPEG frame header")
-        if (height, width) != (rows, columns) or depth > read.whole(dataset, "BitsAllocated", 0):
-            raise Unusable("pixels do not match the header", f"{height} x {width} of {depth} bits in the JPEG data")
+            raise UnusableImage("pixels cannot be decoded", "no JPEG frame header")
+        if (height, width) != (rows, columns) or depth > read.get_integer(dataset, "BitsAllocated", 0):
+            raise UnusableImage(
+                "pixels do not match the header", f"{height} x {width} of {depth} bits in the JPEG data"
+            )
 
 
-def _size(dataset: Dataset) -> tuple[int, int, int]:
+def _read_size(dataset: Dataset) -> tuple[int, int, int]:
     """Frames, rows and columns of monochrome pixels; asked before a decoder makes room for what a header claims.
 
     Raises:
         Unusable: no pixels, colour, or more pixels than the data can hold.
     """
-    data = next(iter(read.values(dataset, "PixelData")), None)
+    data = next(iter(read.get_values(dataset, "PixelData")), None)
     if not isinstance(data, bytes):
-        raise Unusable("no pixel data")
-    colours = read.text(dataset, "PhotometricInterpretation")
-    if read.whole(dataset, "SamplesPerPixel", 1) != 1 or not colours.startswith("MONO"):
-        raise Unusable("not monochrome", colours or "no photometric interpretation")
-    frames, rows, columns = (read.whole(dataset, name, 0) for name in ("NumberOfFrames", "Rows", "Columns"))
+        raise UnusableImage("no pixel data")
+    colours = read.get_text(dataset, "PhotometricInterpretation")
+    if read.get_integer(dataset, "SamplesPerPixel", 1) != 1 or not colours.startswith("MONO"):
+        raise UnusableImage("not monochrome", colours or "no photometric interpretation")
+    frames, rows, columns = (read.get_integer(dataset, name, 0) for name in ("NumberOfFrames", "Rows", "Columns"))
     frames = frames or 1
-    room = max(LARGEST_FRAME, DENSEST * len(data))
-    if min(frames, rows, columns) < 1 or rows * columns > LARGEST_FRAME or frames * rows * columns > room:
-        raise Unusable("impossible size", f"{frames} frames, {rows} rows and {columns} columns")
+    room = max(MAX_FRAME_PIXELS, MAX_PIXELS_PER_BYTE * len(data))
+    if min(frames, rows, columns) < 1 or rows * columns > MAX_FRAME_PIXELS or frames * rows * columns > room:
+        raise UnusableImage("impossible size", f"{frames} frames, {rows} rows and {columns} columns")
     return frames, rows, columns
 
 
-def displayed(dataset: Dataset, stored: NDArray[np.integer], voi: bool) -> tuple[NDArray[np.float32], Range | None]:
+def apply_display_luts(
+    dataset: Dataset, stored: NDArray[np.integer], apply_voi: bool
+) -> tuple[NDArray[np.float32], DisplayRange | None]:
     """Stored values through the Modality LUT and, if asked, the first VOI transformation (PS3.3 C.11.1, C.11.2).
 
     The first item of a VOI LUT Sequence is used if there is one, else the first window with its function (absent =
@@ -143,33 +148,33 @@ def displayed(dataset: Dataset, stored: NDArray[np.integer], voi: bool) -> tuple
             warnings.simplefilter("ignore")
             values = apply_modality_lut(stored, dataset)
             limits = None
-            if voi and dataset.get("VOILUTSequence"):
+            if apply_voi and dataset.get("VOILUTSequence"):
                 values = apply_voi_lut(values, dataset, index=0, prefer_lut=True)
                 limits = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
-            elif voi and dataset.get("WindowWidth") is not None:
+            elif apply_voi and dataset.get("WindowWidth") is not None:
                 values = apply_windowing(values, dataset)
                 ends = apply_windowing(np.array([-1e12, 1e12]), dataset)  # far outside every window
                 limits = float(ends[0]), float(ends[1])
     except Exception as error:  # broken look-up tables of many kinds
-        raise Unusable("look-up table or window cannot be applied", read.first_line(error)) from error
+        raise UnusableImage("look-up table or window cannot be applied", read.describe_error(error)) from error
     return np.asarray(values, dtype=np.float32), limits
 
 
-def padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bool_]:
+def find_padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Where the stored values say "no image here": Pixel Padding Value to Range Limit, both inclusive, either order."""
-    given = read.values(dataset, "PixelPaddingValue")
+    given = read.get_values(dataset, "PixelPaddingValue")
     if not given:
         return np.zeros(stored.shape, dtype=bool)
-    first = _as_stored(given[0], stored)
-    last = _as_stored((read.values(dataset, "PixelPaddingRangeLimit") or [first])[0], stored)
+    first = _convert_padding_value(given[0], stored)
+    last = _convert_padding_value((read.get_values(dataset, "PixelPaddingRangeLimit") or [first])[0], stored)
     return (stored >= min(first, last)) & (stored <= max(first, last))
 
 
-def _as_stored(value: object, stored: NDArray[np.integer]) -> int:
+def _convert_padding_value(value: object, stored: NDArray[np.integer]) -> int:
     """An 'US or SS' value, which some writers store with the wrong sign."""
     try:
         number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(str(value))
     except ValueError as error:
-        raise Unusable("broken header", "Pixel Padding Value is not a whole number") from error
+        raise UnusableImage("broken header", "Pixel Padding Value is not a whole number") from error
     low = np.iinfo(stored.dtype).min
     return number + 2**16 if number < 0 and low == 0 else number

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-BITS = 12
-FULL = 2**BITS - 1
+VOLUME_BITS = 12
+MAX_STORED_VALUE = 2**VOLUME_BITS - 1
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,25 @@ class VolumeClass:
     modality: str
     classic: str
     enhanced: str
-    body: tuple[str, str, str]
-    words: str
+    body_part: tuple[str, str, str]
+    description: str
     intercept: int
     scale: int
     rescale_type: str
     windows: dict[str, tuple[int, int]]
 
-    def stored(self, volume: NDArray[np.float32]) -> NDArray[np.uint16]:
+    def quantise_volume(self, volume: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Values (HU; [0, 1] for MR) as they are stored, 12 bits; what does not fit is clipped."""
         values = volume * np.float32(self.scale) - np.float32(self.intercept)
-        return np.clip(np.rint(values), 0, FULL).astype(np.uint16)
+        return np.clip(np.rint(values), 0, MAX_STORED_VALUE).astype(np.uint16)
 
-    def window(self, ds: Dataset) -> None:
+    def add_window(self, ds: Dataset) -> None:
         """Window attributes, by which a viewer shows the values (PS3.3 C.11.2)."""
         ds.WindowCenter = [str(centre) for centre, _ in self.windows.values()]
         ds.WindowWidth = [str(width) for _, width in self.windows.values()]
         ds.WindowCenterWidthExplanation = list(self.windows)
 
-    def rescale(self, ds: Dataset) -> None:
+    def add_rescale(self, ds: Dataset) -> None:
         """Rescale attributes, by which stored values become values (PS3.3 C.11.1)."""
         ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = str(self.intercept), "1", self.rescale_type
 
@@ -70,12 +70,12 @@ MR = VolumeClass(
     ("BRAIN", "12738006", "Brain"),
     "brain MRI",
     0,
-    FULL,
+    MAX_STORED_VALUE,
     "US",
-    {"WHOLE RANGE": (2 ** (BITS - 1), 2**BITS)},
+    {"WHOLE RANGE": (2 ** (VOLUME_BITS - 1), 2**VOLUME_BITS)},
 )
 
 
-def origin(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[float, ...]:
+def compute_origin(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[float, ...]:
     """Centre of the first voxel in DICOM's millimetres (L, P, S), the middle of the volume at zero."""
     return tuple(-s * (n - 1) / 2 for s, n in zip(spacing[::-1], shape[::-1], strict=True))

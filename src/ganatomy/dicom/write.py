@@ -18,21 +18,21 @@ from pydicom.dataset import FileMetaDataset, validate_file_meta
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from ganatomy.dicom.check import SYNTHESIZING, faults
+from ganatomy.dicom.check import SYNTHESIZING_EQUIPMENT, find_faults
 from ganatomy.errors import Refused
 from ganatomy.machine.durable import new_file
 
-NAMESPACE = uuid.UUID(
+UID_NAMESPACE = uuid.UUID(
     "6f9c1a52-3d0e-5a7b-9a44-0c9b1c2f7e10"
 )  # of this project; UIDs below it are name-based (PS3.5 B.2)
-COMMENT = "SYNTHETIC IMAGE - NOT FOR DIAGNOSTIC USE"
-DESCRIPTION_LENGTH = 1024  # characters of an ST value (PS3.5 table 6.2-1)
+SYNTHETIC_COMMENT = "SYNTHETIC IMAGE - NOT FOR DIAGNOSTIC USE"
+MAX_DESCRIPTION_LENGTH = 1024  # characters of an ST value (PS3.5 table 6.2-1)
 COMPRESSIONS = {"rle": RLELossless, "jpeg-ls": JPEGLSLossless, "jpeg2000": JPEG2000Lossless}  # none loses anything
 
 
-def uid(*parts: object) -> str:
+def make_uid(*parts: object) -> str:
     """A UID of the 2.25 kind from its parts: the same parts give the same UID (PS3.5 B.2)."""
-    return f"2.25.{uuid.uuid5(NAMESPACE, json.dumps([str(p) for p in parts])).int}"
+    return f"2.25.{uuid.uuid5(UID_NAMESPACE, json.dumps([str(p) for p in parts])).int}"
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,24 @@ class Subject:
 
     number: int
     kind: str
-    run: str
+    cohort: str
     date: str
     mark: str = ""
 
     @property
-    def numbered(self) -> str:
+    def label(self) -> str:
         return f"{self.mark}-{self.number:06d}" if self.mark else f"{self.number:06d}"
 
     @property
     def identifier(self) -> str:
-        return f"{self.kind[:3]}-{self.numbered}"
+        return f"{self.kind[:3]}-{self.label}"
 
     @property
-    def study(self) -> str:
-        return uid("study", self.run, self.kind, self.number)
+    def study_uid(self) -> str:
+        return make_uid("study", self.cohort, self.kind, self.number)
 
 
-def dataset(
+def make_dataset(
     sop_class: str,
     modality: str,
     subject: Subject,
@@ -89,9 +89,9 @@ def dataset(
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID = sop_class
-    equipment = _synthesizer(record, subject)
-    ds.SeriesInstanceUID = uid("series", subject.study, *series, equipment.ContributionDescription)
-    ds.SOPInstanceUID = instance_uid(ds.SeriesInstanceUID, number, equipment.ContributionDescription, pixels)
+    equipment = _make_synthesizer(record, subject)
+    ds.SeriesInstanceUID = make_uid("series", subject.study_uid, *series, equipment.ContributionDescription)
+    ds.SOPInstanceUID = make_instance_uid(ds.SeriesInstanceUID, number, equipment.ContributionDescription, pixels)
     ds.SyntheticData = "YES"
     for when in ("Study", "Series", "Acquisition", "Content", "InstanceCreation"):
         setattr(ds, f"{when}Date", subject.date)
@@ -103,16 +103,16 @@ def dataset(
     ds.DeviceSerialNumber = "0"
     ds.SoftwareVersions = f"ganatomy {version('ganatomy')}"
     ds.ReferringPhysicianName = ""
-    ds.PatientName = f"{subject.kind}^{subject.numbered}"
+    ds.PatientName = f"{subject.kind}^{subject.label}"
     ds.PatientID = subject.identifier
     ds.IssuerOfPatientID = "ganatomy"
     ds.PatientBirthDate, ds.PatientSex = "", ""
     ds.PatientComments = f"{subject.kind} SUBJECT - not a real person"
     ds.ContentQualification = "RESEARCH"
-    ds.StudyInstanceUID = subject.study
+    ds.StudyInstanceUID = subject.study_uid
     ds.StudyID = str(subject.number)
     ds.InstanceNumber = number
-    ds.ImageComments = COMMENT
+    ds.ImageComments = SYNTHETIC_COMMENT
     ds.BurnedInAnnotation = "NO"  # of what identifies a person; the word SYNTHETIC does not (PS3.3 C.7.6.1)
     ds.LossyImageCompression = "00"
     ds.ContributingEquipmentSequence = Sequence([equipment])
@@ -128,14 +128,14 @@ def dataset(
     return ds
 
 
-def described(ds: Dataset, subject: Subject, study: str, series: str) -> None:
+def add_descriptions(ds: Dataset, subject: Subject, study: str, series: str) -> None:
     """The descriptions that a reader sees in a list, each beginning with the kind of subject."""
     ds.StudyDescription = f"{subject.kind} {study}"
     ds.SeriesDescription = f"{subject.kind} {series}"
     ds.DerivationDescription = f"Entirely {subject.kind.lower()}: {series}; no patient was imaged"
 
 
-def instance_uid(series: str, number: int, record: str, pixels: NDArray[np.uint16]) -> str:
+def make_instance_uid(series: str, number: int, record: str, pixels: NDArray[np.uint16]) -> str:
     """The SOP Instance UID of stored values: other values, or another record, have another one.
 
     Args:
@@ -144,19 +144,21 @@ def instance_uid(series: str, number: int, record: str, pixels: NDArray[np.uint1
         record: Contribution Description as it is written.
     """
     digest = hashlib.sha256(np.ascontiguousarray(pixels, dtype="<u2").data).hexdigest()
-    return uid("instance", series, number, record, digest)
+    return make_uid("instance", series, number, record, digest)
 
 
-def _synthesizer(record: dict[str, Any], subject: Subject) -> Dataset:
+def _make_synthesizer(record: dict[str, Any], subject: Subject) -> Dataset:
     """Contributing Equipment: what synthesised the image (PS3.3 C.12.1.1.5; purpose 109100, DCM)."""
     description = json.dumps(record, sort_keys=True, separators=(",", ":"))
-    if len(description) > DESCRIPTION_LENGTH:
+    if len(description) > MAX_DESCRIPTION_LENGTH:
         raise Refused(
             f"The record of how an image was made has {len(description)} characters, and DICOM has room for"
-            f" {DESCRIPTION_LENGTH}; give the facts of the store shorter values."
+            f" {MAX_DESCRIPTION_LENGTH}; give the facts of the store shorter values."
         )
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = Sequence([code(SYNTHESIZING, "DCM", "Synthesizing Equipment")])
+    item.PurposeOfReferenceCodeSequence = Sequence(
+        [make_code_item(SYNTHESIZING_EQUIPMENT, "DCM", "Synthesizing Equipment")]
+    )
     item.Manufacturer = "ganatomy (open source)"
     item.ManufacturerModelName = str(record["generator"])
     item.SoftwareVersions = f"ganatomy {version('ganatomy')}"
@@ -165,7 +167,7 @@ def _synthesizer(record: dict[str, Any], subject: Subject) -> Dataset:
     return item
 
 
-def code(value: str, scheme: str, meaning: str) -> Dataset:
+def make_code_item(value: str, scheme: str, meaning: str) -> Dataset:
     """A code sequence item (PS3.3 section 8)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
@@ -188,23 +190,23 @@ def add_pixels(ds: Dataset, pixels: NDArray[np.uint16], bits: int) -> None:
     ds["PixelData"].VR = "OW"
 
 
-def decimal(value: float) -> str:
+def format_decimal(value: float) -> str:
     """A decimal string of at most 16 characters (PS3.5 table 6.2-1)."""
     return f"{round(value, 6):.10g}"
 
 
-def checked(ds: Dataset) -> Dataset:
+def check_dataset(ds: Dataset) -> Dataset:
     """The data set, if it is sound.
 
     Raises:
         ValueError: what is wrong with it.
     """
-    if wrong := faults(ds):
+    if wrong := find_faults(ds):
         raise ValueError("; ".join(wrong))
     return ds
 
 
-def compressed(ds: Dataset, compression: str) -> Dataset:
+def compress_dataset(ds: Dataset, compression: str) -> Dataset:
     """The data set with its pixels compressed without loss, under the same UID: the values are the same.
 
     Raises:
@@ -218,7 +220,7 @@ def compressed(ds: Dataset, compression: str) -> Dataset:
     return ds
 
 
-def save(ds: Dataset, path: Path, sync: bool = True) -> None:
+def save_dataset(ds: Dataset, path: Path, sync: bool = True) -> None:
     """Write a file; it is whole or not there.
 
     Args:

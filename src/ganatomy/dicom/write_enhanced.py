@@ -12,16 +12,16 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from ganatomy.dicom import write
-from ganatomy.dicom.volume_class import BITS, CT, MR, VolumeClass, origin
+from ganatomy.dicom.volume_class import CT, MR, VOLUME_BITS, VolumeClass, compute_origin
 
-TYPE = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
-STACK = "1"
+IMAGE_TYPE = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
+STACK_ID = "1"
 
 
-def instance(
+def make_enhanced_instance(
     volume: NDArray[np.float32],
     spacing: tuple[float, ...],
-    kind: VolumeClass,
+    volume_class: VolumeClass,
     subject: write.Subject,
     record: dict[str, Any],
 ) -> Dataset:
@@ -37,41 +37,45 @@ def instance(
     """
     if len(spacing) != 3 or min(spacing) <= 0:
         raise ValueError(f"a volume needs three spacings above zero, got {spacing}")
-    stored = kind.stored(volume)
-    ds = write.dataset(kind.enhanced, kind.modality, subject, ("enhanced", kind.modality), 1, record, stored)
-    write.described(ds, subject, kind.words, f"enhanced {kind.words}")
+    stored = volume_class.quantise_volume(volume)
+    ds = write.make_dataset(
+        volume_class.enhanced, volume_class.modality, subject, ("enhanced", volume_class.modality), 1, record, stored
+    )
+    write.add_descriptions(ds, subject, volume_class.description, f"enhanced {volume_class.description}")
     del ds.DerivationDescription, ds.AcquisitionDate, ds.AcquisitionTime  # not attributes of these objects
-    ds.ImageType = TYPE
+    ds.ImageType = IMAGE_TYPE
     ds.PatientPosition = "HFS"
-    ds.BodyPartExamined = kind.body[0]
+    ds.BodyPartExamined = volume_class.body_part[0]
     ds.SeriesNumber = 1
     ds.AcquisitionDateTime = f"{subject.date}120000"
-    ds.FrameOfReferenceUID = write.uid("frame of reference", ds.SeriesInstanceUID)
+    ds.FrameOfReferenceUID = write.make_uid("frame of reference", ds.SeriesInstanceUID)
     ds.PositionReferenceIndicator = ""
     ds.AcquisitionContextSequence = Sequence([])
     ds.PresentationLUTShape = "IDENTITY"
-    _described_as(ds, kind)
-    _dimensions(ds)
-    write.add_pixels(ds, stored, BITS)
-    ds.SharedFunctionalGroupsSequence = Sequence([_shared(ds, spacing, kind)])
-    left, back, up = origin(volume.shape, spacing)
+    _add_image_description(ds, volume_class)
+    _add_dimensions(ds)
+    write.add_pixels(ds, stored, VOLUME_BITS)
+    ds.SharedFunctionalGroupsSequence = Sequence([_make_shared_groups(ds, spacing, volume_class)])
+    left, back, up = compute_origin(volume.shape, spacing)
     places = ((left, back, up + number * spacing[0]) for number in range(len(volume)))
-    ds.PerFrameFunctionalGroupsSequence = Sequence([_frame(number, place) for number, place in enumerate(places, 1)])
-    return write.checked(ds)
+    ds.PerFrameFunctionalGroupsSequence = Sequence(
+        [_make_frame_groups(number, place) for number, place in enumerate(places, 1)]
+    )
+    return write.check_dataset(ds)
 
 
-def _described_as(ds: Dataset, kind: VolumeClass) -> None:
+def _add_image_description(ds: Dataset, volume_class: VolumeClass) -> None:
     """Common CT/MR image description (PS3.3 C.8.16.2), and what MR asks of a derived image."""
     ds.PixelPresentation, ds.VolumetricProperties, ds.VolumeBasedCalculationTechnique = "MONOCHROME", "VOLUME", "NONE"
-    if kind is MR:
+    if volume_class is MR:
         ds.ComplexImageComponent, ds.AcquisitionContrast = "MAGNITUDE", "UNKNOWN"
         ds.ApplicableSafetyStandardAgency, ds.ResonantNucleus = "IEC", "1H"
         ds.KSpaceFiltering = "NONE"
 
 
-def _dimensions(ds: Dataset) -> None:
+def _add_dimensions(ds: Dataset) -> None:
     """Frames are ordered by their position in one stack (PS3.3 C.7.6.17)."""
-    organisation = write.uid("dimensions", ds.SOPInstanceUID)
+    organisation = write.make_uid("dimensions", ds.SOPInstanceUID)
     of = Dataset()
     of.DimensionOrganizationUID = organisation
     ds.DimensionOrganizationSequence = Sequence([of])
@@ -85,19 +89,19 @@ def _dimensions(ds: Dataset) -> None:
     ds.DimensionIndexSequence = Sequence(indices)
 
 
-def _shared(ds: Dataset, spacing: tuple[float, ...], kind: VolumeClass) -> Dataset:
+def _make_shared_groups(ds: Dataset, spacing: tuple[float, ...], volume_class: VolumeClass) -> Dataset:
     """Functional groups that hold for all frames."""
-    between, between_rows, between_columns = (write.decimal(s) for s in spacing)
+    between, between_rows, between_columns = (write.format_decimal(s) for s in spacing)
     measures, orientation, anatomy, values, window, frame_type = (Dataset() for _ in range(6))
     measures.PixelSpacing = [between_rows, between_columns]
     measures.SliceThickness = measures.SpacingBetweenSlices = between
     orientation.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
-    _, code, meaning = kind.body
-    anatomy.AnatomicRegionSequence = Sequence([write.code(code, "SCT", meaning)])
-    anatomy.FrameLaterality = "B" if kind is CT else "U"
-    kind.rescale(values)
-    kind.window(window)
-    frame_type.FrameType = TYPE
+    _, code, meaning = volume_class.body_part
+    anatomy.AnatomicRegionSequence = Sequence([write.make_code_item(code, "SCT", meaning)])
+    anatomy.FrameLaterality = "B" if volume_class is CT else "U"
+    volume_class.add_rescale(values)
+    volume_class.add_window(window)
+    frame_type.FrameType = IMAGE_TYPE
     for name in (
         "PixelPresentation",
         "VolumetricProperties",
@@ -113,9 +117,9 @@ def _shared(ds: Dataset, spacing: tuple[float, ...], kind: VolumeClass) -> Datas
     shared.FrameAnatomySequence = Sequence([anatomy])
     shared.PixelValueTransformationSequence = Sequence([values])
     shared.FrameVOILUTSequence = Sequence([window])
-    if kind is CT:
+    if volume_class is CT:
         event = Dataset()
-        event.IrradiationEventUID = write.uid("irradiation event", ds.SOPInstanceUID)  # mandatory, though none was
+        event.IrradiationEventUID = write.make_uid("irradiation event", ds.SOPInstanceUID)  # mandatory, though none was
         shared.IrradiationEventIdentificationSequence = Sequence([event])
         shared.CTImageFrameTypeSequence = Sequence([frame_type])
     else:
@@ -123,10 +127,10 @@ def _shared(ds: Dataset, spacing: tuple[float, ...], kind: VolumeClass) -> Datas
     return shared
 
 
-def _frame(number: int, place: tuple[float, ...]) -> Dataset:
+def _make_frame_groups(number: int, coordinates: tuple[float, ...]) -> Dataset:
     content, position, frame = Dataset(), Dataset(), Dataset()
-    content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = STACK, number, [1, number]
-    position.ImagePositionPatient = [write.decimal(v) for v in place]
+    content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = STACK_ID, number, [1, number]
+    position.ImagePositionPatient = [write.format_decimal(v) for v in coordinates]
     frame.FrameContentSequence = Sequence([content])
     frame.PlanePositionSequence = Sequence([position])
     return frame

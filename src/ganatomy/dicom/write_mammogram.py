@@ -11,21 +11,21 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 
 from ganatomy.dicom import write
-from ganatomy.dicom.check import ORIENTATION
+from ganatomy.dicom.check import HUNG_ORIENTATIONS
 from ganatomy.dicom.mammogram import FOR_PRESENTATION
 
-BITS = 12
+MAMMOGRAM_BITS = 12
 VIEW_CODES = {"CC": ("399162004", "SCT", "cranio-caudal"), "MLO": ("399368009", "SCT", "medio-lateral oblique")}
-ORDER = tuple(ORIENTATION)  # series numbers of a study
-NOT_ONE_WOMAN = " Views of this study were drawn apart: they are not one woman's."
+VIEW_ORDER = tuple(HUNG_ORIENTATIONS)  # series numbers of a study
+DRAWN_APART_COMMENT = " Views of this study were drawn apart: they are not one woman's."
 
 
-def stored(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
+def quantise_pixels(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Grey values in [0, 1] as they are stored."""
-    return np.round(np.clip(pixels, 0, 1) * (2**BITS - 1)).astype(np.uint16)
+    return np.round(np.clip(pixels, 0, 1) * (2**MAMMOGRAM_BITS - 1)).astype(np.uint16)
 
 
-def instance(
+def make_mammogram_instance(
     pixels: NDArray[np.float32],
     spacing: tuple[float, ...],
     view: str,
@@ -37,66 +37,66 @@ def instance(
     """One view: a valid instance, or an error that says why not.
 
     Args:
-        pixels: (rows, columns) in [0, 1], as hung (`check.ORIENTATION`), background 0.
+        pixels: (rows, columns) in [0, 1], as hung (`check.HUNG_ORIENTATIONS`), background 0.
         spacing: millimetres at the detector, rows and columns.
         drawn_apart: the study's views come from independent draws, which the comments then say.
     """
-    if (laterality, view) not in ORIENTATION:
-        raise ValueError(f"laterality and view must be of {ORDER}, got {(laterality, view)}")
+    if (laterality, view) not in HUNG_ORIENTATIONS:
+        raise ValueError(f"laterality and view must be of {VIEW_ORDER}, got {(laterality, view)}")
     if len(spacing) != 2 or min(spacing) <= 0:
         raise ValueError(f"Imager Pixel Spacing needs two positive numbers, got {spacing}")
-    values = stored(pixels)
-    ds = write.dataset(FOR_PRESENTATION, "MG", subject, (laterality, view), 1, record, values)
-    _titled(ds, view, laterality, subject, drawn_apart)
+    values = quantise_pixels(pixels)
+    ds = write.make_dataset(FOR_PRESENTATION, "MG", subject, (laterality, view), 1, record, values)
+    _add_titles(ds, view, laterality, subject, drawn_apart)
     ds.AcquisitionNumber = ds.SeriesNumber
     ds.ImageType = ["DERIVED", "PRIMARY", ""]  # the third value is there and empty (PS3.3 C.8.11.7.1.4)
     ds.PresentationIntentType = "FOR PRESENTATION"
-    ds.AnatomicRegionSequence = Sequence([write.code("76752008", "SCT", "Breast")])
+    ds.AnatomicRegionSequence = Sequence([write.make_code_item("76752008", "SCT", "Breast")])
     ds.OrganExposed = "BREAST"
-    _positioning(ds, view, laterality)
-    ds.ImagerPixelSpacing = [write.decimal(s) for s in spacing]
+    _add_positioning(ds, view, laterality)
+    ds.ImagerPixelSpacing = [write.format_decimal(s) for s in spacing]
     ds.DetectorType = ""
-    write.add_pixels(ds, values, BITS)
+    write.add_pixels(ds, values, MAMMOGRAM_BITS)
     ds.add_new("PixelPaddingValue", "US", 0)
-    _presentation(ds)
-    return write.checked(ds)
+    _add_presentation(ds)
+    return write.check_dataset(ds)
 
 
-def captured(ds: Dataset, view: str, laterality: str, subject: write.Subject) -> None:
+def add_view_attributes(ds: Dataset, view: str, laterality: str, subject: write.Subject) -> None:
     """What a Secondary Capture of a view can say of it: words, side, and the direction of rows and columns."""
-    _titled(ds, view, laterality, subject, drawn_apart=True)
+    _add_titles(ds, view, laterality, subject, drawn_apart=True)
     ds.Laterality = laterality
-    ds.PatientOrientation = list(ORIENTATION[laterality, view])
-    write.checked(ds)
+    ds.PatientOrientation = list(HUNG_ORIENTATIONS[laterality, view])
+    write.check_dataset(ds)
 
 
-def _titled(ds: Dataset, view: str, laterality: str, subject: write.Subject, drawn_apart: bool) -> None:
-    write.described(ds, subject, "screening mammography", f"{laterality} {view}")
-    ds.SeriesNumber = ORDER.index((laterality, view)) + 1
+def _add_titles(ds: Dataset, view: str, laterality: str, subject: write.Subject, drawn_apart: bool) -> None:
+    write.add_descriptions(ds, subject, "screening mammography", f"{laterality} {view}")
+    ds.SeriesNumber = VIEW_ORDER.index((laterality, view)) + 1
     ds.PatientSex, ds.BodyPartExamined = "F", "BREAST"
-    ds.ImageComments = comments(drawn_apart)
+    ds.ImageComments = make_comments(drawn_apart)
 
 
-def comments(drawn_apart: bool) -> str:
-    return write.COMMENT + (NOT_ONE_WOMAN if drawn_apart else "")
+def make_comments(drawn_apart: bool) -> str:
+    return write.SYNTHETIC_COMMENT + (DRAWN_APART_COMMENT if drawn_apart else "")
 
 
-def _positioning(ds: Dataset, view: str, laterality: str) -> None:
-    item = write.code(*VIEW_CODES[view])
+def _add_positioning(ds: Dataset, view: str, laterality: str) -> None:
+    item = write.make_code_item(*VIEW_CODES[view])
     item.ViewModifierCodeSequence = Sequence([])
     ds.ViewCodeSequence = Sequence([item])
     ds.ViewPosition = view
     ds.ImageLaterality = laterality
-    ds.PatientOrientation = list(ORIENTATION[laterality, view])
+    ds.PatientOrientation = list(HUNG_ORIENTATIONS[laterality, view])
     ds.PositionerType = "NONE"
     ds.BreastImplantPresent, ds.PartialView, ds.QualityControlImage = "NO", "NO", "NO"
     ds.AcquisitionContextSequence = Sequence([])
 
 
-def _presentation(ds: Dataset) -> None:
+def _add_presentation(ds: Dataset) -> None:
     ds.PixelIntensityRelationship = "LOG"
     ds.PixelIntensityRelationshipSign = -1
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "0", "1", "US"
-    ds.WindowCenter, ds.WindowWidth = str(2 ** (BITS - 1)), str(2**BITS)
+    ds.WindowCenter, ds.WindowWidth = str(2 ** (MAMMOGRAM_BITS - 1)), str(2**MAMMOGRAM_BITS)
     ds.WindowCenterWidthExplanation = "NORMAL"
     ds.PresentationLUTShape = "IDENTITY"

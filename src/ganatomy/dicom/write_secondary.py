@@ -14,7 +14,7 @@ from ganatomy.dicom import write
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def instance(
+def make_secondary_capture(
     pixels: NDArray[np.uint16],
     bits: int,
     number: int,
@@ -31,12 +31,12 @@ def instance(
         series: what tells the series of the study apart.
         spacing: millimetres between rows and columns.
     """
-    ds = write.dataset(SECONDARY_CAPTURE, "OT", subject, ("secondary capture", *series), number, record, pixels)
+    ds = write.make_dataset(SECONDARY_CAPTURE, "OT", subject, ("secondary capture", *series), number, record, pixels)
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.ConversionType = "SYN"  # synthetic image (PS3.3 C.8.6.1)
     ds.SecondaryCaptureDeviceManufacturer = ds.Manufacturer
     ds.SecondaryCaptureDeviceManufacturerModelName = ds.ManufacturerModelName
     ds.SecondaryCaptureDeviceSoftwareVersions = ds.SoftwareVersions
-    ds.NominalScannedPixelSpacing = [write.decimal(s) for s in spacing]
+    ds.NominalScannedPixelSpacing = [write.format_decimal(s) for s in spacing]
     write.add_pixels(ds, pixels, bits)
     return ds

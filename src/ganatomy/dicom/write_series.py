@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import write
-from ganatomy.dicom.volume_class import BITS, CT, VolumeClass, origin
+from ganatomy.dicom.volume_class import CT, VOLUME_BITS, VolumeClass, compute_origin
 
 
-def instances(
+def make_series_instances(
     volume: NDArray[np.float32],
     spacing: tuple[float, ...],
-    kind: VolumeClass,
+    volume_class: VolumeClass,
     subject: write.Subject,
     record: dict[str, Any],
 ) -> Iterator[Dataset]:
@@ -30,34 +30,36 @@ def instances(
     """
     if len(spacing) != 3 or min(spacing) <= 0:
         raise ValueError(f"a series needs three spacings above zero, got {spacing}")
-    between, between_rows, between_columns = (write.decimal(s) for s in spacing)
-    left, back, up = origin(volume.shape, spacing)
-    for number, pixels in enumerate(kind.stored(volume)):
-        ds = write.dataset(kind.classic, kind.modality, subject, (kind.modality,), number + 1, record, pixels)
-        write.described(ds, subject, kind.words, kind.words)
-        ds.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if kind is CT else "OTHER"]
+    between, between_rows, between_columns = (write.format_decimal(s) for s in spacing)
+    left, back, up = compute_origin(volume.shape, spacing)
+    for number, pixels in enumerate(volume_class.quantise_volume(volume)):
+        ds = write.make_dataset(
+            volume_class.classic, volume_class.modality, subject, (volume_class.modality,), number + 1, record, pixels
+        )
+        write.add_descriptions(ds, subject, volume_class.description, volume_class.description)
+        ds.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if volume_class is CT else "OTHER"]
         ds.PatientPosition = "HFS"
-        ds.BodyPartExamined = kind.body[0]
+        ds.BodyPartExamined = volume_class.body_part[0]
         ds.SeriesNumber, ds.AcquisitionNumber = 1, 1
-        ds.ImagePositionPatient = [write.decimal(v) for v in (left, back, up + number * spacing[0])]
+        ds.ImagePositionPatient = [write.format_decimal(v) for v in (left, back, up + number * spacing[0])]
         ds.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
         ds.SliceLocation = ds.ImagePositionPatient[2]
         ds.SliceThickness = ds.SpacingBetweenSlices = between
         ds.PixelSpacing = [between_rows, between_columns]
-        ds.FrameOfReferenceUID = write.uid("frame of reference", ds.SeriesInstanceUID)
+        ds.FrameOfReferenceUID = write.make_uid("frame of reference", ds.SeriesInstanceUID)
         ds.PositionReferenceIndicator = ""
-        write.add_pixels(ds, pixels, BITS)
-        kind.window(ds)
-        (_ct if kind is CT else _mr)(ds)
-        yield write.checked(ds)
+        write.add_pixels(ds, pixels, VOLUME_BITS)
+        volume_class.add_window(ds)
+        (_add_ct_attributes if volume_class is CT else _add_mr_attributes)(ds)
+        yield write.check_dataset(ds)
 
 
-def _ct(ds: Dataset) -> None:
-    CT.rescale(ds)
+def _add_ct_attributes(ds: Dataset) -> None:
+    CT.add_rescale(ds)
     ds.KVP = None
 
 
-def _mr(ds: Dataset) -> None:
+def _add_mr_attributes(ds: Dataset) -> None:
     """Research mode, no sequence: nothing was acquired (PS3.3 C.8.3.1)."""
     ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "RM", "NONE", "", "3D"
     ds.RepetitionTime = ds.EchoTime = ds.EchoTrainLength = None

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ganatomy.evaluation.extractors.extractor import Extractor, Rows, extracted
-from ganatomy.evaluation.images.sets import Reals
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, extract_features
+from ganatomy.evaluation.images.sets import RealImages
 from ganatomy.machine.durable import new_file
-from ganatomy.pyramid import written
+from ganatomy.pyramid import format_shape
 
-FOLDER = "features"  # within the store, so that what is derived from patients stays with them
+CACHE_FOLDER = "features"  # within the store, so that what is derived from patients stays with them
 
 
-def features_of(extractor: Extractor, reals: Reals, what: str) -> Rows:
+def get_features(extractor: Extractor, reals: RealImages, what: str) -> FeatureRows:
     """Features of real images (images, dimensions); those seen before by the same extractor at this level are read."""
-    path = reals.store.path / FOLDER / f"{extractor.name}-{extractor.digest[:16]}-{written(reals.shape)}.npz"
-    known = _known(path)
+    path = reals.store.path / CACHE_FOLDER / f"{extractor.name}-{extractor.digest[:16]}-{format_shape(reals.shape)}.npz"
+    known = _read_cache(path)
     missing = [case for case in reals.cases if case["pixels"] not in known]
     if missing:
-        rows = extracted(extractor, reals.but(missing), len(missing), what)
+        rows = extract_features(extractor, reals.select_cases(missing), len(missing), what)
         known |= {case["pixels"]: row for case, row in zip(missing, rows, strict=True)}
         if os.access(reals.store.path, os.W_OK):  # a store may lie on a disk that is not ours to write on
             with new_file(path) as temporary, temporary.open("wb") as handle:
@@ -28,7 +28,7 @@ def features_of(extractor: Extractor, reals: Reals, what: str) -> Rows:
     return np.stack([known[case["pixels"]] for case in reals.cases])
 
 
-def _known(path: Path) -> dict[str, Rows]:
+def _read_cache(path: Path) -> dict[str, FeatureRows]:
     """Features by the hash of the image's pixels; nothing where the file is absent or damaged: it is made again."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:

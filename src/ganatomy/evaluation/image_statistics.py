@@ -5,91 +5,94 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.evaluation.images.comparison import Sides
-from ganatomy.evaluation.images.sets import Images
+from ganatomy.evaluation.images.comparison import Comparison
+from ganatomy.evaluation.images.sets import ImageSet
 from ganatomy.evaluation.metrics import ms_ssim, spectrum
-from ganatomy.evaluation.metrics.distributions import compared
-from ganatomy.evaluation.metrics.moments import NAMES, moments, support_overlap
-from ganatomy.evaluation.statistics import Missing, Score, jackknife
+from ganatomy.evaluation.metrics.distributions import compare_distributions
+from ganatomy.evaluation.metrics.moments import MOMENT_NAMES, compute_moments, compute_support_overlap
+from ganatomy.evaluation.statistics import MissingScore, Score, compute_jackknife_interval
 from ganatomy.machine import progress
 
-PAIRS = (100, 500)  # at least and at most; in between as many as have so many voxels together
-VOXELS = 2**26
-Rows = NDArray[np.float64]
+PAIR_LIMITS = (100, 500)  # at least and at most; in between as many as have so many voxels together
+PAIR_VOXELS = 2**26
+ValueArray = NDArray[np.float64]
 
 
-def described(sides: Sides) -> dict[str, Any]:
+def measure_images(comparison: Comparison) -> dict[str, Any]:
     """Tables of measures, moments and exponents; the numbers of each image are kept for the figures."""
-    groups = {"test": sides.test, "synthetic": sides.fake, "training": sides.floor}
-    found = {name: _of_images(sides, images, name) for name, images in groups.items()}
+    groups = {"test": comparison.test, "synthetic": comparison.matched_fakes, "training": comparison.floor}
+    found = {name: _measure_set(comparison, images, name) for name, images in groups.items()}
     measures = {
-        name: _distributions({side: _column(rows["measures"], name) for side, rows in found.items()})
+        name: _summarise_distributions({side: _column(rows["measures"], name) for side, rows in found.items()})
         for name in found["test"]["measures"][0]
     }
     values = {
-        name: _distributions({side: rows["moments"][:, i] for side, rows in found.items()})
-        for i, name in enumerate(NAMES)
+        name: _summarise_distributions({side: rows["moments"][:, i] for side, rows in found.items()})
+        for i, name in enumerate(MOMENT_NAMES)
     }
-    beta = _distributions({side: _finite(rows["beta"]) for side, rows in found.items()})
+    beta = _summarise_distributions({side: _finite(rows["beta"]) for side, rows in found.items()})
     return {
         "measures": measures,
         "moments": values,
         "spectrum": {
             "beta": beta,
-            "frequency": _frequencies(sides.test.shape).round(5).tolist(),
+            "frequency": _frequencies(comparison.test.shape).round(5).tolist(),
             **{side: _band(rows["power"]) for side, rows in found.items()},
             "definition": "radial power of up to 4 Hann-windowed regions inside the body an image; P ~ 1/f^beta fitted"
-            f" from {spectrum.BAND[0]:g} cycles a region to {spectrum.BAND[1]:g} cycles a voxel",
+            f" from {spectrum.FIT_BAND[0]:g} cycles a region to {spectrum.FIT_BAND[1]:g} cycles a voxel",
         },
-        "constant_images": len(sides.fakes.constant),
+        "constant_images": len(comparison.fakes.constant_images),
     }
 
 
-def _of_images(sides: Sides, images: Images, what: str) -> dict[str, Any]:
+def _measure_set(comparison: Comparison, images: ImageSet, what: str) -> dict[str, Any]:
     measures, power, beta = [], [], []
     with progress.bar(f"measuring {what}", len(images)) as bar:
         for i in range(len(images)):
-            shown = sides.shown(images, i)
-            measures.append(sides.kind.measures(shown))
-            texture = spectrum.of_image(shown.pixels, sides.kind.foreground(shown))
+            shown = comparison.make_display_image(images, i)
+            measures.append(comparison.modality.measure_image(shown))
+            texture = spectrum.measure_spectrum(shown.pixels, comparison.modality.segment_foreground(shown))
             if texture is not None:
                 power.append(texture[0])
                 beta.append(texture[1])
             bar.advance()
-    return {"measures": measures, "power": power, "beta": np.asarray(beta), "moments": moments(images)}
+    return {"measures": measures, "power": power, "beta": np.asarray(beta), "moments": compute_moments(images)}
 
 
-def _column(rows: list[dict[str, float]], name: str) -> Rows:
+def _column(rows: list[dict[str, float]], name: str) -> ValueArray:
     return _finite(np.array([row[name] for row in rows]))
 
 
-def _finite(values: Rows) -> Rows:
+def _finite(values: ValueArray) -> ValueArray:
     return values[np.isfinite(values)]
 
 
-def _distributions(sides: dict[str, Rows]) -> dict[str, Any]:
+def _summarise_distributions(values_by_side: dict[str, ValueArray]) -> dict[str, Any]:
     """Medians with quartiles of each side, and both comparisons with the held-out images."""
     told: dict[str, Any] = {
         side: {
-            "median": _rounded(np.median(v)),
-            "quartiles": [_rounded(q) for q in np.quantile(v, (0.25, 0.75))],
+            "median": _round_value(np.median(v)),
+            "quartiles": [_round_value(q) for q in np.quantile(v, (0.25, 0.75))],
             "n": len(v),
-            "values": [_rounded(x) for x in v],
+            "values": [_round_value(x) for x in v],
         }
         if len(v)
         else {"median": None, "quartiles": None, "n": 0, "values": []}
-        for side, v in sides.items()
+        for side, v in values_by_side.items()
     }
     for side in ("synthetic", "training"):
-        if len(sides["test"]) and len(sides[side]):
+        if len(values_by_side["test"]) and len(values_by_side[side]):
             told[f"{side}_against_test"] = {
-                **{k: _rounded(v) for k, v in compared(sides["test"], sides[side]).items()},
-                "overlap": _rounded(support_overlap(sides["test"], sides[side])),
+                **{
+                    k: _round_value(v)
+                    for k, v in compare_distributions(values_by_side["test"], values_by_side[side]).items()
+                },
+                "overlap": _round_value(compute_support_overlap(values_by_side["test"], values_by_side[side])),
             }
     return told
 
 
-def _band(power: list[Rows]) -> dict[str, list[float]] | None:
+def _band(power: list[ValueArray]) -> dict[str, list[float]] | None:
     """Median and 5 to 95 % band of log10 power by frequency."""
     if not power:
         return None
@@ -98,12 +101,12 @@ def _band(power: list[Rows]) -> dict[str, list[float]] | None:
     return {name: np.quantile(logs, q, axis=0).round(4).tolist() for name, q in names.items()}
 
 
-def _frequencies(shape: tuple[int, ...]) -> Rows:
-    size = spectrum.region_size(shape)
-    return spectrum.radial(np.zeros((size,) * len(shape)))[0]
+def _frequencies(shape: tuple[int, ...]) -> ValueArray:
+    size = spectrum.compute_region_size(shape)
+    return spectrum.compute_radial_power(np.zeros((size,) * len(shape)))[0]
 
 
-def _rounded(value: Any) -> float:
+def _round_value(value: Any) -> float:
     return float(f"{float(value):.5g}")
 
 
@@ -111,19 +114,24 @@ def _rounded(value: Any) -> float:
 # Likeness of pairs.
 
 
-def likeness(sides: Sides, seed: int = 0) -> Score | Missing:
+def measure_likeness(comparison: Comparison, seed: int = 0) -> Score | MissingScore:
     """MS-SSIM of pairs of synthetic images; beside it, instead of a floor, that of pairs of held-out ones."""
-    n, shape = len(sides.test), sides.test.shape
+    n, shape = len(comparison.test), comparison.test.shape
     if min(shape) < ms_ssim.WINDOW:
-        return Missing(metric="MS-SSIM of pairs", why=f"needs {ms_ssim.WINDOW} voxels an axis; the images have {shape}")
-    drawn = ms_ssim.pairs(n, int(np.clip(VOXELS // np.prod(shape), *PAIRS)), seed)
-    fake, test = (_pairs(images, drawn, what) for images, what in ((sides.fake, "synthetic"), (sides.test, "held-out")))
+        return MissingScore(
+            metric="MS-SSIM of pairs", why=f"needs {ms_ssim.WINDOW} voxels an axis; the images have {shape}"
+        )
+    drawn = ms_ssim.draw_pairs(n, int(np.clip(PAIR_VOXELS // np.prod(shape), *PAIR_LIMITS)), seed)
+    fake, test = (
+        _compare_pairs(images, drawn, what)
+        for images, what in ((comparison.matched_fakes, "synthetic"), (comparison.test, "held-out"))
+    )
     both = np.asarray(drawn)
 
     def mean(_: Any, kept: NDArray[np.intp]) -> float:
         return float(fake[np.isin(both, kept).all(1)].mean())
 
-    low, high = jackknife(mean, ["all"], [str(i) for i in range(n)]) if n > 8 else (None, None)
+    low, high = compute_jackknife_interval(mean, ["all"], [str(i) for i in range(n)]) if n > 8 else (None, None)
     return Score(
         metric="MS-SSIM of pairs",
         value=float(fake.mean()),
@@ -131,15 +139,16 @@ def likeness(sides: Sides, seed: int = 0) -> Score | Missing:
         low=low,
         high=high,
         images=n,
-        definition=f"{len(drawn)} pairs, {ms_ssim.scales(shape)} of 5 scales (Wang 2003; Odena 2017); higher than the"
+        definition=f"{len(drawn)} pairs, {ms_ssim.count_scales(shape)} of 5 scales (Wang 2003; Odena 2017);"
+        " higher than the"
         " held-out images' is less variety",
     )
 
 
-def _pairs(images: Images, drawn: list[tuple[int, int]], what: str) -> Rows:
+def _compare_pairs(images: ImageSet, pairs: list[tuple[int, int]], what: str) -> ValueArray:
     found = []
-    with progress.bar(f"pairs of {what}", len(drawn)) as bar:
-        for i, j in drawn:
-            found.append(ms_ssim.ms_ssim(*((images[k] + 1) / np.float32(2) for k in (i, j))))
+    with progress.bar(f"pairs of {what}", len(pairs)) as bar:
+        for i, j in pairs:
+            found.append(ms_ssim.compute_ms_ssim(*((images[k] + 1) / np.float32(2) for k in (i, j))))
             bar.advance()
     return np.asarray(found)

@@ -6,77 +6,83 @@ from pathlib import Path
 import numpy as np
 
 from ganatomy.errors import Refused
-from ganatomy.evaluation.extractors.extractor import extracted
+from ganatomy.evaluation.extractors.extractor import extract_features
 from ganatomy.evaluation.extractors.med3d import Med3D
-from ganatomy.evaluation.feature_cache import features_of
-from ganatomy.evaluation.images.comparison import Sides
-from ganatomy.evaluation.images.sets import reals
+from ganatomy.evaluation.feature_cache import get_features
+from ganatomy.evaluation.images.comparison import Comparison
+from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.evaluation.metrics import mmd
-from ganatomy.evaluation.metrics.frechet import frechet_distance
-from ganatomy.evaluation.metrics.swd import Protocol, descriptors, swd
+from ganatomy.evaluation.metrics.frechet import compute_frechet_distance
+from ganatomy.evaluation.metrics.swd import SWDProtocol, compute_swd, extract_descriptors
 from ganatomy.evaluation.statistics import Score
 
-HAGAN, SWD = 2048, 16384  # images
+HAGAN_IMAGES, SWD_IMAGES = 2048, 16384  # images
 
 
-def hagan_2022(sides: Sides, weights: Path | None) -> list[Score]:
+def compute_hagan_2022(comparison: Comparison, weights: Path | None) -> list[Score]:
     """FID and MMD of HA-GAN: 2,048 samples, Med3D ResNet-50 with dilated stages, no z-score, all 2,048 dimensions.
 
     Raises:
         Refused: images of two dimensions, fewer samples, or no weights.
     """
-    if len(sides.test.shape) != 3:
+    if len(comparison.test.shape) != 3:
         raise Refused("The protocol hagan-2022 is of volumes; these are images of two dimensions.")
-    _enough("hagan-2022", "synthetic volumes", len(sides.fakes), HAGAN)
+    _check_enough("hagan-2022", "synthetic volumes", len(comparison.fakes), HAGAN_IMAGES)
     extractor = Med3D(50, weights)
-    real = features_of(extractor, sides.test, "held-out images")
-    fake = extracted(extractor, (sides.fakes[i] for i in range(HAGAN)), HAGAN, "synthetic images")
+    real = get_features(extractor, comparison.test, "held-out images")
+    fake = extract_features(
+        extractor, (comparison.fakes[i] for i in range(HAGAN_IMAGES)), HAGAN_IMAGES, "synthetic images"
+    )
     about = {"images": len(real), "dimensions": real.shape[1], "extractor": f"{extractor.name} {extractor.digest[:12]}"}
-    words = f"protocol hagan-2022 (Sun 2022): {HAGAN} synthetic against {len(real)} held-out volumes, {extractor.words}"
+    words = (
+        f"protocol hagan-2022 (Sun 2022): {HAGAN_IMAGES} synthetic against {len(real)} held-out volumes,"
+        f" {extractor.description}"
+    )
     return [
-        Score(metric="FID (hagan-2022)", value=frechet_distance(real, fake), definition=words, **about),
-        Score(metric="MMD (hagan-2022)", value=mmd.mmd(real, fake), definition=words, **about),
+        Score(metric="FID (hagan-2022)", value=compute_frechet_distance(real, fake), definition=words, **about),
+        Score(metric="MMD (hagan-2022)", value=mmd.compute_mmd(real, fake), definition=words, **about),
     ]
 
 
-def pggan_swd_16384(sides: Sides, weights: Path | None) -> list[Score]:
+def compute_pggan_swd_16384(comparison: Comparison, weights: Path | None) -> list[Score]:
     """SWD of progressive GANs: 16,384 images a side against training images (Karras 2018, section 5).
 
     Raises:
         Refused: fewer images on a side.
     """
-    train = reals(sides.test.store, "train", sides.test.shape, SWD)
-    for what, images in (("synthetic images", sides.fakes), ("training images", train)):
-        _enough("pggan-swd-16384", what, len(images), SWD)
-    protocol = Protocol()
-    fake = descriptors((sides.fakes[i] for i in range(SWD)), protocol, "fakes")
-    levels = swd(descriptors(train, protocol, "reals"), fake, protocol)
+    train = select_real_images(comparison.test.store, "train", comparison.test.shape, SWD_IMAGES)
+    for what, images in (("synthetic images", comparison.fakes), ("training images", train)):
+        _check_enough("pggan-swd-16384", what, len(images), SWD_IMAGES)
+    protocol = SWDProtocol()
+    fake = extract_descriptors((comparison.fakes[i] for i in range(SWD_IMAGES)), protocol, "fakes")
+    levels = compute_swd(extract_descriptors(train, protocol, "reals"), fake, protocol)
     words = (
-        f"protocol pggan-swd-16384 (Karras 2018): {protocol.words(SWD, len(train.shape))}, training images; by level"
+        f"protocol pggan-swd-16384 (Karras 2018): {protocol.describe(SWD_IMAGES, len(train.shape))},"
+        " training images; by level"
     )
     told = ", ".join(f"{value:.2f}" for value in levels)
     return [
         Score(
             metric="SWD x 1000 (pggan-swd-16384)",
             value=float(np.mean(levels)),
-            images=SWD,
+            images=SWD_IMAGES,
             definition=f"{words}: {told}",
         )
     ]
 
 
-def _enough(name: str, what: str, there: int, needed: int) -> None:
-    if there < needed:
-        raise Refused(f"The protocol {name} needs {needed} {what}; there are {there}.")
+def _check_enough(name: str, what: str, available: int, needed: int) -> None:
+    if available < needed:
+        raise Refused(f"The protocol {name} needs {needed} {what}; there are {available}.")
 
 
-PROTOCOLS: dict[str, tuple[int, Callable[[Sides, Path | None], list[Score]]]] = {
-    "hagan-2022": (HAGAN, hagan_2022),
-    "pggan-swd-16384": (SWD, pggan_swd_16384),
+PROTOCOLS: dict[str, tuple[int, Callable[[Comparison, Path | None], list[Score]]]] = {
+    "hagan-2022": (HAGAN_IMAGES, compute_hagan_2022),
+    "pggan-swd-16384": (SWD_IMAGES, compute_pggan_swd_16384),
 }
 
 
-def named(name: str) -> tuple[int, Callable[[Sides, Path | None], list[Score]]]:
+def get_protocol(name: str) -> tuple[int, Callable[[Comparison, Path | None], list[Score]]]:
     """How many synthetic images a protocol needs, and the protocol.
 
     Raises:

@@ -9,12 +9,12 @@ import numpy as np
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.samples import Sample
 from ganatomy.data.store import Store
-from ganatomy.evaluation.failures import Judge, Judged
-from ganatomy.evaluation.images.sample_cache import Stack
+from ganatomy.evaluation.failures import QualityScore, QualityScorer
+from ganatomy.evaluation.images.sample_cache import SampleCache
 
 
-def without_worst(
-    snapshot: Snapshot, store: Store, n: int, share: float, drawn: Callable[[int], Iterator[Sample]]
+def reject_worst_samples(
+    snapshot: Snapshot, store: Store, n: int, share: float, draw_samples: Callable[[int], Iterator[Sample]]
 ) -> Iterator[Sample]:
     """`n` samples, so many more drawn that a share of them can be left out; each record says so.
 
@@ -28,20 +28,20 @@ def without_worst(
         drawn: so many samples, always the same ones.
     """
     count = math.ceil(n / (1 - share))
-    stack = Stack(drawn(count), count)
-    chosen = set(_best(Judge(store, stack.shape, snapshot)(stack), stack.facts(), n))
-    for place, (image, record) in enumerate(drawn(count)):
+    stack = SampleCache(draw_samples(count), count)
+    chosen = set(_find_best(QualityScorer(store, stack.shape, snapshot)(stack), stack.facts(), n))
+    for place, (image, record) in enumerate(draw_samples(count)):
         if place in chosen:
             yield image, {**record, "rejected_worst": f"{100 * share:g} %"}
 
 
-def _best(judged: Judged, facts: list[dict[str, str]], n: int) -> list[int]:
+def _find_best(quality: QualityScore, facts: list[dict[str, str]], n: int) -> list[int]:
     """Places of the n best by rank within their facts."""
     groups: dict[frozenset[tuple[str, str]], list[int]] = defaultdict(list)
     for place, one in enumerate(facts):
         groups[frozenset(one.items())].append(place)
     rank = np.empty(len(facts))
     for places in groups.values():
-        order = np.argsort(judged.scores[places], kind="stable")
+        order = np.argsort(quality.scores[places], kind="stable")
         rank[np.asarray(places)[order]] = np.arange(len(places)) / len(places)
     return np.argsort(rank, kind="stable")[:n].tolist()

@@ -9,15 +9,15 @@ import scipy.optimize
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 
-PARTS = 20  # groups left out in turn, on each side
-QUANTILE = 1.959964  # of the normal distribution: 95 %
+JACKKNIFE_PARTS = 20  # groups left out in turn, on each side
+NORMAL_QUANTILE = 1.959964  # of the normal distribution: 95 %
 
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
-class Score(Value):
+class Score(Config):
     """A number with all that it takes to believe it.
 
     Args:
@@ -49,7 +49,7 @@ class Score(Value):
         return None if self.floor is None else self.value - self.floor
 
 
-class Missing(Value):
+class MissingScore(Config):
     """A metric that was not computed, and what it would have needed."""
 
     metric: str
@@ -57,8 +57,8 @@ class Missing(Value):
     extractor: str | None = None
 
 
-def jackknife(
-    value: Callable[[Places, Places], float], x: Sequence[str], y: Sequence[str], parts: int = PARTS
+def compute_jackknife_interval(
+    statistic: Callable[[Indices, Indices], float], x: Sequence[str], y: Sequence[str], parts: int = JACKKNIFE_PARTS
 ) -> tuple[float, float]:
     """A 95 % interval of `value(all of x, all of y)`: groups are left out a part at a time, on one side and the other.
 
@@ -73,30 +73,30 @@ def jackknife(
         parts: at most so many a side.
     """
     everyone = tuple(np.arange(len(groups)) for groups in (x, y))
-    centre = value(*everyone)
+    centre = statistic(*everyone)
     variance = 0.0
     for side, groups in enumerate((x, y)):
         found: list[float] = []
-        for left_out in _parts(groups, parts) if len(set(groups)) > 1 else []:
+        for left_out in _split_groups(groups, parts) if len(set(groups)) > 1 else []:
             kept = list(everyone)
             kept[side] = np.setdiff1d(everyone[side], left_out)
-            found.append(value(*kept))
+            found.append(statistic(*kept))
         if found:
             variance += (len(found) - 1) * float(np.var(found))
-    reach = QUANTILE * variance**0.5
+    reach = NORMAL_QUANTILE * variance**0.5
     return centre - reach, centre + reach
 
 
-def _parts(groups: Sequence[str], most: int) -> list[Places]:
+def _split_groups(groups: Sequence[str], max_parts: int) -> list[Indices]:
     """Places by part; a group is never divided."""
     names = sorted(set(groups))
     order = np.random.default_rng(0).permutation(len(names))
-    part_of = {names[k]: i % min(most, len(names)) for i, k in enumerate(order)}
+    part_of = {names[k]: i % min(max_parts, len(names)) for i, k in enumerate(order)}
     assigned = np.array([part_of[group] for group in groups])
-    return [np.flatnonzero(assigned == part) for part in range(min(most, len(names)))]
+    return [np.flatnonzero(assigned == part) for part in range(min(max_parts, len(names)))]
 
 
-def one_a_group(groups: Sequence[str], seed: int = 0) -> Places:
+def draw_one_per_group(groups: Sequence[str], seed: int = 0) -> Indices:
     """One image of each group, drawn: what a permutation test may take for independent."""
     places: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
@@ -105,25 +105,25 @@ def one_a_group(groups: Sequence[str], seed: int = 0) -> Places:
     return np.array(sorted(int(rng.choice(own)) for own in places.values()))
 
 
-def area_over_classes(told: NDArray[np.float64], labels: NDArray[Any], classes: Iterable[Any]) -> float:
+def compute_mean_auc(scores: NDArray[np.float64], labels: NDArray[Any], classes: Iterable[Any]) -> float:
     """Area under the curve of each class against the rest, the mean over the classes that occur; nan for one class.
 
     Args:
         told: (n, classes), larger = likelier.
         labels: (n,), of these classes.
     """
-    pairs = [(labels == one, told[:, i]) for i, one in enumerate(classes)]
+    pairs = [(labels == one, scores[:, i]) for i, one in enumerate(classes)]
     areas = [roc_auc_score(truth, score) for truth, score in pairs if 0 < truth.sum() < len(truth)]
     return float(np.mean(areas)) if areas else math.nan
 
 
-def auc_interval(auc: float, n: int, m: int) -> tuple[float, float]:
+def compute_auc_interval(auc: float, n: int, m: int) -> tuple[float, float]:
     """95 % interval of an area under the curve by inverting a score test (Newcombe 2006, method 5)."""
 
     def beyond(theta: float, sign: float) -> float:
         extra = (n + m) / 2 - 1
         variance = theta * (1 - theta) * (1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (n * m)
-        return sign * (theta - auc) - QUANTILE * variance**0.5
+        return sign * (theta - auc) - NORMAL_QUANTILE * variance**0.5
 
     nearly = 1e-9  # 0 and 1 solve the equation, too, and are not what is looked for
     low = 0.0 if auc == 0 else float(scipy.optimize.brentq(beyond, 0, auc - nearly, args=(-1,)))

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from ganatomy.checkpoint import Snapshot
-from ganatomy.config import Value
-from ganatomy.evaluation.images.sets import Reals, wishes
-from ganatomy.evaluation.metrics.swd import Descriptors, Protocol, descriptors, levels, swd
-from ganatomy.evaluation.statistics import Places, jackknife
-from ganatomy.pyramid import written
+from ganatomy.config import Config
+from ganatomy.evaluation.images.sets import RealImages, list_requested_facts
+from ganatomy.evaluation.metrics.swd import Descriptors, SWDProtocol, compute_swd, extract_descriptors, list_swd_levels
+from ganatomy.evaluation.statistics import Indices, compute_jackknife_interval
+from ganatomy.pyramid import format_shape
 from ganatomy.sampling import sample
 
 INTERVAL_PARTS = 5
 
 
-class Distance(Value):
+class SWDScore(Config):
     """A distance by level, finest first, with its spread over sampling seeds."""
 
     levels: dict[str, float]
@@ -24,53 +24,55 @@ class Distance(Value):
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class SWDReference:
     """Held-out reals, their patches, and the floor: how far training patients are from them at the same number."""
 
-    reals: Reals
-    protocol: Protocol
+    reals: RealImages
+    protocol: SWDProtocol
     patches: Descriptors
-    floor: Distance
+    floor: SWDScore
 
     @property
-    def words(self) -> str:
-        return self.protocol.words(len(self.reals), len(self.reals.shape))
+    def description(self) -> str:
+        return self.protocol.describe(len(self.reals), len(self.reals.shape))
 
-    def distance(self, fakes: list[Descriptors]) -> Distance:
+    def compute_score(self, fakes: list[Descriptors]) -> SWDScore:
         """Of one or more sets of fakes, each as large as the reals."""
-        return _distance(self.reals, [swd(self.patches, fake, self.protocol) for fake in fakes])
+        return _summarise_runs(self.reals, [compute_swd(self.patches, fake, self.protocol) for fake in fakes])
 
-    def interval(self, fake: Descriptors) -> tuple[float, float]:
+    def compute_interval(self, fake: Descriptors) -> tuple[float, float]:
         """95 % interval of the average, by a jackknife over patients; their synthetic partners leave with them."""
-        fewer = Protocol(self.protocol.patches, 1, self.protocol.directions, self.protocol.seed)
+        fewer = SWDProtocol(self.protocol.patches, 1, self.protocol.directions, self.protocol.seed)
 
-        def average(kept: Places, _: Places) -> float:
-            return mean(swd(self.patches.of(kept), fake.of(kept), fewer))
+        def average(kept: Indices, _: Indices) -> float:
+            return mean(compute_swd(self.patches.select_images(kept), fake.select_images(kept), fewer))
 
-        return jackknife(average, self.reals.groups(), ["all"], INTERVAL_PARTS)
+        return compute_jackknife_interval(average, self.reals.groups(), ["all"], INTERVAL_PARTS)
 
-    def of_snapshot(self, snapshot: Snapshot, seeds: range) -> Distance:
+    def score_snapshot(self, snapshot: Snapshot, seeds: range) -> SWDScore:
         """Of sets drawn from a snapshot with the facts of the reals, one set a seed."""
-        wanted = wishes(snapshot, self.reals)
+        wanted = list_requested_facts(snapshot, self.reals)
         sets = []
         for seed in seeds:
             drawn = (image.pixels for image, _ in sample(snapshot, len(self.reals), seed, wanted))
-            sets.append(descriptors(drawn, self.protocol, f"fakes {seed}"))
-        return self.distance(sets)
+            sets.append(extract_descriptors(drawn, self.protocol, f"fakes {seed}"))
+        return self.compute_score(sets)
 
 
-def yardstick(held_out: Reals, others: Reals, protocol: Protocol | None = None) -> Yardstick:
+def make_swd_reference(held_out: RealImages, training: RealImages, protocol: SWDProtocol | None = None) -> SWDReference:
     """Measure the held-out reals once; the floor compares them with equally many training images of other patients."""
-    protocol = protocol or Protocol()
-    patches = descriptors(held_out, protocol, "reals")
-    floor = _distance(held_out, [swd(patches, descriptors(others, protocol, "floor"), protocol)])
-    return Yardstick(held_out, protocol, patches, floor)
+    protocol = protocol or SWDProtocol()
+    patches = extract_descriptors(held_out, protocol, "reals")
+    floor = _summarise_runs(
+        held_out, [compute_swd(patches, extract_descriptors(training, protocol, "floor"), protocol)]
+    )
+    return SWDReference(held_out, protocol, patches, floor)
 
 
-def _distance(reals: Reals, runs: list[list[float]]) -> Distance:
-    names = [written(shape) for shape in levels(reals.shape)]
+def _summarise_runs(reals: RealImages, runs: list[list[float]]) -> SWDScore:
+    names = [format_shape(shape) for shape in list_swd_levels(reals.shape)]
     averages = [mean(run) for run in runs]
-    return Distance(
+    return SWDScore(
         levels={name: round(mean(run[i] for run in runs), 3) for i, name in enumerate(names)},
         average=round(mean(averages), 3),
         spread=round(stdev(averages), 3) if len(averages) > 1 else None,

@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ganatomy.data.samples import INDEX, Sample, check_audit, read_samples
+from ganatomy.data.samples import INDEX_FILE, Sample, check_audit, read_samples
 from ganatomy.errors import Refused
-from ganatomy.export.instances import PLAIN, Form
-from ganatomy.export.label import WORD, labelled
-from ganatomy.export.writers import writer
+from ganatomy.export.instances import PLAIN_FORM, DicomForm
+from ganatomy.export.label import LABEL_TEXT, draw_label
+from ganatomy.export.writers import make_writer
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.durable import sync_tree, write_json, write_lines
 from ganatomy.modalities import table as modalities
 
-UNFINISHED = "unfinished.json"
-WRITTEN = (".png", ".npy", ".gz", ".dcm", ".part")  # suffixes of samples, and of a file that was being written
+UNFINISHED_FILE = "unfinished.json"
+SAMPLE_SUFFIXES = (".png", ".npy", ".gz", ".dcm", ".part")  # suffixes of samples, and of a file that was being written
 
 
 def write_samples(
@@ -29,7 +29,7 @@ def write_samples(
     to: str | None = None,
     date: str | None = None,
     spacing: float | None = None,
-    form: Form = PLAIN,
+    form: DicomForm = PLAIN_FORM,
     label: bool = False,
 ) -> int:
     """Write samples and ``samples.jsonl``, which comes last; returns how many. An interrupted folder is finished.
@@ -47,20 +47,20 @@ def write_samples(
     Raises:
         Refused: an unknown format, or `out` holds something else.
     """
-    kind = modalities.named(modality)()
+    kind = modalities.get_modality(modality)()
     to = to or kind.formats[0]
     if to not in kind.formats:
         raise Refused(f"--to {to}: for {modality} there are {', '.join(kind.formats)}.")
     if label and to == "npy":
         raise Refused("--label is for pictures, and NPY holds just what the network made; take another --to.")
     wish = {"modality": modality, "to": to, "label": label, **asdict(form)}
-    date = _date_of(out, wish, date)
-    write_one = writer(to, modality, out, date, form)
-    write_json(out / UNFINISHED, {"told": "The same command finishes this folder.", "date": date, "wish": wish})
+    date = _resolve_date(out, wish, date)
+    write_one = make_writer(to, modality, out, date, form)
+    write_json(out / UNFINISHED_FILE, {"told": "The same command finishes this folder.", "date": date, "wish": wish})
     rows: list[dict[str, Any]] = []
     try:
         with progress.bar(f"writing {to}", n) as bar:
-            for image, shown, record in displayed(samples, modality, spacing, label):
+            for image, shown, record in render_samples(samples, modality, spacing, label):
                 file = write_one(image, shown, record)
                 facts = dict(image.facts)
                 rows.append(
@@ -75,17 +75,17 @@ def write_samples(
                 )
                 bar.advance()
     except Refused:
-        if [path.name for path in out.iterdir()] == [UNFINISHED]:  # nothing was written, so nothing is left behind
-            (out / UNFINISHED).unlink()
+        if [path.name for path in out.iterdir()] == [UNFINISHED_FILE]:  # nothing was written, so nothing is left behind
+            (out / UNFINISHED_FILE).unlink()
             out.rmdir()
         raise
     sync_tree(out)
-    write_lines(out / INDEX, rows)
-    (out / UNFINISHED).unlink()
+    write_lines(out / INDEX_FILE, rows)
+    (out / UNFINISHED_FILE).unlink()
     return len(rows)
 
 
-def displayed(
+def render_samples(
     samples: Iterable[Sample], modality: str, spacing: float | None, label: bool
 ) -> Iterator[tuple[Image, Image, dict[str, Any]]]:
     """Samples with a spacing, the same in their own values as displayed, and the record of both.
@@ -97,14 +97,14 @@ def displayed(
     Raises:
         Refused: there is no room for the label.
     """
-    kind = modalities.named(modality)()
+    kind = modalities.get_modality(modality)()
     for image, record in samples:
         if image.spacing is None and spacing is not None:
-            image = image.but(spacing=(spacing,) * image.pixels.ndim)
+            image = image.copy_with(spacing=(spacing,) * image.pixels.ndim)
         shown = kind.denormalise(image)
         if label:
-            shown = shown.but(pixels=labelled(shown.pixels, kind.foreground(shown)))
-            record = record | {"label": WORD}
+            shown = shown.copy_with(pixels=draw_label(shown.pixels, kind.segment_foreground(shown)))
+            record = record | {"label": LABEL_TEXT}
         yield image, shown, record
 
 
@@ -139,41 +139,41 @@ def export(
     """
     rows, images = read_samples(Path(samples))
     check_audit(Path(samples), despite_audit)
-    form = Form(enhanced, secondary_capture, compress)
+    form = DicomForm(enhanced, secondary_capture, compress)
     date = date or rows[0].get("date")
     return write_samples(images, len(rows), rows[0]["modality"], Path(out), to, date, spacing, form, label)
 
 
-def _date_of(out: Path, wish: dict[str, Any], date: str | None) -> str:
+def _resolve_date(out: Path, request: dict[str, Any], date: str | None) -> str:
     """The date of the studies of a new folder, or of one that an interrupted command left, which is cleared.
 
     Raises:
         Refused: the folder holds something else, or was begun with another wish.
     """
-    mark = out / UNFINISHED
+    mark = out / UNFINISHED_FILE
     if mark.exists():
         begun = json.loads(mark.read_text())
-        if begun["wish"] != wish or date not in (None, begun["date"]):
+        if begun["wish"] != request or date not in (None, begun["date"]):
             told = ", ".join(f"{name} {value}" for name, value in begun["wish"].items() if value)
             raise Refused(f"{out} was begun with {told}, date {begun['date']}; give that again, or a new folder.")
-        _clear(out)
+        _remove_unfinished(out)
         return str(begun["date"])
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
-    return dicom_date(date)
+    return parse_dicom_date(date)
 
 
-def _clear(out: Path) -> None:
+def _remove_unfinished(out: Path) -> None:
     """Remove what an interrupted command wrote: all of it is written again, and of another seed it would stay."""
     for path in list(out.rglob("*")):
-        if path.suffix in WRITTEN:
+        if path.suffix in SAMPLE_SUFFIXES:
             path.unlink()
     for path in sorted(out.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
 
 
-def dicom_date(text: str | None) -> str:
+def parse_dicom_date(text: str | None) -> str:
     """A DICOM date (PS3.5 table 6.2-1); None = today."""
     try:
         return (datetime.strptime(text, "%Y%m%d") if text else datetime.now(UTC)).strftime("%Y%m%d")

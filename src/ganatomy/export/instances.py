@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import write, write_enhanced, write_mammogram, write_secondary, write_series
-from ganatomy.dicom.volume_class import BITS, CT, MR
+from ganatomy.dicom.volume_class import CT, MR, VOLUME_BITS
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
 
-VOLUMES = {"chest_ct": CT, "brain_mri": MR}
+VOLUME_CLASSES = {"chest_ct": CT, "brain_mri": MR}
 
 
 @dataclass(frozen=True)
-class Form:
+class DicomForm:
     """What a sample becomes in DICOM.
 
     Args:
@@ -43,10 +43,10 @@ class Form:
             raise Refused("--enhanced and --secondary-capture are two kinds of object; give one.")
 
 
-PLAIN = Form()
+PLAIN_FORM = DicomForm()
 
 
-class Instances(Protocol):
+class InstanceMaker(Protocol):
     """The instances of one sample after another, each with the path that its file would have."""
 
     def __call__(self, shown: Image, record: dict[str, Any]) -> Iterator[tuple[str, Dataset]]:
@@ -59,87 +59,93 @@ class Instances(Protocol):
         ...
 
 
-class Mammograms:
+class MammogramInstances:
     """Digital Mammography X-Ray Image, or its picture: the k-th image of each view and laterality makes study k."""
 
-    def __init__(self, form: Form, date: str) -> None:
+    def __init__(self, form: DicomForm, date: str) -> None:
         if form.enhanced:
             raise Refused("--enhanced is for CT and MR volumes; a mammogram is one image.")
         self.form, self.date = form, date
         self.studies: Counter[tuple[str, ...]] = Counter()
 
     def __call__(self, shown: Image, record: dict[str, Any]) -> Iterator[tuple[str, Dataset]]:
-        laterality, view = side(shown, "DICOM")
-        rows, columns = known(shown, "DICOM")
+        laterality, view = get_laterality_and_view(shown, "DICOM")
+        rows, columns = get_spacing(shown, "DICOM")
         self.studies[laterality, view] += 1
-        subject = _subject(self.studies[laterality, view], record, self.date)
+        subject = _make_subject(self.studies[laterality, view], record, self.date)
         if self.form.secondary_capture:
-            ds = write_secondary.instance(
-                write_mammogram.stored(shown.pixels),
-                write_mammogram.BITS,
+            ds = write_secondary.make_secondary_capture(
+                write_mammogram.quantise_pixels(shown.pixels),
+                write_mammogram.MAMMOGRAM_BITS,
                 1,
                 (laterality, view),
                 subject,
                 record,
                 (rows, columns),
             )
-            write_mammogram.captured(ds, view, laterality, subject)
+            write_mammogram.add_view_attributes(ds, view, laterality, subject)
         else:
-            ds = write_mammogram.instance(shown.pixels, (rows, columns), view, laterality, subject, record)
-        yield f"{subject.identifier}/{laterality}{view}.dcm", _finished(ds, self.form)
+            ds = write_mammogram.make_mammogram_instance(
+                shown.pixels, (rows, columns), view, laterality, subject, record
+            )
+        yield f"{subject.identifier}/{laterality}{view}.dcm", _apply_compression(ds, self.form)
 
 
-class Volumes:
+class VolumeInstances:
     """A classic CT or MR series, an Enhanced instance, or pictures of slices; every volume is a study of its own."""
 
-    def __init__(self, form: Form, date: str, modality: str) -> None:
-        self.form, self.date, self.kind = form, date, VOLUMES[modality]
+    def __init__(self, form: DicomForm, date: str, modality: str) -> None:
+        self.form, self.date, self.kind = form, date, VOLUME_CLASSES[modality]
 
     def __call__(self, shown: Image, record: dict[str, Any]) -> Iterator[tuple[str, Dataset]]:
-        spacing = known(shown, "DICOM")
-        subject = _subject(record["index"] + 1, record, self.date)
+        spacing = get_spacing(shown, "DICOM")
+        subject = _make_subject(record["index"] + 1, record, self.date)
         if self.form.enhanced:
-            ds = write_enhanced.instance(shown.pixels, spacing, self.kind, subject, record)
-            yield f"{subject.identifier}.dcm", _finished(ds, self.form)
+            ds = write_enhanced.make_enhanced_instance(shown.pixels, spacing, self.kind, subject, record)
+            yield f"{subject.identifier}.dcm", _apply_compression(ds, self.form)
             return
         slices = (
-            self._pictures(shown, spacing, subject, record)
+            self._make_captures(shown, spacing, subject, record)
             if self.form.secondary_capture
-            else (write_series.instances(shown.pixels, spacing, self.kind, subject, record))
+            else (write_series.make_series_instances(shown.pixels, spacing, self.kind, subject, record))
         )
         for ds in slices:
-            yield f"{subject.identifier}/{int(ds.InstanceNumber):04d}.dcm", _finished(ds, self.form)
+            yield f"{subject.identifier}/{int(ds.InstanceNumber):04d}.dcm", _apply_compression(ds, self.form)
 
-    def _pictures(
+    def _make_captures(
         self, shown: Image, spacing: tuple[float, ...], subject: write.Subject, record: dict[str, Any]
     ) -> Iterator[Dataset]:
-        for number, pixels in enumerate(self.kind.stored(shown.pixels), 1):
-            ds = write_secondary.instance(
-                pixels, BITS, number, (self.kind.modality,), subject, record, (spacing[1], spacing[2])
+        for number, pixels in enumerate(self.kind.quantise_volume(shown.pixels), 1):
+            ds = write_secondary.make_secondary_capture(
+                pixels, VOLUME_BITS, number, (self.kind.modality,), subject, record, (spacing[1], spacing[2])
             )
-            write.described(ds, subject, self.kind.words, f"{self.kind.words}, pictures")
-            ds.BodyPartExamined, ds.SeriesNumber = self.kind.body[0], 1
+            write.add_descriptions(ds, subject, self.kind.description, f"{self.kind.description}, pictures")
+            ds.BodyPartExamined, ds.SeriesNumber = self.kind.body_part[0], 1
             ds.PatientOrientation = ["L", "P"]  # of rows and columns, as axial slices lie
-            self.kind.rescale(ds)
-            self.kind.window(ds)
-            yield write.checked(ds)
+            self.kind.add_rescale(ds)
+            self.kind.add_window(ds)
+            yield write.check_dataset(ds)
 
 
-def instances(modality: str, form: Form, date: str) -> Instances:
+def make_instance_maker(modality: str, form: DicomForm, date: str) -> InstanceMaker:
     """What turns samples of a modality into instances.
 
     Raises:
         Refused: the modality has no such object.
     """
-    return Volumes(form, date, modality) if modality in VOLUMES else Mammograms(form, date)
+    return VolumeInstances(form, date, modality) if modality in VOLUME_CLASSES else MammogramInstances(form, date)
 
 
-def stored(shown: Image, modality: str) -> NDArray[np.uint16]:
+def quantise_sample(shown: Image, modality: str) -> NDArray[np.uint16]:
     """The values that any of these instances stores of a sample."""
-    return VOLUMES[modality].stored(shown.pixels) if modality in VOLUMES else write_mammogram.stored(shown.pixels)
+    return (
+        VOLUME_CLASSES[modality].quantise_volume(shown.pixels)
+        if modality in VOLUME_CLASSES
+        else write_mammogram.quantise_pixels(shown.pixels)
+    )
 
 
-def side(shown: Image, what: str) -> tuple[str, str]:
+def get_laterality_and_view(shown: Image, purpose: str) -> tuple[str, str]:
     """Laterality and view position of a mammogram.
 
     Raises:
@@ -148,28 +154,28 @@ def side(shown: Image, what: str) -> tuple[str, str]:
     missing = [fact for fact in ("view_position", "laterality") if fact not in shown.facts]
     if missing:
         raise Refused(
-            f"{what} needs {' and '.join(missing)} and the samples do not say; draw them with"
+            f"{purpose} needs {' and '.join(missing)} and the samples do not say; draw them with"
             f" --condition {missing[0]}=..., or write PNG."
         )
     return shown.facts["laterality"], shown.facts["view_position"]
 
 
-def known(shown: Image, what: str) -> tuple[float, ...]:
+def get_spacing(shown: Image, purpose: str) -> tuple[float, ...]:
     """The spacing of a sample.
 
     Raises:
         Refused: there is none.
     """
     if shown.spacing is None:
-        raise Refused(f"{what} needs the spacing and the training images had none; write NPY, or give --spacing.")
+        raise Refused(f"{purpose} needs the spacing and the training images had none; write NPY, or give --spacing.")
     return shown.spacing
 
 
-def _finished(ds: Dataset, form: Form) -> Dataset:
-    return write.compressed(ds, form.compress) if form.compress else ds
+def _apply_compression(ds: Dataset, form: DicomForm) -> Dataset:
+    return write.compress_dataset(ds, form.compress) if form.compress else ds
 
 
-def _subject(number: int, record: dict[str, Any], date: str) -> write.Subject:
+def _make_subject(number: int, record: dict[str, Any], date: str) -> write.Subject:
     """Subject `number` of a snapshot and seed; the mark keeps those of two models apart in an archive."""
     run = json.dumps([record["snapshot_sha256"], record["seed"], record.get("truncation")])
     return write.Subject(number, "SYNTHETIC", run, date, hashlib.sha256(run.encode()).hexdigest()[:8])

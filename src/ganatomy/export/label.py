@@ -7,15 +7,15 @@ from PIL import ImageDraw, ImageFont
 
 from ganatomy.errors import Refused
 
-WORD = "SYNTHETIC"
-SMALLEST = 8  # pixels of height; smaller letters cannot be read
-PART = 24  # the letters' height is at most this part of the image's
+LABEL_TEXT = "SYNTHETIC"
+MIN_LETTER_HEIGHT = 8  # pixels of height; smaller letters cannot be read
+LETTER_HEIGHT_DIVISOR = 24  # the letters' height is at most this part of the image's
 MARGIN = 2  # pixels kept free around the word
 
 Mask = NDArray[np.bool_]
 
 
-def labelled(pixels: NDArray[np.float32], anatomy: Mask) -> NDArray[np.float32]:
+def draw_label(pixels: NDArray[np.float32], anatomy: Mask) -> NDArray[np.float32]:
     """The image with the word in its brightest value, as near to a corner as the anatomy leaves room.
 
     Args:
@@ -26,11 +26,11 @@ def labelled(pixels: NDArray[np.float32], anatomy: Mask) -> NDArray[np.float32]:
         Refused: there is no room.
     """
     taken: Mask = anatomy if anatomy.ndim == 2 else np.any(anatomy, axis=0)
-    largest = max(SMALLEST, taken.shape[0] // PART)
-    for size in range(largest, SMALLEST - 1, -1):
-        written = _written(size)
+    largest = max(MIN_LETTER_HEIGHT, taken.shape[0] // LETTER_HEIGHT_DIVISOR)
+    for size in range(largest, MIN_LETTER_HEIGHT - 1, -1):
+        written = _render_word(size)
         for word in (written, np.rot90(written)):
-            place = _free(taken, (word.shape[0] + 2 * MARGIN, word.shape[1] + 2 * MARGIN))
+            place = _find_free_box(taken, (word.shape[0] + 2 * MARGIN, word.shape[1] + 2 * MARGIN))
             if place is not None:
                 y, x = place[0] + MARGIN, place[1] + MARGIN
                 out = pixels.copy()
@@ -38,27 +38,28 @@ def labelled(pixels: NDArray[np.float32], anatomy: Mask) -> NDArray[np.float32]:
                 return out
     rows, columns = taken.shape
     raise Refused(
-        f"There is no room outside the anatomy for the word {WORD} in an image of {rows} x {columns}; leave --label"
+        f"There is no room outside the anatomy for the word {LABEL_TEXT} in an image of {rows} x {columns};"
+        " leave --label"
         " out: the header says it, too."
     )
 
 
-def _written(size: int) -> Mask:
+def _render_word(size: int) -> Mask:
     """The word's pixels, letters of about this height."""
     font = ImageFont.load_default(size)
-    left, top, right, bottom = (int(v) for v in font.getbbox(WORD))
+    left, top, right, bottom = (int(v) for v in font.getbbox(LABEL_TEXT))
     picture = Pillow.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(picture).text((-left, -top), WORD, fill=255, font=font)
+    ImageDraw.Draw(picture).text((-left, -top), LABEL_TEXT, fill=255, font=font)
     letters: Mask = np.asarray(picture) > 127
     return letters
 
 
-def _free(taken: Mask, box: tuple[int, int]) -> tuple[int, int] | None:
+def _find_free_box(occupied: Mask, box: tuple[int, int]) -> tuple[int, int] | None:
     """The upper left corner of the free box that is nearest to a corner of the image; None if there is none."""
-    rows, columns = (n - b for n, b in zip(taken.shape, box, strict=True))
+    rows, columns = (n - b for n, b in zip(occupied.shape, box, strict=True))
     if rows < 0 or columns < 0:
         return None
-    sums = np.pad(taken.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = np.pad(occupied.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     height, width = box
     inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
     y, x = np.nonzero(inside == 0)

@@ -9,22 +9,22 @@ from pathlib import Path
 from pydicom import Dataset
 
 from ganatomy.data.samples import check_audit, read_samples
-from ganatomy.dicom.destination import Destination, Outcome, Unreachable
+from ganatomy.dicom.destination import Destination, Outcome, UnreachableError
 from ganatomy.errors import Ended, Refused
-from ganatomy.export.export import dicom_date, displayed
-from ganatomy.export.instances import Form, instances
+from ganatomy.export.export import parse_dicom_date, render_samples
+from ganatomy.export.instances import DicomForm, make_instance_maker
 from ganatomy.machine import progress
 
-SENT = "sent.jsonl"  # beside the samples
-WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new try
+JOURNAL_FILE = "sent.jsonl"  # beside the samples
+RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new try
 
 
-class Undelivered(Ended):
+class DeliveryError(Ended):
     """Something was not accepted, or the archive went away; the message says what."""
 
 
 @dataclass(frozen=True)
-class Sent:
+class DeliveryReport:
     """What became of the instances.
 
     Args:
@@ -34,7 +34,7 @@ class Sent:
     """
 
     accepted: int
-    before: int
+    accepted_before: int
     refused: tuple[Outcome, ...]
 
 
@@ -42,7 +42,7 @@ def send(
     samples: Path | str,
     pacs: str | None = None,
     url: str | None = None,
-    calling: str = "GANATOMY",
+    calling_aet: str = "GANATOMY",
     date: str | None = None,
     spacing: float | None = None,
     despite_audit: bool = False,
@@ -50,7 +50,7 @@ def send(
     secondary_capture: bool = False,
     compress: str | None = None,
     label: bool = False,
-) -> Sent:
+) -> DeliveryReport:
     """Send samples as DICOM. What was accepted is noted in ``sent.jsonl`` beside them: the same call goes on.
 
     Args:
@@ -67,13 +67,17 @@ def send(
     rows, images = read_samples(Path(samples))
     check_audit(Path(samples), despite_audit)
     modality = rows[0]["modality"]
-    make = instances(modality, Form(enhanced, secondary_capture, compress), dicom_date(date or rows[0].get("date")))
-    made = (ds for _, shown, record in displayed(images, modality, spacing, label) for _, ds in make(shown, record))
-    with destination(pacs, url, calling) as archive:
-        return deliver(made, archive, Path(samples) / SENT)
+    make = make_instance_maker(
+        modality, DicomForm(enhanced, secondary_capture, compress), parse_dicom_date(date or rows[0].get("date"))
+    )
+    made = (
+        ds for _, shown, record in render_samples(images, modality, spacing, label) for _, ds in make(shown, record)
+    )
+    with make_destination(pacs, url, calling_aet) as archive:
+        return deliver_instances(made, archive, Path(samples) / JOURNAL_FILE)
 
 
-def destination(pacs: str | None, url: str | None, calling: str) -> Destination:
+def make_destination(pacs: str | None, url: str | None, calling_aet: str) -> Destination:
     """The archive that was named.
 
     Raises:
@@ -83,18 +87,18 @@ def destination(pacs: str | None, url: str | None, calling: str) -> Destination:
         raise Refused("Give --pacs HOST:PORT/AET for C-STORE, or --url URL for STOW-RS, one of the two.")
     try:
         if pacs is not None:
-            from ganatomy.dicom.association import Archive
+            from ganatomy.dicom.association import CStoreArchive
 
-            return Archive(pacs, calling)
-        from ganatomy.dicom.dicomweb import Web
+            return CStoreArchive(pacs, calling_aet)
+        from ganatomy.dicom.dicomweb import StowArchive
 
-        return Web(str(url))
+        return StowArchive(str(url))
     except ModuleNotFoundError as error:
         wanting = f"Sending needs the package {error.name}; install it with: pip install 'ganatomy[pacs]'"
         raise Refused(wanting) from error
 
 
-def deliver(made: Iterable[Dataset], archive: Destination, journal: Path) -> Sent:
+def deliver_instances(datasets: Iterable[Dataset], archive: Destination, journal: Path) -> DeliveryReport:
     """Send instances, try again what may yet be taken, note each answer.
 
     Args:
@@ -103,59 +107,59 @@ def deliver(made: Iterable[Dataset], archive: Destination, journal: Path) -> Sen
     Raises:
         Undelivered: the archive went away and did not come back.
     """
-    done = _accepted(journal, archive.name)
+    done = _read_accepted(journal, archive.name)
     counts = {True: 0, False: 0}
     refused: list[Outcome] = []
     before = 0
 
     def new() -> Iterator[Dataset]:
         nonlocal before
-        for ds in made:
+        for ds in datasets:
             if ds.SOPInstanceUID in done:
                 before += 1
             else:
                 yield ds
 
     with journal.open("a", encoding="utf-8") as notes, progress.bar(f"sending to {archive.name}", None) as bar:
-        for batch in _batches(new(), archive.room):
-            for outcome in _tried(batch, archive):
-                row = {"to": archive.name, "uid": outcome.uid, "accepted": outcome.accepted, "told": outcome.words}
+        for batch in _make_batches(new(), archive.batch_bytes):
+            for outcome in _send_with_retries(batch, archive):
+                row = {"to": archive.name, "uid": outcome.uid, "accepted": outcome.accepted, "told": outcome.status}
                 notes.write(json.dumps(row) + "\n")
                 counts[outcome.accepted] += 1
                 if not outcome.accepted:
                     refused.append(outcome)
-                bar.advance(words=f"{counts[False]} refused" if refused else "")
+                bar.advance(note=f"{counts[False]} refused" if refused else "")
             notes.flush()
-    return Sent(counts[True], before, tuple(refused))
+    return DeliveryReport(counts[True], before, tuple(refused))
 
 
-def _tried(batch: list[Dataset], archive: Destination) -> list[Outcome]:
+def _send_with_retries(batch: list[Dataset], archive: Destination) -> list[Outcome]:
     """The final word on each instance of a batch."""
     final: dict[str, Outcome] = {}
     lost = ""
-    for wait in (0.0, *WAITS):
-        left = [ds for ds in batch if str(ds.SOPInstanceUID) not in final or final[str(ds.SOPInstanceUID)].later]
+    for wait in (0.0, *RETRY_DELAYS):
+        left = [ds for ds in batch if str(ds.SOPInstanceUID) not in final or final[str(ds.SOPInstanceUID)].retryable]
         if not left:
             break
         time.sleep(wait)
         try:
             final |= {outcome.uid: outcome for outcome in archive.send(left)}
             lost = ""
-        except Unreachable as error:
+        except UnreachableError as error:
             lost = str(error)
     if lost:
-        raise Undelivered(
-            f"{lost}, after {1 + len(WAITS)} tries. What was accepted is noted; the same command goes on."
+        raise DeliveryError(
+            f"{lost}, after {1 + len(RETRY_DELAYS)} tries. What was accepted is noted; the same command goes on."
         )
     return [final[str(ds.SOPInstanceUID)] for ds in batch]
 
 
-def _batches(made: Iterator[Dataset], room: int) -> Iterator[list[Dataset]]:
+def _make_batches(datasets: Iterator[Dataset], batch_bytes: int) -> Iterator[list[Dataset]]:
     """Instances that are sent together: at most `room` bytes of pixels, at least one."""
     batch: list[Dataset] = []
     size = 0
-    for ds in made:
-        if batch and size + len(ds.PixelData) > room:
+    for ds in datasets:
+        if batch and size + len(ds.PixelData) > batch_bytes:
             yield batch
             batch, size = [], 0
         batch.append(ds)
@@ -164,7 +168,7 @@ def _batches(made: Iterator[Dataset], room: int) -> Iterator[list[Dataset]]:
         yield batch
 
 
-def _accepted(journal: Path, name: str) -> set[str]:
+def _read_accepted(journal: Path, name: str) -> set[str]:
     """UIDs that this archive has accepted; a last line that a killed process left unfinished is left out."""
     if not journal.exists():
         return set()

@@ -12,23 +12,23 @@ from pydicom import Dataset
 
 from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.dicom import check, read, write
-from ganatomy.dicom.pixels import stored_frames
+from ganatomy.dicom.pixels import decode_frames
 from ganatomy.errors import Ended, Refused
-from ganatomy.export.export import displayed
-from ganatomy.export.instances import stored
-from ganatomy.imaging.image import Unusable
+from ganatomy.export.export import render_samples
+from ganatomy.export.instances import quantise_sample
+from ganatomy.imaging.image import UnusableImage
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_lines
-from ganatomy.modalities.folder import files
-from ganatomy.sampling import again
+from ganatomy.modalities.folder import list_files
+from ganatomy.sampling import regenerate_image
 
-EQUAL = 1  # of 4095: the files between a sample and its instance have 16 bits and round once more
-CLOSE = 41  # of 4095: what another device may compute otherwise
+EQUAL_TOLERANCE = 1  # of 4095: the files between a sample and its instance have 16 bits and round once more
+CLOSE_TOLERANCE = 41  # of 4095: what another device may compute otherwise
 
-Values = NDArray[np.integer[Any]]
+StoredValues = NDArray[np.integer[Any]]
 
 
-class Unverified(Ended):
+class VerificationError(Ended):
     """Not every file is marked synthetic and just what its record says."""
 
 
@@ -59,10 +59,10 @@ class Finding:
     faults: tuple[str, ...] = ()
 
     @property
-    def good(self) -> bool:
+    def is_sound(self) -> bool:
         return self.marked and self.pixels != "changed" and self.again != "different" and not self.faults
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """One line for a reader."""
         made = "" if self.model is None else f", by {self.model}"
         made += "" if self.snapshot is None else f" {self.snapshot[:16]}, seed {self.seed}, image {self.index}"
@@ -91,25 +91,25 @@ def verify(
     if not Path(folder).is_dir():
         raise Refused(f"{folder} is not a folder; give one that holds DICOM files.")
     opened = None if snapshot is None else open_snapshot(find_snapshot(Path(snapshot)))
-    found = [(path, name) for path, name in files(Path(folder)) if _is_dicom(path)]
+    found = [(path, name) for path, name in list_files(Path(folder)) if _is_dicom(path)]
     if not found:
         raise Refused(f"{folder} holds no DICOM file.")
     findings: list[Finding] = []
     maker = _Maker(opened, device)
     with progress.bar("verifying", len(found)) as bar:
         for path, name in found:
-            findings.append(_finding(path, name, maker))
+            findings.append(_examine_file(path, name, maker))
             bar.advance()
     if out is not None:
         write_lines(Path(out), [asdict(finding) for finding in findings])
     return findings
 
 
-def summary(findings: list[Finding]) -> Iterator[str]:
+def summarise_findings(findings: list[Finding]) -> Iterator[str]:
     """Lines for a reader: files of one folder that say the same are one line."""
     lines: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
-        lines.setdefault((str(Path(finding.file).parent), finding.told()), []).append(finding.file)
+        lines.setdefault((str(Path(finding.file).parent), finding.describe()), []).append(finding.file)
     for (folder, told), names in lines.items():
         yield f"{names[0] if len(names) == 1 else f'{folder}/ ({len(names)} files)'}: {told}"
 
@@ -121,38 +121,38 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def _finding(path: Path, name: str, maker: "_Maker") -> Finding:
+def _examine_file(path: Path, name: str, maker: "_Maker") -> Finding:
     try:
-        ds = read.instance(path)
-        record, text = _record(ds)
+        ds = read.read_instance(path)
+        record, text = _read_record(ds)
         about: dict[str, Any] = {
             "file": name,
-            "marked": check.is_marked(ds),
+            "marked": check.is_marked_synthetic(ds),
             "model": record.get("generator"),
             "snapshot": record.get("snapshot_sha256"),
             "seed": record.get("seed"),
             "index": record.get("index"),
-            "faults": tuple(check.faults(ds)),
+            "faults": tuple(check.find_faults(ds)),
         }
-    except Unusable as error:
+    except UnusableImage as error:
         return Finding(name, False, faults=(str(error),))
     if text is None:
         return Finding(**about)
     try:
-        pixels = stored_frames(ds)
-        number = read.whole(ds, "InstanceNumber", 0)
-    except Unusable as error:
+        pixels = decode_frames(ds)
+        number = read.get_integer(ds, "InstanceNumber", 0)
+    except UnusableImage as error:
         return Finding(**about | {"pixels": "changed", "faults": (*about["faults"], str(error))})
-    written = write.instance_uid(read.text(ds, "SeriesInstanceUID"), number, text, pixels.astype("<u2"))
-    again, difference = maker.compared(record, number, pixels)
-    kept = "as written" if written == read.text(ds, "SOPInstanceUID") else "changed"
+    written = write.make_instance_uid(read.get_text(ds, "SeriesInstanceUID"), number, text, pixels.astype("<u2"))
+    again, difference = maker.compare_pixels(record, number, pixels)
+    kept = "as written" if written == read.get_text(ds, "SOPInstanceUID") else "changed"
     return Finding(**about, pixels=kept, again=again, difference=difference)
 
 
-def _record(ds: Dataset) -> tuple[Mapping[str, Any], str | None]:
+def _read_record(ds: Dataset) -> tuple[Mapping[str, Any], str | None]:
     """The record of a synthesising equipment, and its text as it is written; nothing when there is none of ours."""
-    for item in check.synthesizers(ds):
-        text = read.text(item, "ContributionDescription")
+    for item in check.find_synthesizers(ds):
+        text = read.get_text(item, "ContributionDescription")
         try:
             record = json.loads(text)
         except ValueError:
@@ -167,9 +167,9 @@ class _Maker:
 
     def __init__(self, snapshot: Snapshot | None, device: str | None) -> None:
         self.snapshot, self.device = snapshot, device
-        self._last: tuple[str, Values] | None = None
+        self._last: tuple[str, StoredValues] | None = None
 
-    def compared(self, record: Mapping[str, Any], number: int, pixels: Values) -> tuple[str, int | None]:
+    def compare_pixels(self, record: Mapping[str, Any], number: int, pixels: StoredValues) -> tuple[str, int | None]:
         """What `Finding.again` and `Finding.difference` say.
 
         Args:
@@ -179,7 +179,7 @@ class _Maker:
         if self.snapshot is None:
             return "not tried", None
         try:
-            expected = self._made(self.snapshot, record)
+            expected = self._make_again(self.snapshot, record)
         except (Refused, KeyError, TypeError) as error:
             return str(error) if isinstance(error, Refused) else "the record does not tell how", None
         if expected.ndim > pixels.ndim:
@@ -187,12 +187,15 @@ class _Maker:
         if expected.shape != pixels.shape:
             return "different", None  # another size
         largest = int(np.abs(expected.astype(np.int64) - pixels).max())
-        return "equal" if largest <= EQUAL else "close" if largest <= CLOSE else "different", largest
+        return (
+            "equal" if largest <= EQUAL_TOLERANCE else "close" if largest <= CLOSE_TOLERANCE else "different",
+            largest,
+        )
 
-    def _made(self, snapshot: Snapshot, record: Mapping[str, Any]) -> Values:
+    def _make_again(self, snapshot: Snapshot, record: Mapping[str, Any]) -> StoredValues:
         key = json.dumps(record, sort_keys=True)
         if self._last is None or self._last[0] != key:
-            image = again(snapshot, record, self.device)
-            _, shown, _ = next(displayed([(image, dict(record))], snapshot.modality, None, "label" in record))
-            self._last = key, stored(shown, snapshot.modality)
+            image = regenerate_image(snapshot, record, self.device)
+            _, shown, _ = next(render_samples([(image, dict(record))], snapshot.modality, None, "label" in record))
+            self._last = key, quantise_sample(shown, snapshot.modality)
         return self._last[1]

@@ -10,15 +10,22 @@ import numpy as np
 
 from ganatomy.dicom import write, write_mammogram
 from ganatomy.errors import Refused
-from ganatomy.export.instances import PLAIN, Form, Instances, instances, known, side
+from ganatomy.export.instances import (
+    PLAIN_FORM,
+    DicomForm,
+    InstanceMaker,
+    get_laterality_and_view,
+    get_spacing,
+    make_instance_maker,
+)
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image
-from ganatomy.imaging.pictures import save_png, sixteen_bit
+from ganatomy.imaging.pictures import convert_to_uint16, save_png
 from ganatomy.machine.durable import new_file
-from ganatomy.modalities.hanging import VIEWS, hang
+from ganatomy.modalities.hanging import VIEWS, hang_views
 
 
-class Writer(Protocol):
+class SampleWriter(Protocol):
     """Writes samples of one format into one folder."""
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
@@ -32,50 +39,50 @@ class Writer(Protocol):
         ...
 
 
-def name(record: dict[str, Any]) -> str:
+def make_file_stem(record: dict[str, Any]) -> str:
     return f"{record['seed']:04d}-{record['index']:06d}"
 
 
-class Png:
+class PngWriter:
     """16-bit grey, as displayed."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
-        file = f"{name(record)}.png"
-        text = {"Comment": write.COMMENT, "Provenance": json.dumps(record)}
-        save_png(sixteen_bit(shown.pixels), self.out / file, text)
+        file = f"{make_file_stem(record)}.png"
+        text = {"Comment": write.SYNTHETIC_COMMENT, "Provenance": json.dumps(record)}
+        save_png(convert_to_uint16(shown.pixels), self.out / file, text)
         return file
 
 
-class Npy:
+class NpyWriter:
     """float32 in [-1, 1], canonically oriented: exactly what the network made."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
-        file = f"{name(record)}.npy"
+        file = f"{make_file_stem(record)}.npy"
         with new_file(self.out / file) as temporary, temporary.open("wb") as handle:
             np.save(handle, image.pixels.astype(np.float32))
         return file
 
 
-class Nifti:
+class NiftiWriter:
     """HU as int16, other values as float32; upright in any viewer."""
 
     def __init__(self, out: Path, modality: str) -> None:
         self.out, self.whole_numbers = out, modality == "chest_ct"
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
-        file = f"{name(record)}.nii.gz"
+        file = f"{make_file_stem(record)}.nii.gz"
         voxels = np.rint(shown.pixels).astype(np.int16) if self.whole_numbers else shown.pixels
-        nifti.write(self.out / file, voxels, known(shown, "NIfTI"), record)
+        nifti.write_nifti(self.out / file, voxels, get_spacing(shown, "NIfTI"), record)
         return file
 
 
-class Hanging:
+class HangingWriter:
     """The standard mammographic hanging, one picture a study; views that have not come yet stay dark."""
 
     def __init__(self, out: Path) -> None:
@@ -84,47 +91,47 @@ class Hanging:
         self.studies: dict[int, dict[tuple[str, str], tuple[Image, dict[str, Any]]]] = {}
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
-        key = side(shown, "The hanging")
+        key = get_laterality_and_view(shown, "The hanging")
         self.counts[key] += 1
         number = self.counts[key]
         study = self.studies.setdefault(number, {})
         study[key] = shown, record
         text = {
-            "Comment": write_mammogram.comments(drawn_apart=True),
+            "Comment": write_mammogram.make_comments(drawn_apart=True),
             "Provenance": json.dumps([made for _, made in study.values()]),
         }
         file = f"study-{number:06d}.png"
-        save_png(hang({view: one.pixels for view, (one, _) in study.items()}), self.out / file, text)
+        save_png(hang_views({view: one.pixels for view, (one, _) in study.items()}), self.out / file, text)
         if len(study) == len(VIEWS):
             del self.studies[number]
         return file
 
 
-class Dicom:
+class DicomWriter:
     """The instances of a sample as files; a series in a folder of its own."""
 
-    def __init__(self, out: Path, instances: Instances) -> None:
+    def __init__(self, out: Path, instances: InstanceMaker) -> None:
         self.out, self.instances = out, instances
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
         files = []
         for file, ds in self.instances(shown, record):
-            write.save(ds, self.out / file, sync=False)  # all together at the end
+            write.save_dataset(ds, self.out / file, sync=False)  # all together at the end
             files.append(file)
         return files[0] if len(files) == 1 else str(Path(files[0]).parent)
 
 
-def writer(to: str, modality: str, out: Path, date: str, form: Form) -> Writer:
+def make_writer(to: str, modality: str, out: Path, date: str, form: DicomForm) -> SampleWriter:
     """The writer of a format for a modality.
 
     Raises:
         Refused: the form is for DICOM and the format is not, or the modality has no such object.
     """
     if to == "dicom":
-        return Dicom(out, instances(modality, form, date))
-    if form != PLAIN:
+        return DicomWriter(out, make_instance_maker(modality, form, date))
+    if form != PLAIN_FORM:
         raise Refused(f"--enhanced, --secondary-capture and --compress are for DICOM, not for {to}.")
     if to == "nifti":
-        return Nifti(out, modality)
-    plain: dict[str, Callable[[Path], Writer]] = {"png": Png, "npy": Npy, "hanging": Hanging}
+        return NiftiWriter(out, modality)
+    plain: dict[str, Callable[[Path], SampleWriter]] = {"png": PngWriter, "npy": NpyWriter, "hanging": HangingWriter}
     return plain[to](out)

@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.errors import Ended, Refused
-from ganatomy.fetching.download import Arrived, downloaded
-from ganatomy.fetching.index import URLS, Wanted
+from ganatomy.fetching.download import DownloadedSeries, download_series
+from ganatomy.fetching.index import LICENCE_URLS, SeriesSelection
 from ganatomy.machine import progress
 from ganatomy.machine.durable import sync_tree, write_json, write_text
 
-ROOM = 1.05  # the disk must have so much more free than the index says
+DISK_MARGIN = 1.05  # the disk must have so much more free than the index says
 
 
-class Incomplete(Ended):
+class IncompleteFetchError(Ended):
     """Some series have not arrived whole."""
 
 
-def fetch(wanted: Wanted, out: Path | str, workers: int = 8, endpoint: str | None = None) -> int:
+def fetch_collection(selection: SeriesSelection, out: Path | str, workers: int = 8, endpoint: str | None = None) -> int:
     """Download series to ``out/COLLECTION/PATIENT/MODALITY_SERIES/``; given again, what is there is not fetched again.
 
     Every file is compared with the bucket's size and MD5, every series with the number of files in the index.
     ``provenance.json`` says where each series is from, under which licence and DOI, ``LICENCE.txt`` how to attribute.
 
     Args:
-        wanted: what (`index.wanted`).
+        wanted: what (`index.select_series`).
         workers: series at a time.
         endpoint: another server of the same buckets; None = Amazon's, no account needed.
 
@@ -39,21 +39,22 @@ def fetch(wanted: Wanted, out: Path | str, workers: int = 8, endpoint: str | Non
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free
-    if free < wanted.megabytes * 1e6 * ROOM and not (out / wanted.collection).exists():
+    if free < selection.megabytes * 1e6 * DISK_MARGIN and not (out / selection.collection).exists():
         raise Refused(
-            f"{wanted.collection} needs {wanted.megabytes / 1000:.1f} GB and {out} has {free / 1e9:.1f} GB free; give"
+            f"{selection.collection} needs {selection.megabytes / 1000:.1f} GB and {out} has {free / 1e9:.1f}"
+            " GB free; give"
             " another folder, or fewer --patients."
         )
-    write_text(out / wanted.collection / "LICENCE.txt", _licence(wanted))
-    with progress.bar(f"fetching {wanted.collection}", wanted.files) as shown:
-        arrived = list(downloaded(wanted.series, out, workers, endpoint, shown.advance))
+    write_text(out / selection.collection / "LICENCE.txt", _licence_text(selection))
+    with progress.bar(f"fetching {selection.collection}", selection.files) as shown:
+        arrived = list(download_series(selection.series, out, workers, endpoint, shown.advance))
     arrived.sort(key=lambda one: (one.series.patient, one.series.uid))
-    sync_tree(out / wanted.collection)
-    write_json(out / wanted.collection / "provenance.json", _provenance(wanted, arrived, endpoint))
-    short = [one for one in arrived if one.missing]
+    sync_tree(out / selection.collection)
+    write_json(out / selection.collection / "provenance.json", _make_provenance(selection, arrived, endpoint))
+    short = [one for one in arrived if one.problem]
     if short:
-        told = "; ".join(f"{one.series.uid} of {one.series.patient}: {one.missing}" for one in short[:5])
-        raise Incomplete(
+        told = "; ".join(f"{one.series.uid} of {one.series.patient}: {one.problem}" for one in short[:5])
+        raise IncompleteFetchError(
             f"{len(short)} of {len(arrived)} series have not arrived whole: {told}"
             + (f"; and {len(short) - 5} more" if len(short) > 5 else "")
             + ". Give the same command again; what is there is kept."
@@ -61,10 +62,12 @@ def fetch(wanted: Wanted, out: Path | str, workers: int = 8, endpoint: str | Non
     return sum(one.files for one in arrived)
 
 
-def _licence(wanted: Wanted) -> str:
-    lines = [f"Images of the collection {wanted.collection}, from the NCI Imaging Data Commons.", ""]
-    lines += [f"{count} series under {name}: {URLS.get(name, '')}" for name, count in wanted.licences.items()]
-    lines += ["", "Please cite:", *(f"- {text}" for text in wanted.citations.values())]
+def _licence_text(selection: SeriesSelection) -> str:
+    lines = [f"Images of the collection {selection.collection}, from the NCI Imaging Data Commons.", ""]
+    lines += [
+        f"{count} series under {name}: {LICENCE_URLS.get(name, '')}" for name, count in selection.licences.items()
+    ]
+    lines += ["", "Please cite:", *(f"- {text}" for text in selection.citations.values())]
     lines += [
         "- Fedorov et al. (2023), National Cancer Institute Imaging Data Commons, RadioGraphics 43(12),"
         " https://doi.org/10.1148/rg.230180"
@@ -72,16 +75,18 @@ def _licence(wanted: Wanted) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _provenance(wanted: Wanted, arrived: list[Arrived], endpoint: str | None) -> dict[str, Any]:
+def _make_provenance(
+    selection: SeriesSelection, arrived: list[DownloadedSeries], endpoint: str | None
+) -> dict[str, Any]:
     return {
         "format": 1,
-        "collection": wanted.collection,
-        "index": wanted.index,
+        "collection": selection.collection,
+        "index": selection.index,
         "endpoint": endpoint or "Amazon S3",
         "fetched": datetime.now(UTC).date().isoformat(),
         "files": sum(one.files for one in arrived),
         "bytes": sum(one.bytes for one in arrived),
-        "complete": not any(one.missing for one in arrived),
+        "complete": not any(one.problem for one in arrived),
         "series": [
             {
                 "uid": one.series.uid,
@@ -93,7 +98,7 @@ def _provenance(wanted: Wanted, arrived: list[Arrived], endpoint: str | None) ->
                 "folder": one.series.folder,
                 "files": one.files,
                 "bytes": one.bytes,
-                "missing": one.missing or None,
+                "missing": one.problem or None,
             }
             for one in arrived
         ],

@@ -14,8 +14,8 @@ from typing import Any
 
 from ganatomy.errors import Refused
 
-FREE = ("CC0", "CC BY 3.0", "CC BY 4.0")  # licences that let anybody use and redistribute, with attribution
-COLUMNS = (
+FREE_LICENCES = ("CC0", "CC BY 3.0", "CC BY 4.0")  # licences that let anybody use and redistribute, with attribution
+INDEX_COLUMNS = (
     "SeriesInstanceUID",
     "collection_id",
     "PatientID",
@@ -27,7 +27,7 @@ COLUMNS = (
     "aws_bucket",
     "crdc_series_uuid",
 )
-URLS = {
+LICENCE_URLS = {
     "CC0": "https://creativecommons.org/publicdomain/zero/1.0/",
     "CC BY 3.0": "https://creativecommons.org/licenses/by/3.0/",
     "CC BY 4.0": "https://creativecommons.org/licenses/by/4.0/",
@@ -53,14 +53,14 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SeriesSelection:
     """The series of a collection that were asked for, how to cite them, and those left out for their licence."""
 
     collection: str
     series: tuple[Series, ...]
     citations: Mapping[str, str]
     index: str
-    left_out: Mapping[str, int]
+    excluded_licences: Mapping[str, int]
 
     @property
     def files(self) -> int:
@@ -75,32 +75,32 @@ class Wanted:
         """How many series under which licence."""
         return dict(Counter(series.licence for series in self.series).most_common())
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Patients, files, size, licences and citations, for a reader."""
         patients = len({series.patient for series in self.series})
         lines = [
             f"{self.collection}: {patients} patients, {len(self.series)} series, {self.files} images,"
             f" {self.megabytes / 1000:.2f} GB ({self.index})",
             *(
-                f"licence {name} ({count} series): {URLS.get(name, 'see the collection')}"
+                f"licence {name} ({count} series): {LICENCE_URLS.get(name, 'see the collection')}"
                 for name, count in self.licences.items()
             ),
             *(
                 f"left out {count} series under {name}: --licence '{name}' takes them, if you may"
-                for name, count in self.left_out.items()
+                for name, count in self.excluded_licences.items()
             ),
             *(f"cite: {text}" for text in self.citations.values()),
         ]
         return "\n".join(lines)
 
 
-def wanted(
+def select_series(
     collection: str,
     modality: str | None = None,
     patients: int | None = None,
     match: Mapping[str, str] | None = None,
-    licences: tuple[str, ...] = FREE,
-) -> Wanted:
+    licences: tuple[str, ...] = FREE_LICENCES,
+) -> SeriesSelection:
     """The series of a collection.
 
     Args:
@@ -113,7 +113,7 @@ def wanted(
     Raises:
         Refused: the extra is not installed, no such collection, column or series, or no acceptable licence.
     """
-    duckdb, package = _packages()
+    duckdb, package = _import_packages()
     table = f"read_parquet('{package.IDC_INDEX_PARQUET_FILEPATH}')"
     known = duckdb.sql(f"select * from {table} limit 0").columns
     conditions: dict[str, Any] = {"collection_id": collection, **({"Modality": modality} if modality else {})}
@@ -122,10 +122,10 @@ def wanted(
             raise Refused(f"--match {column}: the index has the columns {', '.join(known)}.")
         conditions[column] = value
     where = " and ".join(f"{column} = ?" for column in conditions)
-    query = f"select {', '.join(COLUMNS)} from {table} where {where} order by PatientID, SeriesInstanceUID"
+    query = f"select {', '.join(INDEX_COLUMNS)} from {table} where {where} order by PatientID, SeriesInstanceUID"
     every = [Series(*row) for row in duckdb.execute(query, list(conditions.values())).fetchall()]
     if not every:
-        raise Refused(_nothing(duckdb, table, collection, conditions))
+        raise Refused(_explain_nothing_found(duckdb, table, collection, conditions))
     series = [one for one in every if one.licence in licences]
     if not series:
         found = ", ".join(sorted({one.licence for one in every}))
@@ -134,10 +134,12 @@ def wanted(
     chosen = tuple(one for one in series if one.patient in set(first))
     left_out = Counter(one.licence for one in every if one.licence not in licences)
     version = f"idc-index-data {package.__version__}"
-    return Wanted(collection, chosen, _citations(duckdb, package, chosen), version, dict(left_out.most_common()))
+    return SeriesSelection(
+        collection, chosen, _citations(duckdb, package, chosen), version, dict(left_out.most_common())
+    )
 
 
-def _packages() -> tuple[Any, Any]:
+def _import_packages() -> tuple[Any, Any]:
     try:
         import duckdb
         import idc_index_data
@@ -146,7 +148,7 @@ def _packages() -> tuple[Any, Any]:
     return duckdb, idc_index_data
 
 
-def _nothing(duckdb: Any, table: str, collection: str, conditions: Mapping[str, Any]) -> str:
+def _explain_nothing_found(duckdb: Any, table: str, collection: str, conditions: Mapping[str, Any]) -> str:
     names = [row[0] for row in duckdb.execute(f"select distinct collection_id from {table} order by 1").fetchall()]
     if collection not in names:
         near = [name for name in names if collection[:4].lower() in name]
@@ -162,9 +164,9 @@ def _citations(duckdb: Any, package: Any, series: tuple[Series, ...]) -> dict[st
     found = duckdb.execute(
         f"select s.source_doi, s.citation from (select unnest(sources) s from read_parquet('{file}'))"
     ).fetchall()
-    texts = {doi: _plain(text) for doi, text in found if text}
+    texts = {doi: _strip_html(text) for doi, text in found if text}
     return {one.doi: texts.get(one.doi, f"https://doi.org/{one.doi}") for one in series}
 
 
-def _plain(text: str) -> str:
+def _strip_html(text: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", text)).split())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def _nothing() -> Mapping[str, Any]:
+def _empty_mapping() -> Mapping[str, Any]:
     return MappingProxyType({})
 
 
@@ -27,19 +27,19 @@ class Image:
 
     pixels: NDArray[np.float32]
     spacing: tuple[float, ...] | None = None
-    facts: Mapping[str, str] = field(default_factory=_nothing)
-    geometry: Mapping[str, Any] = field(default_factory=_nothing)
+    facts: Mapping[str, str] = field(default_factory=_empty_mapping)
+    geometry: Mapping[str, Any] = field(default_factory=_empty_mapping)
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.pixels.shape
 
-    def but(self, **changes: Any) -> "Image":
+    def copy_with(self, **changes: Any) -> "Image":
         """The same image with some fields replaced."""
         return replace(self, **changes)
 
 
-class Unusable(Exception):
+class UnusableImage(Exception):
     """A source file that cannot serve, and why. Never fatal: it is listed with its reason."""
 
     def __init__(self, kind: str, detail: str = "") -> None:

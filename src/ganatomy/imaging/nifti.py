@@ -8,20 +8,20 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.imaging.image import Unusable
-from ganatomy.imaging.orientation import canonical, right_anterior_superior
+from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.orientation import convert_to_ras, reorient_volume
 from ganatomy.machine.durable import new_file
 
-SUFFIXES = (".nii", ".nii.gz")
-DESCRIPTION = "SYNTHETIC - not a patient - not for diagnosis"  # 79 characters fit
-COMMENT = "comment"  # code of the header extension that holds the provenance
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+HEADER_DESCRIPTION = "SYNTHETIC - not a patient - not for diagnosis"  # 79 characters fit
+COMMENT_EXTENSION = "comment"  # code of the header extension that holds the provenance
 
 
 def is_nifti(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES)
+    return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
-def read(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
+def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
     """A volume in canonical orientation with the header's scaling applied, its spacing, and how oblique it was.
 
     Raises:
@@ -31,37 +31,39 @@ def read(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
         image: Any = nib.load(path)
         shape = tuple(int(n) for n in image.shape)
         if len(shape) == 4 and shape[3] != 1:
-            raise Unusable("4D NIfTI", f"{shape[3]} volumes where one is expected; split the file into its volumes")
+            raise UnusableImage(
+                "4D NIfTI", f"{shape[3]} volumes where one is expected; split the file into its volumes"
+            )
         if len(shape) not in (3, 4):
-            raise Unusable("not a volume", f"{len(shape)} axes")
+            raise UnusableImage("not a volume", f"{len(shape)} axes")
         header = image.header
         if not int(header.get("sform_code", 1)) and not int(header.get("qform_code", 1)):
-            raise Unusable("no orientation", "neither sform nor qform is set in the header")
+            raise UnusableImage("no orientation", "neither sform nor qform is set in the header")
         voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
-    except Unusable:
+    except UnusableImage:
         raise
     except Exception as error:  # what a broken file makes of a reader is not to be foreseen
         first = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise Unusable("not readable as NIfTI", first) from error
+        raise UnusableImage("not readable as NIfTI", first) from error
     if wrong := int((~np.isfinite(voxels)).sum()):
-        raise Unusable("values are not finite", f"{wrong} voxels")
-    return canonical(voxels, image.affine)
+        raise UnusableImage("values are not finite", f"{wrong} voxels")
+    return reorient_volume(voxels, image.affine)
 
 
-def write(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], record: dict[str, Any]) -> None:
+def write_nifti(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], provenance: dict[str, Any]) -> None:
     """A canonical volume with its spacing, upright in any viewer; says that it is synthetic and how it was made.
 
     Args:
         volume: (S, P, L) axes; int16 or float32.
         record: provenance, kept as JSON in a header extension.
     """
-    voxels, affine = right_anterior_superior(volume, spacing)
+    voxels, affine = convert_to_ras(volume, spacing)
     image = nib.Nifti1Image(voxels, affine)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = DESCRIPTION.encode()
-    image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT, json.dumps(record).encode()))
+    image.header["descrip"] = HEADER_DESCRIPTION.encode()
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_EXTENSION, json.dumps(provenance).encode()))
     with new_file(path) as temporary:
         file = temporary.with_name(f"{temporary.name}{''.join(path.suffixes[-2:])}")
         nib.save(image, file)

@@ -9,16 +9,16 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.imaging.image import Unusable
+from ganatomy.imaging.image import UnusableImage
 
-AXES = ("S", "P", "L")
+BODY_AXES = ("S", "P", "L")
 LARGEST_SHEAR_DEGREES = 0.5  # away from a right angle; a tilted gantry and a sheared affine have more
 LARGEST_OBLIQUE_DEGREES = 30.0  # between the voxel axes and the body's; beyond, it is not clear which is which
 
 Affine = NDArray[np.float64]
 
 
-def canonical(voxels: NDArray[Any], affine: Affine) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
+def reorient_volume(voxels: NDArray[Any], affine: Affine) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
     """Voxels in S, P, L order, their spacing in millimetres, and the angle to the body's axes in degrees.
 
     Raises:
@@ -27,24 +27,24 @@ def canonical(voxels: NDArray[Any], affine: Affine) -> tuple[NDArray[np.float32]
     matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
     spacing = np.linalg.norm(matrix, axis=0)
     if not np.isfinite(affine).all() or spacing.min() <= 0:
-        raise Unusable("broken affine", "it has no size or is not finite")
+        raise UnusableImage("broken affine", "it has no size or is not finite")
     directions = matrix / spacing
     cosines = directions.T @ directions
     shear = float(np.degrees(np.arcsin(min(1.0, np.abs(cosines - np.eye(3)).max()))))
     if shear > LARGEST_SHEAR_DEGREES:
-        raise Unusable("sheared affine", f"two axes are {90 - shear:.1f} degrees apart where 90 are needed")
+        raise UnusableImage("sheared affine", f"two axes are {90 - shear:.1f} degrees apart where 90 are needed")
     oblique = float(np.degrees(np.arccos(min(1.0, np.abs(directions).max(axis=0).min()))))
     if oblique > LARGEST_OBLIQUE_DEGREES:
-        raise Unusable("too oblique", f"{oblique:.0f} degrees between voxel axes and body axes")
+        raise UnusableImage("too oblique", f"{oblique:.0f} degrees between voxel axes and body axes")
     now = nib.orientations.io_orientation(affine)
-    wanted = nib.orientations.axcodes2ornt(AXES)
+    wanted = nib.orientations.axcodes2ornt(BODY_AXES)
     turn = nib.orientations.ornt_transform(now, wanted)
     turned = np.ascontiguousarray(nib.orientations.apply_orientation(voxels, turn), dtype=np.float32)
     order = np.argsort(turn[:, 0]).astype(int)  # new axis -> old axis
     return turned, tuple(float(round(spacing[i], 6)) for i in order), round(oblique, 2)
 
 
-def right_anterior_superior(volume: NDArray[Any], spacing: tuple[float, ...]) -> tuple[NDArray[Any], Affine]:
+def convert_to_ras(volume: NDArray[Any], spacing: tuple[float, ...]) -> tuple[NDArray[Any], Affine]:
     """A canonical volume as NIfTI keeps it: axes R, A, S and the affine, with the origin at the centre."""
     turned = np.ascontiguousarray(volume.transpose(2, 1, 0)[::-1, ::-1])
     affine = np.diag([*spacing[::-1], 1.0])

@@ -12,14 +12,14 @@ from skimage.transform import downscale_local_mean
 
 from ganatomy.machine.durable import new_file
 
-GAP = 2  # pixels between the images of a grid
+GRID_GAP = 2  # pixels between the images of a grid
 
-COLUMNS = {2: 8, 3: 2}  # of a grid of images, and of volumes, of which each is three planes wide
+GRID_COLUMNS = {2: 8, 3: 2}  # of a grid of images, and of volumes, of which each is three planes wide
 
-Grey = NDArray[np.float32]  # (rows, columns) in [0, 1]
+GreyPicture = NDArray[np.float32]  # (rows, columns) in [0, 1]
 
 
-def grid(images: Sequence[NDArray[np.float32]], columns: int, gap: int = GAP) -> NDArray[np.uint8]:
+def make_grid(images: Sequence[NDArray[np.float32]], columns: int, gap: int = GRID_GAP) -> NDArray[np.uint8]:
     """Pictures in [0, 1], grey or all RGB, side by side, row by row, on mid grey: 8 bit.
 
     The cell is as large as the largest picture; smaller ones stand in its upper left corner.
@@ -30,11 +30,11 @@ def grid(images: Sequence[NDArray[np.float32]], columns: int, gap: int = GAP) ->
     sheet = np.full(size, 96, dtype=np.uint8)
     for i, image in enumerate(images):
         y, x = i // columns * (height + gap), i % columns * (width + gap)
-        sheet[y : y + image.shape[0], x : x + image.shape[1]] = eight_bit(image)
+        sheet[y : y + image.shape[0], x : x + image.shape[1]] = convert_to_uint8(image)
     return sheet
 
 
-def flat(image: NDArray[np.float32], spacing: tuple[float, ...] | None = None) -> Grey:
+def render_planes(image: NDArray[np.float32], spacing: tuple[float, ...] | None = None) -> GreyPicture:
     """A picture of an image: itself in 2D; of a volume its three orthogonal middle planes, side by side.
 
     A volume has its axes upwards, backwards and to the left of the body (`ganatomy.imaging.orientation`). The axial
@@ -50,29 +50,29 @@ def flat(image: NDArray[np.float32], spacing: tuple[float, ...] | None = None) -
     dz, dy, dx = spacing or (1.0, 1.0, 1.0)
     planes = ((image[d // 2], (dy, dx)), (image[::-1, h // 2], (dz, dx)), (image[::-1, :, w // 2], (dz, dy)))
     finest = min(dz, dy, dx)
-    shown = [_stretched(plane, (rows / finest, columns / finest)) for plane, (rows, columns) in planes]
+    shown = [_stretch(plane, (rows / finest, columns / finest)) for plane, (rows, columns) in planes]
     height = max(plane.shape[0] for plane in shown)
-    return np.hstack([_padded(plane, height) for plane in shown])
+    return np.hstack([_pad(plane, height) for plane in shown])
 
 
-def _stretched(plane: Grey, times: tuple[float, float]) -> Grey:
-    size = tuple(round(n * t) for n, t in zip(plane.shape, times, strict=True))
+def _stretch(plane: GreyPicture, factors: tuple[float, float]) -> GreyPicture:
+    size = tuple(round(n * t) for n, t in zip(plane.shape, factors, strict=True))
     if size == plane.shape:
         return plane
     picture = Pillow.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     return np.asarray(picture.resize((size[1], size[0]), Pillow.Resampling.BILINEAR))
 
 
-def _padded(plane: Grey, height: int) -> Grey:
+def _pad(plane: GreyPicture, height: int) -> GreyPicture:
     above = (height - plane.shape[0]) // 2
     return np.pad(plane, ((above, height - plane.shape[0] - above), (0, 0)))
 
 
-def eight_bit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+def convert_to_uint8(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def sixteen_bit(image: Grey) -> NDArray[np.uint16]:
+def convert_to_uint16(image: GreyPicture) -> NDArray[np.uint16]:
     return np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16)
 
 
@@ -85,7 +85,7 @@ def save_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], path: Path, text: d
         Pillow.fromarray(pixels).save(temporary, format="PNG", pnginfo=fields)
 
 
-def row_of(pixels: NDArray[np.float32], most: int) -> NDArray[np.float64]:
+def shrink_to_row(pixels: NDArray[np.float32], max_size: int) -> NDArray[np.float64]:
     """An image shrunk to less than twice `most` pixels or voxels an axis by means over cells, as one row."""
-    factors = tuple(max(1, n // most) for n in pixels.shape)
+    factors = tuple(max(1, n // max_size) for n in pixels.shape)
     return np.asarray(downscale_local_mean(pixels, factors), dtype=np.float64).ravel()

@@ -7,14 +7,14 @@ import torch
 
 from ganatomy.errors import Refused
 
-MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 2**28}  # glibc: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD (bytes)
-CGROUPS = (
+MALLOC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 2**28}  # glibc: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD (bytes)
+CGROUP_MEMORY_FILES = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )  # of a container, new and old
 
 
-def device(name: str | None) -> torch.device:
+def select_device(name: str | None) -> torch.device:
     """The device of that name; None = a GPU if there is one, else the processor.
 
     Raises:
@@ -31,7 +31,7 @@ def device(name: str | None) -> torch.device:
         raise Refused(f"--device {name}: give cpu, cuda or cuda:NUMBER.") from error
 
 
-def hold_memory() -> bool:
+def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees; False where the C library knows no such thing (not glibc).
 
     glibc gives every large block back to the system when it is freed and gets it again, page by page and zeroed, when
@@ -41,18 +41,18 @@ def hold_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    return all([mallopt(option, value) == 1 for option, value in MALLOPT.items()])
+    return all([mallopt(option, value) == 1 for option, value in MALLOC_OPTIONS.items()])
 
 
-def free_memory(place: torch.device) -> int:
+def measure_free_memory(device: torch.device) -> int:
     """Bytes that can still be allocated on a device: of a GPU, or of this machine within the limits of a container."""
-    if place.type == "cuda":
-        return int(torch.cuda.mem_get_info(place)[0])
-    free = [_meminfo(), *(_cgroup(*names) for names in CGROUPS)]
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = [_read_available_memory(), *(_read_cgroup_free_memory(*names) for names in CGROUP_MEMORY_FILES)]
     return min((n for n in free if n is not None), default=2**63)
 
 
-def _meminfo() -> int | None:
+def _read_available_memory() -> int | None:
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
@@ -60,7 +60,7 @@ def _meminfo() -> int | None:
         return None
 
 
-def _cgroup(limit: str, used: str) -> int | None:
+def _read_cgroup_free_memory(limit: str, used: str) -> int | None:
     try:
         return int(Path(limit).read_text()) - int(Path(used).read_text())
     except (OSError, ValueError):  # no such file, or "max"

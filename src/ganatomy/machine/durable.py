@@ -12,7 +12,7 @@ from typing import Any
 
 from ganatomy.errors import Refused
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def new_file(path: Path, sync: bool = True) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with _told_when_full(path):
+        with _refuse_when_full(path):
             yield temporary
             if sync:
                 _sync(temporary)
@@ -45,7 +45,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        with _told_when_full(path):
+        with _refuse_when_full(path):
             yield temporary
             for file in temporary.iterdir():
                 _sync(file)
@@ -74,7 +74,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def sha256(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -92,11 +92,11 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def _told_when_full(path: Path) -> Iterator[None]:
+def _refuse_when_full(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL_ERRORS:
             raise
         raise Refused(
             f"The disk is full: {path} could not be written and nothing half-written was left. Free some space or give"

@@ -13,53 +13,53 @@ from scipy import ndimage
 from skimage.filters import threshold_multiotsu, threshold_otsu
 from skimage.measure import perimeter_crofton
 
-from ganatomy.modalities.tissue import BONE_HU, Mask, body, bone, lungs
+from ganatomy.modalities.tissue import BONE_HU, Mask, segment_body, segment_bone, segment_lungs
 
 Measures = dict[str, float]  # name with its unit -> value; nan where an image does not show it
 
-BREAST = 0.02  # of the displayed range; what is darker is background
-RIM = 0.04  # of the height: skin and the thin edge, left out of the density
-SMALL = 0.01  # of the largest piece; smaller ones are specks
+BREAST_THRESHOLD = 0.02  # of the displayed range; what is darker is background
+RIM_SHARE = 0.04  # of the height: skin and the thin edge, left out of the density
+SPECK_SHARE = 0.01  # of the largest piece; smaller ones are specks
 EMPHYSEMA_HU = -950.0
 
 
-def pieces(mask: Mask) -> tuple[Mask, int]:
+def find_largest_piece(mask: Mask) -> tuple[Mask, int]:
     """The largest connected piece and how many there are that are no specks."""
     labels, count = ndimage.label(mask)
     if not count:
         return np.zeros(mask.shape, dtype=bool), 0
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return labels == sizes.argmax(), int((sizes > SMALL * sizes.max()).sum())
+    return labels == sizes.argmax(), int((sizes > SPECK_SHARE * sizes.max()).sum())
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Mammograms.
 
 
-def breast_mask(pixels: NDArray[np.float32]) -> Mask:
+def segment_breast(pixels: NDArray[np.float32]) -> Mask:
     """The largest bright piece, its holes filled."""
-    return np.asarray(ndimage.binary_fill_holes(pieces(pixels > BREAST)[0]))
+    return np.asarray(ndimage.binary_fill_holes(find_largest_piece(pixels > BREAST_THRESHOLD)[0]))
 
 
-def breast(pixels: NDArray[np.float32], spacing: tuple[float, ...] | None, chest_wall: int) -> Measures:
+def measure_breast(pixels: NDArray[np.float32], spacing: tuple[float, ...] | None, chest_wall: int) -> Measures:
     """Of one view in [0, 1].
 
     Args:
         chest_wall: index of the column at the chest wall, 0 or -1.
     """
-    _, count = pieces(pixels > BREAST)
-    mask = breast_mask(pixels)
+    _, count = find_largest_piece(pixels > BREAST_THRESHOLD)
+    mask = segment_breast(pixels)
     area = float(mask.sum())
     if area == 0:
-        return {name: float("nan") for name in _breast_names(spacing)} | {"pieces": 0.0}
+        return {name: float("nan") for name in _breast_measure_names(spacing)} | {"pieces": 0.0}
     if spacing is None:
         size = {"breast area (% of image)": 100 * area / mask.size}
     else:
         size = {"breast area (cm2)": area * float(np.prod(spacing)) / 100}
     touching = float(mask[:, chest_wall].sum()) / max(1, int(mask.any(1).sum()))
     return size | {
-        "density (% of area)": _density(pixels, mask),
+        "density (% of area)": _measure_density(pixels, mask),
         "outline (perimeter over that of a disc)": float(perimeter_crofton(mask)) / (2 * np.sqrt(np.pi * area)),
         "rows at the chest wall (%)": 100 * touching,
         "background level (% of white)": 100 * float(pixels[~mask].mean()) if not mask.all() else 0.0,
@@ -67,7 +67,7 @@ def breast(pixels: NDArray[np.float32], spacing: tuple[float, ...] | None, chest
     }
 
 
-def _breast_names(spacing: tuple[float, ...] | None) -> tuple[str, ...]:
+def _breast_measure_names(spacing: tuple[float, ...] | None) -> tuple[str, ...]:
     size = "breast area (% of image)" if spacing is None else "breast area (cm2)"
     return (
         size,
@@ -78,10 +78,10 @@ def _breast_names(spacing: tuple[float, ...] | None) -> tuple[str, ...]:
     )
 
 
-def _density(pixels: NDArray[np.float32], mask: Mask) -> float:
+def _measure_density(pixels: NDArray[np.float32], mask: Mask) -> float:
     """Share brighter than Otsu's threshold, the rim left out; a pectoral muscle in view counts as dense."""
     inner = ndimage.binary_erosion(
-        np.pad(mask, 1, mode="edge"), iterations=max(1, round(RIM * mask.shape[0])), border_value=1
+        np.pad(mask, 1, mode="edge"), iterations=max(1, round(RIM_SHARE * mask.shape[0])), border_value=1
     )[1:-1, 1:-1]
     values = pixels[inner]
     if values.size < 16 or np.ptp(values) < 1e-6:
@@ -93,13 +93,13 @@ def _density(pixels: NDArray[np.float32], mask: Mask) -> float:
 # Thorax CT.
 
 
-def thorax(hu: NDArray[np.float32], spacing: tuple[float, ...] | None) -> Measures:
+def measure_thorax(hu: NDArray[np.float32], spacing: tuple[float, ...] | None) -> Measures:
     """Volumes in millilitres (in % of the volume where the spacing is unknown), lung density, emphysema (LAA-950)."""
-    masks = {"lung": lungs(hu), "bone": bone(hu), "body": body(hu)}
-    found = {_sized(name, spacing): _size(mask, spacing) for name, mask in masks.items()}
+    masks = {"lung": segment_lungs(hu), "bone": segment_bone(hu), "body": segment_body(hu)}
+    found = {_volume_name(name, spacing): _measure_volume(mask, spacing) for name, mask in masks.items()}
     air = hu[masks["lung"]]
-    _, lung_pieces = pieces(masks["lung"])
-    _, bodies = pieces(hu > -500)
+    _, lung_pieces = find_largest_piece(masks["lung"])
+    _, bodies = find_largest_piece(hu > -500)
     return found | {
         "mean lung density (HU)": float(air.mean()) if air.size else float("nan"),
         "LAA-950 (% of lung)": 100 * float((air < EMPHYSEMA_HU).mean()) if air.size else float("nan"),
@@ -113,34 +113,39 @@ def thorax(hu: NDArray[np.float32], spacing: tuple[float, ...] | None) -> Measur
 # Brain MRI.
 
 
-def head_mask(values: NDArray[np.float32], level: float) -> Mask:
+def segment_head(values: NDArray[np.float32], threshold: float) -> Mask:
     """The largest piece brighter than a level, its holes filled plane by plane."""
-    largest = pieces(values > level)[0]
+    largest = find_largest_piece(values > threshold)[0]
     return np.stack([ndimage.binary_fill_holes(plane) for plane in largest])
 
 
-def head(values: NDArray[np.float32], spacing: tuple[float, ...] | None, level: float) -> Measures:
+def measure_head(values: NDArray[np.float32], spacing: tuple[float, ...] | None, threshold: float) -> Measures:
     """Of a brain in [0, 1]: volume, three tissues by two thresholds (Otsu), likeness of the halves."""
-    mask = head_mask(values, level)
+    mask = segment_head(values, threshold)
     inside = values[mask]
     if inside.size < 64 or np.ptp(inside) < 1e-6:
-        return {name: float("nan") for name in (_sized("foreground", spacing), *_TISSUES, "left-right correlation")} | {
-            "pieces": float(pieces(values > level)[1])
-        }
+        return {
+            name: float("nan")
+            for name in (_volume_name("foreground", spacing), *_TISSUE_NAMES, "left-right correlation")
+        } | {"pieces": float(find_largest_piece(values > threshold)[1])}
     first, second = threshold_multiotsu(inside, 3)
     shares = ((inside < first).mean(), ((inside >= first) & (inside < second)).mean(), (inside >= second).mean())
     return {
-        _sized("foreground", spacing): _size(mask, spacing),
-        **{name: 100 * float(share) for name, share in zip(_TISSUES, shares, strict=True)},
-        "left-right correlation": _mirrored(values, mask),
-        "pieces": float(pieces(values > level)[1]),
+        _volume_name("foreground", spacing): _measure_volume(mask, spacing),
+        **{name: 100 * float(share) for name, share in zip(_TISSUE_NAMES, shares, strict=True)},
+        "left-right correlation": _correlate_halves(values, mask),
+        "pieces": float(find_largest_piece(values > threshold)[1]),
     }
 
 
-_TISSUES = ("darkest tissue (% of foreground)", "middle tissue (% of foreground)", "brightest tissue (% of foreground)")
+_TISSUE_NAMES = (
+    "darkest tissue (% of foreground)",
+    "middle tissue (% of foreground)",
+    "brightest tissue (% of foreground)",
+)
 
 
-def _mirrored(values: NDArray[np.float32], mask: Mask) -> float:
+def _correlate_halves(values: NDArray[np.float32], mask: Mask) -> float:
     """Correlation of the volume with its mirror image about the middle of the mask, axis 2 going to the left."""
     columns = np.flatnonzero(mask.any((0, 1)))
     inside = values[:, :, columns[0] : columns[-1] + 1].astype(np.float64)
@@ -150,14 +155,14 @@ def _mirrored(values: NDArray[np.float32], mask: Mask) -> float:
     return float(np.corrcoef(inside.ravel(), mirrored.ravel())[0, 1])
 
 
-def _sized(name: str, spacing: tuple[float, ...] | None) -> str:
+def _volume_name(name: str, spacing: tuple[float, ...] | None) -> str:
     return f"{name} volume ({'ml' if spacing is not None else '% of image'})"
 
 
-def _size(mask: Mask, spacing: tuple[float, ...] | None) -> float:
+def _measure_volume(mask: Mask, spacing: tuple[float, ...] | None) -> float:
     return 100 * float(mask.mean()) if spacing is None else float(mask.sum()) * float(np.prod(spacing)) / 1000
 
 
-def finite(measures: Mapping[str, float]) -> Measures:
+def keep_finite(measures: Mapping[str, float]) -> Measures:
     """Those that the image shows."""
     return {name: value for name, value in measures.items() if np.isfinite(value)}

@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ganatomy.errors import Refused
-from ganatomy.imaging.image import Image, Unusable
-from ganatomy.imaging.pictures import Grey, flat
+from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.pictures import GreyPicture, render_planes
 from ganatomy.modalities import anatomy
-from ganatomy.modalities.modality import Candidate, Plate
-from ganatomy.modalities.resampling import resampled
-from ganatomy.modalities.volume import Volumes, enlarged
+from ganatomy.modalities.modality import Candidate, ReportFigure
+from ganatomy.modalities.resampling import resample_volume
+from ganatomy.modalities.volume import VolumeModality, check_enlargement
 
 FIELD_OF_VIEW_MM = 192.0  # edge of the cube that the grid covers; holds a brain without its skull
-WHITE = 0.998  # quantile of the foreground that becomes white
-FOREGROUND = 0.15  # of the white value: what is darker is air or the zero around a brain
+WHITE_QUANTILE = 0.998  # quantile of the foreground that becomes white
+FOREGROUND_SHARE = 0.15  # of the white value: what is darker is air or the zero around a brain
 
 
 @dataclass(frozen=True)
-class BrainMRI(Volumes):
+class BrainMRI(VolumeModality):
     """MR of the head or of a skull-stripped brain; a millimetre is a millimetre in all cases and all directions.
 
     Args:
@@ -40,7 +40,7 @@ class BrainMRI(Volumes):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        return {"field_of_view_mm": self.field_of_view_mm, "white_quantile": WHITE}
+        return {"field_of_view_mm": self.field_of_view_mm, "white_quantile": WHITE_QUANTILE}
 
     @property
     def spacing(self) -> float:
@@ -53,7 +53,7 @@ class BrainMRI(Volumes):
         Raises:
             Unusable: the message says why.
         """
-        return self.volume(candidate, "MR")
+        return self.read_labelled_volume(candidate, "MR")
 
     def normalise(self, image: Image) -> Image:
         """To [-1, 1]: zero and the 99.8th percentile of the foreground; resampled, the foreground in the middle.
@@ -62,20 +62,20 @@ class BrainMRI(Volumes):
             Unusable: no spacing, no foreground, too few voxels, or larger than the field of view.
         """
         if image.spacing is None:
-            raise Unusable("no spacing")
+            raise UnusableImage("no spacing")
         dark = min(0.0, float(np.quantile(image.pixels, 0.01)))
         shifted = image.pixels - np.float32(dark)
-        mask = foreground(shifted)
-        white = float(np.quantile(shifted[mask], WHITE))
+        mask = threshold_foreground(shifted)
+        white = float(np.quantile(shifted[mask], WHITE_QUANTILE))
         placed = tuple(max(1, round(n * s / self.spacing)) for n, s in zip(image.shape, image.spacing, strict=True))
-        enlarged(image.shape, placed)
-        voxels = resampled(shifted / np.float32(white), placed)
-        centre = [(a + b) / 2 * m / n for (a, b), m, n in zip(_ends(mask), placed, image.shape, strict=True)]
-        self._check(mask, image.spacing)
+        check_enlargement(image.shape, placed)
+        voxels = resample_volume(shifted / np.float32(white), placed)
+        centre = [(a + b) / 2 * m / n for (a, b), m, n in zip(_find_ends(mask), placed, image.shape, strict=True)]
+        self._check_field_of_view(mask, image.spacing)
         corner = [
             int(np.floor(c - g / 2 + 0.5)) for c, g in zip(centre, self.shape, strict=True)
         ]  # of the grid in the resampled one
-        grid = _window(voxels, corner, self.shape)
+        grid = _cut_box(voxels, corner, self.shape)
         geometry = {
             **image.geometry,
             "shape": image.shape,
@@ -85,12 +85,12 @@ class BrainMRI(Volumes):
             "dark": dark,
         }
         pixels = np.clip(grid, 0, 1) * np.float32(2) - 1
-        return image.but(pixels=pixels, spacing=(self.spacing,) * 3, geometry=geometry)
+        return image.copy_with(pixels=pixels, spacing=(self.spacing,) * 3, geometry=geometry)
 
-    def _check(self, mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> None:
-        for (a, b), s, n in zip(_ends(mask), spacing, self.shape, strict=True):
+    def _check_field_of_view(self, mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> None:
+        for (a, b), s, n in zip(_find_ends(mask), spacing, self.shape, strict=True):
             if (b - a) * s > n * self.spacing * 1.05:
-                raise Unusable(
+                raise UnusableImage(
                     "larger than the field of view",
                     f"{(b - a) * s:.0f} mm against {n * self.spacing:.0f} mm; prepare with a larger --field-of-view-mm",
                 )
@@ -100,35 +100,35 @@ class BrainMRI(Volumes):
         voxels, spacing = (image.pixels + 1) / np.float32(2), image.spacing
         if "placed" in image.geometry:
             told = image.geometry
-            back = _window(voxels, [-c for c in told["corner"]], told["placed"])
-            voxels = resampled(back, told["shape"]) * np.float32(told["white"]) + np.float32(told["dark"])
+            back = _cut_box(voxels, [-c for c in told["corner"]], told["placed"])
+            voxels = resample_volume(back, told["shape"]) * np.float32(told["white"]) + np.float32(told["dark"])
             sizes = zip(image.spacing or (self.spacing,) * 3, told["placed"], told["shape"], strict=True)
             spacing = tuple(round(s * m / n, 4) for s, m, n in sizes)
-        return image.but(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
+        return image.copy_with(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
 
-    def canonical(self, image: Image) -> Image:
+    def canonicalise(self, image: Image) -> Image:
         """[0, 1] to [-1, 1]."""
-        return image.but(pixels=np.clip(image.pixels, 0, 1) * np.float32(2) - 1)
+        return image.copy_with(pixels=np.clip(image.pixels, 0, 1) * np.float32(2) - 1)
 
-    def foreground(self, image: Image) -> NDArray[np.bool_]:
-        return anatomy.head_mask(image.pixels, FOREGROUND)
+    def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
+        return anatomy.segment_head(image.pixels, FOREGROUND_SHARE)
 
-    def masks(self, image: Image) -> list[NDArray[np.bool_]]:
+    def segment_structures(self, image: Image) -> list[NDArray[np.bool_]]:
         """The foreground."""
-        return [self.foreground(image)]
+        return [self.segment_foreground(image)]
 
-    def measures(self, image: Image) -> dict[str, float]:
+    def measure_image(self, image: Image) -> dict[str, float]:
         """Volume, shares of three tissues, likeness of the halves."""
-        return anatomy.head(image.pixels, image.spacing, FOREGROUND)
+        return anatomy.measure_head(image.pixels, image.spacing, FOREGROUND_SHARE)
 
-    def flat(self, image: Image) -> Grey:
-        return flat(np.clip(image.pixels, 0, 1), image.spacing)
+    def render_image(self, image: Image) -> GreyPicture:
+        return render_planes(np.clip(image.pixels, 0, 1), image.spacing)
 
-    def plates(self, images: Sequence[Image]) -> list[Plate]:
+    def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
         return []
 
 
-def foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+def threshold_foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The largest connected piece brighter than a share of the white value, from values of zero and above.
 
     Raises:
@@ -136,16 +136,16 @@ def foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     positive = values[values > 0]
     if not positive.size:
-        raise Unusable("no image", "no voxel is above zero")
-    pieces, count = ndimage.label(values > FOREGROUND * np.quantile(positive, WHITE))
+        raise UnusableImage("no image", "no voxel is above zero")
+    pieces, count = ndimage.label(values > FOREGROUND_SHARE * np.quantile(positive, WHITE_QUANTILE))
     if not count:
-        raise Unusable("no image", "no foreground")
+        raise UnusableImage("no image", "no foreground")
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return np.asarray(pieces == sizes.argmax())
 
 
-def _ends(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _find_ends(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and one past the last plane of each axis."""
     found = []
     for axis in range(mask.ndim):
@@ -154,7 +154,7 @@ def _ends(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return found
 
 
-def _window(voxels: NDArray[np.float32], corner: Sequence[int], shape: Sequence[int]) -> NDArray[np.float32]:
+def _cut_box(voxels: NDArray[np.float32], corner: Sequence[int], shape: Sequence[int]) -> NDArray[np.float32]:
     """A box of `shape` that begins at `corner`, which may lie outside: there it is zero."""
     box = np.zeros(tuple(shape), dtype=np.float32)
     source, target = [], []

@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.imaging.image import Image, Unusable
-from ganatomy.imaging.pictures import Grey, flat, grid
+from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.pictures import GreyPicture, make_grid, render_planes
 from ganatomy.modalities import anatomy
-from ganatomy.modalities.contours import contoured
-from ganatomy.modalities.modality import Candidate, Plate
-from ganatomy.modalities.resampling import resampled
-from ganatomy.modalities.tissue import body, bone, lungs
-from ganatomy.modalities.volume import Volumes, enlarged
-from ganatomy.pyramid import spread
+from ganatomy.modalities.contours import draw_contours
+from ganatomy.modalities.modality import Candidate, ReportFigure
+from ganatomy.modalities.resampling import resample_volume
+from ganatomy.modalities.tissue import segment_body, segment_bone, segment_lungs
+from ganatomy.modalities.volume import VolumeModality, check_enlargement
+from ganatomy.pyramid import rescale_spacing
 
 CLIP_HU = (-1024.0, 600.0)  # HA-GAN's preprocessing (Sun 2022)
 WINDOW_HU = (-1000.0, 400.0)  # of pictures: lung and soft tissue together
-SHOWN = 6  # volumes of a plate
+FIGURE_VOLUMES = 6  # volumes of a plate
 
 
 @dataclass(frozen=True)
-class ChestCT(Volumes):
+class ChestCT(VolumeModality):
     """CT of the thorax in HU, blank planes trimmed, stretched to the grid with the spacing recorded (Sun 2022)."""
 
     name = "chest_ct"
@@ -38,7 +38,7 @@ class ChestCT(Volumes):
         Raises:
             Unusable: the message says why.
         """
-        return self.volume(candidate, "CT")
+        return self.read_labelled_volume(candidate, "CT")
 
     def normalise(self, image: Image) -> Image:
         """HU to [-1, 1] on the grid: clip, drop planes of nothing but air at the ends of each axis, stretch.
@@ -48,13 +48,13 @@ class ChestCT(Volumes):
         """
         low, high = CLIP_HU
         clipped = np.clip(image.pixels, low, high)
-        ends = [_filled(clipped, axis, low) for axis in range(3)]
+        ends = [_find_filled_planes(clipped, axis, low) for axis in range(3)]
         kept = clipped[tuple(slice(*pair) for pair in ends)]
-        enlarged(kept.shape, self.shape)
-        voxels = (resampled(kept, self.shape) - np.float32(low)) * np.float32(2 / (high - low)) - 1
-        spacing = spread(image.spacing, kept.shape, self.shape)
+        check_enlargement(kept.shape, self.shape)
+        voxels = (resample_volume(kept, self.shape) - np.float32(low)) * np.float32(2 / (high - low)) - 1
+        spacing = rescale_spacing(image.spacing, kept.shape, self.shape)
         geometry = {**image.geometry, "shape": image.shape, "kept": ends}
-        return image.but(pixels=np.clip(voxels, -1, 1), spacing=spacing, geometry=geometry)
+        return image.copy_with(pixels=np.clip(voxels, -1, 1), spacing=spacing, geometry=geometry)
 
     def denormalise(self, image: Image) -> Image:
         """[-1, 1] to HU; an image that carries its geometry gets its own size and spacing back."""
@@ -64,48 +64,51 @@ class ChestCT(Volumes):
             ends, grid_shape = image.geometry["kept"], image.shape
             inside = tuple(stop - start for start, stop in ends)
             whole = np.full(image.geometry["shape"], low, dtype=np.float32)
-            whole[tuple(slice(*pair) for pair in ends)] = resampled(voxels, inside)
+            whole[tuple(slice(*pair) for pair in ends)] = resample_volume(voxels, inside)
             voxels = whole
-            spacing = spread(spacing, grid_shape, inside)
-        return image.but(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
+            spacing = rescale_spacing(spacing, grid_shape, inside)
+        return image.copy_with(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
 
-    def canonical(self, image: Image) -> Image:
+    def canonicalise(self, image: Image) -> Image:
         """HU to [-1, 1] without touching the grid."""
         low, high = CLIP_HU
-        return image.but(pixels=(np.clip(image.pixels, low, high) - low) * np.float32(2 / (high - low)) - 1)
+        return image.copy_with(pixels=(np.clip(image.pixels, low, high) - low) * np.float32(2 / (high - low)) - 1)
 
-    def foreground(self, image: Image) -> NDArray[np.bool_]:
-        return body(image.pixels)
+    def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
+        return segment_body(image.pixels)
 
-    def masks(self, image: Image) -> list[NDArray[np.bool_]]:
+    def segment_structures(self, image: Image) -> list[NDArray[np.bool_]]:
         """Lungs and bone."""
-        return [lungs(image.pixels), bone(image.pixels)]
+        return [segment_lungs(image.pixels), segment_bone(image.pixels)]
 
-    def measures(self, image: Image) -> dict[str, float]:
+    def measure_image(self, image: Image) -> dict[str, float]:
         """Volumes of lungs, bone and body, lung density, emphysema."""
-        return anatomy.thorax(image.pixels, image.spacing)
+        return anatomy.measure_thorax(image.pixels, image.spacing)
 
-    def flat(self, image: Image) -> Grey:
-        return flat(windowed(image.pixels), image.spacing)
+    def render_image(self, image: Image) -> GreyPicture:
+        return render_planes(apply_window(image.pixels), image.spacing)
 
-    def plates(self, images: Sequence[Image]) -> list[Plate]:
+    def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
         """Lungs in green and bone in red, as contours over the first volumes."""
-        sheets = [contoured(self.flat(image), self.masks(image), image.spacing) for image in images[:SHOWN]]
+        sheets = [
+            draw_contours(self.render_image(image), self.segment_structures(image), image.spacing)
+            for image in images[:FIGURE_VOLUMES]
+        ]
         if not sheets:
             return []
         words = "Lungs (green) and bone (red) by thresholds, drawn as contours: where they look wrong, so is the image."
-        return [Plate("masks", "Lungs and bone", words, grid(sheets, 2))]
+        return [ReportFigure("masks", "Lungs and bone", words, make_grid(sheets, 2))]
 
 
-def windowed(hu: NDArray[np.float32], window: tuple[float, float] = WINDOW_HU) -> NDArray[np.float32]:
+def apply_window(hu: NDArray[np.float32], window: tuple[float, float] = WINDOW_HU) -> NDArray[np.float32]:
     """HU to [0, 1] for display."""
     return np.clip((hu - window[0]) / np.float32(window[1] - window[0]), 0, 1).astype(np.float32)
 
 
-def _filled(voxels: NDArray[np.float32], axis: int, air: float) -> tuple[int, int]:
+def _find_filled_planes(voxels: NDArray[np.float32], axis: int, air: float) -> tuple[int, int]:
     """First and one past the last plane of an axis that holds anything but air."""
     others = tuple(a for a in range(voxels.ndim) if a != axis)
     planes = np.flatnonzero((voxels > air).any(axis=others))
     if not len(planes):
-        raise Unusable("no image", "nothing but air")
+        raise UnusableImage("no image", "nothing but air")
     return int(planes[0]), int(planes[-1]) + 1

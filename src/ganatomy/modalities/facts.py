@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ganatomy.errors import Refused
 
-TABLE = "facts.csv"  # read from the raw folder when no other table is named
+FACTS_FILE = "facts.csv"  # read from the raw folder when no other table is named
 
 
 @dataclass(frozen=True)
-class Facts:
+class FactSource:
     """Where the facts of picture files come from.
 
     Args:
@@ -24,13 +24,13 @@ class Facts:
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
 
-    def by_file(self, raw: Path) -> dict[str, dict[str, str]]:
+    def read_facts(self, raw: Path) -> dict[str, dict[str, str]]:
         """File name below `raw` -> its row, with the columns renamed to the facts' names.
 
         Raises:
             Refused: the table cannot be read or lacks a column.
         """
-        path = self.table or raw / TABLE
+        path = self.table or raw / FACTS_FILE
         if self.table is None and not path.exists():
             return {}
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ganatomy.errors import Refused
 
 
-def files(raw: Path) -> list[tuple[Path, str]]:
+def list_files(raw: Path) -> list[tuple[Path, str]]:
     """Every file below `raw` but hidden ones and tables, sorted by path, with its path below `raw`.
 
     Raises:

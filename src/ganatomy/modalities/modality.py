@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.imaging.image import Image
-from ganatomy.imaging.pictures import Grey
+from ganatomy.imaging.pictures import GreyPicture
 from ganatomy.pyramid import Shape
 
 
@@ -33,7 +33,7 @@ class Candidate:
         return self.paths[0]
 
 
-class Plate(NamedTuple):
+class ReportFigure(NamedTuple):
     """A picture of a report: file name without suffix, title, caption, 8-bit pixels, grey or RGB."""
 
     name: str
@@ -60,7 +60,7 @@ class Modality(Protocol):
         ...
 
     @property
-    def free(self) -> Mapping[str, tuple[str, ...]]:
+    def free_conditions(self) -> Mapping[str, tuple[str, ...]]:
         """Of these, what a canonical image does not show, so that any sample may have it."""
         ...
 
@@ -74,7 +74,7 @@ class Modality(Protocol):
         """What besides the shape decides how an image is normalised; kept with the store."""
         ...
 
-    def candidates(self, raw: Path) -> list[Candidate]:
+    def list_candidates(self, raw: Path) -> list[Candidate]:
         """Every file below `raw` that may be an image, in a fixed order."""
         ...
 
@@ -90,26 +90,26 @@ class Modality(Protocol):
         """Back to the values that `read` gives, undoing the grid if the image carries its geometry, as displayed."""
         ...
 
-    def canonical(self, image: Image) -> Image:
+    def canonicalise(self, image: Image) -> Image:
         """Values as displayed to [-1, 1] as trained on; the inverse of `denormalise` for synthetic images."""
         ...
 
-    def foreground(self, image: Image) -> NDArray[np.bool_]:
+    def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
         """Where an image in its own values shows the body."""
         ...
 
-    def masks(self, image: Image) -> list[NDArray[np.bool_]]:
+    def segment_structures(self, image: Image) -> list[NDArray[np.bool_]]:
         """What of an image in its own values is measured, to be drawn as contours."""
         ...
 
-    def measures(self, image: Image) -> dict[str, float]:
+    def measure_image(self, image: Image) -> dict[str, float]:
         """What can be measured on an image in its own values, by name with unit; nan where it does not show it."""
         ...
 
-    def flat(self, image: Image) -> Grey:
+    def render_image(self, image: Image) -> GreyPicture:
         """A picture in [0, 1] of an image in its own values."""
         ...
 
-    def plates(self, images: Sequence[Image]) -> list[Plate]:
+    def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
         """Pictures of synthetic images that belong to this modality alone, such as the standard hanging."""
         ...

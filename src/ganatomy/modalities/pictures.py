@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from ganatomy.imaging.image import Unusable
+from ganatomy.imaging.image import UnusableImage
 
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
-def grey(path: Path) -> NDArray[np.float32]:
+def read_grey_picture(path: Path) -> NDArray[np.float32]:
     """One-channel picture in [0, 1]: 8 bits over 255, more bits from the smallest to the largest value.
 
     Colour pictures whose channels are equal count as grey.
@@ -23,21 +23,25 @@ def grey(path: Path) -> NDArray[np.float32]:
     try:
         with Pillow.open(path) as picture:
             if getattr(picture, "n_frames", 1) != 1:
-                raise Unusable("several frames", f"{getattr(picture, 'n_frames', 0)} frames where one was expected")
+                raise UnusableImage(
+                    "several frames", f"{getattr(picture, 'n_frames', 0)} frames where one was expected"
+                )
             values = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA", "CMYK") else picture)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise Unusable("not readable as a picture", str(error).splitlines()[0][:160] if str(error) else "") from error
+        raise UnusableImage(
+            "not readable as a picture", str(error).splitlines()[0][:160] if str(error) else ""
+        ) from error
     if values.ndim == 3:
         if values.shape[2] == 2:
             values = values[..., :1]
         if (values != values[..., :1]).any():
-            raise Unusable("not monochrome", "the channels of the picture differ")
+            raise UnusableImage("not monochrome", "the channels of the picture differ")
         values = values[..., 0]
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
-        raise Unusable("values are not finite")
+        raise UnusableImage("values are not finite")
     if high <= low:
-        raise Unusable("no image", "every pixel has the same value")
+        raise UnusableImage("no image", "every pixel has the same value")
     if values.dtype == np.uint8:
         low, high = 0.0, 255.0
     return ((values.astype(np.float32) - low) / (high - low)).astype(np.float32)

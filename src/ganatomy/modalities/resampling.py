@@ -9,15 +9,15 @@ from PIL import Image as Pillow
 from ganatomy.pyramid import Shape
 
 
-def resampled(volume: NDArray[Any], shape: Shape) -> NDArray[np.float32]:
+def resample_volume(volume: NDArray[Any], shape: Shape) -> NDArray[np.float32]:
     """A volume on another number of voxels over the same extent: Hamming window down, linear up."""
     voxels = np.asarray(volume, dtype=np.float32)
     for axis in sorted(range(voxels.ndim), key=lambda a: shape[a] / voxels.shape[a]):  # what shrinks goes first
-        voxels = _along(voxels, axis, shape[axis])
+        voxels = _resample_axis(voxels, axis, shape[axis])
     return voxels
 
 
-def _along(voxels: NDArray[np.float32], axis: int, n: int) -> NDArray[np.float32]:
+def _resample_axis(voxels: NDArray[np.float32], axis: int, n: int) -> NDArray[np.float32]:
     before, now = voxels.shape[:axis], voxels.shape[axis]
     if now == n:
         return voxels

@@ -11,7 +11,7 @@ from ganatomy.modalities.modality import Modality
 MODALITIES: dict[str, Callable[..., Modality]] = {"mammogram": Mammogram, "chest_ct": ChestCT, "brain_mri": BrainMRI}
 
 
-def named(name: str) -> Callable[..., Modality]:
+def get_modality(name: str) -> Callable[..., Modality]:
     """What makes the modality of that name.
 
     Raises:

@@ -12,12 +12,12 @@ from scipy import ndimage
 
 LUNG_HU = -500.0
 BONE_HU = 250.0
-SMALLEST_SHARE = 0.001  # of the volume; smaller pieces of air are airways, bowel or noise
+MIN_LUNG_SHARE = 0.001  # of the volume; smaller pieces of air are airways, bowel or noise
 
 Mask = NDArray[np.bool_]
 
 
-def body(hu: NDArray[Any]) -> Mask:
+def segment_body(hu: NDArray[Any]) -> Mask:
     """The largest piece of tissue, its holes filled plane by plane."""
     pieces, count = ndimage.label(hu > LUNG_HU)
     if not count:
@@ -28,16 +28,16 @@ def body(hu: NDArray[Any]) -> Mask:
     return np.stack([ndimage.binary_fill_holes(plane) for plane in largest])
 
 
-def lungs(hu: NDArray[Any]) -> Mask:
+def segment_lungs(hu: NDArray[Any]) -> Mask:
     """Air inside the body in pieces large enough to be a lung."""
-    inside = (hu < LUNG_HU) & body(hu)
+    inside = (hu < LUNG_HU) & segment_body(hu)
     pieces, _ = ndimage.label(inside)
     sizes = np.bincount(pieces.ravel())
-    keep = sizes > SMALLEST_SHARE * hu.size
+    keep = sizes > MIN_LUNG_SHARE * hu.size
     keep[0] = False
     return keep[pieces]
 
 
-def bone(hu: NDArray[Any]) -> Mask:
+def segment_bone(hu: NDArray[Any]) -> Mask:
     """What is denser than soft tissue."""
     return np.asarray(hu > BONE_HU)

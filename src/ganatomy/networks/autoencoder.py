@@ -11,16 +11,16 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.errors import Refused
 from ganatomy.pyramid import Shape
-from ganatomy.steps.space import Space
+from ganatomy.steps.space import ImageSpace
 
-GROUPS = 4  # of the normalisations
-EPSILON = 1e-6
+NORM_GROUPS = 4  # of the normalisations
+GROUP_NORM_EPSILON = 1e-6
 
 
-class Grid(Value):
+class CodeGrid(Config):
     """The size of the networks and of the grid that lies between them.
 
     Args:
@@ -29,75 +29,77 @@ class Grid(Value):
         halvings: of each axis.
     """
 
-    features: int = Field(16, ge=GROUPS, multiple_of=GROUPS)
-    widest: int = Field(128, ge=GROUPS, multiple_of=GROUPS)
+    features: int = Field(16, ge=NORM_GROUPS, multiple_of=NORM_GROUPS)
+    widest: int = Field(128, ge=NORM_GROUPS, multiple_of=NORM_GROUPS)
     channels: int = Field(4, ge=1)
     halvings: int = Field(3, ge=1)
 
-    def grid(self, shape: Shape) -> Shape:
+    def compute_grid_shape(self, shape: Shape) -> Shape:
         """Places per axis for images of a shape."""
         return tuple(n // 2**self.halvings for n in shape)
 
-    def widths(self) -> list[int]:
+    def list_widths(self) -> list[int]:
         """Feature maps from full resolution down to the grid."""
         return [min(self.features * 2**i, self.widest) for i in range(self.halvings + 1)]
 
-    def settings(self, ndim: int) -> dict[str, object]:
+    def make_monai_settings(self, ndim: int) -> dict[str, object]:
         """What MONAI's encoder and decoder are both told."""
         none = [False] * (self.halvings + 1)
         return {
             "spatial_dims": ndim,
-            "channels": self.widths(),
+            "channels": self.list_widths(),
             "num_res_blocks": [1] * (self.halvings + 1),
-            "norm_num_groups": GROUPS,
-            "norm_eps": EPSILON,
+            "norm_num_groups": NORM_GROUPS,
+            "norm_eps": GROUP_NORM_EPSILON,
             "attention_levels": none,
             "with_nonlocal_attn": False,
         }
 
 
-class GridEncoder(Value):
+class GridEncoder(Config):
     """Settings of an encoder; with `variational` it gives mean and logarithm of the variance side by side."""
 
     kind: Literal["grid-encoder"] = "grid-encoder"
-    grid: Grid = Grid()
+    grid: CodeGrid = CodeGrid()
     variational: bool = False
 
-    def build(self, space: Space) -> nn.Module:
-        return Encoder(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return GridEncoderModule(self, space)
 
-    def tiny(self) -> "GridEncoder":
-        return self.model_copy(update={"grid": tiny_grid(self.grid)})
+    def make_tiny(self) -> "GridEncoder":
+        return self.model_copy(update={"grid": make_tiny_grid(self.grid)})
 
 
-def tiny_grid(grid: Grid) -> Grid:
+def make_tiny_grid(grid: CodeGrid) -> CodeGrid:
     """The same grid from narrow networks."""
-    return grid.model_copy(update={"features": 2 * GROUPS, "widest": 2 * GROUPS})
+    return grid.model_copy(update={"features": 2 * NORM_GROUPS, "widest": 2 * NORM_GROUPS})
 
 
-class Encoder(nn.Module):
+class GridEncoderModule(nn.Module):
     """image (batch, channels, *shape) -> grid (batch, channels or twice as many, *grid)."""
 
-    def __init__(self, config: GridEncoder, space: Space) -> None:
+    def __init__(self, config: GridEncoder, space: ImageSpace) -> None:
         super().__init__()
         out = config.grid.channels * (2 if config.variational else 1)
-        settings = config.grid.settings(len(space.shape))
-        self.net = monai("autoencoderkl").Encoder(in_channels=space.channels, out_channels=out, **settings)
+        settings = config.grid.make_monai_settings(len(space.shape))
+        self.net = import_monai("autoencoderkl").Encoder(in_channels=space.channels, out_channels=out, **settings)
 
     def forward(self, x: Tensor) -> Tensor:
         grid: Tensor = self.net(x)
         return grid.float()
 
 
-class Decoder(nn.Module):
+class GridDecoderModule(nn.Module):
     """grid (batch, channels, *grid) -> image (batch, channels, *shape), in [-1, 1]."""
 
-    def __init__(self, grid: Grid, space: Space) -> None:
+    def __init__(self, grid: CodeGrid, space: ImageSpace) -> None:
         super().__init__()
-        settings = grid.settings(len(space.shape))
-        self.net = monai("autoencoderkl").Decoder(in_channels=grid.channels, out_channels=space.channels, **settings)
+        settings = grid.make_monai_settings(len(space.shape))
+        self.net = import_monai("autoencoderkl").Decoder(
+            in_channels=grid.channels, out_channels=space.channels, **settings
+        )
 
-    def parts(self) -> list[nn.Module]:
+    def list_blocks(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself."""
         return list(self.net.blocks)
 
@@ -105,7 +107,7 @@ class Decoder(nn.Module):
         return self.net(grid).float().tanh()
 
 
-def monai(module: str) -> ModuleType:
+def import_monai(module: str) -> ModuleType:
     """A module of MONAI's networks.
 
     Raises:

@@ -12,16 +12,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.config import Value
-from ganatomy.networks.autoencoder import Decoder, Grid, monai, tiny_grid
+from ganatomy.config import Config
+from ganatomy.networks.autoencoder import CodeGrid, GridDecoderModule, import_monai, make_tiny_grid
 from ganatomy.pyramid import Shape
-from ganatomy.steps.scope import Images, Whole
-from ganatomy.steps.space import Space
+from ganatomy.steps.scope import ImageParts, WholeScope
+from ganatomy.steps.space import ImageSpace
 
-FARTHEST = 6.0  # of a latent number, in deviations
+LATENT_BOUND = 6.0  # of a latent number, in deviations
 
 
-class AutoregressiveGenerator(Value):
+class AutoregressiveGenerator(Config):
     """Settings of the generator.
 
     Args:
@@ -31,38 +31,38 @@ class AutoregressiveGenerator(Value):
     """
 
     kind: Literal["autoregressive-generator"] = "autoregressive-generator"
-    grid: Grid = Grid(halvings=4)
+    grid: CodeGrid = CodeGrid(halvings=4)
     levels: Literal[3, 5, 7, 9] = 5
     width: int = Field(256, ge=8)
     depth: int = Field(6, ge=1)
     heads: int = Field(8, ge=1)
 
-    def build(self, space: Space) -> nn.Module:
-        return Generator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return AutoregressiveGeneratorModule(self, space)
 
-    def latent(self, shape: Shape) -> int:
+    def compute_latent_width(self, shape: Shape) -> int:
         """Width of the latent code for images of a shape: the number of tokens."""
-        return math.prod(self.grid.grid(shape))
+        return math.prod(self.grid.compute_grid_shape(shape))
 
-    def objection(self, shape: Shape) -> str | None:
+    def find_shape_problem(self, shape: Shape) -> str | None:
         """What is wrong with a shape, as the end of a sentence; None if nothing is."""
         multiple = 2**self.grid.halvings
         return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
 
-    def tiny(self) -> "AutoregressiveGenerator":
-        return self.model_copy(update={"grid": tiny_grid(self.grid), "width": 32, "depth": 2, "heads": 2})
+    def make_tiny(self) -> "AutoregressiveGenerator":
+        return self.model_copy(update={"grid": make_tiny_grid(self.grid), "width": 32, "depth": 2, "heads": 2})
 
 
-class Generator(nn.Module):
+class AutoregressiveGeneratorModule(nn.Module):
     """z (batch, tokens), condition (batch, conditions), the whole -> (image,), in [-1, 1]."""
 
-    def __init__(self, config: AutoregressiveGenerator, space: Space) -> None:
+    def __init__(self, config: AutoregressiveGenerator, space: ImageSpace) -> None:
         super().__init__()
         self.channels, self.levels = config.grid.channels, config.levels
-        self.grid = config.grid.grid(space.shape)
+        self.grid = config.grid.compute_grid_shape(space.shape)
         self.words = self.levels**self.channels
-        self.decoder = Decoder(config.grid, space)
-        self.net = monai("transformer").DecoderOnlyTransformer(
+        self.decoder = GridDecoderModule(config.grid, space)
+        self.net = import_monai("transformer").DecoderOnlyTransformer(
             num_tokens=self.words,
             max_seq_len=math.prod(self.grid),
             attn_layers_dim=config.width,
@@ -74,41 +74,41 @@ class Generator(nn.Module):
             block.norm_cross_attn = nn.Identity()  # MONAI's blocks have it also where nothing is attended to across
         self.start = nn.Linear(1 + space.conditions, config.width, bias=False)  # before the first token
 
-    def parts(self) -> list[nn.Module]:
+    def list_blocks(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself."""
-        return self.decoder.parts()
+        return self.decoder.list_blocks()
 
     # ------------------------------------------------------------------------------------------------------------------
     # Codes and tokens.
 
-    def rounded(self, codes: Tensor) -> Tensor:
+    def quantise_codes(self, codes: Tensor) -> Tensor:
         """Codes (batch, channels, *grid) bounded and rounded to the levels, in [-1, 1]; gradients pass straight on."""
         half = (self.levels - 1) / 2
         bounded = codes.tanh()
         return bounded + ((bounded * half).round() / half - bounded).detach()
 
-    def tokens(self, codes: Tensor) -> Tensor:
+    def tokenise_codes(self, codes: Tensor) -> Tensor:
         """The word (batch, tokens) that every code is rounded to."""
         half = (self.levels - 1) // 2
-        digits = (self.rounded(codes) * half).round().long() + half
-        return (digits * self._places(codes.device)).sum(1).flatten(1)
+        digits = (self.quantise_codes(codes) * half).round().long() + half
+        return (digits * self._place_values(codes.device)).sum(1).flatten(1)
 
-    def image(self, tokens: Tensor) -> Tensor:
+    def decode_tokens(self, tokens: Tensor) -> Tensor:
         """Image (batch, channels, *shape) of tokens (batch, tokens)."""
         half = (self.levels - 1) / 2
-        places = self._places(tokens.device)
+        places = self._place_values(tokens.device)
         digits = tokens.view(-1, 1, *self.grid) // places % self.levels
         image: Tensor = self.decoder((digits - half) / half)
         return image
 
-    def _places(self, device: torch.device) -> Tensor:
+    def _place_values(self, device: torch.device) -> Tensor:
         places = self.levels ** torch.arange(self.channels, device=device)
         return places.view(1, -1, *[1] * len(self.grid))
 
     # ------------------------------------------------------------------------------------------------------------------
     # Tokens and latent codes.
 
-    def logits(self, tokens: Tensor, condition: Tensor) -> Tensor:
+    def predict_logits(self, tokens: Tensor, condition: Tensor) -> Tensor:
         """(batch, n + 1, words): what follows nothing, and what follows each beginning of tokens (batch, n)."""
         start = self.start(torch.cat((condition.new_ones(len(condition), 1), condition), 1))[:, None]
         x = torch.cat((start, self.net.token_embeddings(tokens)), 1)
@@ -118,22 +118,22 @@ class Generator(nn.Module):
         found: Tensor = self.net.to_logits(x)
         return found.float()
 
-    def drawn(self, z: Tensor, condition: Tensor) -> Tensor:
+    def sample_tokens(self, z: Tensor, condition: Tensor) -> Tensor:
         """Tokens (batch, tokens) for latent codes (batch, tokens), one after another."""
         quantiles = torch.special.ndtr(z.double()).T.contiguous()[..., None]
         tokens = torch.zeros(len(z), 0, dtype=torch.long, device=z.device)
         for i in range(z.shape[1]):
-            sums = self.logits(tokens, condition)[:, -1].double().softmax(1).cumsum(1)
+            sums = self.predict_logits(tokens, condition)[:, -1].double().softmax(1).cumsum(1)
             token = torch.searchsorted(sums, quantiles[i]).clamp(max=self.words - 1)
             tokens = torch.cat((tokens, token), 1)
         return tokens
 
-    def latents(self, tokens: Tensor, condition: Tensor) -> Tensor:
+    def encode_tokens(self, tokens: Tensor, condition: Tensor) -> Tensor:
         """The latent codes (batch, tokens) in the middle of those that these tokens are drawn for."""
-        shares = self.logits(tokens[:, :-1], condition).double().softmax(2)
+        shares = self.predict_logits(tokens[:, :-1], condition).double().softmax(2)
         ends = shares.cumsum(2).gather(2, tokens[..., None])[..., 0]
         middle = ends - shares.gather(2, tokens[..., None])[..., 0] / 2
-        return torch.special.ndtri(middle).clamp(-FARTHEST, FARTHEST).float()
+        return torch.special.ndtri(middle).clamp(-LATENT_BOUND, LATENT_BOUND).float()
 
-    def forward(self, z: Tensor, condition: Tensor, scope: Whole) -> Images:
-        return (self.image(self.drawn(z, condition)),)
+    def forward(self, z: Tensor, condition: Tensor, scope: WholeScope) -> ImageParts:
+        return (self.decode_tokens(self.sample_tokens(z, condition)),)

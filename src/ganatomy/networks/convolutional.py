@@ -15,23 +15,23 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.nn.across import BatchNorm
-from ganatomy.nn.plain import EPSILON, StridedConv, UpConv
-from ganatomy.pyramid import Shape, pyramid
-from ganatomy.steps.scope import Images, Whole
-from ganatomy.steps.space import Space, Verdict
+from ganatomy.nn.plain import NORM_EPSILON, PlainUpConv, StridedConv
+from ganatomy.pyramid import Shape, compute_pyramid
+from ganatomy.steps.scope import ImageParts, WholeScope
+from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-SLOPE = 0.2  # of the leaky rectifiers
-GROUPS = 4  # of a group normalisation
-Norm = Literal["batch", "group", "none"]
+LEAKY_SLOPE = 0.2  # of the leaky rectifiers
+NORM_GROUPS = 4  # of a group normalisation
+NormKind = Literal["batch", "group", "none"]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Configurations.
 
 
-class ConvolutionalGenerator(Value):
+class ConvolutionalGenerator(Config):
     """Settings of the generator.
 
     Args:
@@ -42,56 +42,56 @@ class ConvolutionalGenerator(Value):
     kind: Literal["convolutional-generator"] = "convolutional-generator"
     features: int = Field(64, ge=1)
     widest: int = Field(1024, ge=1)
-    norm: Norm = "batch"
+    norm: NormKind = "batch"
 
-    def build(self, space: Space) -> nn.Module:
-        return Generator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return ConvolutionalGeneratorModule(self, space)
 
-    def tiny(self) -> "ConvolutionalGenerator":
+    def make_tiny(self) -> "ConvolutionalGenerator":
         return self.model_copy(update={"features": 8, "widest": 32})
 
 
-class ConvolutionalDiscriminator(Value):
+class ConvolutionalDiscriminator(Config):
     """Settings of the discriminator; `features` are those of the first layer, doubled a level up to `widest`."""
 
     kind: Literal["convolutional-discriminator"] = "convolutional-discriminator"
     features: int = Field(32, ge=1)
     widest: int = Field(512, ge=1)
-    norm: Norm = "batch"
+    norm: NormKind = "batch"
 
-    def build(self, space: Space) -> nn.Module:
-        return Discriminator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return ConvolutionalDiscriminatorModule(self, space)
 
-    def tiny(self) -> "ConvolutionalDiscriminator":
+    def make_tiny(self) -> "ConvolutionalDiscriminator":
         return self.model_copy(update={"features": 8, "widest": 32})
 
 
-class ConvolutionalEncoder(Value):
+class ConvolutionalEncoder(Config):
     """Settings of the encoder; with `variational` it gives mean and logarithm of the variance side by side."""
 
     kind: Literal["convolutional-encoder"] = "convolutional-encoder"
     features: int = Field(32, ge=1)
     widest: int = Field(512, ge=1)
-    norm: Norm = "batch"
+    norm: NormKind = "batch"
     variational: bool = False
 
-    def build(self, space: Space) -> nn.Module:
-        return Encoder(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return ConvolutionalEncoderModule(self, space)
 
-    def tiny(self) -> "ConvolutionalEncoder":
+    def make_tiny(self) -> "ConvolutionalEncoder":
         return self.model_copy(update={"features": 8, "widest": 32})
 
 
-class CodeDiscriminator(Value):
+class CodeDiscriminator(Config):
     """Settings of the discriminator of latent codes: `hidden` is the width of its two hidden layers."""
 
     kind: Literal["code-discriminator"] = "code-discriminator"
     hidden: int = Field(4096, ge=1)
 
-    def build(self, space: Space) -> nn.Module:
-        return CodeJudge(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return CodeDiscriminatorModule(self, space)
 
-    def tiny(self) -> "CodeDiscriminator":
+    def make_tiny(self) -> "CodeDiscriminator":
         return self.model_copy(update={"hidden": 32})
 
 
@@ -99,16 +99,16 @@ class CodeDiscriminator(Value):
 # Parts.
 
 
-def normalisation(kind: Norm, channels: int) -> nn.Module:
+def make_norm(kind: NormKind, channels: int) -> nn.Module:
     """A normalisation of feature maps without its rectifier."""
     if kind == "batch":
         return BatchNorm(channels)
     if kind == "group":
-        return nn.GroupNorm(min(GROUPS, channels), channels, EPSILON)
+        return nn.GroupNorm(min(NORM_GROUPS, channels), channels, NORM_EPSILON)
     return nn.Identity()
 
 
-class Layer(nn.Module):
+class NormalisedLayer(nn.Module):
     """A layer, its normalisation and a rectifier."""
 
     def __init__(self, layer: nn.Module, norm: nn.Module, slope: float) -> None:
@@ -119,18 +119,18 @@ class Layer(nn.Module):
         return F.leaky_relu(self.norm(self.layer(x)), self.slope)
 
 
-class Tower(nn.Module):
+class ConvolutionalTower(nn.Module):
     """(batch, channels, *shape) -> (batch, out): halved down to the base of the pyramid, then one dense layer."""
 
-    def __init__(self, shape: Shape, channels: int, features: int, widest: int, norm: Norm, out: int) -> None:
+    def __init__(self, shape: Shape, channels: int, features: int, widest: int, norm: NormKind, out: int) -> None:
         super().__init__()
-        sizes, ndim = pyramid(shape), len(shape)
+        sizes, ndim = compute_pyramid(shape), len(shape)
         widths = [channels, *(min(features * 2**i, widest) for i in range(len(sizes) - 1))]
         # The first layer sees the image itself and is not normalised (Radford 2016).
-        kinds: list[Norm] = ["none", *[norm] * len(sizes)]
+        kinds: list[NormKind] = ["none", *[norm] * len(sizes)]
         self.layers = nn.Sequential(
             *(
-                Layer(StridedConv(ndim, a, b, bias=kind == "none"), normalisation(kind, b), SLOPE)
+                NormalisedLayer(StridedConv(ndim, a, b, bias=kind == "none"), make_norm(kind, b), LEAKY_SLOPE)
                 for kind, (a, b) in zip(kinds, pairwise(widths), strict=False)
             )
         )
@@ -145,28 +145,29 @@ class Tower(nn.Module):
 # Networks.
 
 
-class Generator(nn.Module):
+class ConvolutionalGeneratorModule(nn.Module):
     """z (batch, latent), condition (batch, conditions), the whole -> (image,), in [-1, 1]."""
 
-    def __init__(self, config: ConvolutionalGenerator, space: Space) -> None:
+    def __init__(self, config: ConvolutionalGenerator, space: ImageSpace) -> None:
         super().__init__()
-        sizes, ndim = pyramid(space.shape), len(space.shape)
+        sizes, ndim = compute_pyramid(space.shape), len(space.shape)
         count = len(sizes) - 1
         widths = [min(config.features * 2 ** (count - 1 - i), config.widest) for i in range(count)]
         bias = config.norm == "none"
         self.base = sizes[0]
         self.dense = nn.Linear(space.latent + space.conditions, widths[0] * math.prod(self.base), bias=bias)
-        self.norm = normalisation(config.norm, widths[0])
+        self.norm = make_norm(config.norm, widths[0])
         self.blocks = nn.ModuleList(
-            Layer(UpConv(ndim, a, b, bias=bias), normalisation(config.norm, b), 0.0) for a, b in pairwise(widths)
+            NormalisedLayer(PlainUpConv(ndim, a, b, bias=bias), make_norm(config.norm, b), 0.0)
+            for a, b in pairwise(widths)
         )
-        self.head = UpConv(ndim, widths[-1], space.channels, "phases")
+        self.head = PlainUpConv(ndim, widths[-1], space.channels, "phases")
 
-    def parts(self) -> list[nn.Module]:
+    def list_blocks(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself."""
         return list(self.blocks)
 
-    def forward(self, z: Tensor, condition: Tensor, scope: Whole) -> Images:
+    def forward(self, z: Tensor, condition: Tensor, scope: WholeScope) -> ImageParts:
         x = self.dense(torch.cat((z, condition), 1)).view(len(z), -1, *self.base)
         x = F.relu(self.norm(x))
         for block in self.blocks:
@@ -174,43 +175,43 @@ class Generator(nn.Module):
         return (torch.tanh(self.head(x)).float(),)
 
 
-class Discriminator(nn.Module):
+class ConvolutionalDiscriminatorModule(nn.Module):
     """(image,), condition (batch, conditions), the whole -> verdict."""
 
-    def __init__(self, config: ConvolutionalDiscriminator, space: Space) -> None:
+    def __init__(self, config: ConvolutionalDiscriminator, space: ImageSpace) -> None:
         super().__init__()
         out = 1 + space.conditions
-        self.tower = Tower(space.shape, space.channels, config.features, config.widest, config.norm, out)
+        self.tower = ConvolutionalTower(space.shape, space.channels, config.features, config.widest, config.norm, out)
 
-    def forward(self, images: Images, condition: Tensor, scope: Whole) -> Verdict:
+    def forward(self, images: ImageParts, condition: Tensor, scope: WholeScope) -> DiscriminatorOutput:
         answer = self.tower(images[0])
-        return Verdict(answer[:, 0], answer[:, 1:])
+        return DiscriminatorOutput(answer[:, 0], answer[:, 1:])
 
 
-class Encoder(nn.Module):
+class ConvolutionalEncoderModule(nn.Module):
     """image (batch, channels, *shape) -> code (batch, latent), or mean and log variance (batch, 2 latent)."""
 
-    def __init__(self, config: ConvolutionalEncoder, space: Space) -> None:
+    def __init__(self, config: ConvolutionalEncoder, space: ImageSpace) -> None:
         super().__init__()
         out = space.latent * (2 if config.variational else 1)
-        self.tower = Tower(space.shape, space.channels, config.features, config.widest, config.norm, out)
+        self.tower = ConvolutionalTower(space.shape, space.channels, config.features, config.widest, config.norm, out)
 
     def forward(self, x: Tensor) -> Tensor:
         code: Tensor = self.tower(x)
         return code
 
 
-class CodeJudge(nn.Module):
+class CodeDiscriminatorModule(nn.Module):
     """Codes (batch, latent) -> scores (batch,); no normalisation, so that a gradient penalty judges each by itself."""
 
-    def __init__(self, config: CodeDiscriminator, space: Space) -> None:
+    def __init__(self, config: CodeDiscriminator, space: ImageSpace) -> None:
         super().__init__()
         self.first = nn.Linear(space.latent, config.hidden)
         self.second = nn.Linear(config.hidden, config.hidden)
         self.head = nn.Linear(config.hidden, 1)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = F.leaky_relu(self.first(z), SLOPE)
-        x = F.leaky_relu(self.second(x), SLOPE)
+        x = F.leaky_relu(self.first(z), LEAKY_SLOPE)
+        x = F.leaky_relu(self.second(x), LEAKY_SLOPE)
         scores: Tensor = self.head(x)[:, 0].float()
         return scores

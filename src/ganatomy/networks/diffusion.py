@@ -11,18 +11,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.config import Value
-from ganatomy.networks.autoencoder import GROUPS, Decoder, Grid, monai, tiny_grid
+from ganatomy.config import Config
+from ganatomy.networks.autoencoder import NORM_GROUPS, CodeGrid, GridDecoderModule, import_monai, make_tiny_grid
 from ganatomy.nn.across import BatchNorm
 from ganatomy.pyramid import Shape
-from ganatomy.steps.scope import Images, Whole
-from ganatomy.steps.space import Space
+from ganatomy.steps.scope import ImageParts, WholeScope
+from ganatomy.steps.space import ImageSpace
 
-CLOCK = 1000.0  # the U-Net embeds times of a thousand steps
-LEVELS = 2  # of the U-Net
+TIME_SCALE = 1000.0  # the U-Net embeds times of a thousand steps
+UNET_LEVELS = 2  # of the U-Net
 
 
-class LatentDiffusionGenerator(Value):
+class LatentDiffusionGenerator(Config):
     """Settings of the generator.
 
     Args:
@@ -32,37 +32,37 @@ class LatentDiffusionGenerator(Value):
     """
 
     kind: Literal["latent-diffusion-generator"] = "latent-diffusion-generator"
-    grid: Grid = Grid()
-    width: int = Field(64, ge=GROUPS, multiple_of=GROUPS)
+    grid: CodeGrid = CodeGrid()
+    width: int = Field(64, ge=NORM_GROUPS, multiple_of=NORM_GROUPS)
     steps: int = Field(15, ge=1)
 
-    def build(self, space: Space) -> nn.Module:
-        return Generator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return LatentDiffusionGeneratorModule(self, space)
 
-    def latent(self, shape: Shape) -> int:
+    def compute_latent_width(self, shape: Shape) -> int:
         """Width of the latent code for images of a shape."""
-        return self.grid.channels * math.prod(self.grid.grid(shape))
+        return self.grid.channels * math.prod(self.grid.compute_grid_shape(shape))
 
-    def objection(self, shape: Shape) -> str | None:
+    def find_shape_problem(self, shape: Shape) -> str | None:
         """What is wrong with a shape, as the end of a sentence; None if nothing is."""
-        multiple = 2 ** (self.grid.halvings + LEVELS - 1)
+        multiple = 2 ** (self.grid.halvings + UNET_LEVELS - 1)
         return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
 
-    def tiny(self) -> "LatentDiffusionGenerator":
-        return self.model_copy(update={"grid": tiny_grid(self.grid), "width": 16, "steps": 4})
+    def make_tiny(self) -> "LatentDiffusionGenerator":
+        return self.model_copy(update={"grid": make_tiny_grid(self.grid), "width": 16, "steps": 4})
 
 
-class Generator(nn.Module):
+class LatentDiffusionGeneratorModule(nn.Module):
     """z (batch, latent), condition (batch, conditions), the whole -> (image,), in [-1, 1]."""
 
-    def __init__(self, config: LatentDiffusionGenerator, space: Space) -> None:
+    def __init__(self, config: LatentDiffusionGenerator, space: ImageSpace) -> None:
         super().__init__()
         ndim, channels = len(space.shape), config.grid.channels
         self.steps = config.steps
-        self.grid = (channels, *config.grid.grid(space.shape))
-        self.decoder = Decoder(config.grid, space)
+        self.grid = (channels, *config.grid.compute_grid_shape(space.shape))
+        self.decoder = GridDecoderModule(config.grid, space)
         self.scale: Any = BatchNorm(channels, affine=False)  # of the codes
-        self.net = monai("diffusion_model_unet").DiffusionModelUNet(
+        self.net = import_monai("diffusion_model_unet").DiffusionModelUNet(
             spatial_dims=ndim,
             in_channels=channels + space.conditions,
             out_channels=channels,
@@ -70,39 +70,43 @@ class Generator(nn.Module):
             num_res_blocks=2,
             attention_levels=(False, True),
             num_head_channels=(0, config.width),
-            norm_num_groups=GROUPS,
+            norm_num_groups=NORM_GROUPS,
         )
 
-    def parts(self) -> list[nn.Module]:
+    def list_blocks(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself."""
-        return self.decoder.parts()
+        return self.decoder.list_blocks()
 
-    def velocity(self, at: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+    def predict_velocity(self, codes: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         """Where scaled codes (batch, channels, *grid) at times (batch,) flow to: 0 = codes, 1 = noise."""
-        planes = condition.view(*condition.shape, *[1] * (at.ndim - 2)).expand(-1, -1, *at.shape[2:])
-        flow: Tensor = self.net(torch.cat((at, planes), 1), time * CLOCK)
+        planes = condition.view(*condition.shape, *[1] * (codes.ndim - 2)).expand(-1, -1, *codes.shape[2:])
+        flow: Tensor = self.net(torch.cat((codes, planes), 1), time * TIME_SCALE)
         return flow.float()
 
-    def flown(self, at: Tensor, condition: Tensor, start: float, end: float) -> Tensor:
+    def integrate_flow(self, codes: Tensor, condition: Tensor, start: float, end: float) -> Tensor:
         """Scaled codes after the flow from one time to another, by the midpoint rule."""
         step = (end - start) / self.steps
         for i in range(self.steps):
-            time = torch.full((len(at),), start + i * step, device=at.device)
-            half = at + step / 2 * self.velocity(at, time, condition)
-            at = at + step * self.velocity(half, time + step / 2, condition)
-        return at
+            time = torch.full((len(codes),), start + i * step, device=codes.device)
+            half = codes + step / 2 * self.predict_velocity(codes, time, condition)
+            codes = codes + step * self.predict_velocity(half, time + step / 2, condition)
+        return codes
 
-    def scaled(self, codes: Tensor) -> Tensor:
+    def standardise_codes(self, codes: Tensor) -> Tensor:
         """Codes of mean 0 and deviation 1 in every channel, as known so far."""
-        return (codes - self._along(self.scale.running_mean)) / self._along(self._deviation())
+        return (codes - self._broadcast_channels(self.scale.running_mean)) / self._broadcast_channels(self._deviation())
 
-    def forward(self, z: Tensor, condition: Tensor, scope: Whole) -> Images:
-        codes = self.flown(z.view(-1, *self.grid), condition, 1.0, 0.0)
-        return (self.decoder(codes * self._along(self._deviation()) + self._along(self.scale.running_mean)),)
+    def forward(self, z: Tensor, condition: Tensor, scope: WholeScope) -> ImageParts:
+        codes = self.integrate_flow(z.view(-1, *self.grid), condition, 1.0, 0.0)
+        return (
+            self.decoder(
+                codes * self._broadcast_channels(self._deviation()) + self._broadcast_channels(self.scale.running_mean)
+            ),
+        )
 
     def _deviation(self) -> Tensor:
         deviation: Tensor = (self.scale.running_var + self.scale.eps).sqrt()
         return deviation
 
-    def _along(self, channels: Tensor) -> Tensor:
+    def _broadcast_channels(self, channels: Tensor) -> Tensor:
         return channels.view(1, -1, *[1] * (len(self.grid) - 1))

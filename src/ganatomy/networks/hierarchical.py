@@ -19,18 +19,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.config import Value
-from ganatomy.nn.plain import NORM, Block, GroupNorm, UpConv, conv, moments
+from ganatomy.config import Config
+from ganatomy.nn.plain import NORM_CLASSES, GroupNormReLU, PlainBlock, PlainUpConv, compute_group_moments, make_conv
 from ganatomy.steps import hierarchy
-from ganatomy.steps.scope import Images, SubVolume, Whole
-from ganatomy.steps.space import Space
+from ganatomy.steps.scope import ImageParts, SubVolumeScope, WholeScope
+from ganatomy.steps.space import ImageSpace
 
-LOW = hierarchy.LOW
+LOW_FACTOR = hierarchy.LOW_FACTOR
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 CHANNELS_LAST_FROM = 16  # voxels an axis: from here on activations outweigh the weights (docs/performance.md)
 
 
-class HierarchicalGenerator(Value):
+class HierarchicalGenerator(Config):
     """Settings of the generator.
 
     Args:
@@ -53,38 +53,38 @@ class HierarchicalGenerator(Value):
     high_norm: Literal["group", "voxel"] = "voxel"
     folded: bool = True
 
-    def build(self, space: Space) -> nn.Module:
-        return Generator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return HierarchicalGeneratorModule(self, space)
 
-    def tiny(self) -> "HierarchicalGenerator":
+    def make_tiny(self) -> "HierarchicalGenerator":
         return self.model_copy(update={"features": 8, "groups": 2})
 
 
-class HighEncoder(Value):
+class HighEncoder(Config):
     """Settings of E^H: a sub-volume to its features."""
 
     kind: Literal["high-encoder"] = "high-encoder"
     features: int = Field(64, ge=4, multiple_of=4)
     groups: int = Field(8, ge=1)
 
-    def build(self, space: Space) -> nn.Module:
-        return _HighEncoder(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return _HighEncoderModule(self, space)
 
-    def tiny(self) -> "HighEncoder":
+    def make_tiny(self) -> "HighEncoder":
         return self.model_copy(update={"features": 8, "groups": 2})
 
 
-class GroundEncoder(Value):
+class GroundEncoder(Config):
     """Settings of E^G: the features of the whole volume to a latent code."""
 
     kind: Literal["ground-encoder"] = "ground-encoder"
     features: int = Field(64, ge=4, multiple_of=4)
     groups: int = Field(8, ge=1)
 
-    def build(self, space: Space) -> nn.Module:
-        return _GroundEncoder(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return _GroundEncoderModule(self, space)
 
-    def tiny(self) -> "GroundEncoder":
+    def make_tiny(self) -> "GroundEncoder":
         return self.model_copy(update={"features": 8, "groups": 2})
 
 
@@ -92,12 +92,12 @@ class GroundEncoder(Value):
 # G^A: latent code to features at a quarter of the size.
 
 
-class Common(nn.Module):
+class CommonTrunk(nn.Module):
     """(batch, latent), (batch, conditions) -> features (batch, features, *quarter of the size)."""
 
-    def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
+    def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
-        sizes = hierarchy.ground_shapes(space.shape)
+        sizes = hierarchy.compute_feature_shapes(space.shape)
         ndim, w = len(space.shape), config.features
         widths = [8 * w, 8 * w, 8 * w, 4 * w, 2 * w, w]
         ups = len(sizes) - 1
@@ -105,7 +105,10 @@ class Common(nn.Module):
         self.dense = nn.Linear(space.latent + space.conditions, widths[0] * math.prod(self.base))
         impl: Literal["fold", "plain"] = "fold" if config.folded else "plain"
         self.blocks = nn.ModuleList(
-            Block(UpConv(ndim, a, b, impl) if 0 < i <= ups else conv(ndim, a, b), GroupNorm(b, config.groups))
+            PlainBlock(
+                PlainUpConv(ndim, a, b, impl) if 0 < i <= ups else make_conv(ndim, a, b),
+                GroupNormReLU(b, config.groups),
+            )
             for i, (a, b) in enumerate(pairwise(widths))
         )
 
@@ -122,75 +125,75 @@ class Common(nn.Module):
 # G^H: features of some planes to the same planes at full size; G^L: features to the low-resolution volume.
 
 
-class High(nn.Module):
+class HighResolutionHead(nn.Module):
     """Features (batch, features, n, *rest) -> volume (batch, channels, 4 n, *4 rest), in [-1, 1]."""
 
-    def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
+    def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
         ndim, w = len(space.shape), config.features
-        self.hidden = UpConv(ndim, w, w // 2, "fold" if config.folded else "plain")
-        self.norm = NORM[config.high_norm](w // 2, config.groups)
-        self.head = UpConv(ndim, w // 2, space.channels, "phases" if config.folded else "plain")
+        self.hidden = PlainUpConv(ndim, w, w // 2, "fold" if config.folded else "plain")
+        self.norm = NORM_CLASSES[config.high_norm](w // 2, config.groups)
+        self.head = PlainUpConv(ndim, w // 2, space.channels, "phases" if config.folded else "plain")
 
     def forward(self, features: Tensor, before: int = 0, after: int = 0) -> Tensor:
         """`before` and `after` count the planes of features beyond each end of what is wanted, 0 or 1."""
-        return self.finished(self.norm(self.raw(features, before, after)), before, after)
+        return self.decode_hidden(self.norm(self.compute_hidden(features, before, after)), before, after)
 
-    def raw(self, features: Tensor, before: int, after: int) -> Tensor:
+    def compute_hidden(self, features: Tensor, before: int, after: int) -> Tensor:
         """The hidden layer before its normalisation, without the planes that the zero padding has spoilt."""
         both = min(before, after)
         x = self.hidden(features, both)
         return x[:, :, before - both : x.shape[2] - (after - both)]
 
-    def finished(self, x: Tensor, before: int, after: int) -> Tensor:
+    def decode_hidden(self, x: Tensor, before: int, after: int) -> Tensor:
         """From the normalised hidden layer to the image."""
         both = min(before, after)
         y = torch.tanh(self.head(x, 2 * both))
         return y[:, :, 2 * (before - both) : y.shape[2] - 2 * (after - both)]
 
 
-class Low(nn.Module):
+class LowResolutionHead(nn.Module):
     """Features -> the whole volume at a quarter of the size (batch, channels, *quarter), in [-1, 1]."""
 
-    def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
+    def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
         ndim, w = len(space.shape), config.features
         widths = (w, w // 2, w // 4)
         self.blocks = nn.Sequential(
-            *(Block(conv(ndim, a, b), GroupNorm(b, config.groups)) for a, b in pairwise(widths))
+            *(PlainBlock(make_conv(ndim, a, b), GroupNormReLU(b, config.groups)) for a, b in pairwise(widths))
         )
-        self.head = conv(ndim, w // 4, space.channels)
+        self.head = make_conv(ndim, w // 4, space.channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(self.head(self.blocks(x)))
 
 
-class Generator(nn.Module):
+class HierarchicalGeneratorModule(nn.Module):
     """z (batch, latent), condition (batch, conditions), a sub-volume or the whole -> (planes,) or (planes, low)."""
 
-    def __init__(self, config: HierarchicalGenerator, space: Space) -> None:
+    def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
         self.halo = config.halo
-        self.common = Common(config, space)
-        self.high = High(config, space)
-        self.low = Low(config, space) if config.low else None
+        self.common = CommonTrunk(config, space)
+        self.high = HighResolutionHead(config, space)
+        self.low = LowResolutionHead(config, space) if config.low else None
 
-    def forward(self, z: Tensor, condition: Tensor, scope: SubVolume | Whole) -> Images:
-        return self.images(self.common(z, condition), scope)
+    def forward(self, z: Tensor, condition: Tensor, scope: SubVolumeScope | WholeScope) -> ImageParts:
+        return self.decode_features(self.common(z, condition), scope)
 
-    def images(self, features: Tensor, scope: SubVolume | Whole) -> Images:
+    def decode_features(self, features: Tensor, scope: SubVolumeScope | WholeScope) -> ImageParts:
         """What the scope shows of the features of a whole volume."""
-        first = scope.start // LOW
-        planes, before, after = cut(features, first, first + scope.depth // LOW, self.halo)
+        first = scope.start // LOW_FACTOR
+        planes, before, after = cut_with_halo(features, first, first + scope.depth // LOW_FACTOR, self.halo)
         high = self.high(planes, before, after).float()
         return (high,) if self.low is None or scope.low is None else (high, self.low(features).float())
 
-    def parts(self) -> list[nn.Module]:
+    def list_blocks(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself; none depends on where a step looks."""
         return [*self.common.blocks, self.high, *([] if self.low is None else [self.low])]
 
     @torch.no_grad()
-    def slabs(self, z: Tensor, condition: Tensor, planes: int) -> Iterator[Tensor]:
+    def generate_slabs(self, z: Tensor, condition: Tensor, planes: int) -> Iterator[Tensor]:
         """The whole volume piece by piece, `planes` of its first axis at a time: equal to one pass to rounding.
 
         The features are made whole; the high-resolution head sees them in pieces, and what two pieces share is carried
@@ -202,28 +205,28 @@ class Generator(nn.Module):
         """
         features = self.common(z, condition)
         norm = self.high.norm
-        whole = self._statistics(features, planes, norm) if isinstance(norm, GroupNorm) else None
+        whole = self._compute_hidden_moments(features, planes, norm) if isinstance(norm, GroupNormReLU) else None
         carried = None  # the last two planes of the hidden layer: the next piece's head sees them too
-        for raw, before, after in self._pieces(features, planes):
-            x = norm(raw) if whole is None else norm.applied(raw, *whole)  # type: ignore[operator]
+        for raw, before, after in self._hidden_pieces(features, planes):
+            x = norm(raw) if whole is None else norm.apply_statistics(raw, *whole)  # type: ignore[operator]
             x = x if carried is None else torch.cat((carried, x), 2)
             carried = x[:, :, -2:].clone()
-            yield self.high.finished(x, before, after).float()
+            yield self.high.decode_hidden(x, before, after).float()
 
-    def _pieces(self, features: Tensor, planes: int) -> Iterator[tuple[Tensor, int, int]]:
+    def _hidden_pieces(self, features: Tensor, planes: int) -> Iterator[tuple[Tensor, int, int]]:
         """The hidden layer before its normalisation, each plane once, and whether there is more before and after."""
-        each, n = max(1, planes // LOW), features.shape[2]
+        each, n = max(1, planes // LOW_FACTOR), features.shape[2]
         for start in range(0, n, each):
             stop = min(start + each, n)
             before, after = int(start > 0), int(stop < n)
-            yield self.high.raw(features[:, :, start : stop + after], before, after), before, after
+            yield self.high.compute_hidden(features[:, :, start : stop + after], before, after), before, after
 
-    def _statistics(self, features: Tensor, planes: int, norm: GroupNorm) -> tuple[Tensor, Tensor]:
+    def _compute_hidden_moments(self, features: Tensor, planes: int, norm: GroupNormReLU) -> tuple[Tensor, Tensor]:
         """Mean and variance of the groups of the hidden layer over the whole volume, merged piece by piece (Chan)."""
         count, mean, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-        for x, *_ in self._pieces(features, planes):
+        for x, *_ in self._hidden_pieces(features, planes):
             new = x[0, 0].numel() * (x.shape[1] // norm.groups)
-            its_mean, its_variance = (m.double().cpu() for m in moments(x, norm.groups))
+            its_mean, its_variance = (m.double().cpu() for m in compute_group_moments(x, norm.groups))
             total = count + new
             difference = its_mean - mean
             squares = squares + its_variance * new + difference.square() * (count * new / total)
@@ -232,7 +235,7 @@ class Generator(nn.Module):
         return mean.float().to(features.device), (squares / count).float().to(features.device)
 
 
-def cut(features: Tensor, start: int, stop: int, halo: int) -> tuple[Tensor, int, int]:
+def cut_with_halo(features: Tensor, start: int, stop: int, halo: int) -> tuple[Tensor, int, int]:
     """Planes start to stop, with up to `halo` more at each end where there are any, and how many there are."""
     before, after = min(halo, start), min(halo, features.shape[2] - stop)
     return features[:, :, start - before : stop + after], before, after
@@ -242,32 +245,36 @@ def cut(features: Tensor, start: int, stop: int, halo: int) -> tuple[Tensor, int
 # The encoders.
 
 
-class _HighEncoder(nn.Module):
+class _HighEncoderModule(nn.Module):
     """E^H: sub-volume (batch, channels, 4 n, *4 rest) -> features (batch, features, n, *rest)."""
 
-    def __init__(self, config: HighEncoder, space: Space) -> None:
+    def __init__(self, config: HighEncoder, space: ImageSpace) -> None:
         super().__init__()
         ndim, w = len(space.shape), config.features
-        convs = (conv(ndim, space.channels, w // 2, 4, 2), conv(ndim, w // 2, w // 2), conv(ndim, w // 2, w, 4, 2))
-        self.blocks = nn.Sequential(*(Block(c, GroupNorm(c.out_channels, config.groups)) for c in convs))
+        convs = (
+            make_conv(ndim, space.channels, w // 2, 4, 2),
+            make_conv(ndim, w // 2, w // 2),
+            make_conv(ndim, w // 2, w, 4, 2),
+        )
+        self.blocks = nn.Sequential(*(PlainBlock(c, GroupNormReLU(c.out_channels, config.groups)) for c in convs))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.blocks(x)
         return y
 
 
-class _GroundEncoder(nn.Module):
+class _GroundEncoderModule(nn.Module):
     """E^G: features of the whole volume -> latent code (batch, latent)."""
 
-    def __init__(self, config: GroundEncoder, space: Space) -> None:
+    def __init__(self, config: GroundEncoder, space: ImageSpace) -> None:
         super().__init__()
         ndim, w = len(space.shape), config.features
-        count = hierarchy.halvings(hierarchy.low_shape(space.shape))
+        count = hierarchy.count_halvings(hierarchy.compute_low_shape(space.shape))
         widths = [w, *(4 * w // 2 ** (count - 1 - i) for i in range(count))]
         self.blocks = nn.Sequential(
-            *(Block(conv(ndim, a, b, 4, 2), GroupNorm(b, config.groups)) for a, b in pairwise(widths))
+            *(PlainBlock(make_conv(ndim, a, b, 4, 2), GroupNormReLU(b, config.groups)) for a, b in pairwise(widths))
         )
-        rest = tuple(n // 2**count for n in hierarchy.low_shape(space.shape))
+        rest = tuple(n // 2**count for n in hierarchy.compute_low_shape(space.shape))
         self.head = nn.Linear(widths[-1] * math.prod(rest), space.latent)
 
     def forward(self, x: Tensor) -> Tensor:

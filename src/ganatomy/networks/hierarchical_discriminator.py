@@ -12,17 +12,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.nn.spectral import SpectralConv, SpectralDense
 from ganatomy.pyramid import Shape
 from ganatomy.steps import hierarchy
-from ganatomy.steps.scope import Images, SubVolume
-from ganatomy.steps.space import Space, Verdict
+from ganatomy.steps.scope import ImageParts, SubVolumeScope
+from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-SLOPE = 0.2  # of the leaky rectifiers
+LEAKY_SLOPE = 0.2  # of the leaky rectifiers
 
 
-class HierarchicalDiscriminator(Value):
+class HierarchicalDiscriminator(Config):
     """Settings of the discriminator.
 
     Args:
@@ -37,21 +37,21 @@ class HierarchicalDiscriminator(Value):
     low: bool = True
     scores: Literal["apart", "averaged"] = "apart"
 
-    def build(self, space: Space) -> nn.Module:
-        return Discriminator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return HierarchicalDiscriminatorModule(self, space)
 
-    def tiny(self) -> "HierarchicalDiscriminator":
+    def make_tiny(self) -> "HierarchicalDiscriminator":
         return self.model_copy(update={"features": 8})
 
 
-class _Tower(nn.Module):
+class _SpectralTower(nn.Module):
     """Strided convolutions down to a vector: (batch, channels, *shape) -> (batch, last)."""
 
     def __init__(self, widths: list[int], shape: Shape, last: int) -> None:
         super().__init__()
         convs = []
         for a, b in pairwise(widths):
-            steps = [_halving(n, axis) for axis, n in enumerate(shape)]
+            steps = [_choose_kernel(n, axis) for axis, n in enumerate(shape)]
             kernel, stride, padding = zip(*steps, strict=True)
             convs.append(SpectralConv(a, b, kernel, stride, padding))
             shape = tuple(n // s for n, s in zip(shape, stride, strict=True))
@@ -60,11 +60,11 @@ class _Tower(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for convolution in self.convs:
-            x = F.leaky_relu_(convolution(x), SLOPE)
+            x = F.leaky_relu_(convolution(x), LEAKY_SLOPE)
         return self.head(x).flatten(1)
 
 
-def _halving(n: int, axis: int) -> tuple[int, int, int]:
+def _choose_kernel(n: int, axis: int) -> tuple[int, int, int]:
     """Kernel, stride and padding that halve an axis of n planes; only the first axis of a sub-volume gets short."""
     if axis > 0 or n >= 8:
         return 4, 2, 1
@@ -74,45 +74,45 @@ def _halving(n: int, axis: int) -> tuple[int, int, int]:
 class HighBranch(nn.Module):
     """D^H: a sub-volume and its position (0 to 1) -> score and label logits (batch, 1 + conditions)."""
 
-    def __init__(self, config: HierarchicalDiscriminator, space: Space) -> None:
+    def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         super().__init__()
-        w, count = config.features, hierarchy.halvings(space.shape)
-        shape = (hierarchy.sub_volume_depth(space.shape[0]), *space.shape[1:])
+        w, count = config.features, hierarchy.count_halvings(space.shape)
+        shape = (hierarchy.compute_sub_volume_depth(space.shape[0]), *space.shape[1:])
         widths = [space.channels, *(max(1, 8 * w // 2 ** (count - 1 - i)) for i in range(count))]
-        self.tower = _Tower(widths, shape, 2 * w)
+        self.tower = _SpectralTower(widths, shape, 2 * w)
         self.dense = SpectralDense(2 * w + 1, w)
         self.score = SpectralDense(w, 1)
         self.labels = SpectralDense(w, space.conditions) if space.conditions else None
 
     def forward(self, x: Tensor, position: float) -> Tensor:
-        x = F.leaky_relu_(self.tower(x), SLOPE)
-        x = F.leaky_relu_(self.dense(torch.cat((x, x.new_full((len(x), 1), position)), 1)), SLOPE)
+        x = F.leaky_relu_(self.tower(x), LEAKY_SLOPE)
+        x = F.leaky_relu_(self.dense(torch.cat((x, x.new_full((len(x), 1), position)), 1)), LEAKY_SLOPE)
         return self.score(x) if self.labels is None else torch.cat((self.score(x), self.labels(x)), 1)
 
 
-class LowBranch(_Tower):
+class LowBranch(_SpectralTower):
     """D^L: the whole volume at a quarter of its size -> score and label logits (batch, 1 + conditions)."""
 
-    def __init__(self, config: HierarchicalDiscriminator, space: Space) -> None:
-        shape = hierarchy.low_shape(space.shape)
-        count = hierarchy.halvings(shape)
+    def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
+        shape = hierarchy.compute_low_shape(space.shape)
+        count = hierarchy.count_halvings(shape)
         widths = [space.channels, *(4 * config.features // 2 ** (count - 1 - i) for i in range(count))]
         super().__init__(widths, shape, 1 + space.conditions)
 
 
-class Discriminator(nn.Module):
+class HierarchicalDiscriminatorModule(nn.Module):
     """(sub-volume,) or (sub-volume, low), condition, the scope -> verdict; labels are the mean of both branches'."""
 
-    def __init__(self, config: HierarchicalDiscriminator, space: Space) -> None:
+    def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         super().__init__()
         self.averaged = config.scores == "averaged"
         self.high = HighBranch(config, space)
         self.low = LowBranch(config, space) if config.low else None
 
-    def forward(self, images: Images, condition: Tensor, scope: SubVolume) -> Verdict:
+    def forward(self, images: ImageParts, condition: Tensor, scope: SubVolumeScope) -> DiscriminatorOutput:
         answers = [self.high(images[0], scope.position).float()]
         if self.low is not None:
             answers.append(self.low(images[1]).float())
         both = torch.stack(answers)  # (branches, batch, 1 + conditions)
         scores = both[:, :, 0].mean(0) if self.averaged else both[:, :, 0].T
-        return Verdict(scores, both[:, :, 1:].mean(0))
+        return DiscriminatorOutput(scores, both[:, :, 1:].mean(0))

@@ -15,28 +15,28 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.config import Value
-from ganatomy.nn.equalised import GAIN, Conv, Dense, DownConv, UpConv
-from ganatomy.nn.norm import minibatch_deviation, pixel_norm
-from ganatomy.nn.resample import enlarge, shrink
-from ganatomy.pyramid import pyramid
-from ganatomy.steps.scope import Images, Level
-from ganatomy.steps.space import Space, Verdict
+from ganatomy.config import Config
+from ganatomy.nn.equalised import HE_GAIN, Conv, Dense, DownConv, UpConv
+from ganatomy.nn.norm import append_minibatch_deviation, normalise_pixels
+from ganatomy.nn.resample import downsample_mean, upsample_nearest
+from ganatomy.pyramid import compute_pyramid
+from ganatomy.steps.scope import ImageParts, LevelScope
+from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-SLOPE = 0.2  # of the leaky rectifiers
-TINY = {"width": 64, "widest": 16}
+LEAKY_SLOPE = 0.2  # of the leaky rectifiers
+TINY_WIDTHS = {"width": 64, "widest": 16}
 
 
 def rectify(x: Tensor) -> Tensor:
     """Leaky rectifier with the slope of the paper, in place: x is always a fresh output of a layer."""
-    return F.leaky_relu_(x, SLOPE)
+    return F.leaky_relu_(x, LEAKY_SLOPE)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Configurations.
 
 
-class ProgressiveGenerator(Value):
+class ProgressiveGenerator(Config):
     """Settings of the generator.
 
     `width` is the official code's fmap_base, `widest` its fmap_max: level l has min(width / 2^(l + 1), widest)
@@ -48,14 +48,14 @@ class ProgressiveGenerator(Value):
     widest: int = Field(512, ge=1)
     folded: bool = True
 
-    def build(self, space: Space) -> nn.Module:
-        return Generator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return ProgressiveGeneratorModule(self, space)
 
-    def tiny(self) -> "ProgressiveGenerator":
-        return self.model_copy(update=TINY)
+    def make_tiny(self) -> "ProgressiveGenerator":
+        return self.model_copy(update=TINY_WIDTHS)
 
 
-class ProgressiveDiscriminator(Value):
+class ProgressiveDiscriminator(Config):
     """Settings of the discriminator.
 
     `group` is the group size of the minibatch standard deviation. `pool_first` shrinks before the rectifier instead of
@@ -69,14 +69,14 @@ class ProgressiveDiscriminator(Value):
     group: int = Field(4, ge=1)
     pool_first: bool = False
 
-    def build(self, space: Space) -> nn.Module:
-        return Discriminator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return ProgressiveDiscriminatorModule(self, space)
 
-    def tiny(self) -> "ProgressiveDiscriminator":
-        return self.model_copy(update=TINY)
+    def make_tiny(self) -> "ProgressiveDiscriminator":
+        return self.model_copy(update=TINY_WIDTHS)
 
 
-def features(level: int, width: int, widest: int) -> int:
+def count_features(level: int, width: int, widest: int) -> int:
     """Feature maps of a level: nf(s) = min(8192 / 2^s, 512) with s = level + 1 in the official code."""
     return max(1, min(width // 2 ** (level + 1), widest))
 
@@ -85,24 +85,24 @@ def features(level: int, width: int, widest: int) -> int:
 # Generator: z -> base of the pyramid -> each further block doubles the size.
 
 
-class GeneratorBase(nn.Module):
+class ProgressiveGeneratorBase(nn.Module):
     """(batch, latent + conditions) -> (batch, features, *base)."""
 
     def __init__(self, n_in: int, n_out: int, base: tuple[int, ...]) -> None:
         super().__init__()
         self.base = base
         # Gain sqrt(2) / 4 and one bias a feature map, not a voxel, as in the official code.
-        self.dense = Dense(n_in, n_out * math.prod(base), gain=GAIN / 4, bias=False)
+        self.dense = Dense(n_in, n_out * math.prod(base), gain=HE_GAIN / 4, bias=False)
         self.bias = nn.Parameter(torch.zeros(n_out))
         self.conv = Conv(len(base), n_out, n_out)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(pixel_norm(z)).view(len(z), -1, *self.base)
-        x = pixel_norm(rectify(x + self.bias.view(-1, *[1] * len(self.base))))
-        return pixel_norm(rectify(self.conv(x)))
+        x = self.dense(normalise_pixels(z)).view(len(z), -1, *self.base)
+        x = normalise_pixels(rectify(x + self.bias.view(-1, *[1] * len(self.base))))
+        return normalise_pixels(rectify(self.conv(x)))
 
 
-class GeneratorBlock(nn.Module):
+class ProgressiveGeneratorBlock(nn.Module):
     """(batch, in, *space) -> (batch, out, *twice the space)."""
 
     def __init__(self, ndim: int, n_in: int, n_out: int, folded: bool) -> None:
@@ -111,35 +111,35 @@ class GeneratorBlock(nn.Module):
         self.conv = Conv(ndim, n_out, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pixel_norm(rectify(self.up(x)))
-        return pixel_norm(rectify(self.conv(x)))
+        x = normalise_pixels(rectify(self.up(x)))
+        return normalise_pixels(rectify(self.conv(x)))
 
 
-class Generator(nn.Module):
+class ProgressiveGeneratorModule(nn.Module):
     """z (batch, latent), condition (batch, conditions), a level -> (image at that level,)."""
 
-    def __init__(self, config: ProgressiveGenerator, space: Space) -> None:
+    def __init__(self, config: ProgressiveGenerator, space: ImageSpace) -> None:
         super().__init__()
-        sizes = pyramid(space.shape)
+        sizes = compute_pyramid(space.shape)
         ndim = len(space.shape)
-        widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
-        base = GeneratorBase(space.latent + space.conditions, widths[0], sizes[0])
+        widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
+        base = ProgressiveGeneratorBase(space.latent + space.conditions, widths[0], sizes[0])
         pairs = itertools.pairwise(widths)
-        self.blocks = nn.ModuleList([base, *(GeneratorBlock(ndim, a, b, config.folded) for a, b in pairs)])
+        self.blocks = nn.ModuleList([base, *(ProgressiveGeneratorBlock(ndim, a, b, config.folded) for a, b in pairs)])
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
 
-    def parts(self) -> list[nn.Module]:
+    def list_blocks(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself; none depends on where a step looks."""
         return list(self.blocks)
 
-    def forward(self, z: Tensor, condition: Tensor, scope: Level) -> Images:
+    def forward(self, z: Tensor, condition: Tensor, scope: LevelScope) -> ImageParts:
         x = self.blocks[0](torch.cat((z, condition), 1))
         before = x
         for block in self.blocks[1 : scope.level + 1]:
             before, x = x, block(x)
         image = self.to_image[scope.level](x)
         if scope.alpha < 1:
-            image = enlarge(self.to_image[scope.level - 1](before)).lerp(image, scope.alpha)
+            image = upsample_nearest(self.to_image[scope.level - 1](before)).lerp(image, scope.alpha)
         return (image.float(),)
 
 
@@ -147,7 +147,7 @@ class Generator(nn.Module):
 # Discriminator: the mirror image.
 
 
-class DiscriminatorBlock(nn.Module):
+class ProgressiveDiscriminatorBlock(nn.Module):
     """(batch, in, *space) -> (batch, out, *half the space)."""
 
     def __init__(self, ndim: int, n_in: int, n_out: int, pool_first: bool) -> None:
@@ -158,10 +158,10 @@ class DiscriminatorBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = rectify(self.down(rectify(self.conv(x))))
-        return x if self.pool_first else shrink(x)
+        return x if self.pool_first else downsample_mean(x)
 
 
-class DiscriminatorBase(nn.Module):
+class ProgressiveDiscriminatorBase(nn.Module):
     """(batch, features, *base) -> score and label logits (batch, 1 + conditions)."""
 
     def __init__(self, n_in: int, widest: int, base: tuple[int, ...], group: int, conditions: int) -> None:
@@ -172,31 +172,33 @@ class DiscriminatorBase(nn.Module):
         self.head = Dense(widest, 1 + conditions, gain=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = rectify(self.conv(minibatch_deviation(x, self.group)))
+        x = rectify(self.conv(append_minibatch_deviation(x, self.group)))
         answer: Tensor = self.head(rectify(self.dense(x.flatten(1))))
         return answer
 
 
-class Discriminator(nn.Module):
+class ProgressiveDiscriminatorModule(nn.Module):
     """(image at a level,), condition (batch, conditions), the level -> verdict."""
 
-    def __init__(self, config: ProgressiveDiscriminator, space: Space) -> None:
+    def __init__(self, config: ProgressiveDiscriminator, space: ImageSpace) -> None:
         super().__init__()
-        sizes = pyramid(space.shape)
+        sizes = compute_pyramid(space.shape)
         ndim = len(space.shape)
-        widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
-        base = DiscriminatorBase(widths[0], widths[0], sizes[0], config.group, space.conditions)
+        widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
+        base = ProgressiveDiscriminatorBase(widths[0], widths[0], sizes[0], config.group, space.conditions)
         pairs = itertools.pairwise(widths)
-        self.blocks = nn.ModuleList([base, *(DiscriminatorBlock(ndim, b, a, config.pool_first) for a, b in pairs)])
+        self.blocks = nn.ModuleList(
+            [base, *(ProgressiveDiscriminatorBlock(ndim, b, a, config.pool_first) for a, b in pairs)]
+        )
         self.from_image = nn.ModuleList(Conv(ndim, space.channels, n, kernel=1) for n in widths)
 
-    def forward(self, images: Images, condition: Tensor, scope: Level) -> Verdict:
+    def forward(self, images: ImageParts, condition: Tensor, scope: LevelScope) -> DiscriminatorOutput:
         (image,) = images
         x = rectify(self.from_image[scope.level](image))
         for level in range(scope.level, 0, -1):
             x = self.blocks[level](x)
             if level == scope.level and scope.alpha < 1:
-                below = rectify(self.from_image[level - 1](shrink(image)))
+                below = rectify(self.from_image[level - 1](downsample_mean(image)))
                 x = below.to(x.dtype).lerp(x, scope.alpha)  # under autocast pooling may keep float32
         answer = self.blocks[0](x).float()
-        return Verdict(answer[:, 0], answer[:, 1:])
+        return DiscriminatorOutput(answer[:, 0], answer[:, 1:])

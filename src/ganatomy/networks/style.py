@@ -15,27 +15,27 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.config import Value
-from ganatomy.networks.progressive import DiscriminatorBase, features, rectify
+from ganatomy.config import Config
+from ganatomy.networks.progressive import ProgressiveDiscriminatorBase, count_features, rectify
 from ganatomy.nn.convolution import convolve
 from ganatomy.nn.equalised import Conv, Dense
-from ganatomy.nn.norm import pixel_norm
-from ganatomy.nn.resample import shrink
-from ganatomy.pyramid import pyramid
-from ganatomy.steps.scope import Images, Whole
-from ganatomy.steps.space import Space, Verdict
+from ganatomy.nn.norm import normalise_pixels
+from ganatomy.nn.resample import downsample_mean
+from ganatomy.pyramid import compute_pyramid
+from ganatomy.steps.scope import ImageParts, WholeScope
+from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-MODE = {2: "bilinear", 3: "trilinear"}
-SLOW = 0.01  # of the mapping network's learning rate
+INTERPOLATION_MODES = {2: "bilinear", 3: "trilinear"}
+MAPPING_LR_SCALE = 0.01  # of the mapping network's learning rate
 EPSILON = 1e-8
-TINY = {"width": 64, "widest": 16}
+TINY_WIDTHS = {"width": 64, "widest": 16}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Configurations.
 
 
-class StyleGenerator(Value):
+class StyleGenerator(Config):
     """Settings of the generator.
 
     Args:
@@ -48,14 +48,14 @@ class StyleGenerator(Value):
     widest: int = Field(128, ge=1)
     mapping: int = Field(8, ge=1)
 
-    def build(self, space: Space) -> nn.Module:
-        return Generator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return StyleGeneratorModule(self, space)
 
-    def tiny(self) -> "StyleGenerator":
-        return self.model_copy(update={**TINY, "mapping": 2})
+    def make_tiny(self) -> "StyleGenerator":
+        return self.model_copy(update={**TINY_WIDTHS, "mapping": 2})
 
 
-class ResidualDiscriminator(Value):
+class ResidualDiscriminator(Config):
     """Settings of the discriminator; `group` is the group size of the minibatch standard deviation."""
 
     kind: Literal["residual-discriminator"] = "residual-discriminator"
@@ -63,31 +63,33 @@ class ResidualDiscriminator(Value):
     widest: int = Field(128, ge=1)
     group: int = Field(4, ge=1)
 
-    def build(self, space: Space) -> nn.Module:
-        return Discriminator(self, space)
+    def build(self, space: ImageSpace) -> nn.Module:
+        return ResidualDiscriminatorModule(self, space)
 
-    def tiny(self) -> "ResidualDiscriminator":
-        return self.model_copy(update=TINY)
+    def make_tiny(self) -> "ResidualDiscriminator":
+        return self.model_copy(update=TINY_WIDTHS)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Generator.
 
 
-class Mapping(nn.Module):
+class MappingNetwork(nn.Module):
     """(batch, latent + conditions) -> styles (batch, latent)."""
 
     def __init__(self, n_in: int, latent: int, layers: int) -> None:
         super().__init__()
         widths = [n_in, *[latent] * layers]
         # A weight 100 times as large at a hundredth of the scale learns a hundred times more slowly under Adam.
-        self.layers = nn.ModuleList(Dense(a, b, gain=math.sqrt(2) * SLOW) for a, b in itertools.pairwise(widths))
+        self.layers = nn.ModuleList(
+            Dense(a, b, gain=math.sqrt(2) * MAPPING_LR_SCALE) for a, b in itertools.pairwise(widths)
+        )
         with torch.no_grad():
             for parameter in self.layers.parameters():
-                parameter.div_(SLOW)  # biases are zero
+                parameter.div_(MAPPING_LR_SCALE)  # biases are zero
 
     def forward(self, z: Tensor) -> Tensor:
-        x = pixel_norm(z)
+        x = normalise_pixels(z)
         for layer in self.layers:
             x = rectify(layer(x))
         return x
@@ -130,19 +132,19 @@ class StyledBlock(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         if self.first is not None:
-            x = F.interpolate(x, scale_factor=2, mode=MODE[x.ndim - 2], align_corners=False)
+            x = F.interpolate(x, scale_factor=2, mode=INTERPOLATION_MODES[x.ndim - 2], align_corners=False)
             x = rectify(self.first(x, w)) * math.sqrt(2)
         return rectify(self.second(x, w)) * math.sqrt(2)
 
 
-class Generator(nn.Module):
+class StyleGeneratorModule(nn.Module):
     """z (batch, latent), condition (batch, conditions), the whole -> (image,)."""
 
-    def __init__(self, config: StyleGenerator, space: Space) -> None:
+    def __init__(self, config: StyleGenerator, space: ImageSpace) -> None:
         super().__init__()
-        sizes, ndim = pyramid(space.shape), len(space.shape)
-        widths = [features(level, config.width, config.widest) for level in range(len(sizes))]
-        self.mapping = Mapping(space.latent + space.conditions, space.latent, config.mapping)
+        sizes, ndim = compute_pyramid(space.shape), len(space.shape)
+        widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
+        self.mapping = MappingNetwork(space.latent + space.conditions, space.latent, config.mapping)
         self.constant = nn.Parameter(torch.randn(widths[0], *sizes[0]))
         pairs = [(widths[0], widths[0]), *itertools.pairwise(widths)]
         self.blocks = nn.ModuleList(
@@ -150,11 +152,11 @@ class Generator(nn.Module):
         )
         self.to_image = ModulatedConv(ndim, widths[-1], space.channels, space.latent, kernel=1, demodulate=False)
 
-    def parts(self) -> list[nn.Module]:
+    def list_blocks(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself."""
         return list(self.blocks)
 
-    def forward(self, z: Tensor, condition: Tensor, scope: Whole) -> Images:
+    def forward(self, z: Tensor, condition: Tensor, scope: WholeScope) -> ImageParts:
         w = self.mapping(torch.cat((z, condition), 1))
         x = self.constant.expand(len(z), *self.constant.shape)
         for block in self.blocks:
@@ -176,23 +178,23 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = rectify(self.second(rectify(self.first(x))))
-        return (shrink(y) + self.skip(shrink(x))) / math.sqrt(2)
+        return (downsample_mean(y) + self.skip(downsample_mean(x))) / math.sqrt(2)
 
 
-class Discriminator(nn.Module):
+class ResidualDiscriminatorModule(nn.Module):
     """(image,), condition (batch, conditions), the whole -> verdict."""
 
-    def __init__(self, config: ResidualDiscriminator, space: Space) -> None:
+    def __init__(self, config: ResidualDiscriminator, space: ImageSpace) -> None:
         super().__init__()
-        sizes, ndim = pyramid(space.shape), len(space.shape)
-        widths = [features(level, config.width, config.widest) for level in range(len(sizes))][::-1]
+        sizes, ndim = compute_pyramid(space.shape), len(space.shape)
+        widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))][::-1]
         self.from_image = Conv(ndim, space.channels, widths[0], kernel=1)
         self.blocks = nn.ModuleList(ResidualBlock(ndim, a, b) for a, b in itertools.pairwise(widths))
-        self.base = DiscriminatorBase(widths[-1], widths[-1], sizes[0], config.group, space.conditions)
+        self.base = ProgressiveDiscriminatorBase(widths[-1], widths[-1], sizes[0], config.group, space.conditions)
 
-    def forward(self, images: Images, condition: Tensor, scope: Whole) -> Verdict:
+    def forward(self, images: ImageParts, condition: Tensor, scope: WholeScope) -> DiscriminatorOutput:
         x = rectify(self.from_image(images[0]))
         for block in self.blocks:
             x = block(x)
         answer = self.base(x).float()
-        return Verdict(answer[:, 0], answer[:, 1:])
+        return DiscriminatorOutput(answer[:, 0], answer[:, 1:])

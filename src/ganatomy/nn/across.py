@@ -13,11 +13,11 @@ from torch import Tensor, distributed, nn
 from torch.autograd import Function
 
 
-def world_size() -> int:
+def get_world_size() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def rank() -> int:
+def get_rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
@@ -35,28 +35,28 @@ class _Sum(Function):
         return _Sum.apply(gradients[0])
 
 
-def summed(x: Tensor) -> Tensor:
+def sum_over_processes(x: Tensor) -> Tensor:
     """The sum of x over processes; of the same shape in all of them, differentiable as often as wished."""
-    return x if world_size() == 1 else _Sum.apply(x)
+    return x if get_world_size() == 1 else _Sum.apply(x)
 
 
-def averaged(x: Tensor) -> Tensor:
+def average_over_processes(x: Tensor) -> Tensor:
     """The mean of x over processes."""
-    return summed(x) / world_size()
+    return sum_over_processes(x) / get_world_size()
 
 
-def gathered(x: Tensor) -> Tensor:
+def gather_batch(x: Tensor) -> Tensor:
     """x (share of the batch, ...) of all processes as (batch, ...), in the order of the batch."""
-    w = world_size()
+    w = get_world_size()
     if w == 1:
         return x
-    places = torch.arange(rank(), len(x) * w, w, device=x.device)
-    return summed(x.new_zeros(len(x) * w, *x.shape[1:]).index_copy(0, places, x))
+    places = torch.arange(get_rank(), len(x) * w, w, device=x.device)
+    return sum_over_processes(x.new_zeros(len(x) * w, *x.shape[1:]).index_copy(0, places, x))
 
 
-def own(x: Tensor) -> Tensor:
-    """The rows of x (batch, ...) that are this process's: what undoes `gathered`."""
-    return x if world_size() == 1 else x[rank() :: world_size()]
+def select_own_rows(x: Tensor) -> Tensor:
+    """The rows of x (batch, ...) that are this process's: what undoes `gather_batch`."""
+    return x if get_world_size() == 1 else x[get_rank() :: get_world_size()]
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -69,26 +69,26 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         assert input.ndim in (4, 5)
 
     def forward(self, input: Tensor) -> Tensor:
-        if world_size() == 1 or not self.training:
+        if get_world_size() == 1 or not self.training:
             out: Tensor = super().forward(input)
             return out
         assert self.momentum is not None
         x = input.float()
         over = [0, *range(2, x.ndim)]
-        count = x.numel() // x.shape[1] * world_size()
-        mean = summed(x.sum(over)) / count
-        centred = x - _along(mean, x)
-        variance = summed(centred.square().sum(over)) / count
+        count = x.numel() // x.shape[1] * get_world_size()
+        mean = sum_over_processes(x.sum(over)) / count
+        centred = x - _broadcast_channels(mean, x)
+        variance = sum_over_processes(centred.square().sum(over)) / count
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
                 self.num_batches_tracked.add_(1)
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-        y = centred * _along((variance + self.eps).rsqrt(), x)
+        y = centred * _broadcast_channels((variance + self.eps).rsqrt(), x)
         if self.affine:
-            y = y * _along(self.weight, x) + _along(self.bias, x)
+            y = y * _broadcast_channels(self.weight, x) + _broadcast_channels(self.bias, x)
         return y.to(input.dtype)
 
 
-def _along(channels: Tensor, x: Tensor) -> Tensor:
+def _broadcast_channels(channels: Tensor, x: Tensor) -> Tensor:
     return channels.view(1, -1, *[1] * (x.ndim - 2))

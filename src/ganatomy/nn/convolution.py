@@ -25,15 +25,15 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int 
 
     Under autocast the operands are cast here, so that every derivative works in the same precision.
     """
-    if x.device.type in AUTOCAST and torch.is_autocast_enabled(x.device.type):
+    if x.device.type in AUTOCAST_DEVICES and torch.is_autocast_enabled(x.device.type):
         precision = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(precision), weight.to(precision)
         bias = None if bias is None else bias.to(precision)
-    y: Tensor = _Output.apply(x, weight, bias, stride, padding)
+    y: Tensor = _ConvolutionOutput.apply(x, weight, bias, stride, padding)
     return y
 
 
-AUTOCAST = ("cpu", "cuda")  # meta tensors, which only measure, have none
+AUTOCAST_DEVICES = ("cpu", "cuda")  # meta tensors, which only measure, have none
 
 _only_inputs = False
 
@@ -52,7 +52,7 @@ def input_gradients_only() -> Iterator[None]:
         _only_inputs = False
 
 
-class _Output(Function):
+class _ConvolutionOutput(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -81,7 +81,7 @@ class _InputGradient(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (h,), (g, weight) = grads, ctx.saved_tensors
-        gg = _Output.apply(h, weight, None, *ctx.geometry) if ctx.needs_input_grad[0] else None
+        gg = _ConvolutionOutput.apply(h, weight, None, *ctx.geometry) if ctx.needs_input_grad[0] else None
         gw = _WeightGradient.apply(g, h, weight.shape, *ctx.geometry) if ctx.needs_input_grad[1] else None
         return gg, gw, None, None, None
 
@@ -102,6 +102,6 @@ class _WeightGradient(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (h,), (g, x) = grads, ctx.saved_tensors
-        gg = _Output.apply(x, h, None, *ctx.geometry) if ctx.needs_input_grad[0] else None
+        gg = _ConvolutionOutput.apply(x, h, None, *ctx.geometry) if ctx.needs_input_grad[0] else None
         gx = _InputGradient.apply(g, h, x.shape, *ctx.geometry) if ctx.needs_input_grad[1] else None
         return gg, gx, None, None, None

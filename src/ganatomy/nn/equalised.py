@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from ganatomy.nn.convolution import F_CONV_TRANSPOSE, convolve
 from ganatomy.nn.fold import fold_down, fold_up
-from ganatomy.nn.resample import enlarge
+from ganatomy.nn.resample import upsample_nearest
 
-GAIN = math.sqrt(2)  # He's gain for (leaky) rectifiers
+HE_GAIN = math.sqrt(2)  # He's gain for (leaky) rectifiers
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -24,7 +24,7 @@ GAIN = math.sqrt(2)  # He's gain for (leaky) rectifiers
 class Dense(nn.Module):
     """x (batch, in) -> (batch, out)."""
 
-    def __init__(self, n_in: int, n_out: int, gain: float = GAIN, bias: bool = True) -> None:
+    def __init__(self, n_in: int, n_out: int, gain: float = HE_GAIN, bias: bool = True) -> None:
         super().__init__()
         self.scale = gain / math.sqrt(n_in)
         self.weight = nn.Parameter(torch.randn(n_out, n_in))
@@ -41,7 +41,7 @@ class Dense(nn.Module):
 class Conv(nn.Module):
     """x (batch, in, *space) -> (batch, out, *space), zero padding."""
 
-    def __init__(self, ndim: int, n_in: int, n_out: int, kernel: int = 3, gain: float = GAIN) -> None:
+    def __init__(self, ndim: int, n_in: int, n_out: int, kernel: int = 3, gain: float = HE_GAIN) -> None:
         super().__init__()
         self.scale = gain / math.sqrt(n_in * kernel**ndim)
         self.weight = nn.Parameter(torch.randn(n_out, n_in, *[kernel] * ndim))
@@ -64,7 +64,7 @@ class UpConv(Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.folded:
-            return super().forward(enlarge(x))
+            return super().forward(upsample_nearest(x))
         weight = fold_up(self.weight * self.scale)
         return F_CONV_TRANSPOSE[x.ndim - 2](x, weight, self.bias, stride=2, padding=1)
 

@@ -16,19 +16,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 # Row k of UP says which of the three taps meet at offset k of the transposed kernel; DOWN likewise, halved.
-UP = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
-PHASES = ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # two taps of phase 0, then of phase 1
-DOWN = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
+UP_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+PHASE_TAPS = (
+    (1.0, 0.0, 0.0),
+    (0.0, 1.0, 1.0),
+    (1.0, 1.0, 0.0),
+    (0.0, 0.0, 1.0),
+)  # two taps of phase 0, then of phase 1
+DOWN_TAPS = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
 
 
 def fold_up(weight: Tensor) -> Tensor:
     """Weight (out, in, 3, ...) of a convolution after nearest x 2 -> (in, out, 4, ...) of the transposed one."""
-    return _fold(weight, UP).transpose(0, 1)
+    return _fold(weight, UP_TAPS).transpose(0, 1)
 
 
 def fold_down(weight: Tensor) -> Tensor:
     """Weight (out, in, 3, ...) of a convolution before a mean over 2 -> (out, in, 4, ...) of the strided one."""
-    return _fold(weight, DOWN)
+    return _fold(weight, DOWN_TAPS)
 
 
 def fold_phases(weight: Tensor) -> Tensor:
@@ -37,7 +42,7 @@ def fold_phases(weight: Tensor) -> Tensor:
     Output voxel 2i + p of an axis sees two inputs only: i - 1 and i for p = 0, i and i + 1 for p = 1.
     """
     ndim = weight.ndim - 2
-    folded = _fold(weight, PHASES).unflatten(2, (2, 2))
+    folded = _fold(weight, PHASE_TAPS).unflatten(2, (2, 2))
     for axis in range(1, ndim):
         folded = folded.unflatten(2 + 2 * axis, (2, 2))
     phases, taps = range(2, 2 + 2 * ndim, 2), range(3, 3 + 2 * ndim, 2)
@@ -45,14 +50,14 @@ def fold_phases(weight: Tensor) -> Tensor:
 
 
 @lru_cache
-def _matrix(rows: tuple[tuple[float, ...], ...], ndim: int) -> NDArray[np.float32]:
+def _make_fold_matrix(rows: tuple[tuple[float, ...], ...], ndim: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(reduce(np.kron, [np.array(rows, dtype=np.float32)] * ndim).T)
 
 
 def _fold(weight: Tensor, rows: tuple[tuple[float, ...], ...]) -> Tensor:
     """All axes in one product with the Kronecker power of the rows: (out, in, 3, ...) -> (out, in, len(rows), ...)."""
     ndim = weight.ndim - 2
-    matrix = torch.from_numpy(_matrix(rows, ndim)).to(weight)
+    matrix = torch.from_numpy(_make_fold_matrix(rows, ndim)).to(weight)
     device = weight.device.type if weight.device.type != "meta" else "cpu"
     with torch.autocast(device, enabled=False):  # fold in full precision, then cast
         return (weight.flatten(2) @ matrix).view(*weight.shape[:2], *[len(rows)] * ndim)

@@ -6,11 +6,11 @@ from torch.nn import functional as F
 F_AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
-def enlarge(x: Tensor) -> Tensor:
+def upsample_nearest(x: Tensor) -> Tensor:
     """Nearest x 2: (batch, channel, *space) -> (batch, channel, *twice the space)."""
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def shrink(x: Tensor, factor: int = 2) -> Tensor:
+def downsample_mean(x: Tensor, factor: int = 2) -> Tensor:
     """Mean over cells of `factor` voxels an axis: (batch, channel, *space) -> (batch, channel, *space / factor)."""
     return F_AVG_POOL[x.ndim - 2](x, factor)

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganatomy.nn.convolution import F_CONV
-from ganatomy.nn.plain import CONV
+from ganatomy.nn.plain import CONV_CLASSES
 
 EPSILON = 1e-12
 
 
-class _Spectral(nn.Module):
+class _SpectralLayer(nn.Module):
     """A weight (out, ...) with PyTorch's initialisation, and its largest singular value."""
 
     u: Tensor
@@ -25,9 +25,9 @@ class _Spectral(nn.Module):
         self.weight, self.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
         self.register_buffer("u", F.normalize(torch.randn(len(weight)), dim=0, eps=EPSILON))
 
-    def sigma(self) -> Tensor:
+    def compute_sigma(self) -> Tensor:
         """The largest singular value of the weight, differentiable: (,)."""
-        with torch.autocast(self._autocast(), enabled=False):
+        with torch.autocast(self._autocast_device(), enabled=False):
             matrix = self.weight.flatten(1)
             with torch.no_grad():
                 v = F.normalize(self.u @ matrix, dim=0, eps=EPSILON)
@@ -36,12 +36,12 @@ class _Spectral(nn.Module):
                     self.u.copy_(u)
             return u @ (matrix @ v)
 
-    def _autocast(self) -> str:
+    def _autocast_device(self) -> str:
         kind = self.weight.device.type
         return "cpu" if kind == "meta" else kind
 
 
-class SpectralDense(_Spectral):
+class SpectralDense(_SpectralLayer):
     """x (batch, in) -> (batch, out)."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
@@ -49,19 +49,19 @@ class SpectralDense(_Spectral):
         super().__init__(like.weight, like.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight) / self.sigma() + self.bias
+        return F.linear(x, self.weight) / self.compute_sigma() + self.bias
 
 
-class SpectralConv(_Spectral):
+class SpectralConv(_SpectralLayer):
     """x (batch, in, *space) -> (batch, out, *space), with a kernel, stride and padding for each axis."""
 
     def __init__(
         self, n_in: int, n_out: int, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]
     ) -> None:
-        like = CONV[len(kernel)](n_in, n_out, kernel, stride, padding)
+        like = CONV_CLASSES[len(kernel)](n_in, n_out, kernel, stride, padding)
         super().__init__(like.weight, like.bias)
         self.stride, self.padding = stride, padding
 
     def forward(self, x: Tensor) -> Tensor:
         y = F_CONV[x.ndim - 2](x, self.weight, None, self.stride, self.padding)
-        return y / self.sigma() + self.bias.view(-1, *[1] * (x.ndim - 2))
+        return y / self.compute_sigma() + self.bias.view(-1, *[1] * (x.ndim - 2))

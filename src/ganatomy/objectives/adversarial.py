@@ -5,17 +5,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ganatomy.config import Value
-from ganatomy.objectives.adversarial_term import Judged
+from ganatomy.config import Config
+from ganatomy.objectives.adversarial_term import ScoredBatch
 from ganatomy.objectives.augmentation import Augmentation
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
-from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes, shared_fakes
+from ganatomy.objectives.phase import (
+    Batch,
+    Losses,
+    Networks,
+    Phase,
+    generate_detached_fakes,
+    generate_fakes,
+    generate_shared_fakes,
+)
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
-from ganatomy.steps.schedules import Constant, Schedule
-from ganatomy.steps.scope import Images
+from ganatomy.steps.schedules import ConstantSchedule, Schedule
+from ganatomy.steps.scope import ImageParts
 
-Term = Annotated[
+LossTerm = Annotated[
     Wasserstein
     | NonSaturating
     | Relativistic
@@ -28,7 +36,7 @@ Term = Annotated[
 ]
 
 
-class Adversarial(Value):
+class Adversarial(Config):
     """A discriminator and a generator that learn in turn from the same terms.
 
     `terms` are added up; each may have a part for the discriminator, one for the generator, and a constraint on the
@@ -38,43 +46,52 @@ class Adversarial(Value):
     """
 
     kind: Literal["adversarial"] = "adversarial"
-    terms: tuple[Term, ...]
-    discriminator_updates: Schedule = Constant(value=1)
+    terms: tuple[LossTerm, ...]
+    discriminator_updates: Schedule = ConstantSchedule(value=1)
     share_fakes: bool = False
     augmentation: Augmentation | None = None
 
-    def phases(self, latent: int) -> tuple[Phase, ...]:
-        def discriminate(players: Players, draw: Draw) -> Terms:
+    def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        def discriminate(networks: Networks, batch: Batch) -> Losses:
             if self.share_fakes:
-                fake = tuple(image.detach() for image in shared_fakes(players, draw, "generator", latent))
+                fake = tuple(image.detach() for image in generate_shared_fakes(networks, batch, "generator", latent))
             else:
-                fake = frozen_fakes(players, draw, "discriminator", latent)
-            return self._sum(lambda term, judged: term.discriminator(judged), players, draw, fake, reals=True)
+                fake = generate_detached_fakes(networks, batch, "discriminator", latent)
+            return self._sum_losses(
+                lambda term, judged: term.compute_discriminator_losses(judged), networks, batch, fake, with_reals=True
+            )
 
-        def generate(players: Players, draw: Draw) -> Terms:
-            fake = (shared_fakes if self.share_fakes else fakes)(players, draw, "generator", latent)
+        def generate(networks: Networks, batch: Batch) -> Losses:
+            fake = (generate_shared_fakes if self.share_fakes else generate_fakes)(networks, batch, "generator", latent)
             reals = any(term.generator_needs_reals for term in self.terms)
-            return self._sum(lambda term, judged: term.generator(judged), players, draw, fake, reals=reals)
+            return self._sum_losses(
+                lambda term, judged: term.compute_generator_losses(judged), networks, batch, fake, with_reals=reals
+            )
 
         return (
             Phase("discriminator", ("discriminator",), discriminate, self.discriminator_updates, self._constrain),
             Phase("generator", ("generator",), generate),
         )
 
-    def _sum(
-        self, part: Callable[[Term, Judged], Terms], players: Players, draw: Draw, fake: Images, reals: bool
-    ) -> Terms:
-        judge = players["discriminator"]
+    def _sum_losses(
+        self,
+        compute_losses: Callable[[LossTerm, ScoredBatch], Losses],
+        networks: Networks,
+        batch: Batch,
+        fake: ImageParts,
+        with_reals: bool,
+    ) -> Losses:
+        judge = networks["discriminator"]
         if self.augmentation is not None:
-            fake = self.augmentation(fake, draw, "augment-fake")
-            draw = draw.seen(self.augmentation(draw.real, draw, "augment-real"))
-        verdict_real = judge(draw.real, draw.condition, draw.scope) if reals else None
-        judged = Judged(judge, draw, fake, verdict_real, judge(fake, draw.condition, draw.scope))
-        terms: Terms = {}
+            fake = self.augmentation(fake, batch, "augment-fake")
+            batch = batch.replace_reals(self.augmentation(batch.real, batch, "augment-real"))
+        verdict_real = judge(batch.real, batch.condition, batch.scope) if with_reals else None
+        scored = ScoredBatch(judge, batch, fake, verdict_real, judge(fake, batch.condition, batch.scope))
+        losses: Losses = {}
         for term in self.terms:
-            terms |= part(term, judged)
-        return terms
+            losses |= compute_losses(term, scored)
+        return losses
 
-    def _constrain(self, players: Players) -> None:
+    def _constrain(self, networks: Networks) -> None:
         for term in self.terms:
-            term.constrain(players["discriminator"])
+            term.constrain(networks["discriminator"])

@@ -9,14 +9,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganatomy.config import Value
-from ganatomy.objectives.phase import Draw
-from ganatomy.steps.scope import Images
+from ganatomy.config import Config
+from ganatomy.objectives.phase import Batch
+from ganatomy.steps.scope import ImageParts
 
-LOWEST = -1.0  # of an image
+LOWEST_VALUE = -1.0  # of an image
 
 
-class Augmentation(Value):
+class Augmentation(Config):
     """Draws for every image by itself, from the draw's numbers: the same whoever asks.
 
     Args:
@@ -29,27 +29,27 @@ class Augmentation(Value):
     contrast: float = Field(0.3, ge=0, lt=1)
     translation: float = Field(0.125, ge=0, le=0.5)
 
-    def __call__(self, images: Images, draw: Draw, purpose: str) -> Images:
+    def __call__(self, images: ImageParts, batch: Batch, purpose: str) -> ImageParts:
         """Images as the discriminator sees them; a sub-volume and its whole are shaded alike and never moved."""
-        lighter, stronger = (2 * draw.uniform(f"{purpose}-{name}") - 1 for name in ("brightness", "contrast"))
-        shaded = tuple(self._shaded(image, lighter, stronger) for image in images)
+        lighter, stronger = (2 * batch.draw_uniform(f"{purpose}-{name}") - 1 for name in ("brightness", "contrast"))
+        shaded = tuple(self._shade(image, lighter, stronger) for image in images)
         if len(shaded) > 1 or not self.translation:
             return shaded
-        return (self._moved(shaded[0], draw, purpose),)
+        return (self._translate(shaded[0], batch, purpose),)
 
-    def _shaded(self, image: Tensor, lighter: Tensor, stronger: Tensor) -> Tensor:
+    def _shade(self, image: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
         ones = [1] * (image.ndim - 1)
         mean = image.flatten(1).mean(1).view(-1, *ones)
-        scaled = (image - mean) * (1 + self.contrast * stronger).view(-1, *ones) + mean
-        return scaled + (self.brightness * lighter).view(-1, *ones)
+        scaled = (image - mean) * (1 + self.contrast * contrast).view(-1, *ones) + mean
+        return scaled + (self.brightness * brightness).view(-1, *ones)
 
-    def _moved(self, image: Tensor, draw: Draw, purpose: str) -> Tensor:
+    def _translate(self, image: Tensor, batch: Batch, purpose: str) -> Tensor:
         """Whole voxels, so that nothing is blurred."""
         shape = image.shape[2:]
         bounds = [int(self.translation * n) for n in shape]
-        shares = [draw.uniform(f"{purpose}-shift-{axis}") for axis in range(len(shape))]
+        shares = [batch.draw_uniform(f"{purpose}-shift-{axis}") for axis in range(len(shape))]
         margins = [m for bound in reversed(bounds) for m in (bound, bound)]
-        padded = F.pad(image, margins, value=LOWEST)
+        padded = F.pad(image, margins, value=LOWEST_VALUE)
         ndim, n = len(shape), len(image)
         places = [torch.arange(n, device=image.device).view(-1, *[1] * ndim)]
         for axis, (share, bound, size) in enumerate(zip(shares, bounds, shape, strict=True)):

@@ -22,18 +22,18 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganatomy.config import Value
-from ganatomy.nn.across import averaged
-from ganatomy.objectives.labels import label_entropy
-from ganatomy.objectives.penalties import between, squared_slopes, unit_slope
-from ganatomy.objectives.phase import Draw, Phase, Players, Terms, fakes, frozen_fakes
-from ganatomy.steps.scope import Images
-from ganatomy.steps.space import Verdict
+from ganatomy.config import Config
+from ganatomy.nn.across import average_over_processes
+from ganatomy.objectives.labels import compute_label_loss
+from ganatomy.objectives.penalties import compute_squared_gradient_norms, compute_unit_norm_penalty, interpolate_points
+from ganatomy.objectives.phase import Batch, Losses, Networks, Phase, generate_detached_fakes, generate_fakes
+from ganatomy.steps.scope import ImageParts
+from ganatomy.steps.space import DiscriminatorOutput
 
 LEAST_ERROR = 1e-6  # of a VAE's voxels: keeps the logarithm finite
 
 
-class AlphaGAN(Value):
+class AlphaGAN(Config):
     """An encoder and a generator that learn together against two discriminators.
 
     Kwon's published code steps the generator's Adam twice on one gradient; that is nothing but a longer step, so here
@@ -52,42 +52,47 @@ class AlphaGAN(Value):
     penalty: float = Field(10, ge=0)
     labels: float = Field(1, ge=0)
 
-    def phases(self, latent: int) -> tuple[Phase, ...]:
-        def encode_and_generate(players: Players, draw: Draw) -> Terms:
-            code = self.encode(players, draw.real[0], draw.condition)
-            again, made = _decoded(players, code, draw), fakes(players, draw, "generator", latent)
-            judged = [_judged(players, images, draw) for images in (again, made)]
+    def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        def encode_and_generate(networks: Networks, batch: Batch) -> Losses:
+            code = self.encode(networks, batch.real[0], batch.condition)
+            again, made = _decode(networks, code, batch), generate_fakes(networks, batch, "generator", latent)
+            judged = [_score_images(networks, images, batch) for images in (again, made)]
             terms = {
                 "again": -judged[0].scores.mean(),
                 "made": -judged[1].scores.mean(),
-                "code": -players["code_discriminator"](code).mean(),
-                "reconstruction": self.reconstruction * _distance(draw.real[0], again[0]),
-                "labels": self.labels * label_entropy(judged[1].labels, draw),
+                "code": -networks["code_discriminator"](code).mean(),
+                "reconstruction": self.reconstruction * _distance(batch.real[0], again[0]),
+                "labels": self.labels * compute_label_loss(judged[1].labels, batch),
             }
             if self.cycle:
-                z = draw.noise("generator", latent)
-                terms["cycle"] = self.cycle * _distance(z, self.encode(players, made[0], draw.condition))
+                z = batch.draw_noise("generator", latent)
+                terms["cycle"] = self.cycle * _distance(z, self.encode(networks, made[0], batch.condition))
             return terms
 
-        def discriminate(players: Players, draw: Draw) -> Terms:
+        def discriminate(networks: Networks, batch: Batch) -> Losses:
             with torch.no_grad():
-                again = _decoded(players, self.encode(players, draw.real[0], draw.condition), draw)
-            made = frozen_fakes(players, draw, "discriminator", latent)
-            real = _judged(players, draw.real, draw)
+                again = _decode(networks, self.encode(networks, batch.real[0], batch.condition), batch)
+            made = generate_detached_fakes(networks, batch, "discriminator", latent)
+            real = _score_images(networks, batch.real, batch)
             return {
-                "again": _judged(players, again, draw).scores.mean() - real.scores.mean(),
-                "made": _judged(players, made, draw).scores.mean() - real.scores.mean(),
-                "penalty_again": self.penalty * _penalty(players, draw, again, "again"),
-                "penalty_made": self.penalty * _penalty(players, draw, made, "made"),
-                "labels": self.labels * label_entropy(real.labels, draw),
+                "again": _score_images(networks, again, batch).scores.mean() - real.scores.mean(),
+                "made": _score_images(networks, made, batch).scores.mean() - real.scores.mean(),
+                "penalty_again": self.penalty * _penalty(networks, batch, again, "again"),
+                "penalty_made": self.penalty * _penalty(networks, batch, made, "made"),
+                "labels": self.labels * compute_label_loss(real.labels, batch),
             }
 
-        def judge_codes(players: Players, draw: Draw) -> Terms:
+        def judge_codes(networks: Networks, batch: Batch) -> Losses:
             with torch.no_grad():
-                code = self.encode(players, draw.real[0], draw.condition)
-            z, judge = draw.noise("code", latent), players["code_discriminator"]
-            squares = squared_slopes(lambda at: judge(at[0]), between((z,), (code,), draw.uniform("code-penalty")))
-            return {"wasserstein": judge(code).mean() - judge(z).mean(), "penalty": self.penalty * unit_slope(squares)}
+                code = self.encode(networks, batch.real[0], batch.condition)
+            z, judge = batch.draw_noise("code", latent), networks["code_discriminator"]
+            squares = compute_squared_gradient_norms(
+                lambda at: judge(at[0]), interpolate_points((z,), (code,), batch.draw_uniform("code-penalty"))
+            )
+            return {
+                "wasserstein": judge(code).mean() - judge(z).mean(),
+                "penalty": self.penalty * compute_unit_norm_penalty(squares),
+            }
 
         return (
             Phase("encoder_generator", ("encoder", "generator"), encode_and_generate),
@@ -96,25 +101,25 @@ class AlphaGAN(Value):
         )
 
     @property
-    def encoders(self) -> tuple[str, ...]:
+    def encoder_roles(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
         """Latent codes (batch, latent) of images (batch, channel, *space)."""
-        code: Tensor = players["encoder"](image)
+        code: Tensor = networks["encoder"](image)
         return code
 
 
-class _Variational(Value):
+class _Variational(Config):
     """An encoder that gives mean and logarithm of the variance of a code."""
 
     @property
-    def encoders(self) -> tuple[str, ...]:
+    def encoder_roles(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
         """The mean of the codes (batch, latent) of images (batch, channel, *space)."""
-        mean: Tensor = players["encoder"](image).chunk(2, 1)[0]
+        mean: Tensor = networks["encoder"](image).chunk(2, 1)[0]
         return mean
 
 
@@ -130,34 +135,34 @@ class VAEGAN(_Variational):
     in_generator: float = Field(20, ge=0)
     labels: float = Field(1, ge=0)
 
-    def phases(self, latent: int) -> tuple[Phase, ...]:
-        def encode(players: Players, draw: Draw) -> Terms:
-            code, divergence = _drawn(players, draw, "encoder", latent)
-            error = (draw.real[0] - _decoded(players, code, draw)[0]).square().mean()
+    def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        def encode(networks: Networks, batch: Batch) -> Losses:
+            code, divergence = _encode_reals(networks, batch, "encoder", latent)
+            error = (batch.real[0] - _decode(networks, code, batch)[0]).square().mean()
             return {"divergence": divergence, "reconstruction": self.in_encoder * error}
 
-        def generate(players: Players, draw: Draw) -> Terms:
+        def generate(networks: Networks, batch: Batch) -> Losses:
             with torch.no_grad():
-                code, _ = _drawn(players, draw, "again", latent)
-            again, made = _decoded(players, code, draw), fakes(players, draw, "generator", latent)
-            judged = [_judged(players, images, draw) for images in (again, made)]
+                code, _ = _encode_reals(networks, batch, "again", latent)
+            again, made = _decode(networks, code, batch), generate_fakes(networks, batch, "generator", latent)
+            judged = [_score_images(networks, images, batch) for images in (again, made)]
             return {
-                "reconstruction": self.in_generator * (draw.real[0] - again[0]).square().mean(),
+                "reconstruction": self.in_generator * (batch.real[0] - again[0]).square().mean(),
                 "again": F.softplus(-judged[0].scores).mean(),
                 "made": F.softplus(-judged[1].scores).mean(),
-                "labels": self.labels * label_entropy(judged[1].labels, draw),
+                "labels": self.labels * compute_label_loss(judged[1].labels, batch),
             }
 
-        def discriminate(players: Players, draw: Draw) -> Terms:
+        def discriminate(networks: Networks, batch: Batch) -> Losses:
             with torch.no_grad():
-                again = _decoded(players, _drawn(players, draw, "again", latent)[0], draw)
-            made = frozen_fakes(players, draw, "discriminator", latent)
-            real = _judged(players, draw.real, draw)
+                again = _decode(networks, _encode_reals(networks, batch, "again", latent)[0], batch)
+            made = generate_detached_fakes(networks, batch, "discriminator", latent)
+            real = _score_images(networks, batch.real, batch)
             return {
                 "real": F.softplus(-real.scores).mean(),
-                "again": F.softplus(_judged(players, again, draw).scores).mean(),
-                "made": F.softplus(_judged(players, made, draw).scores).mean(),
-                "labels": self.labels * label_entropy(real.labels, draw),
+                "again": F.softplus(_score_images(networks, again, batch).scores).mean(),
+                "made": F.softplus(_score_images(networks, made, batch).scores).mean(),
+                "labels": self.labels * compute_label_loss(real.labels, batch),
             }
 
         return (
@@ -175,41 +180,43 @@ class VAE(_Variational):
 
     kind: Literal["vae"] = "vae"
 
-    def phases(self, latent: int) -> tuple[Phase, ...]:
-        def autoencode(players: Players, draw: Draw) -> Terms:
-            code, divergence = _drawn(players, draw, "encoder", latent)
-            error = averaged((draw.real[0] - _decoded(players, code, draw)[0]).square().mean())
-            voxels = draw.real[0][0].numel()
+    def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        def autoencode(networks: Networks, batch: Batch) -> Losses:
+            code, divergence = _encode_reals(networks, batch, "encoder", latent)
+            error = average_over_processes((batch.real[0] - _decode(networks, code, batch)[0]).square().mean())
+            voxels = batch.real[0][0].numel()
             return {"likelihood": (error + LEAST_ERROR).log() / 2, "divergence": divergence * latent / voxels}
 
         return (Phase("autoencoder", ("encoder", "generator"), autoencode, separable=False),)
 
 
-def _drawn(players: Players, draw: Draw, purpose: str, latent: int) -> tuple[Tensor, Tensor]:
+def _encode_reals(networks: Networks, batch: Batch, purpose: str, latent: int) -> tuple[Tensor, Tensor]:
     """A code of each real image, and the divergence of what it was drawn from, a mean over the code's numbers."""
-    return drawn_code(players["encoder"](draw.real[0]), draw.noise(purpose, latent))
+    return draw_code(networks["encoder"](batch.real[0]), batch.draw_noise(purpose, latent))
 
 
-def drawn_code(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+def draw_code(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """The same from mean and logarithm of the variance side by side, with as many normal numbers as a code has."""
     mean, log_variance = moments.chunk(2, 1)
     code = mean + noise.view_as(mean) * (log_variance / 2).exp()
     return code, (log_variance.exp() + mean.square() - 1 - log_variance).mean() / 2
 
 
-def _decoded(players: Players, code: Tensor, draw: Draw) -> Images:
-    images: Images = players["generator"](code, draw.condition, draw.scope)
+def _decode(networks: Networks, code: Tensor, batch: Batch) -> ImageParts:
+    images: ImageParts = networks["generator"](code, batch.condition, batch.scope)
     return images
 
 
-def _judged(players: Players, images: Images, draw: Draw) -> Verdict:
-    verdict: Verdict = players["discriminator"](images, draw.condition, draw.scope)
+def _score_images(networks: Networks, images: ImageParts, batch: Batch) -> DiscriminatorOutput:
+    verdict: DiscriminatorOutput = networks["discriminator"](images, batch.condition, batch.scope)
     return verdict
 
 
-def _penalty(players: Players, draw: Draw, fake: Images, purpose: str) -> Tensor:
-    places = between(draw.real, fake, draw.uniform(f"penalty-{purpose}"))
-    return unit_slope(squared_slopes(lambda images: _judged(players, images, draw).scores, places))
+def _penalty(networks: Networks, batch: Batch, fake: ImageParts, purpose: str) -> Tensor:
+    places = interpolate_points(batch.real, fake, batch.draw_uniform(f"penalty-{purpose}"))
+    return compute_unit_norm_penalty(
+        compute_squared_gradient_norms(lambda images: _score_images(networks, images, batch).scores, places)
+    )
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:

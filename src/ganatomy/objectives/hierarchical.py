@@ -14,53 +14,55 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.config import Value
-from ganatomy.objectives.phase import Draw, Phase, Players, Terms
-from ganatomy.steps.hierarchy import sub_volume_depth
-from ganatomy.steps.scope import SubVolume
+from ganatomy.config import Config
+from ganatomy.objectives.phase import Batch, Losses, Networks, Phase
+from ganatomy.steps.hierarchy import compute_sub_volume_depth
+from ganatomy.steps.scope import SubVolumeScope
 
 
-class HierarchicalReconstruction(Value):
+class HierarchicalReconstruction(Config):
     """Phases for ``high_encoder`` and ``ground_encoder``; the scope must read the whole volume."""
 
     kind: Literal["hierarchical-reconstruction"] = "hierarchical-reconstruction"
     weight: float = Field(1, gt=0)
 
-    def phases(self, latent: int) -> tuple[Phase, ...]:
-        def high(players: Players, draw: Draw) -> Terms:
-            sub_volume = draw.real[0]
-            again = _called(players["generator"], "high")(players["high_encoder"](sub_volume))
+    def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        def high(networks: Networks, batch: Batch) -> Losses:
+            sub_volume = batch.real[0]
+            again = _get_part(networks["generator"], "high")(networks["high_encoder"](sub_volume))
             return {"high": self.weight * _difference(again, sub_volume)}
 
-        def ground(players: Players, draw: Draw) -> Terms:
-            scope = draw.scope
-            assert isinstance(scope, SubVolume)
+        def ground(networks: Networks, batch: Batch) -> Losses:
+            scope = batch.scope
+            assert isinstance(scope, SubVolumeScope)
             assert scope.whole, "the ground encoder needs the whole volume: strategy.whole must be true"
             with torch.no_grad():
-                features = high_features(players, draw.image, scope.depth)
-            common, images = (_called(players["generator"], part) for part in ("common", "images"))
-            again = images(common(players["ground_encoder"](features), draw.condition), scope)
-            pairs = list(zip(again, draw.real, strict=True))
+                features = encode_high_features(networks, batch.image, scope.depth)
+            common, images = (_get_part(networks["generator"], part) for part in ("common", "decode_features"))
+            again = images(common(networks["ground_encoder"](features), batch.condition), scope)
+            pairs = list(zip(again, batch.real, strict=True))
             return {"ground": self.weight * torch.stack([_difference(a, b) for a, b in pairs]).mean()}
 
         return Phase("high_encoder", ("high_encoder",), high), Phase("ground_encoder", ("ground_encoder",), ground)
 
     @property
-    def encoders(self) -> tuple[str, ...]:
+    def encoder_roles(self) -> tuple[str, ...]:
         return ("high_encoder", "ground_encoder")
 
-    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
         """Latent codes (batch, latent); the high encoder sees one sub-volume after another, as it was trained."""
-        code: Tensor = players["ground_encoder"](high_features(players, image, sub_volume_depth(image.shape[2])))
+        code: Tensor = networks["ground_encoder"](
+            encode_high_features(networks, image, compute_sub_volume_depth(image.shape[2]))
+        )
         return code
 
 
-def high_features(players: Players, volume: Tensor, depth: int) -> Tensor:
+def encode_high_features(networks: Networks, volume: Tensor, depth: int) -> Tensor:
     """E^H over the whole volume, one sub-volume of `depth` planes after another, side by side: as it is trained."""
-    return torch.cat([players["high_encoder"](part) for part in volume.split(depth, 2)], 2)
+    return torch.cat([networks["high_encoder"](part) for part in volume.split(depth, 2)], 2)
 
 
-def _called(generator: nn.Module, part: str) -> Callable[..., Any]:
+def _get_part(generator: nn.Module, part: str) -> Callable[..., Any]:
     """A named part of the generator that its docstring promises."""
     found: Callable[..., Any] = getattr(generator, part)
     return found

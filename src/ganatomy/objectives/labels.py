@@ -6,8 +6,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganatomy.objectives.adversarial_term import AdversarialTerm, Judged
-from ganatomy.objectives.phase import Draw, Terms
+from ganatomy.objectives.adversarial_term import AdversarialTerm, ScoredBatch
+from ganatomy.objectives.phase import Batch, Losses
 
 
 class LabelClassification(AdversarialTerm):
@@ -22,20 +22,20 @@ class LabelClassification(AdversarialTerm):
     fake_weight: float = Field(1, ge=0)
     generator_weight: float = Field(1, ge=0)
 
-    def discriminator(self, judged: Judged) -> Terms:
-        assert judged.real is not None
-        draw = judged.draw
+    def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
+        assert scored.real_output is not None
+        batch = scored.batch
         return {
-            "labels_real": self.real_weight * label_entropy(judged.real.labels, draw),
-            "labels_fake": self.fake_weight * label_entropy(judged.fake.labels, draw),
+            "labels_real": self.real_weight * compute_label_loss(scored.real_output.labels, batch),
+            "labels_fake": self.fake_weight * compute_label_loss(scored.fake_output.labels, batch),
         }
 
-    def generator(self, judged: Judged) -> Terms:
-        return {"labels": self.generator_weight * label_entropy(judged.fake.labels, judged.draw)}
+    def compute_generator_losses(self, scored: ScoredBatch) -> Losses:
+        return {"labels": self.generator_weight * compute_label_loss(scored.fake_output.labels, scored.batch)}
 
 
-def label_entropy(logits: Tensor, draw: Draw) -> Tensor:
+def compute_label_loss(logits: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy of label logits (batch, conditions) and the draw's conditions, a softmax for each group."""
-    groups = list(draw.groups)
-    pairs = zip(logits.split(groups, 1), draw.condition.split(groups, 1), strict=True)
+    groups = list(batch.groups)
+    pairs = zip(logits.split(groups, 1), batch.condition.split(groups, 1), strict=True)
     return sum((F.cross_entropy(a, b) for a, b in pairs), start=logits.new_zeros(()))

@@ -18,12 +18,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganatomy.config import Value
-from ganatomy.objectives.autoencoding import drawn_code
-from ganatomy.objectives.phase import Draw, Phase, Players, Terms
+from ganatomy.config import Config
+from ganatomy.objectives.autoencoding import draw_code
+from ganatomy.objectives.phase import Batch, Losses, Networks, Phase
 
 
-class LatentDiffusion(Value):
+class LatentDiffusion(Config):
     """Codes of a variational autoencoder as the end of a flow that begins in noise.
 
     Args:
@@ -33,68 +33,68 @@ class LatentDiffusion(Value):
     kind: Literal["latent-diffusion"] = "latent-diffusion"
     divergence: float = Field(1e-3, ge=0)
 
-    def phases(self, latent: int) -> tuple[Phase, ...]:
-        def autoencode(players: Players, draw: Draw) -> Terms:
-            generator: Any = players["generator"]
-            codes, divergence = drawn_code(players["encoder"](draw.real[0]), draw.noise("autoencoder", latent))
+    def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        def autoencode(networks: Networks, batch: Batch) -> Losses:
+            generator: Any = networks["generator"]
+            codes, divergence = draw_code(networks["encoder"](batch.real[0]), batch.draw_noise("autoencoder", latent))
             again = generator.decoder(codes)
-            return {"reconstruction": (draw.real[0] - again).abs().mean(), "divergence": self.divergence * divergence}
+            return {"reconstruction": (batch.real[0] - again).abs().mean(), "divergence": self.divergence * divergence}
 
-        def flow(players: Players, draw: Draw) -> Terms:
-            generator: Any = players["generator"]
+        def flow(networks: Networks, batch: Batch) -> Losses:
+            generator: Any = networks["generator"]
             with torch.no_grad():
-                codes = generator.scale(players["encoder"](draw.real[0]).chunk(2, 1)[0])
-            noise, time = draw.noise("prior", latent).view_as(codes), draw.uniform("time")
+                codes = generator.scale(networks["encoder"](batch.real[0]).chunk(2, 1)[0])
+            noise, time = batch.draw_noise("prior", latent).view_as(codes), batch.draw_uniform("time")
             share = time.view(-1, *[1] * (codes.ndim - 1))
-            velocity = generator.velocity(codes.lerp(noise, share), time, draw.condition)
+            velocity = generator.predict_velocity(codes.lerp(noise, share), time, batch.condition)
             return {"flow": (velocity - (noise - codes)).square().mean()}
 
         return (
-            Phase("autoencoder", ("encoder", "generator"), autoencode, part="autoencoder"),
-            Phase("prior", ("generator",), flow, part="prior"),
+            Phase("autoencoder", ("encoder", "generator"), autoencode, stage="autoencoder"),
+            Phase("prior", ("generator",), flow, stage="prior"),
         )
 
     @property
-    def encoders(self) -> tuple[str, ...]:
+    def encoder_roles(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
         """The noise (batch, latent) from which the flow leads to images (batch, channel, *space)."""
-        generator: Any = players["generator"]
-        codes = generator.scaled(players["encoder"](image).chunk(2, 1)[0])
-        noise: Tensor = generator.flown(codes, condition, 0.0, 1.0)
+        generator: Any = networks["generator"]
+        codes = generator.standardise_codes(networks["encoder"](image).chunk(2, 1)[0])
+        noise: Tensor = generator.integrate_flow(codes, condition, 0.0, 1.0)
         return noise.flatten(1)
 
 
-class Autoregressive(Value):
+class Autoregressive(Config):
     """Rounded codes of an autoencoder, each predicted from those before it."""
 
     kind: Literal["autoregressive"] = "autoregressive"
 
-    def phases(self, latent: int) -> tuple[Phase, ...]:
-        def autoencode(players: Players, draw: Draw) -> Terms:
-            generator: Any = players["generator"]
-            again = generator.decoder(generator.rounded(players["encoder"](draw.real[0])))
-            return {"reconstruction": (draw.real[0] - again).abs().mean()}
+    def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        def autoencode(networks: Networks, batch: Batch) -> Losses:
+            generator: Any = networks["generator"]
+            again = generator.decoder(generator.quantise_codes(networks["encoder"](batch.real[0])))
+            return {"reconstruction": (batch.real[0] - again).abs().mean()}
 
-        def predict(players: Players, draw: Draw) -> Terms:
-            generator: Any = players["generator"]
+        def predict(networks: Networks, batch: Batch) -> Losses:
+            generator: Any = networks["generator"]
             with torch.no_grad():
-                tokens = generator.tokens(players["encoder"](draw.real[0]))
-            logits = generator.logits(tokens[:, :-1], draw.condition)
+                tokens = generator.tokenise_codes(networks["encoder"](batch.real[0]))
+            logits = generator.predict_logits(tokens[:, :-1], batch.condition)
             return {"surprise": F.cross_entropy(logits.flatten(0, 1), tokens.flatten())}
 
         return (
-            Phase("autoencoder", ("encoder", "generator"), autoencode, part="autoencoder"),
-            Phase("prior", ("generator",), predict, part="prior"),
+            Phase("autoencoder", ("encoder", "generator"), autoencode, stage="autoencoder"),
+            Phase("prior", ("generator",), predict, stage="prior"),
         )
 
     @property
-    def encoders(self) -> tuple[str, ...]:
+    def encoder_roles(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
         """Latent codes (batch, tokens) for which the tokens of images (batch, channel, *space) are drawn again."""
-        generator: Any = players["generator"]
-        codes: Tensor = generator.latents(generator.tokens(players["encoder"](image)), condition)
+        generator: Any = networks["generator"]
+        codes: Tensor = generator.encode_tokens(generator.tokenise_codes(networks["encoder"](image)), condition)
         return codes

@@ -8,9 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganatomy.nn.convolution import input_gradients_only
-from ganatomy.objectives.adversarial_term import AdversarialTerm, Judged
-from ganatomy.objectives.phase import Terms
-from ganatomy.steps.scope import Images
+from ganatomy.objectives.adversarial_term import AdversarialTerm, ScoredBatch
+from ganatomy.objectives.phase import Losses
+from ganatomy.steps.scope import ImageParts
 
 
 class GradientPenalty(AdversarialTerm):
@@ -23,32 +23,32 @@ class GradientPenalty(AdversarialTerm):
     kind: Literal["gradient-penalty"] = "gradient-penalty"
     weight: float = Field(10, ge=0)
 
-    def discriminator(self, judged: Judged) -> Terms:
-        draw = judged.draw
-        squares = squared_slopes(
-            lambda mixed: judged.discriminator(mixed, draw.condition, draw.scope).scores,
-            between(draw.real, judged.fakes, draw.uniform("gradient-penalty")),
+    def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
+        batch = scored.batch
+        squares = compute_squared_gradient_norms(
+            lambda mixed: scored.discriminator(mixed, batch.condition, batch.scope).scores,
+            interpolate_points(batch.real, scored.fakes, batch.draw_uniform("gradient-penalty")),
         )
-        return {"gradient_penalty": self.weight * unit_slope(squares)}
+        return {"gradient_penalty": self.weight * compute_unit_norm_penalty(squares)}
 
 
-def between(a: Images, b: Images, share: Tensor) -> Images:
+def interpolate_points(a: ImageParts, b: ImageParts, share: Tensor) -> ImageParts:
     """Points on the straight lines from `a` to `b`, at a share of each image (batch,)."""
     return tuple(x.lerp(y, share.view(-1, *[1] * (x.ndim - 1))) for x, y in zip(a, b, strict=True))
 
 
-def squared_slopes(judge: Callable[[Images], Tensor], at: Images) -> Tensor:
+def compute_squared_gradient_norms(score: Callable[[ImageParts], Tensor], points: ImageParts) -> Tensor:
     """|grad of the judge's scores|^2 at some points, one number each (batch,); differentiable again."""
-    places = tuple(x.detach().requires_grad_(True) for x in at)
-    scores = judge(places)
+    places = tuple(x.detach().requires_grad_(True) for x in points)
+    scores = score(places)
     with input_gradients_only():
         gradients = torch.autograd.grad(scores.sum(), places, create_graph=True)
     return torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
 
 
-def unit_slope(squares: Tensor) -> Tensor:
+def compute_unit_norm_penalty(squared_norms: Tensor) -> Tensor:
     """E[(|grad| - 1)^2] (Gulrajani 2017)."""
-    return (squares.sqrt() - 1).square().mean()
+    return (squared_norms.sqrt() - 1).square().mean()
 
 
 class ZeroCentredPenalty(AdversarialTerm):
@@ -65,13 +65,13 @@ class ZeroCentredPenalty(AdversarialTerm):
     weight: float = Field(10, ge=0)
     every: int = Field(1, ge=1)
 
-    def discriminator(self, judged: Judged) -> Terms:
-        draw = judged.draw
-        if draw.step % self.every:
+    def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
+        batch = scored.batch
+        if batch.step % self.every:
             return {}
-        squares = squared_slopes(
-            lambda images: judged.discriminator(images, draw.condition, draw.scope).scores,
-            draw.real if self.at == "reals" else judged.fakes,
+        squares = compute_squared_gradient_norms(
+            lambda images: scored.discriminator(images, batch.condition, batch.scope).scores,
+            batch.real if self.at == "reals" else scored.fakes,
         )
         return {f"slope_at_{self.at}": self.weight / 2 * self.every * squares.mean()}
 
@@ -82,9 +82,9 @@ class Drift(AdversarialTerm):
     kind: Literal["drift"] = "drift"
     weight: float = Field(0.001, ge=0)
 
-    def discriminator(self, judged: Judged) -> Terms:
-        assert judged.real is not None
-        return {"drift": self.weight * judged.real.scores.square().mean(0).sum()}
+    def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
+        assert scored.real_output is not None
+        return {"drift": self.weight * scored.real_output.scores.square().mean(0).sum()}
 
 
 class WeightClipping(AdversarialTerm):

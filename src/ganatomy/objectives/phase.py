@@ -8,23 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy import randomness
-from ganatomy.steps.schedules import Constant, Schedule
-from ganatomy.steps.scope import Images, Scope
+from ganatomy.steps.schedules import ConstantSchedule, Schedule
+from ganatomy.steps.scope import ImageParts, Scope
 
-Terms = dict[str, Tensor]  # named scalars; the loop minimises their sum and logs each
+Losses = dict[str, Tensor]  # named scalars; the loop minimises their sum and logs each
 
 
-class Players(nn.ModuleDict):
+class Networks(nn.ModuleDict):
     """The networks of a run by role: ``players["generator"]``."""
 
-    def let_learn(self, roles: tuple[str, ...]) -> None:
+    def set_trainable(self, roles: tuple[str, ...]) -> None:
         """Gradients for these roles only; all others are frozen."""
         for role, player in self.items():
             player.requires_grad_(role in roles)
 
 
 @dataclass(frozen=True)
-class Draw:
+class Batch:
     """One batch as a loss sees it.
 
     Args:
@@ -38,19 +38,19 @@ class Draw:
     `real` is what the scope cuts from `read`; `made` keeps fakes that two phases share.
     """
 
-    read: Images
+    regions: ImageParts
     condition: Tensor
     groups: tuple[int, ...]
     scope: Scope
     seed: int
     numbers: range
-    real: Images = field(init=False)
-    made: dict[str, Images] = field(init=False, default_factory=dict)
+    real: ImageParts = field(init=False)
+    cached_fakes: dict[str, ImageParts] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "real", self.scope.crop(*self.read))
+        object.__setattr__(self, "real", self.scope.crop(*self.regions))
 
-    def seen(self, real: Images) -> "Draw":
+    def replace_reals(self, real: ImageParts) -> "Batch":
         """The same draw with other reals: those that a discriminator sees."""
         other = replace(self)
         object.__setattr__(other, "real", real)
@@ -59,26 +59,26 @@ class Draw:
     @property
     def image(self) -> Tensor:
         """The first region that was read; all of the image when the scope reads all of it."""
-        return self.read[0]
+        return self.regions[0]
 
     @property
     def step(self) -> int:
         """Counts batches; the same in every process."""
         return self.numbers.start // max(1, len(self.numbers) * self.numbers.step)
 
-    def noise(self, purpose: str, width: int) -> Tensor:
+    def draw_noise(self, purpose: str, width: int) -> Tensor:
         """Standard normal latent codes (batch, width)."""
-        return randomness.normal(self.seed, purpose, self.numbers, width).to(self.image.device)
+        return randomness.draw_normal(self.seed, purpose, self.numbers, width).to(self.image.device)
 
-    def uniform(self, purpose: str) -> Tensor:
+    def draw_uniform(self, purpose: str) -> Tensor:
         """One number in [0, 1) an image: (batch,)."""
-        return randomness.uniform(self.seed, purpose, self.numbers).to(self.image.device)
+        return randomness.draw_uniform(self.seed, purpose, self.numbers).to(self.image.device)
 
 
-ONCE = Constant(value=1)
+ONE_UPDATE = ConstantSchedule(value=1)
 
 
-def _leave(players: Players) -> None:
+def _constrain_nothing(networks: Networks) -> None:
     """Constrain nothing."""
 
 
@@ -95,47 +95,47 @@ class Phase:
     """
 
     name: str
-    trains: tuple[str, ...]
-    loss: Callable[[Players, Draw], Terms]
-    updates: Schedule = ONCE
-    constrain: Callable[[Players], None] = _leave
-    part: str | None = None
+    trained_roles: tuple[str, ...]
+    compute_losses: Callable[[Networks, Batch], Losses]
+    updates: Schedule = ONE_UPDATE
+    constrain: Callable[[Networks], None] = _constrain_nothing
+    stage: str | None = None
     separable: bool = True
 
 
 @runtime_checkable
-class Encoding(Protocol):
+class EncodingObjective(Protocol):
     """An objective whose players can turn images into latent codes."""
 
     @property
-    def encoders(self) -> tuple[str, ...]:
+    def encoder_roles(self) -> tuple[str, ...]:
         """The roles that it takes."""
         ...
 
-    def encode(self, players: Players, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
         """Latent codes (batch, latent) of whole images (batch, channel, *space) in [-1, 1] with these conditions."""
         ...
 
 
-def fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:
+def generate_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
     """Images of the generator for the draw's conditions, at the draw's scope."""
-    images: Images = players["generator"](draw.noise(purpose, latent), draw.condition, draw.scope)
+    images: ImageParts = networks["generator"](batch.draw_noise(purpose, latent), batch.condition, batch.scope)
     return images
 
 
-def shared_fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:
+def generate_shared_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
     """The same, made once a draw with a graph, whoever learns at the moment: one phase takes them detached."""
-    if purpose not in draw.made:
-        frozen = [p for p in players["generator"].parameters() if not p.requires_grad]
+    if purpose not in batch.cached_fakes:
+        frozen = [p for p in networks["generator"].parameters() if not p.requires_grad]
         for parameter in frozen:
             parameter.requires_grad_(True)
-        draw.made[purpose] = fakes(players, draw, purpose, latent)
+        batch.cached_fakes[purpose] = generate_fakes(networks, batch, purpose, latent)
         for parameter in frozen:
             parameter.requires_grad_(False)
-    return draw.made[purpose]
+    return batch.cached_fakes[purpose]
 
 
-def frozen_fakes(players: Players, draw: Draw, purpose: str, latent: int) -> Images:
+def generate_detached_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
     """The same without a graph: for the discriminator's phase."""
     with torch.no_grad():
-        return fakes(players, draw, purpose, latent)
+        return generate_fakes(networks, batch, purpose, latent)

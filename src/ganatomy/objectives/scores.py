@@ -5,8 +5,8 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganatomy.objectives.adversarial_term import AdversarialTerm, Judged
-from ganatomy.objectives.phase import Terms
+from ganatomy.objectives.adversarial_term import AdversarialTerm, ScoredBatch
+from ganatomy.objectives.phase import Losses
 
 
 class Wasserstein(AdversarialTerm):
@@ -14,12 +14,12 @@ class Wasserstein(AdversarialTerm):
 
     kind: Literal["wasserstein"] = "wasserstein"
 
-    def discriminator(self, judged: Judged) -> Terms:
-        assert judged.real is not None
-        return {"wasserstein": _mean(judged.fake.scores) - _mean(judged.real.scores)}
+    def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
+        assert scored.real_output is not None
+        return {"wasserstein": _mean(scored.fake_output.scores) - _mean(scored.real_output.scores)}
 
-    def generator(self, judged: Judged) -> Terms:
-        return {"wasserstein": -_mean(judged.fake.scores)}
+    def compute_generator_losses(self, scored: ScoredBatch) -> Losses:
+        return {"wasserstein": -_mean(scored.fake_output.scores)}
 
 
 class NonSaturating(AdversarialTerm):
@@ -27,12 +27,14 @@ class NonSaturating(AdversarialTerm):
 
     kind: Literal["non-saturating"] = "non-saturating"
 
-    def discriminator(self, judged: Judged) -> Terms:
-        assert judged.real is not None
-        return {"logistic": _mean(F.softplus(judged.fake.scores)) + _mean(F.softplus(-judged.real.scores))}
+    def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
+        assert scored.real_output is not None
+        return {
+            "logistic": _mean(F.softplus(scored.fake_output.scores)) + _mean(F.softplus(-scored.real_output.scores))
+        }
 
-    def generator(self, judged: Judged) -> Terms:
-        return {"logistic": _mean(F.softplus(-judged.fake.scores))}
+    def compute_generator_losses(self, scored: ScoredBatch) -> Losses:
+        return {"logistic": _mean(F.softplus(-scored.fake_output.scores))}
 
 
 class Relativistic(AdversarialTerm):
@@ -48,13 +50,13 @@ class Relativistic(AdversarialTerm):
     def generator_needs_reals(self) -> bool:
         return True
 
-    def discriminator(self, judged: Judged) -> Terms:
-        assert judged.real is not None
-        return {"relativistic": _mean(F.softplus(judged.fake.scores - judged.real.scores))}
+    def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
+        assert scored.real_output is not None
+        return {"relativistic": _mean(F.softplus(scored.fake_output.scores - scored.real_output.scores))}
 
-    def generator(self, judged: Judged) -> Terms:
-        assert judged.real is not None
-        return {"relativistic": _mean(F.softplus(judged.real.scores - judged.fake.scores))}
+    def compute_generator_losses(self, scored: ScoredBatch) -> Losses:
+        assert scored.real_output is not None
+        return {"relativistic": _mean(F.softplus(scored.real_output.scores - scored.fake_output.scores))}
 
 
 def _mean(values: Tensor) -> Tensor:

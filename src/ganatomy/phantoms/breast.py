@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ganatomy.phantoms.fields import Field, power_law
+from ganatomy.phantoms.fields import Field, draw_power_law_field
 
 DENSITY_CUTS = (4.5, 7.5, 15.5)  # volumetric density in percent between BI-RADS A, B, C and D (Volpara's grades)
-COARSE = 40  # voxels an axis of the shared three-dimensional distribution of gland
+COARSE_VOXELS = 40  # voxels an axis of the shared three-dimensional distribution of gland
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Lesion:
     """
 
     kind: str
-    place: tuple[float, float, float]
+    position: tuple[float, float, float]
     radius_mm: float
     count: int
 
@@ -59,7 +59,7 @@ class Breast:
     pectoral_angle: float
     pectoral_reach: float
     mlo_angle: float
-    coarse: Field
+    coarse_gland: Field
     lesions: tuple[Lesion, ...]
 
     @property
@@ -67,23 +67,23 @@ class Breast:
         """Density class A to D by volumetric density."""
         return "ABCD"[sum(self.density >= cut for cut in DENSITY_CUTS)]
 
-    def projected_gland(self, view: str) -> Field:
+    def project_gland(self, view: str) -> Field:
         """Coarse gland (vertical, anterior) as seen in a view: the mean along the direction of the x-rays."""
-        volume = self.coarse
+        volume = self.coarse_gland
         if view == "MLO":
             volume = ndimage.rotate(volume, self.mlo_angle, axes=(1, 2), reshape=False, order=1, mode="grid-wrap")
         flat = volume.mean(2).T
         return ((flat - flat.mean()) / flat.std()).astype(np.float32)
 
-    def projected_place(self, lesion: Lesion, view: str) -> tuple[float, float]:
+    def project_lesion(self, lesion: Lesion, view: str) -> tuple[float, float]:
         """(vertical, anterior) shares of a lesion in a view; vertical -1 is the upper end of the picture."""
-        anterior, lateral, cranial = lesion.place
+        anterior, lateral, cranial = lesion.position
         angle = np.deg2rad(self.mlo_angle)
         upward = lateral if view == "CC" else np.cos(angle) * lateral + np.sin(angle) * cranial
         return -float(upward), anterior
 
 
-def patient(seed: int, number: int) -> tuple[Breast, Breast]:
+def make_breasts(seed: int, number: int) -> tuple[Breast, Breast]:
     """The right and left breast of patient `number` of a cohort: alike, not equal."""
     rng = np.random.default_rng((seed, number, 0))
     depth = float(np.clip(rng.normal(104, 18), 62, 150))
@@ -100,21 +100,21 @@ def patient(seed: int, number: int) -> tuple[Breast, Breast]:
         "pectoral_reach": float(rng.uniform(0.75, 1.05)),
         "mlo_angle": float(rng.uniform(40, 55)),
     }
-    return _breast(seed, number, "R", shared), _breast(seed, number, "L", shared)
+    return _make_breast(seed, number, "R", shared), _make_breast(seed, number, "L", shared)
 
 
-def _breast(seed: int, number: int, laterality: str, shared: dict[str, float]) -> Breast:
+def _make_breast(seed: int, number: int, laterality: str, shared: dict[str, float]) -> Breast:
     rng = np.random.default_rng((seed, number, 1 + (laterality == "L")))
 
     def near(name: str, spread: float) -> float:
         return float(shared[name] * (1 + np.clip(rng.normal(0, spread), -2.5 * spread, 2.5 * spread)))
 
     own = {name: near(name, 0.03) for name in ("depth", "half_height", "thickness", "pectoral_angle", "pectoral_reach")}
-    coarse = power_law(rng, (COARSE, COARSE, COARSE), beta=3.2, low=1.5)
-    return Breast(laterality=laterality, **(shared | own), coarse=coarse, lesions=_lesions(rng))
+    coarse = draw_power_law_field(rng, (COARSE_VOXELS, COARSE_VOXELS, COARSE_VOXELS), beta=3.2, low=1.5)
+    return Breast(laterality=laterality, **(shared | own), coarse_gland=coarse, lesions=_draw_lesions(rng))
 
 
-def _lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:
+def _draw_lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:
     def place() -> tuple[float, float, float]:
         return float(rng.uniform(0.3, 0.75)), float(rng.uniform(-0.45, 0.45)), float(rng.uniform(-0.45, 0.45))
 

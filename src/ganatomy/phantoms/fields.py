@@ -10,7 +10,7 @@ from scipy import fft
 Field = NDArray[np.floating[Any]]  # float32 throughout
 
 
-def power_law(rng: np.random.Generator, shape: tuple[int, ...], beta: float, low: float = 1.0) -> Field:
+def draw_power_law_field(rng: np.random.Generator, shape: tuple[int, ...], beta: float, low: float = 1.0) -> Field:
     """A Gaussian random field of zero mean and unit variance whose power falls as 1 / f^beta.
 
     Args:
@@ -29,7 +29,7 @@ def power_law(rng: np.random.Generator, shape: tuple[int, ...], beta: float, low
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
-def banded(rng: np.random.Generator, shape: tuple[int, ...], cycles: float, width: float) -> Field:
+def draw_band_field(rng: np.random.Generator, shape: tuple[int, ...], cycles: float, width: float) -> Field:
     """A Gaussian random field of zero mean and unit variance with about `cycles` waves along the longest axis.
 
     Args:
@@ -47,13 +47,13 @@ def banded(rng: np.random.Generator, shape: tuple[int, ...], cycles: float, widt
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
-def resized(field: Field, shape: tuple[int, ...]) -> Field:
+def resize_field(field: Field, shape: tuple[int, ...]) -> Field:
     """Cubic resampling of a 2D field to (rows, columns)."""
     picture = Pillow.fromarray(np.ascontiguousarray(field, dtype=np.float32))
     return np.asarray(picture.resize((shape[1], shape[0]), Pillow.Resampling.BICUBIC))
 
 
-def sampled(field: Field, rows: Field, columns: Field) -> Field:
+def sample_field(field: Field, rows: Field, columns: Field) -> Field:
     """Bilinear samples of a 2D field at fractional, periodic positions."""
     height, width = field.shape
     r0, c0 = np.floor(rows).astype(np.int32), np.floor(columns).astype(np.int32)

@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ganatomy.phantoms.fields import Field, banded, power_law
-from ganatomy.phantoms.thorax import Phantom
+from ganatomy.phantoms.fields import Field, draw_band_field, draw_power_law_field
+from ganatomy.phantoms.thorax import PhantomVolume
 from ganatomy.pyramid import Shape
 
 FIELD_MM = 192.0
 FLUID, GREY, WHITE = 0.22, 0.60, 0.90  # of the brightest value
 SULCI_MM = 19.0  # from one to the next but one
-AGES = (20.0, 90.0)
-GROUPS = {"young": 45.0, "middle": 65.0, "old": 200.0}  # upper ends in years
+AGE_RANGE = (20.0, 90.0)
+AGE_GROUPS = {"young": 45.0, "middle": 65.0, "old": 200.0}  # upper ends in years
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Coordinates:
     """Millimetres upwards, backwards, to the left from the centre, and the spacing."""
 
     z: Field
@@ -40,43 +40,45 @@ class _Place:
         return total
 
 
-def brain(key: tuple[int, ...], shape: Shape) -> Phantom:
+def make_brain(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
     """A brain with values in [0, 1]; the same key gives the same one."""
     rng = np.random.default_rng([*key, 31])
     step = FIELD_MM / max(shape)
     axes = [((np.arange(n) + 0.5) * step - n * step / 2).astype(np.float32) for n in shape]
-    place = _Place(axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :], (step,) * 3)
-    age = float(rng.uniform(*AGES))
-    old = (age - AGES[0]) / (AGES[1] - AGES[0])
+    place = _Coordinates(axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :], (step,) * 3)
+    age = float(rng.uniform(*AGE_RANGE))
+    old = (age - AGE_RANGE[0]) / (AGE_RANGE[1] - AGE_RANGE[0])
     size = rng.normal(1, 0.035)
-    labels = _labels(rng, place, shape, old, size)
+    labels = _make_labels(rng, place, shape, old, size)
     values = np.choose(labels, (0.0, FLUID, GREY, WHITE, FLUID)).astype(np.float32)
     blurred = ndimage.gaussian_filter(values, 0.5)
-    bias = np.exp(rng.uniform(0.03, 0.09) * power_law(rng, shape, 4.0))
+    bias = np.exp(rng.uniform(0.03, 0.09) * draw_power_law_field(rng, shape, 4.0))
     noise = rng.normal(0, 0.015, (2, *shape)).astype(np.float32)
     signal = np.hypot(blurred * bias + noise[0], noise[1]) * (labels > 0)
     ml = float(np.prod(place.spacing)) / 1000
     counts = np.bincount(labels.ravel(), minlength=5) * ml
     truth = {
         "age": round(age, 1),
-        "age_group": next(name for name, end in GROUPS.items() if age < end),
+        "age_group": next(name for name, end in AGE_GROUPS.items() if age < end),
         "intracranial_ml": round(float(counts[1:].sum()), 1),
         "grey_ml": round(float(counts[2]), 1),
         "white_ml": round(float(counts[3]), 1),
         "csf_ml": round(float(counts[1] + counts[4]), 1),
         "ventricle_ml": round(float(counts[4]), 1),
     }
-    return Phantom(np.clip(signal, 0, 1).astype(np.float32), place.spacing, truth)
+    return PhantomVolume(np.clip(signal, 0, 1).astype(np.float32), place.spacing, truth)
 
 
-def _labels(rng: np.random.Generator, place: _Place, shape: Shape, old: float, size: float) -> NDArray[np.uint8]:
+def _make_labels(
+    rng: np.random.Generator, place: _Coordinates, shape: Shape, old: float, size: float
+) -> NDArray[np.uint8]:
     """0 nothing, 1 fluid, 2 grey, 3 white, 4 ventricle."""
     upwards, backwards, sideways = (n * size * rng.normal(1, 0.02) for n in (58.0, 84.0, 66.0))
     radius = place.ellipsoid((12.0, 0.0, 0.0), (upwards, backwards, sideways), 2.2) ** (1 / 2.2)
     depth = (1 - radius) * 66  # millimetres below the surface, nearly
     floor = -22 - 16 * np.exp(-(((np.abs(place.x) - 44) / 17) ** 2)) * (place.y < 25)  # temporal lobes hang lower
     cerebrum = (depth > 0) & (place.z > floor)
-    sulci = banded(rng, shape, max(shape) * place.spacing[0] / SULCI_MM, 0.35)
+    sulci = draw_band_field(rng, shape, max(shape) * place.spacing[0] / SULCI_MM, 0.35)
     width = 0.20 + 0.22 * old
     open_ = (np.abs(sulci) < width * np.clip(1.4 - depth / 26, 0, 1)) & (depth < 25)
     callosum = (place.z / 27) ** 2 + (place.y / 42) ** 2
@@ -86,13 +88,13 @@ def _labels(rng: np.random.Generator, place: _Place, shape: Shape, old: float, s
     labels = np.where(cerebrum, 1, 0).astype(np.uint8)
     labels[tissue] = 3
     labels[tissue & ribbon] = 2
-    _below(rng, labels, place, size)
-    _deep(labels, place, cerebrum)
-    _ventricles(labels, place, cerebrum, old * rng.uniform(0.8, 1.2))
+    _add_cerebellum(rng, labels, place, size)
+    _add_deep_grey_matter(labels, place, cerebrum)
+    _add_ventricles(labels, place, cerebrum, old * rng.uniform(0.8, 1.2))
     return labels
 
 
-def _below(rng: np.random.Generator, labels: NDArray[np.uint8], place: _Place, size: float) -> None:
+def _add_cerebellum(rng: np.random.Generator, labels: NDArray[np.uint8], place: _Coordinates, size: float) -> None:
     """Cerebellum with folia, and brainstem."""
     inside = place.ellipsoid((-38.0 * size, 42.0 * size, 0.0), (24.0 * size, 30.0 * size, 48.0 * size), 2.2)
     cerebellum = (inside < 1) & (labels == 0)
@@ -107,7 +109,7 @@ def _below(rng: np.random.Generator, labels: NDArray[np.uint8], place: _Place, s
     labels[stem] = 3
 
 
-def _deep(labels: NDArray[np.uint8], place: _Place, cerebrum: Mask) -> None:
+def _add_deep_grey_matter(labels: NDArray[np.uint8], place: _Coordinates, cerebrum: Mask) -> None:
     """Thalamus and basal ganglia: grey islands in the white matter."""
     for side in (-1.0, 1.0):
         thalamus = place.ellipsoid((6.0, 8.0, side * 13), (9.0, 15.0, 10.0))
@@ -116,7 +118,7 @@ def _deep(labels: NDArray[np.uint8], place: _Place, cerebrum: Mask) -> None:
         labels[(np.minimum(np.minimum(thalamus, putamen), caudate) < 1) & cerebrum] = 2
 
 
-def _ventricles(labels: NDArray[np.uint8], place: _Place, cerebrum: Mask, old: float) -> None:
+def _add_ventricles(labels: NDArray[np.uint8], place: _Coordinates, cerebrum: Mask, old: float) -> None:
     """Two lateral ventricles that bend around the thalami, and a narrow third one."""
     wide = 0.75 + 0.9 * old
     for side in (-1.0, 1.0):

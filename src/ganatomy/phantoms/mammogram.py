@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from ganatomy.phantoms.breast import Breast, Lesion
-from ganatomy.phantoms.fields import Field, power_law, resized, sampled
+from ganatomy.phantoms.fields import Field, draw_power_law_field, resize_field, sample_field
 from ganatomy.pyramid import Shape
 
 FIELD_MM = (256.0, 204.8)  # the detector: 1280 x 1024 pixels of 0.2 mm
@@ -22,12 +22,12 @@ SKIN_MM = 1.45  # thickness of the skin (VICTRE uses 0.75 a side of the compress
 NIPPLE_MM = (5.0, 4.5)  # height and half width (VICTRE: radius 4, length 4)
 CALCIFICATION = 0.9  # extra attenuation of a calcification, 1/mm
 PHOTONS = 6.0e4  # detected a 0.2 mm pixel behind air-equivalent 0; decides the quantum noise
-EQUALISED = 0.74  # share of the missing path at the periphery that processing gives back
-DENSE = 0.35  # areal gland fraction from which a pixel counts as dense
+EQUALISED_SHARE = 0.74  # share of the missing path at the periphery that processing gives back
+DENSE_FRACTION = 0.35  # areal gland fraction from which a pixel counts as dense
 
 
 @dataclass(frozen=True)
-class View:
+class PhantomMammogram:
     """One phantom mammogram with its truth.
 
     Args:
@@ -41,7 +41,7 @@ class View:
     truth: dict[str, Any]
 
 
-def mammogram(breast: Breast, view: str, seed: tuple[int, ...], shape: Shape = (1280, 1024)) -> View:
+def make_mammogram(breast: Breast, view: str, seed: tuple[int, ...], shape: Shape = (1280, 1024)) -> PhantomMammogram:
     """Project a breast. `seed` keys the fine texture and the noise; the same arguments give the same pixels.
 
     Args:
@@ -60,14 +60,14 @@ def mammogram(breast: Breast, view: str, seed: tuple[int, ...], shape: Shape = (
     muscle = _muscle(breast, view, x, y, level) * inside if view == "MLO" else np.zeros((1, 1), np.float32)
     inner = (path - skin) * (1 - muscle)
     fraction = _gland(breast, view, rng, x, y, level, inner, shape)
-    nodule, calcified = _lesions(breast, view, rng, x, y, level, shape)
+    nodule, calcified = _render_lesions(breast, view, rng, x, y, level, shape)
     fraction = np.maximum(fraction, nodule)
     gland = fraction * inner
     attenuation = FAT * (inner - gland) + GLAND * gland + SKIN * skin + MUSCLE * muscle * (path - skin)
     attenuation = attenuation + CALCIFICATION * calcified
-    pixels = _presented(attenuation, path, inside, breast.thickness, rng, mm)
-    truth = _truth(breast, view, inside, muscle, inner, gland, fraction, level, mm)
-    return View(pixels, (mm, mm), truth)
+    pixels = _process_for_presentation(attenuation, path, inside, breast.thickness, rng, mm)
+    truth = _make_truth(breast, view, inside, muscle, inner, gland, fraction, level, mm)
+    return PhantomMammogram(pixels, (mm, mm), truth)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def _inside(edge: Field, x: Field, mm: float) -> tuple[Field, Field]:
     step = max(1, len(edge) // 320)
     mask = np.pad(near[::step, ::step] > 0, ((0, 0), (4, 0)), mode="edge")  # the chest wall is no skin
     far = ndimage.distance_transform_edt(mask)[:, 4:] * (mm * step)
-    far = resized(far.astype(np.float32), near.shape)
+    far = resize_field(far.astype(np.float32), near.shape)
     trust = np.clip((far - 3) / 4, 0, 1)  # exact near the skin, where the path changes fast; smooth inside
     return inside, np.clip(near * (1 - trust) + far * trust, 0, None).astype(np.float32)
 
@@ -124,42 +124,44 @@ def _gland(
     v = np.where(v < 0, v * (1.0 if view == "CC" else 0.8), v)
     # A cone behind the nipple, thinning towards the chest wall and the periphery.
     cone = -2.6 * np.clip(np.hypot((u - 0.56) / 0.52, v / 0.58) - 0.35, 0, None)
-    coarse = breast.projected_gland(view)
-    place = sampled(coarse, (v + 1) * len(coarse) / 3.2 + np.zeros_like(u), u * len(coarse) / 1.6 + np.zeros_like(v))
-    fine = power_law(rng, shape, breast.beta, low=4)
-    strands = resized(_strands(breast, rng, x[:, ::2], y[::2], level)[: half[0], : half[1]], shape)
-    lobules = resized(np.abs(power_law(rng, (half[0] // 2, half[1] // 2), 3.6, low=14)), shape)
+    coarse = breast.project_gland(view)
+    place = sample_field(
+        coarse, (v + 1) * len(coarse) / 3.2 + np.zeros_like(u), u * len(coarse) / 1.6 + np.zeros_like(v)
+    )
+    fine = draw_power_law_field(rng, shape, breast.beta, low=4)
+    strands = resize_field(_strands(breast, rng, x[:, ::2], y[::2], level)[: half[0], : half[1]], shape)
+    lobules = resize_field(np.abs(draw_power_law_field(rng, (half[0] // 2, half[1] // 2), 3.6, low=14)), shape)
     field: Field = cone + 0.8 * place + 0.75 * fine + 0.45 * breast.strands * strands - 0.3 * lobules
-    ligaments = resized(np.exp(-((power_law(rng, half, 3.0, low=7) / 0.09) ** 2)), shape)
+    ligaments = resize_field(np.exp(-((draw_power_law_field(rng, half, 3.0, low=7) / 0.09) ** 2)), shape)
     soft = np.clip(0.5 + 0.35 * fine + 0.4 * strands, 0, 2)  # stroma between the fat lobules, everywhere
     web = soft * (0.25 + ligaments.clip(0, 1))
     web = web * min(0.30, 0.45 * breast.density / 100 * float(inner.sum() / (web * inner).sum()))
-    return _squashed(field + _bias(field, web, inner, breast.density / 100), web)
+    return _squash(field + _find_bias(field, web, inner, breast.density / 100), web)
 
 
 def _strands(breast: Breast, rng: np.random.Generator, x: Field, y: Field, level: float) -> Field:
     """Ducts and strands: ridges of a noise in (log r, angle) about the nipple, long in r and thin in the angle."""
     dx, dy = breast.depth - x + 6, y - level
     radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
-    noise = power_law(rng, (256, 64), 2.2, low=6)
+    noise = draw_power_law_field(rng, (256, 64), 2.2, low=6)
     rows = (angle / np.pi + 0.5) * 256 + 3.0 * np.sin(radius / 17 + breast.roundness * 40)
-    ridges = 1 - 2.2 * np.abs(sampled(noise, rows, np.log(radius) * 9))
+    ridges = 1 - 2.2 * np.abs(sample_field(noise, rows, np.log(radius) * 9))
     return np.clip(ridges, -1.2, 1).astype(np.float32)
 
 
-def _squashed(field: Field, web: Field) -> Field:
+def _squash(field: Field, web: Field) -> Field:
     # exp is the costliest function here, tanh(x / 2) / 2 + 1 / 2 the same curve
     return np.clip(0.9 * (np.tanh(0.8 * field) + 1) / 2 + web, 0, 0.97)
 
 
-def _bias(field: Field, web: Field, inner: Field, density: float) -> float:
+def _find_bias(field: Field, web: Field, inner: Field, density: float) -> float:
     """What to add to the field so that gland volume / breast volume is the density, by bisection on a coarse grid."""
     step = max(1, field.shape[0] // 160)
     field, web, inner = field[::step, ::step], web[::step, ::step], inner[::step, ::step]
     low, high = -12.0, 12.0
     for _ in range(24):
         middle = (low + high) / 2
-        if (_squashed(field + middle, web) * inner).sum() < density * inner.sum():
+        if (_squash(field + middle, web) * inner).sum() < density * inner.sum():
             low = middle
         else:
             high = middle
@@ -180,14 +182,14 @@ def _muscle(breast: Breast, view: str, x: Field, y: Field, level: float) -> Fiel
     return (np.clip(depth / 1.2 + 0.5, 0, 1) * (0.35 + 0.30 * np.clip(depth / 30, 0, 1))).astype(np.float32)
 
 
-def _lesions(
+def _render_lesions(
     breast: Breast, view: str, rng: np.random.Generator, x: Field, y: Field, level: float, shape: Shape
 ) -> tuple[Field, Field]:
     """Areal fraction of masses, and path in mm through calcifications."""
     nodule = np.zeros(shape, np.float32)
     calcified = np.zeros(shape, np.float32)
     for lesion in breast.lesions:
-        cy, cx = _millimetres(breast, lesion, view, level)
+        cy, cx = _lesion_position_mm(breast, lesion, view, level)
         if lesion.kind == "mass":
             angle = np.arctan2(y - cy, x - cx)
             phases = rng.uniform(0, 2 * np.pi, 5)
@@ -208,8 +210,8 @@ def _lesions(
     return nodule, calcified
 
 
-def _millimetres(breast: Breast, lesion: Lesion, view: str, level: float) -> tuple[float, float]:
-    vertical, anterior = breast.projected_place(lesion, view)
+def _lesion_position_mm(breast: Breast, lesion: Lesion, view: str, level: float) -> tuple[float, float]:
+    vertical, anterior = breast.project_lesion(lesion, view)
     return level + vertical * breast.half_height, anterior * breast.depth
 
 
@@ -217,19 +219,19 @@ def _millimetres(breast: Breast, lesion: Lesion, view: str, level: float) -> tup
 # The picture, and the truth.
 
 
-def _presented(
+def _process_for_presentation(
     attenuation: Field, path: Field, inside: Field, thickness: float, rng: np.random.Generator, mm: float
 ) -> Field:
     """Quantum noise in the logarithm, thickness equalised at the periphery, contrast, background black."""
     photons = PHOTONS * (mm / 0.2) ** 2 * np.exp(-attenuation)
     noisy = attenuation + rng.standard_normal(attenuation.shape, dtype=np.float32) / np.sqrt(photons)
-    evened = noisy + EQUALISED * FAT * (thickness - path)
+    evened = noisy + EQUALISED_SHARE * FAT * (thickness - path)
     floor, ceiling = FAT * thickness * 0.84, FAT * thickness + (GLAND - FAT) * thickness * 0.98
     shown = 0.05 + 0.95 * np.clip((evened - floor) / (ceiling - floor), 0, 1) ** 0.85
     return np.clip(shown * inside, 0, 1).astype(np.float32)
 
 
-def _truth(
+def _make_truth(
     breast: Breast,
     view: str,
     inside: Field,
@@ -248,7 +250,7 @@ def _truth(
         "view_position": view,
         "laterality": breast.laterality,
         "density_percent": round(density, 3),
-        "dense_area_percent": round(100 * float((tissue * (fraction > DENSE)).sum()) * mm**2 / area, 3),
+        "dense_area_percent": round(100 * float((tissue * (fraction > DENSE_FRACTION)).sum()) * mm**2 / area, 3),
         "birads": breast.birads,
         "breast_area_mm2": round(area, 1),
         "breast_volume_ml": round(volume * mm**2 / 1000, 2),
@@ -262,8 +264,8 @@ def _truth(
                 "kind": lesion.kind,
                 "radius_mm": round(lesion.radius_mm, 2),
                 "count": lesion.count,
-                "y_mm": round(_millimetres(breast, lesion, view, level)[0], 2),
-                "x_mm": round(_millimetres(breast, lesion, view, level)[1], 2),
+                "y_mm": round(_lesion_position_mm(breast, lesion, view, level)[0], 2),
+                "x_mm": round(_lesion_position_mm(breast, lesion, view, level)[1], 2),
             }
             for lesion in breast.lesions
         ],

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ganatomy.phantoms.fields import Field, banded, power_law
+from ganatomy.phantoms.fields import Field, draw_band_field, draw_power_law_field
 from ganatomy.pyramid import Shape
 
 FIELD_MM = (300.0, 280.0, 380.0)  # extent of the grid: upwards, backwards, to the left
 AIR, FAT, MUSCLE, BLOOD, PARENCHYMA, EMPHYSEMA = -1000.0, -100.0, 55.0, 45.0, -870.0, -975.0
 LOW_ATTENUATION_HU = -950.0
-SEVERITY = {"none": (0.0, 0.01), "mild": (0.03, 0.12), "severe": (0.18, 0.40)}  # share of the lungs
+EMPHYSEMA_SHARES = {"none": (0.0, 0.01), "mild": (0.03, 0.12), "severe": (0.18, 0.40)}  # share of the lungs
 
 
 @dataclass(frozen=True)
-class Phantom:
+class PhantomVolume:
     """A volume with S, P, L axes, its spacing in millimetres, and its truth."""
 
     voxels: NDArray[np.float32]
@@ -30,7 +30,7 @@ class Phantom:
     truth: dict[str, Any]
 
 
-def thorax(key: tuple[int, ...], shape: Shape) -> Phantom:
+def make_thorax(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
     """A thorax in HU; the same key gives the same one."""
     rng = np.random.default_rng([*key, 30])
     spacing = tuple(f / n for f, n in zip(FIELD_MM, shape, strict=True))
@@ -54,7 +54,7 @@ def thorax(key: tuple[int, ...], shape: Shape) -> Phantom:
     hu += vessels * (BLOOD - hu)
     hu = _airways(hu, rng, z, y, x)
     bones = _bones(rng, z, y, x, chest, chest_y) & ~lungs & body
-    hu[bones] = rng.uniform(330, 520) + 90 * power_law(rng, shape, 2.0)[bones]
+    hu[bones] = rng.uniform(330, 520) + 90 * draw_power_law_field(rng, shape, 2.0)[bones]
     clean = ndimage.gaussian_filter(hu, 0.45)
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), kernel := rng.choice([0.0, 0.7]))
     sigma = rng.uniform(10, 25)
@@ -74,7 +74,7 @@ def thorax(key: tuple[int, ...], shape: Shape) -> Phantom:
         "noise_hu": round(float(sigma), 1),
         "kernel": "sharp" if kernel == 0 else "soft",
     }
-    return Phantom(np.clip(noisy, -1024, 3071).astype(np.float32), spacing, truth)
+    return PhantomVolume(np.clip(noisy, -1024, 3071).astype(np.float32), spacing, truth)
 
 
 def _ellipse(a: Field, b: Field, exponent: float) -> Field:
@@ -108,12 +108,12 @@ def _lungs(
 def _parenchyma(
     rng: np.random.Generator, hu: Field, lungs: NDArray[np.bool_], y: Field, chest_y: float, shape: Shape
 ) -> tuple[Field, NDArray[np.bool_], str]:
-    texture = power_law(rng, shape, 2.6)
+    texture = draw_power_law_field(rng, shape, 2.6)
     values = PARENCHYMA + 22 * y / chest_y + 14 * texture + rng.normal(0, 10)
     hu = np.where(lungs, values, hu).astype(np.float32)
-    severity = str(rng.choice(list(SEVERITY)))
-    share = rng.uniform(*SEVERITY[severity])
-    spots = power_law(rng, shape, 3.0, low=4.0)
+    severity = str(rng.choice(list(EMPHYSEMA_SHARES)))
+    share = rng.uniform(*EMPHYSEMA_SHARES[severity])
+    spots = draw_power_law_field(rng, shape, 3.0, low=4.0)
     emphysema = lungs & (spots < np.quantile(spots[lungs], share))
     hu[emphysema] = EMPHYSEMA + 6 * texture[emphysema]
     return hu, emphysema, severity
@@ -121,7 +121,7 @@ def _parenchyma(
 
 def _vessels(rng: np.random.Generator, z: Field, y: Field, x: Field, shape: Shape) -> Field:
     """0 to 1: thin lines where two random fields vanish together, thicker towards the hilum."""
-    first, second = (banded(rng, shape, 7.0, 0.5) for _ in range(2))
+    first, second = (draw_band_field(rng, shape, 7.0, 0.5) for _ in range(2))
     away = np.sqrt((np.abs(x) - 38) ** 2 + y**2 + z**2)
     width = 0.34 * np.exp(-away / 75) + 0.12
     return np.exp(-(first**2 + second**2) / width**2).astype(np.float32)

@@ -7,31 +7,31 @@ from ganatomy.recipes import hagan, latent, pggan, volumes
 from ganatomy.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    "pggan-mammogram": pggan.mammogram,
-    "gan-mammogram": pggan.gan_mammogram,
-    "wgan-mammogram": pggan.wgan_mammogram,
-    "hagan": hagan.recommended,
-    "hagan-2022": hagan.published,
-    "hagan-encoder": hagan.encoder,
-    "hagan-no-low": hagan.no_low,
-    "hagan-no-encoder": hagan.no_encoder,
-    "hagan-deterministic": hagan.deterministic,
-    "wgan": volumes.wgan,
-    "wgan-gp": volumes.wgan_gp,
-    "vae-gan": volumes.vae_gan,
-    "alpha-gan": volumes.alpha_gan,
-    "cce-gan": volumes.cce_gan,
-    "vae": volumes.vae,
-    "autoregressive": latent.autoregressive,
-    "latent-diffusion": latent.latent_diffusion,
-    "pggan": volumes.pggan,
-    "stylegan2": volumes.stylegan2,
-    "relativistic": volumes.relativistic,
-    "relativistic-mammogram": volumes.relativistic_mammogram,
+    "pggan-mammogram": pggan.make_pggan_mammogram,
+    "gan-mammogram": pggan.make_gan_mammogram,
+    "wgan-mammogram": pggan.make_wgan_mammogram,
+    "hagan": hagan.make_hagan,
+    "hagan-2022": hagan.make_hagan_2022,
+    "hagan-encoder": hagan.make_hagan_encoder,
+    "hagan-no-low": hagan.make_hagan_no_low,
+    "hagan-no-encoder": hagan.make_hagan_no_encoder,
+    "hagan-deterministic": hagan.make_hagan_deterministic,
+    "wgan": volumes.make_wgan,
+    "wgan-gp": volumes.make_wgan_gp,
+    "vae-gan": volumes.make_vae_gan,
+    "alpha-gan": volumes.make_alpha_gan,
+    "cce-gan": volumes.make_cce_gan,
+    "vae": volumes.make_vae,
+    "autoregressive": latent.make_autoregressive,
+    "latent-diffusion": latent.make_latent_diffusion,
+    "pggan": volumes.make_pggan,
+    "stylegan2": volumes.make_stylegan2,
+    "relativistic": volumes.make_relativistic,
+    "relativistic-mammogram": volumes.make_relativistic_mammogram,
 }
 
 
-def named(name: str) -> Recipe:
+def get_recipe(name: str) -> Recipe:
     """The recipe of that name.
 
     Raises:

@@ -14,7 +14,7 @@ from ganatomy.errors import Refused
 from ganatomy.recipes.recipe import Recipe
 
 
-def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+def change_recipe(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """A recipe with some values replaced by dotted path, such as ``{"strategy.fade_kimg": 300}``.
 
     Raises:
@@ -22,11 +22,11 @@ def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """
     plain = recipe.model_dump(mode="json")
     for path, value in changes.items():
-        _put(plain, path, value)
-    return _checked(plain, ", ".join(changes))
+        _set_value(plain, path, value)
+    return _validate_recipe(plain, ", ".join(changes))
 
 
-def from_file(path: Path, named: dict[str, Recipe]) -> Recipe:
+def read_recipe(path: Path, base_recipes: dict[str, Recipe]) -> Recipe:
     """A recipe from a YAML file that names a base recipe and what differs.
 
     The file holds ``base: NAME`` and any of a recipe's fields, nested as in ``recipe.json``.
@@ -36,48 +36,46 @@ def from_file(path: Path, named: dict[str, Recipe]) -> Recipe:
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise Refused(f"The recipe file {path} cannot be read: {str(error).splitlines()[0]}.") from error
     base = content.pop("base", None) if isinstance(content, dict) else None
-    if base not in named:
-        raise Refused(f"{path} must say 'base: NAME' with one of {', '.join(named)}; it says {base!r}.")
-    plain = named[base].model_dump(mode="json")
+    if base not in base_recipes:
+        raise Refused(f"{path} must say 'base: NAME' with one of {', '.join(base_recipes)}; it says {base!r}.")
+    plain = base_recipes[base].model_dump(mode="json")
     _merge(plain, content, str(path))
-    return _checked(plain, str(path))
+    return _validate_recipe(plain, str(path))
 
 
-def _put(plain: Any, path: str, value: Any) -> None:
+def _set_value(plain: Any, path: str, value: Any) -> None:
     *parents, last = path.split(".")
     for depth, part in enumerate(parents):
-        plain = plain[_step(plain, part, ".".join(parents[:depth]))]
-    plain[_step(plain, last, ".".join(parents))] = value
+        plain = plain[_resolve_key(plain, part, ".".join(parents[:depth]))]
+    plain[_resolve_key(plain, last, ".".join(parents))] = value
 
 
-def _step(plain: Any, part: str, where: str) -> Any:
+def _resolve_key(plain: Any, key: str, where: str) -> Any:
     if isinstance(plain, list):
-        if part.isdigit() and int(part) < len(plain):
-            return int(part)
-        raise Refused(f"{where}.{part} is not in the recipe: {where} has entries 0 to {len(plain) - 1}.")
+        if key.isdigit() and int(key) < len(plain):
+            return int(key)
+        raise Refused(f"{where}.{key} is not in the recipe: {where} has entries 0 to {len(plain) - 1}.")
     names = list(plain) if isinstance(plain, dict) else []
-    if part in names:
-        return part
-    near = difflib.get_close_matches(part, names, 1)
+    if key in names:
+        return key
+    near = difflib.get_close_matches(key, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'no parts below it'}."
-    raise Refused(f"{'.'.join(filter(None, (where, part)))} is not in the recipe; {hint}")
+    raise Refused(f"{'.'.join(filter(None, (where, key)))} is not in the recipe; {hint}")
 
 
 def _merge(plain: Any, content: Any, where: str) -> None:
     for name, value in content.items():
-        step = _step(plain, str(name), where)
+        step = _resolve_key(plain, str(name), where)
         if isinstance(plain[step], dict) and isinstance(value, dict) and "kind" not in value:
             _merge(plain[step], value, f"{where}: {name}")
         else:
             plain[step] = value
 
 
-def _checked(plain: dict[str, Any], what: str) -> Recipe:
+def _validate_recipe(plain: dict[str, Any], what: str) -> Recipe:
     try:
         return Recipe.model_validate(plain)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"])
-        raise Refused(
-            f"The recipe does not accept {what}: {place}: {first['msg']} (got {first['input']!r})."
-        ) from error
+        path = ".".join(str(p) for p in first["loc"])
+        raise Refused(f"The recipe does not accept {what}: {path}: {first['msg']} (got {first['input']!r}).") from error

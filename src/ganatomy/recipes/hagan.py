@@ -10,11 +10,11 @@ from ganatomy.recipes.recipe import Adam, Recipe
 from ganatomy.steps.strategies import HierarchicalAmortisation
 
 BETAS = (0.0, 0.999)
-SLOW, FAST = Adam(lr=1e-4, betas=BETAS), Adam(lr=4e-4, betas=BETAS)  # generator and encoders; discriminator
-LABELS = LabelClassification(real_weight=1, fake_weight=0, generator_weight=0.1)
+SLOW_ADAM, FAST_ADAM = Adam(lr=1e-4, betas=BETAS), Adam(lr=4e-4, betas=BETAS)  # generator and encoders; discriminator
+LABEL_LOSS = LabelClassification(real_weight=1, fake_weight=0, generator_weight=0.1)
 
 
-def published() -> Recipe:
+def make_hagan_2022() -> Recipe:
     """HA-GAN as its authors' code trains it: 256 cubed, both encoders in every step, quirks included (Sun 2022).
 
     The quirks, each an option: one adversarial loss on the mean of both branches' scores (`scores`), the sub-volume of
@@ -33,16 +33,21 @@ def published() -> Recipe:
             "high_encoder": HighEncoder(),
             "ground_encoder": GroundEncoder(),
         },
-        objectives=(Adversarial(terms=(NonSaturating(), LABELS)), HierarchicalReconstruction()),
+        objectives=(Adversarial(terms=(NonSaturating(), LABEL_LOSS)), HierarchicalReconstruction()),
         strategy=HierarchicalAmortisation(aligned=False, low="nearest", whole=True, batch_size=4),
-        optimizers={"generator": SLOW, "discriminator": FAST, "high_encoder": SLOW, "ground_encoder": SLOW},
+        optimizers={
+            "generator": SLOW_ADAM,
+            "discriminator": FAST_ADAM,
+            "high_encoder": SLOW_ADAM,
+            "ground_encoder": SLOW_ADAM,
+        },
         order="stored",
         ema_half_life_kimg=0,
         total_kimg=320,
     )
 
 
-def recommended() -> Recipe:
+def make_hagan() -> Recipe:
     """HA-GAN as we recommend it: 256 cubed, aligned, shuffled, averaged weights, one function in training and sampling.
 
     Against `hagan-2022`: the sub-volume of the features is that of the reals; a quarter-size target by the mean; both
@@ -51,23 +56,23 @@ def recommended() -> Recipe:
     the fakes that its discriminator has just seen; the average of its weights is what is used. The encoders never
     change the generator and are trained afterwards (`hagan-encoder`).
     """
-    old = published()
+    old = make_hagan_2022()
     return old.model_copy(
         update={
             "name": "hagan",
             "networks": {"generator": HierarchicalGenerator(), "discriminator": HierarchicalDiscriminator()},
-            "objectives": (Adversarial(terms=(NonSaturating(), LABELS), share_fakes=True),),
+            "objectives": (Adversarial(terms=(NonSaturating(), LABEL_LOSS), share_fakes=True),),
             "strategy": HierarchicalAmortisation(batch_size=4),
-            "optimizers": {"generator": SLOW, "discriminator": FAST},
+            "optimizers": {"generator": SLOW_ADAM, "discriminator": FAST_ADAM},
             "order": "shuffled",
             "ema_half_life_kimg": 2,
         }
     )
 
 
-def encoder() -> Recipe:
+def make_hagan_encoder() -> Recipe:
     """HA-GAN's two encoders for a generator that is finished; give it with --generator RUN."""
-    return recommended().model_copy(
+    return make_hagan().model_copy(
         update={
             "name": "hagan-encoder",
             "networks": {
@@ -77,15 +82,15 @@ def encoder() -> Recipe:
             },
             "objectives": (HierarchicalReconstruction(),),
             "strategy": HierarchicalAmortisation(whole=True, batch_size=4),
-            "optimizers": {"high_encoder": SLOW, "ground_encoder": SLOW},
+            "optimizers": {"high_encoder": SLOW_ADAM, "ground_encoder": SLOW_ADAM},
             "total_kimg": 80,
         }
     )
 
 
-def no_low() -> Recipe:
+def make_hagan_no_low() -> Recipe:
     """The ablation without the low-resolution branch: `hagan-2022` without G^L, D^L and their terms."""
-    full = published()
+    full = make_hagan_2022()
     networks = {
         "generator": full.networks["generator"].model_copy(update={"low": False}),
         "discriminator": full.networks["discriminator"].model_copy(update={"low": False}),
@@ -99,9 +104,9 @@ def no_low() -> Recipe:
     )
 
 
-def no_encoder() -> Recipe:
+def make_hagan_no_encoder() -> Recipe:
     """The ablation without the encoders: `hagan-2022` without E^H, E^G and their phases."""
-    full = published()
+    full = make_hagan_2022()
     kept = ("generator", "discriminator")
     return full.model_copy(
         update={
@@ -113,9 +118,9 @@ def no_encoder() -> Recipe:
     )
 
 
-def deterministic() -> Recipe:
+def make_hagan_deterministic() -> Recipe:
     """The ablation with a deterministic selector: `hagan-2022` whose sub-volumes follow one another (our reading)."""
-    full = published()
+    full = make_hagan_2022()
     return full.model_copy(
         update={"name": "hagan-deterministic", "strategy": full.strategy.model_copy(update={"selector": "cycle"})}
     )

@@ -3,7 +3,7 @@
 They need the extra ``benchmark``. Widths are small beside published models, so that one card or a processor will do.
 """
 
-from ganatomy.networks.autoencoder import Grid, GridEncoder
+from ganatomy.networks.autoencoder import CodeGrid, GridEncoder
 from ganatomy.networks.autoregressive import AutoregressiveGenerator
 from ganatomy.networks.diffusion import LatentDiffusionGenerator
 from ganatomy.objectives.latent import Autoregressive, LatentDiffusion
@@ -14,18 +14,18 @@ from ganatomy.steps.strategies import TwoStages
 ADAM = Adam(lr=3e-4, betas=(0.9, 0.999))
 
 
-def latent_diffusion() -> Recipe:
+def make_latent_diffusion() -> Recipe:
     """Latent diffusion as a flow: four numbers at every eighth voxel (Rombach 2022; Liu 2023; Pinaya 2022).
 
     The autoencoder has a divergence and no discriminator; 15 midpoint steps make an image. The model of codes learns
     from `strategy.autoencoder_kimg` on: shorten it together with `total_kimg`.
     """
-    grid = Grid(halvings=3)
+    grid = CodeGrid(halvings=3)
     generator = LatentDiffusionGenerator(grid=grid)
     return Recipe(
         name="latent-diffusion",
         shape=SHAPE,
-        latent=generator.latent(SHAPE),
+        latent=generator.compute_latent_width(SHAPE),
         networks={"encoder": GridEncoder(grid=grid, variational=True), "generator": generator},
         objectives=(LatentDiffusion(),),
         strategy=TwoStages(autoencoder_kimg=TOTAL_KIMG / 2),
@@ -35,18 +35,18 @@ def latent_diffusion() -> Recipe:
     )
 
 
-def autoregressive() -> Recipe:
+def make_autoregressive() -> Recipe:
     """A transformer over tokens of every sixteenth voxel, 512 for 128 cubed (van den Oord 2017; Tudosiu 2022).
 
     Tokens are rounded codes instead of a learnt codebook (Mentzer 2024). An image takes one pass of the transformer
     for every token, so its cost grows with the number of voxels squared and more.
     """
-    grid = Grid(halvings=4)
+    grid = CodeGrid(halvings=4)
     generator = AutoregressiveGenerator(grid=grid)
-    return latent_diffusion().model_copy(
+    return make_latent_diffusion().model_copy(
         update={
             "name": "autoregressive",
-            "latent": generator.latent(SHAPE),
+            "latent": generator.compute_latent_width(SHAPE),
             "networks": {"encoder": GridEncoder(grid=grid), "generator": generator},
             "objectives": (Autoregressive(),),
         }

@@ -1,16 +1,16 @@
 """Progressive GANs for full-field digital mammograms (Korkinof 2018) and their variants in loss."""
 
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
-from ganatomy.objectives.adversarial import Adversarial, Term
+from ganatomy.objectives.adversarial import Adversarial, LossTerm
 from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping
 from ganatomy.objectives.scores import NonSaturating, Wasserstein
 from ganatomy.recipes.recipe import Adam, Recipe
-from ganatomy.steps.schedules import Linear, Rising
+from ganatomy.steps.schedules import LinearSchedule, RisingSchedule
 from ganatomy.steps.strategies import ProgressiveGrowing
 
 
-def mammogram() -> Recipe:
+def make_pggan_mammogram() -> Recipe:
     """Progressive GAN with WGAN-GP: 1280 x 1024 mammograms conditioned on the view position (Korkinof 2018).
 
     The paper gives the size, the 15 million images, the learning rate (0.002 to 0.0015), the discriminator updates (1
@@ -19,7 +19,9 @@ def mammogram() -> Recipe:
     the batch sizes are those of the official code for one GPU. The 600 + 600 thousand images a level are the official
     code's defaults.
     """
-    adam = Adam(lr=Linear(first=0.002, last=0.0015, from_kimg=9_000, to_kimg=9_600), betas=(0.0, 0.99), eps=1e-8)
+    adam = Adam(
+        lr=LinearSchedule(first=0.002, last=0.0015, from_kimg=9_000, to_kimg=9_600), betas=(0.0, 0.99), eps=1e-8
+    )
     return Recipe(
         name="pggan-mammogram",
         shape=(1280, 1024),
@@ -29,7 +31,7 @@ def mammogram() -> Recipe:
         objectives=(
             Adversarial(
                 terms=(Wasserstein(), GradientPenalty(weight=10), Drift(weight=0.001), LabelClassification()),
-                discriminator_updates=Rising(first=1, last=5, each_kimg=3_000),
+                discriminator_updates=RisingSchedule(first=1, last=5, each_kimg=3_000),
             ),
         ),
         strategy=ProgressiveGrowing(fade_kimg=600, stable_kimg=600, batch_sizes=(128, 128, 128, 64, 32, 16, 8, 4, 4)),
@@ -38,16 +40,16 @@ def mammogram() -> Recipe:
     )
 
 
-def gan_mammogram() -> Recipe:
+def make_gan_mammogram() -> Recipe:
     """The same with the plain (non-saturating) GAN loss and one discriminator update a step."""
-    return _with_terms("gan-mammogram", NonSaturating(), LabelClassification(), updates=1)
+    return _replace_terms("gan-mammogram", NonSaturating(), LabelClassification(), updates=1)
 
 
-def wgan_mammogram() -> Recipe:
+def make_wgan_mammogram() -> Recipe:
     """The same with the Wasserstein loss and weight clipping, five discriminator updates a step (Arjovsky 2017)."""
-    return _with_terms("wgan-mammogram", Wasserstein(), WeightClipping(), LabelClassification(), updates=5)
+    return _replace_terms("wgan-mammogram", Wasserstein(), WeightClipping(), LabelClassification(), updates=5)
 
 
-def _with_terms(name: str, *terms: Term, updates: int) -> Recipe:
+def _replace_terms(name: str, *terms: LossTerm, updates: int) -> Recipe:
     objective = Adversarial(terms=terms, discriminator_updates=updates)
-    return mammogram().model_copy(update={"name": name, "objectives": (objective,)})
+    return make_pggan_mammogram().model_copy(update={"name": name, "objectives": (objective,)})

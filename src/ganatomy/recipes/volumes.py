@@ -20,15 +20,15 @@ from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
 from ganatomy.recipes.recipe import Adam, Recipe
-from ganatomy.steps.schedules import Constant
+from ganatomy.steps.schedules import ConstantSchedule
 from ganatomy.steps.strategies import ProgressiveGrowing, WholeImages
 
 SHAPE = (128, 128, 128)
 TOTAL_KIMG = 320  # 80,000 steps of 4, as HA-GAN was trained
-CRITIC_UPDATES = Constant(value=5)
+CRITIC_UPDATES = ConstantSchedule(value=5)
 
 
-def wgan() -> Recipe:
+def make_wgan() -> Recipe:
     """WGAN with weight clipping: the authors' network, five critic updates a step (Arjovsky 2017; Sun 2022).
 
     The clipping limit is the paper's 0.01 and the rate its 5e-5; RMSProp, which the paper advises, is Adam without
@@ -53,10 +53,10 @@ def wgan() -> Recipe:
     )
 
 
-def wgan_gp() -> Recipe:
+def make_wgan_gp() -> Recipe:
     """WGAN with the gradient penalty instead, and no normalisation in the critic (Gulrajani 2017)."""
     adam = Adam(lr=1e-4, betas=(0.0, 0.9))
-    return wgan().model_copy(
+    return make_wgan().model_copy(
         update={
             "name": "wgan-gp",
             "networks": {
@@ -74,7 +74,7 @@ def wgan_gp() -> Recipe:
     )
 
 
-def alpha_gan() -> Recipe:
+def make_alpha_gan() -> Recipe:
     """alpha-GAN in Kwon's form: Wasserstein losses with gradient penalties, on images and on codes (Kwon 2019).
 
     Latent width, batch, rate, betas and weights are Kwon's; the networks are those of HA-GAN's authors, without the
@@ -84,7 +84,7 @@ def alpha_gan() -> Recipe:
     """
     adam = Adam(lr=2e-4, betas=(0.9, 0.999))
     roles = ("encoder", "generator", "discriminator", "code_discriminator")
-    return wgan().model_copy(
+    return make_wgan().model_copy(
         update={
             "name": "alpha-gan",
             "latent": 1000,
@@ -100,22 +100,22 @@ def alpha_gan() -> Recipe:
     )
 
 
-def cce_gan() -> Recipe:
+def make_cce_gan() -> Recipe:
     """CCE-GAN: alpha-GAN with a cycle through the latent space, z to image to z (Xing 2021).
 
     The short paper gives no settings that we could read: that it is an alpha-GAN with cycle consistency is the paper's,
     the form |z - E(G z)| and its weight are our reading.
     """
-    return alpha_gan().model_copy(update={"name": "cce-gan", "objectives": (AlphaGAN(cycle=10),)})
+    return make_alpha_gan().model_copy(update={"name": "cce-gan", "objectives": (AlphaGAN(cycle=10),)})
 
 
-def vae_gan() -> Recipe:
+def make_vae_gan() -> Recipe:
     """VAE-GAN with voxels in the reconstruction, in Kwon's weights (Larsen 2016; Kwon 2019; Sun 2022).
 
     Its generator has a group normalisation, for the reason that `alpha-gan` gives.
     """
     adam = Adam(lr=1e-4, betas=(0.9, 0.999))
-    return wgan().model_copy(
+    return make_wgan().model_copy(
         update={
             "name": "vae-gan",
             "latent": 1000,
@@ -130,12 +130,12 @@ def vae_gan() -> Recipe:
     )
 
 
-def vae() -> Recipe:
+def make_vae() -> Recipe:
     """A variational autoencoder with the networks of `vae-gan`, to see what the discriminator is for (Kingma 2014).
 
     The variance of voxels is estimated, so no weight has to be chosen (Rybkin 2021).
     """
-    base = vae_gan()
+    base = make_vae_gan()
     roles = ("encoder", "generator")
     return base.model_copy(
         update={
@@ -147,7 +147,7 @@ def vae() -> Recipe:
     )
 
 
-def pggan() -> Recipe:
+def make_pggan() -> Recipe:
     """Progressive GAN in 3D, in the settings of Eklund 2020, which HA-GAN's authors seem to have used.
 
     At most 128 feature maps, no minibatch standard deviation (a group of one image), 1000 + 1000 thousand images a
@@ -173,13 +173,13 @@ def pggan() -> Recipe:
     )
 
 
-def stylegan2() -> Recipe:
+def make_stylegan2() -> Recipe:
     """StyleGAN2 in 3D with the plain GAN loss and R1, in the settings of 3D-StyleGAN (Karras 2020; Hong 2021).
 
     HA-GAN's own settings are not known. The penalty is computed in every 16th step, 16 times as strong.
     """
     adam = Adam(lr=2e-3, betas=(0.0, 0.99))
-    return pggan().model_copy(
+    return make_pggan().model_copy(
         update={
             "name": "stylegan2",
             "latent": 128,
@@ -195,13 +195,13 @@ def stylegan2() -> Recipe:
     )
 
 
-def relativistic() -> Recipe:
+def make_relativistic() -> Recipe:
     """Our own row: relativistic pairs with penalties on both sides and differentiable augmentation, for small sets.
 
-    The objective of R3GAN (Huang 2024: relativistic pairing, R1 and R2) on the networks of `stylegan2`, with the
+    The objective of R3GAN (Huang 2024: relativistic pairing, R1 and R2) on the networks of `make_stylegan2`, with the
     augmentation of reals and fakes alike (Zhao 2020).
     """
-    base = stylegan2()
+    base = make_stylegan2()
     terms = (
         Relativistic(),
         ZeroCentredPenalty(at="reals", weight=1),
@@ -218,9 +218,9 @@ def relativistic() -> Recipe:
     )
 
 
-def relativistic_mammogram() -> Recipe:
+def make_relativistic_mammogram() -> Recipe:
     """The same for mammograms of 1280 x 1024, conditioned on the view."""
-    return relativistic().model_copy(
+    return make_relativistic().model_copy(
         update={
             "name": "relativistic-mammogram",
             "shape": (1280, 1024),

@@ -4,39 +4,39 @@ At 256 cubed these are the paper's: features and low-resolution volume of 64 cub
 4 cubed. Other shapes follow by halving, so no size is written down twice.
 """
 
-from ganatomy.pyramid import Shape, pyramid
+from ganatomy.pyramid import Shape, compute_pyramid
 
-LOW = 4  # voxels of the volume an axis for one of the features and of the low-resolution volume
-SHARE = 8  # a sub-volume is about this part of the volume, along the first axis
-MULTIPLE = 16  # of which every axis must be one: then the features still halve to a base of four or more
-UPS = 4  # up-sampling blocks of the generator's common part
+LOW_FACTOR = 4  # voxels of the volume an axis for one of the features and of the low-resolution volume
+SUB_VOLUME_DIVISOR = 8  # a sub-volume is about this part of the volume, along the first axis
+AXIS_MULTIPLE = 16  # of which every axis must be one: then the features still halve to a base of four or more
+UPSAMPLINGS = 4  # up-sampling blocks of the generator's common part
 
 
-def fits(shape: Shape) -> bool:
+def fits_hierarchy(shape: Shape) -> bool:
     """Whether the rule has an answer: every axis is a multiple of 16."""
-    return all(n >= MULTIPLE and n % MULTIPLE == 0 for n in shape)
+    return all(n >= AXIS_MULTIPLE and n % AXIS_MULTIPLE == 0 for n in shape)
 
 
-def low_shape(shape: Shape) -> Shape:
+def compute_low_shape(shape: Shape) -> Shape:
     """Size of the features A and of the low-resolution volume: a quarter of every axis."""
-    return tuple(n // LOW for n in shape)
+    return tuple(n // LOW_FACTOR for n in shape)
 
 
-def sub_volume_depth(depth: int) -> int:
+def compute_sub_volume_depth(depth: int) -> int:
     """Planes of a sub-volume: the multiple of 4 nearest to an eighth of the volume that divides it without remainder.
 
-    >>> [sub_volume_depth(n) for n in (256, 128, 32, 48, 80)]
+    >>> [compute_sub_volume_depth(n) for n in (256, 128, 32, 48, 80)]
     [32, 16, 4, 8, 8]
     """
-    divisors = [n for n in range(LOW, depth + 1, LOW) if depth % n == 0]
-    return min(divisors, key=lambda n: (max(n * SHARE / depth, depth / n / SHARE), -n))
+    divisors = [n for n in range(LOW_FACTOR, depth + 1, LOW_FACTOR) if depth % n == 0]
+    return min(divisors, key=lambda n: (max(n * SUB_VOLUME_DIVISOR / depth, depth / n / SUB_VOLUME_DIVISOR), -n))
 
 
-def ground_shapes(shape: Shape) -> tuple[Shape, ...]:
+def compute_feature_shapes(shape: Shape) -> tuple[Shape, ...]:
     """Sizes that the features pass through in the generator's common part, base first."""
-    return pyramid(low_shape(shape))[-1 - UPS :]
+    return compute_pyramid(compute_low_shape(shape))[-1 - UPSAMPLINGS :]
 
 
-def halvings(shape: Shape) -> int:
+def count_halvings(shape: Shape) -> int:
     """How often an image of this shape is halved before its last, full-size kernel; 6 at 256 cubed."""
-    return len(pyramid(shape)) - 1
+    return len(compute_pyramid(shape)) - 1

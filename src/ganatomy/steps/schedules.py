@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 
 
-class Constant(Value):
+class ConstantSchedule(Config):
     """Always the same number."""
 
     kind: Literal["constant"] = "constant"
@@ -17,7 +17,7 @@ class Constant(Value):
         return self.value
 
 
-class Linear(Value):
+class LinearSchedule(Config):
     """`first` until `from_kimg`, `last` from `to_kimg`, a straight line between."""
 
     kind: Literal["linear"] = "linear"
@@ -27,7 +27,7 @@ class Linear(Value):
     to_kimg: float = Field(ge=0)
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Linear":
+    def _check_order(self) -> "LinearSchedule":
         if self.to_kimg <= self.from_kimg:
             raise ValueError(f"to_kimg must be above from_kimg, got {self.from_kimg} to {self.to_kimg}")
         return self
@@ -37,7 +37,7 @@ class Linear(Value):
         return self.first + (self.last - self.first) * min(max(share, 0.0), 1.0)
 
 
-class Rising(Value):
+class RisingSchedule(Config):
     """A whole number that rises by one every `each_kimg`, from `first` to at most `last`."""
 
     kind: Literal["rising"] = "rising"
@@ -49,8 +49,11 @@ class Rising(Value):
         return min(self.last, self.first + int(images_seen / 1000 / self.each_kimg))
 
 
-def _plain_number(value: object) -> object:
+def _wrap_number(value: object) -> object:
     return {"kind": "constant", "value": value} if isinstance(value, int | float) else value
 
 
-Schedule = Annotated[Annotated[Constant | Linear | Rising, Field(discriminator="kind")], BeforeValidator(_plain_number)]
+Schedule = Annotated[
+    Annotated[ConstantSchedule | LinearSchedule | RisingSchedule, Field(discriminator="kind")],
+    BeforeValidator(_wrap_number),
+]

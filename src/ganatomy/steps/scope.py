@@ -5,11 +5,13 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from ganatomy.nn.resample import enlarge, shrink
+from ganatomy.nn.resample import downsample_mean, upsample_nearest
 from ganatomy.pyramid import Shape
-from ganatomy.steps.hierarchy import LOW, low_shape
+from ganatomy.steps.hierarchy import LOW_FACTOR, compute_low_shape
 
-Images = tuple[Tensor, ...]  # (whole image,)  or  (sub-volume, low-resolution volume); each (batch, channel, *space)
+ImageParts = tuple[
+    Tensor, ...
+]  # (whole image,)  or  (sub-volume, low-resolution volume); each (batch, channel, *space)
 
 
 @dataclass(frozen=True)
@@ -32,22 +34,22 @@ class Scope(Protocol):
     """A part of the final image at some resolution; the generator returns, and `crop` cuts, the same tuple."""
 
     @property
-    def reads(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[Region, ...]:
         """The regions that `crop` wants to be given."""
         ...
 
     @property
-    def told(self) -> dict[str, float]:
+    def log_values(self) -> dict[str, float]:
         """What the log says of it."""
         ...
 
-    def crop(self, *read: Tensor) -> Images:
+    def crop(self, *regions: Tensor) -> ImageParts:
         """The part of real images that this step looks at, from what was read: each (batch, channel, *space)."""
         ...
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeScope:
     """The whole image at full resolution; for a hierarchical network a sub-volume that leaves nothing out."""
 
     shape: Shape
@@ -59,19 +61,19 @@ class Whole:
         return self.shape[0]
 
     @property
-    def reads(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[Region, ...]:
         return (Region(self.shape),)
 
     @property
-    def told(self) -> dict[str, float]:
+    def log_values(self) -> dict[str, float]:
         return {}
 
-    def crop(self, *read: Tensor) -> Images:
-        return (_fitted(read[0], self.shape),)
+    def crop(self, *regions: Tensor) -> ImageParts:
+        return (_shrink_to_shape(regions[0], self.shape),)
 
 
 @dataclass(frozen=True)
-class SubVolume:
+class SubVolumeScope:
     """Hierarchical amortisation: some planes at full resolution, and the whole volume at a quarter of it.
 
     Args:
@@ -95,45 +97,45 @@ class SubVolume:
         return self.start / (self.shape[0] - self.depth)
 
     @property
-    def reads(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[Region, ...]:
         if self.whole or self.low == "nearest":
             return (Region(self.shape),)
         high = Region(self.shape, self.start, self.depth)
-        return (high,) if self.low is None else (high, Region(low_shape(self.shape)))
+        return (high,) if self.low is None else (high, Region(compute_low_shape(self.shape)))
 
     @property
-    def told(self) -> dict[str, float]:
+    def log_values(self) -> dict[str, float]:
         return {"start": float(self.start)}
 
-    def crop(self, *read: Tensor) -> Images:
-        if len(self.reads) == 1 and self.reads[0].depth is None:
-            volume = _fitted(read[0], self.shape)
+    def crop(self, *regions: Tensor) -> ImageParts:
+        if len(self.regions) == 1 and self.regions[0].depth is None:
+            volume = _shrink_to_shape(regions[0], self.shape)
             high = volume[:, :, self.start : self.start + self.depth]
             low = volume
         else:
-            high, low = read[0], read[-1]
+            high, low = regions[0], regions[-1]
         if self.low is None:
             return (high,)
         if self.low == "nearest":
-            every_fourth = [slice(None), slice(None), *[slice(None, None, LOW)] * len(self.shape)]
+            every_fourth = [slice(None), slice(None), *[slice(None, None, LOW_FACTOR)] * len(self.shape)]
             return high, low[tuple(every_fourth)]
-        return high, _fitted(low, low_shape(self.shape))
+        return high, _shrink_to_shape(low, compute_low_shape(self.shape))
 
 
-def seen(scope: Scope, whole: Tensor) -> Images:
+def crop_whole_images(scope: Scope, images: Tensor) -> ImageParts:
     """What a scope shows of whole images (batch, channel, *space); a coarser region is cut from the finest."""
-    regions = (whole if r.depth is None else whole[:, :, r.start : r.start + r.depth] for r in scope.reads)
+    regions = (images if r.depth is None else images[:, :, r.start : r.start + r.depth] for r in scope.regions)
     return scope.crop(*regions)
 
 
-def _fitted(image: Tensor, shape: Shape) -> Tensor:
+def _shrink_to_shape(image: Tensor, shape: Shape) -> Tensor:
     """A stored level may be larger than what is wanted."""
     factor = image.shape[-1] // shape[-1]
-    return shrink(image, factor) if factor > 1 else image
+    return downsample_mean(image, factor) if factor > 1 else image
 
 
 @dataclass(frozen=True)
-class Level:
+class LevelScope:
     """Progressive growing: the whole image at one level of the pyramid, fading in over the level below.
 
     Args:
@@ -147,15 +149,15 @@ class Level:
     shape: Shape
 
     @property
-    def reads(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[Region, ...]:
         return (Region(self.shape),)
 
     @property
-    def told(self) -> dict[str, float]:
+    def log_values(self) -> dict[str, float]:
         return {"level": float(self.level), "alpha": self.alpha}
 
-    def crop(self, *read: Tensor) -> Images:
-        image = _fitted(read[0], self.shape)
+    def crop(self, *regions: Tensor) -> ImageParts:
+        image = _shrink_to_shape(regions[0], self.shape)
         if self.alpha < 1:  # reals fade as the generator fades (official code: process_reals)
-            image = enlarge(shrink(image)).lerp(image, self.alpha)
+            image = upsample_nearest(downsample_mean(image)).lerp(image, self.alpha)
         return (image,)

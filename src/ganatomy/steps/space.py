@@ -9,7 +9,7 @@ from ganatomy.pyramid import Shape
 
 
 @dataclass(frozen=True)
-class Space:
+class ImageSpace:
     """The facts that a recipe says once and hands to all its networks.
 
     Args:
@@ -26,19 +26,19 @@ class Space:
 
 
 @runtime_checkable
-class OwnCodes(Protocol):
+class LatentGridConfig(Protocol):
     """Settings of a generator whose latent code is a grid that follows from the shape of the image."""
 
-    def latent(self, shape: Shape) -> int:
+    def compute_latent_width(self, shape: Shape) -> int:
         """Width of the latent code for images of a shape."""
         ...
 
-    def objection(self, shape: Shape) -> str | None:
+    def find_shape_problem(self, shape: Shape) -> str | None:
         """What is wrong with a shape, as the end of a sentence; None if nothing is."""
         ...
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """A discriminator's answer, without sigmoid or softmax.
 
     `scores` is (batch,), or (batch, scores) when several branches judge; `labels` (batch, conditions), width zero

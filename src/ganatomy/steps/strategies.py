@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ganatomy.config import Value
-from ganatomy.pyramid import Shape, pyramid
-from ganatomy.randomness import key
+from ganatomy.config import Config
+from ganatomy.pyramid import Shape, compute_pyramid
+from ganatomy.randomness import derive_key
 from ganatomy.steps import hierarchy
-from ganatomy.steps.scope import Level, Scope, SubVolume, Whole
+from ganatomy.steps.scope import LevelScope, Scope, SubVolumeScope, WholeScope
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainingStep:
     """What one step does: its scope, its global batch size, the era and the part of the timetable it belongs to.
 
     Optimisers start anew when the era changes, so that Adam's moments of one level do not steer the next. Steps of one
@@ -24,11 +24,11 @@ class Moment:
 
     scope: Scope
     batch_size: int
-    era: int = 0
-    part: str = "all"
+    optimizer_epoch: int = 0
+    stage: str = "all"
 
 
-class ProgressiveGrowing(Value):
+class ProgressiveGrowing(Config):
     """Start at the base, add a level at a time: fade it in, then train it stably (Karras 2018, section 2).
 
     The base is trained stably first; then each level fades in over `fade_kimg` and is stable for `stable_kimg`. The
@@ -42,9 +42,9 @@ class ProgressiveGrowing(Value):
     batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field((16,), min_length=1)
     first_level: int = Field(0, ge=0)
 
-    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
+    def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
         """The step at a count of images seen; `seed` is for strategies that draw, growth does not."""
-        sizes = pyramid(shape)
+        sizes = compute_pyramid(shape)
         first, last = min(self.first_level, len(sizes) - 1), len(sizes) - 1
         since = images_seen / 1000 - self.stable_kimg  # since the first fade began
         rank = int(since // (self.fade_kimg + self.stable_kimg)) + 1 if since >= 0 else 0
@@ -54,46 +54,48 @@ class ProgressiveGrowing(Value):
             alpha = 1.0 if rank == 0 else min(since % (self.fade_kimg + self.stable_kimg) / self.fade_kimg, 1.0)
         level = first + rank
         batch_size = self.batch_sizes[min(level, len(self.batch_sizes) - 1)]
-        return Moment(Level(level, alpha, sizes[level]), batch_size, 2 * rank - (alpha < 1), f"level {level}")
+        return TrainingStep(
+            LevelScope(level, alpha, sizes[level]), batch_size, 2 * rank - (alpha < 1), f"level {level}"
+        )
 
-    def shown(self, images_seen: int, shape: Shape) -> Scope:
+    def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
         """What the generator can make of the whole image at that count: the level that it is training."""
-        return self.at(images_seen, shape, 0).scope
+        return self.plan_step(images_seen, shape, 0).scope
 
-    def final(self, shape: Shape) -> Scope:
+    def get_final_scope(self, shape: Shape) -> Scope:
         """What sampling uses in the end: the last level, alone."""
-        return Level(len(pyramid(shape)) - 1, 1.0, shape)
+        return LevelScope(len(compute_pyramid(shape)) - 1, 1.0, shape)
 
-    def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
+    def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
         """Scopes through which a discriminator sees all of an image."""
-        return (self.shown(images_seen, shape),)
+        return (self.get_sampling_scope(images_seen, shape),)
 
-    def objection(self, shape: Shape) -> str | None:
+    def find_shape_problem(self, shape: Shape) -> str | None:
         """What is wrong with a shape, as the end of a sentence; None if nothing is."""
-        if len(pyramid(shape)) > 1:
+        if len(compute_pyramid(shape)) > 1:
             return None
         return "every axis must be even and stay at 4 or more when halved, for example 160,128"
 
-    def paced(self, kimg: float) -> "ProgressiveGrowing":
+    def change_stage_length(self, kimg: float) -> "ProgressiveGrowing":
         """The same with so many thousand images in every part of its timetable."""
         return self.model_copy(update={"fade_kimg": kimg, "stable_kimg": kimg})
 
-    def tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
+    def make_tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
         """A short timetable and a small shape, to try it in seconds."""
-        sizes = pyramid(shape)
+        sizes = compute_pyramid(shape)
         short = self.model_copy(update={"fade_kimg": 0.064, "stable_kimg": 0.064, "batch_sizes": (8,)})
         return short, sizes[min(2, len(sizes) - 1)]
 
-    def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
+    def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
         """Each era with the kimg at which it begins."""
         kimg, era = 0.0, -1
-        while (moment := self.at(round(kimg * 1000), shape, 0)).era != era:
+        while (moment := self.plan_step(round(kimg * 1000), shape, 0)).optimizer_epoch != era:
             yield kimg, moment
-            era = moment.era
+            era = moment.optimizer_epoch
             kimg += self.fade_kimg if era % 2 else self.stable_kimg
 
 
-class HierarchicalAmortisation(Value):
+class HierarchicalAmortisation(Config):
     """Each step sees one sub-volume at full resolution and the whole volume at a quarter of it (Sun 2022).
 
     The sub-volume is one for all images of a step. With `selector` ``cycle`` the sub-volumes of a partition follow one
@@ -110,92 +112,92 @@ class HierarchicalAmortisation(Value):
     whole: bool = False
     batch_size: int = Field(4, ge=1)
 
-    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
+    def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
         """The step at a count of images seen; the start is a function of it and the seed."""
-        depth = hierarchy.sub_volume_depth(shape[0])
+        depth = hierarchy.compute_sub_volume_depth(shape[0])
         if self.selector == "cycle":
             start = depth * (images_seen // self.batch_size % (shape[0] // depth))
         else:
-            step = hierarchy.LOW if self.aligned else 1
-            start = step * (key(seed, "sub-volume", images_seen) % ((shape[0] - depth) // step + 1))
-        return Moment(SubVolume(shape, start, depth, self.low, self.whole), self.batch_size)
+            step = hierarchy.LOW_FACTOR if self.aligned else 1
+            start = step * (derive_key(seed, "sub-volume", images_seen) % ((shape[0] - depth) // step + 1))
+        return TrainingStep(SubVolumeScope(shape, start, depth, self.low, self.whole), self.batch_size)
 
-    def shown(self, images_seen: int, shape: Shape) -> Scope:
+    def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
         """The whole volume, at any time."""
-        return self.final(shape)
+        return self.get_final_scope(shape)
 
-    def final(self, shape: Shape) -> Scope:
-        return Whole(shape)
+    def get_final_scope(self, shape: Shape) -> Scope:
+        return WholeScope(shape)
 
-    def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
+    def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
         """The sub-volumes of a partition, one after another."""
-        depth = hierarchy.sub_volume_depth(shape[0])
-        return tuple(SubVolume(shape, start, depth, self.low, self.whole) for start in range(0, shape[0], depth))
+        depth = hierarchy.compute_sub_volume_depth(shape[0])
+        return tuple(SubVolumeScope(shape, start, depth, self.low, self.whole) for start in range(0, shape[0], depth))
 
-    def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
+    def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
         """One era from the beginning to the end."""
-        yield 0.0, self.at(0, shape, 0)
+        yield 0.0, self.plan_step(0, shape, 0)
 
-    def objection(self, shape: Shape) -> str | None:
+    def find_shape_problem(self, shape: Shape) -> str | None:
         """What is wrong with a shape, as the end of a sentence; None if nothing is."""
-        if hierarchy.fits(shape):
+        if hierarchy.fits_hierarchy(shape):
             return None
-        return f"every axis must be a multiple of {hierarchy.MULTIPLE}, for example 64,64,64"
+        return f"every axis must be a multiple of {hierarchy.AXIS_MULTIPLE}, for example 64,64,64"
 
-    def paced(self, kimg: float) -> "HierarchicalAmortisation":
+    def change_stage_length(self, kimg: float) -> "HierarchicalAmortisation":
         """The same: there is one part."""
         return self
 
-    def tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
-        return self, (2 * hierarchy.MULTIPLE,) * len(shape)
+    def make_tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
+        return self, (2 * hierarchy.AXIS_MULTIPLE,) * len(shape)
 
 
-class _Whole(Value):
+class _WholeImageStrategy(Config):
     """Every step sees whole images at full resolution."""
 
     batch_size: int = Field(4, ge=1)
 
-    def shown(self, images_seen: int, shape: Shape) -> Scope:
+    def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
         """The whole image, at any time."""
-        return Whole(shape)
+        return WholeScope(shape)
 
-    def final(self, shape: Shape) -> Scope:
-        return Whole(shape)
+    def get_final_scope(self, shape: Shape) -> Scope:
+        return WholeScope(shape)
 
-    def views(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
+    def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
         """The whole image."""
-        return (Whole(shape),)
+        return (WholeScope(shape),)
 
 
-class WholeImages(_Whole):
+class WholeImages(_WholeImageStrategy):
     """Every step sees whole images at full resolution, and all networks learn in every step."""
 
     kind: Literal["whole-images"] = "whole-images"
 
-    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
+    def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
         """The same at any count."""
-        return Moment(Whole(shape), self.batch_size)
+        return TrainingStep(WholeScope(shape), self.batch_size)
 
-    def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
+    def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
         """One era from the beginning to the end."""
-        yield 0.0, self.at(0, shape, 0)
+        yield 0.0, self.plan_step(0, shape, 0)
 
-    def objection(self, shape: Shape) -> str | None:
+    def find_shape_problem(self, shape: Shape) -> str | None:
         """What is wrong with a shape, as the end of a sentence; None if nothing is."""
-        if len(pyramid(shape)) > 1:
+        if len(compute_pyramid(shape)) > 1:
             return None
         return "every axis must be even and stay at 4 or more when halved, for example 64,64,64"
 
-    def paced(self, kimg: float) -> "WholeImages":
+    def change_stage_length(self, kimg: float) -> "WholeImages":
         """The same: there is one part."""
         return self
 
-    def tiny(self, shape: Shape) -> tuple["WholeImages", Shape]:
+    def make_tiny(self, shape: Shape) -> tuple["WholeImages", Shape]:
         """A shape of two halvings, to try it in seconds."""
-        return self, pyramid(shape)[2] if len(pyramid(shape)) > 2 else shape
+        return self, compute_pyramid(shape)[2] if len(compute_pyramid(shape)) > 2 else shape
 
 
-class TwoStages(_Whole):
+class TwoStages(_WholeImageStrategy):
     """Whole images; an autoencoder learns first, then a model of its codes (``prior``) (Rombach 2022).
 
     The phases of an objective say by name in which of the two parts they run. What is shown before the second part are
@@ -205,27 +207,27 @@ class TwoStages(_Whole):
     kind: Literal["two-stages"] = "two-stages"
     autoencoder_kimg: float = Field(gt=0)
 
-    def at(self, images_seen: int, shape: Shape, seed: int) -> Moment:
+    def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
         """The step at a count of images seen."""
         second = images_seen >= self.autoencoder_kimg * 1000
-        return Moment(Whole(shape), self.batch_size, int(second), "prior" if second else "autoencoder")
+        return TrainingStep(WholeScope(shape), self.batch_size, int(second), "prior" if second else "autoencoder")
 
-    def timetable(self, shape: Shape) -> Iterator[tuple[float, Moment]]:
+    def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
         """Both parts with the kimg at which they begin."""
         for kimg in (0.0, self.autoencoder_kimg):
-            yield kimg, self.at(math.ceil(kimg * 1000), shape, 0)
+            yield kimg, self.plan_step(math.ceil(kimg * 1000), shape, 0)
 
-    def objection(self, shape: Shape) -> str | None:
+    def find_shape_problem(self, shape: Shape) -> str | None:
         """Every shape that the networks can make will do."""
         return None
 
-    def paced(self, kimg: float) -> "TwoStages":
+    def change_stage_length(self, kimg: float) -> "TwoStages":
         """The same with so many thousand images in every part of its timetable."""
         return self.model_copy(update={"autoencoder_kimg": kimg})
 
-    def tiny(self, shape: Shape) -> tuple["TwoStages", Shape]:
+    def make_tiny(self, shape: Shape) -> tuple["TwoStages", Shape]:
         """A short timetable and a small shape, to try it in seconds."""
-        return self.paced(0.12), (32,) * len(shape)
+        return self.change_stage_length(0.12), (32,) * len(shape)
 
 
 Strategy = Annotated[

@@ -8,68 +8,68 @@ from scipy import ndimage
 
 from ganatomy.evaluation.extractors.extractor import Pixels
 
-BODY = -0.8  # brighter voxels are of the body
-BALL = 0.12  # radius of a ball, as a share of the shortest axis
-BAND = 0.12  # width of a band, as a share of its axis
-NOISE = 0.25  # deviation, in units of [-1, 1]
-BLUR = 0.04  # deviation, as a share of an axis
+BODY_LEVEL = -0.8  # brighter voxels are of the body
+BALL_RADIUS = 0.12  # radius of a ball, as a share of the shortest axis
+BAND_WIDTH = 0.12  # width of a band, as a share of its axis
+NOISE_DEVIATION = 0.25  # deviation, in units of [-1, 1]
+BLUR_DEVIATION = 0.04  # deviation, as a share of an axis
 
-Spoil = Callable[[Pixels, np.random.Generator], Pixels]
+AnomalyMaker = Callable[[Pixels, np.random.Generator], Pixels]
 
 
-def bright_ball(image: Pixels, rng: np.random.Generator) -> Pixels:
+def add_bright_ball(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A ball of the image's highest value somewhere in the body: a mass, a calcification, metal."""
-    return np.where(_ball(image, rng), image.max(), image).astype(np.float32)
+    return np.where(_make_ball_mask(image, rng), image.max(), image).astype(np.float32)
 
 
-def dark_ball(image: Pixels, rng: np.random.Generator) -> Pixels:
+def add_dark_ball(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A ball of the image's lowest value somewhere in the body: a cavity, a loss of signal."""
-    return np.where(_ball(image, rng), image.min(), image).astype(np.float32)
+    return np.where(_make_ball_mask(image, rng), image.min(), image).astype(np.float32)
 
 
-def band(image: Pixels, rng: np.random.Generator) -> Pixels:
+def blank_band(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Some planes across the body without signal."""
-    spoilt, width = image.copy(), max(1, round(BAND * image.shape[0]))
-    start = int(_place(image, rng)[0]) - width // 2
+    spoilt, width = image.copy(), max(1, round(BAND_WIDTH * image.shape[0]))
+    start = int(_draw_place(image, rng)[0]) - width // 2
     spoilt[max(0, start) : max(0, start) + width] = image.min()
     return spoilt
 
 
-def noise(image: Pixels, rng: np.random.Generator) -> Pixels:
+def add_noise(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Too few photons, too short a scan."""
-    return np.clip(image + NOISE * rng.normal(size=image.shape), -1, 1).astype(np.float32)
+    return np.clip(image + NOISE_DEVIATION * rng.normal(size=image.shape), -1, 1).astype(np.float32)
 
 
-def blur(image: Pixels, rng: np.random.Generator) -> Pixels:
+def blur_image(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Motion, or a thicker slice."""
-    return np.asarray(ndimage.gaussian_filter(image, BLUR * image.shape[-1]), dtype=np.float32)
+    return np.asarray(ndimage.gaussian_filter(image, BLUR_DEVIATION * image.shape[-1]), dtype=np.float32)
 
 
-def mirrored(image: Pixels, rng: np.random.Generator) -> Pixels:
+def mirror_image(image: Pixels, rng: np.random.Generator) -> Pixels:
     """The last axis turned round: the left side where the right one belongs."""
     return np.ascontiguousarray(image[..., ::-1])
 
 
-KINDS: dict[str, Spoil] = {
-    "bright ball": bright_ball,
-    "dark ball": dark_ball,
-    "band": band,
-    "noise": noise,
-    "blur": blur,
-    "mirrored": mirrored,
+ANOMALIES: dict[str, AnomalyMaker] = {
+    "bright ball": add_bright_ball,
+    "dark ball": add_dark_ball,
+    "band": blank_band,
+    "noise": add_noise,
+    "blur": blur_image,
+    "mirrored": mirror_image,
 }
 
 
-def _place(image: Pixels, rng: np.random.Generator) -> NDArray[np.intp]:
+def _draw_place(image: Pixels, rng: np.random.Generator) -> NDArray[np.intp]:
     """A place in the body, or anywhere in an image that shows none."""
-    places = np.argwhere(image > BODY)
+    places = np.argwhere(image > BODY_LEVEL)
     if not len(places):
         return np.array([rng.integers(n) for n in image.shape])
     return np.asarray(places[rng.integers(len(places))])
 
 
-def _ball(image: Pixels, rng: np.random.Generator) -> NDArray[np.bool_]:
-    centre, radius = _place(image, rng), BALL * min(image.shape)
+def _make_ball_mask(image: Pixels, rng: np.random.Generator) -> NDArray[np.bool_]:
+    centre, radius = _draw_place(image, rng), BALL_RADIUS * min(image.shape)
     axes = np.ogrid[tuple(slice(n) for n in image.shape)]
     squares = sum((axis - c) ** 2 for axis, c in zip(axes, centre, strict=True))
     return np.asarray(squares <= radius**2)

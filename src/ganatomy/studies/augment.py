@@ -18,27 +18,27 @@ from scipy import stats
 from skimage.transform import downscale_local_mean
 
 from ganatomy import randomness
-from ganatomy.config import Value
-from ganatomy.data.samples import digest_of, read_samples
-from ganatomy.data.store import Store, decode
+from ganatomy.config import Config
+from ganatomy.data.samples import hash_samples, read_samples
+from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
-from ganatomy.evaluation.privacy.planted import SHAKE, shaken
-from ganatomy.evaluation.statistics import area_over_classes
+from ganatomy.evaluation.privacy.planted import SHAKE_DESCRIPTION, shake_image
+from ganatomy.evaluation.statistics import compute_mean_auc
 from ganatomy.machine import progress
-from ganatomy.machine.device import device as named_device
+from ganatomy.machine.device import select_device as named_device
 from ganatomy.machine.durable import new_file, read_lines, write_json, write_lines, write_text
-from ganatomy.pyramid import Shape, written
+from ganatomy.pyramid import Shape, format_shape
 from ganatomy.studies import classifier
 from ganatomy.studies.classifier import Labels, Pixels
 
-SHARES = (0.1, 0.25, 0.5, 1.0)
+PATIENT_SHARES = (0.1, 0.25, 0.5, 1.0)
 REAL, JITTERED = "real", "real + jittered copies"
-PLAN, CELLS, TABLE, PICTURE = "plan.json", "cells.jsonl", "study.md", "study.png"
-MOST_CLASSES = 20
-METRICS = ("accuracy", "auc")
+STUDY_PLAN_FILE, CELLS_FILE, TABLE_FILE, PICTURE_FILE = "plan.json", "cells.jsonl", "study.md", "study.png"
+MAX_CLASSES = 20
+CLASSIFIER_METRICS = ("accuracy", "auc")
 
 
-class Plan(Value):
+class StudyPlan(Config):
     """Everything that decides the numbers of a study but the machine.
 
     Args:
@@ -60,7 +60,7 @@ class Plan(Value):
     shape: tuple[int, ...]
 
 
-class Cell(NamedTuple):
+class StudyCell(NamedTuple):
     """One classifier: what it is trained on, the share of real patients (0 = none), the seed."""
 
     trained_on: str
@@ -68,7 +68,7 @@ class Cell(NamedTuple):
     seed: int
 
 
-class Labelled(NamedTuple):
+class LabelledImages(NamedTuple):
     """Images (n, *shape) with classes (n,) and the patient of each."""
 
     images: Pixels
@@ -76,13 +76,13 @@ class Labelled(NamedTuple):
     patients: list[str]
 
 
-def augment_study(
+def run_augment_study(
     store: Store,
     samples: Mapping[str, Path],
     target: str,
     out: Path,
     held_out: Store | None = None,
-    shares: Sequence[float] = SHARES,
+    shares: Sequence[float] = PATIENT_SHARES,
     seeds: int = 3,
     steps: int = 300,
     shape: Shape | None = None,
@@ -112,13 +112,13 @@ def augment_study(
         raise Refused(f"--share {', '.join(f'{s:g}' for s in shares)}: give shares above 0 and at most 1.")
     shape = shape or store.manifest.shape
     if shape not in store.manifest.levels:
-        known = ", ".join(written(level) for level in store.manifest.levels)
-        raise Refused(f"--shape {written(shape)}: the store has {known}.")
+        known = ", ".join(format_shape(level) for level in store.manifest.levels)
+        raise Refused(f"--shape {format_shape(shape)}: the store has {known}.")
     classes = _classes(store, target)
-    plan = Plan(
+    plan = StudyPlan(
         store=store.manifest.fingerprint,
         held_out=held_out and held_out.manifest.fingerprint,
-        samples={name: digest_of(folder) for name, folder in samples.items()},
+        samples={name: hash_samples(folder) for name, folder in samples.items()},
         target=target,
         classes=classes,
         shares=tuple(shares),
@@ -127,17 +127,17 @@ def augment_study(
         shape=shape,
     )
     _begin(plan, out)
-    real = _of_store(store, store.split("train"), plan)
-    tested = _of_store(held_out or store, (held_out.cases if held_out else store.split("test")), plan)
-    made = {name: _of_samples(folder, plan) for name, folder in samples.items()}
-    done = {Cell(row["trained_on"], row["share"], row["seed"]): row for row in _cells(out)}
-    todo = _todo(plan)
+    real = _read_store(store, store.split("train"), plan)
+    tested = _read_store(held_out or store, (held_out.cases if held_out else store.split("test")), plan)
+    made = {name: _read_labelled_samples(folder, plan) for name, folder in samples.items()}
+    done = {StudyCell(row["trained_on"], row["share"], row["seed"]): row for row in _read_cells(out)}
+    todo = _list_cells(plan)
     with progress.bar("classifiers", len(todo), len(done)) as bar:
         for cell in todo:
             if cell not in done:
-                done[cell] = {**cell._asdict(), **_tested(cell, real, made, tested, plan, device)}
-                write_lines(out / CELLS, list(done.values()))
-                bar.advance(words=cell.trained_on)
+                done[cell] = {**cell._asdict(), **_train_and_test(cell, real, made, tested, plan, device)}
+                write_lines(out / CELLS_FILE, list(done.values()))
+                bar.advance(note=cell.trained_on)
     content: dict[str, Any] = {
         "plan": plan.model_dump(mode="json"),
         "training_images": len(real.labels),
@@ -145,11 +145,11 @@ def augment_study(
         "tested_patients": len(set(tested.patients)),
         "largest_class_of_tested": round(float(np.bincount(tested.labels).max() / len(tested.labels)), 4),
         "synthetic_images": {name: len(one.labels) for name, one in made.items()},
-        "rows": _rows(plan, list(done.values())),
+        "rows": _summarise_cells(plan, list(done.values())),
     }
     write_json(out / "study.json", content)
-    write_text(out / TABLE, _markdown(plan, content))
-    with new_file(out / PICTURE) as temporary, temporary.open("wb") as handle:
+    write_text(out / TABLE_FILE, _markdown(plan, content))
+    with new_file(out / PICTURE_FILE) as temporary, temporary.open("wb") as handle:
         _figure(plan, content["rows"]).savefig(handle, dpi=110, format="png", metadata={"Software": None})
     return content
 
@@ -163,24 +163,26 @@ def _classes(store: Store, target: str) -> tuple[str, ...]:
     if counts is None:
         known = ", ".join(store.manifest.facts) or "none"
         raise Refused(f"--target {target}: {store.path} has no such fact; it has {known}. Facts are given to prepare.")
-    if not 2 <= len(counts) <= MOST_CLASSES:
-        raise Refused(f"--target {target} has {len(counts)} values; a classifier wants 2 to {MOST_CLASSES} classes.")
+    if not 2 <= len(counts) <= MAX_CLASSES:
+        raise Refused(f"--target {target} has {len(counts)} values; a classifier wants 2 to {MAX_CLASSES} classes.")
     return tuple(sorted(counts))
 
 
-def _of_store(store: Store, cases: list[dict[str, Any]], plan: Plan) -> Labelled:
+def _read_store(store: Store, cases: list[dict[str, Any]], plan: StudyPlan) -> LabelledImages:
     labels = [case["facts"].get(plan.target) for case in cases]
     if strange := sorted({str(label) for label in labels} - set(plan.classes)):
         raise Refused(f"{store.path}: {plan.target} is {strange[0]} in some images; it may be {plan.classes}.")
     if not cases:
         raise Refused(f"{store.path} has no images to test on; give others with --held-out.")
     if plan.shape not in store.manifest.levels:
-        raise Refused(f"{store.path} has no images of {written(plan.shape)}; prepare it with the same --shape.")
-    images = decode(store.read([case["row"] for case in cases], plan.shape))
-    return Labelled(images, _numbers([str(label) for label in labels], plan), [case["patient"] for case in cases])
+        raise Refused(f"{store.path} has no images of {format_shape(plan.shape)}; prepare it with the same --shape.")
+    images = dequantise_pixels(store.read([case["row"] for case in cases], plan.shape))
+    return LabelledImages(
+        images, _number_labels([str(label) for label in labels], plan), [case["patient"] for case in cases]
+    )
 
 
-def _of_samples(folder: Path, plan: Plan) -> Labelled:
+def _read_labelled_samples(folder: Path, plan: StudyPlan) -> LabelledImages:
     _, made = read_samples(folder)
     images, labels = [], []
     for image, record in made:
@@ -190,92 +192,101 @@ def _of_samples(folder: Path, plan: Plan) -> Labelled:
                 f"{folder}: record {record.get('index')} says {plan.target}={label}; it may be"
                 f" {', '.join(plan.classes)}. Train the model with --condition {plan.target}."
             )
-        images.append(_at(image.pixels, plan.shape, folder))
+        images.append(_shrink_image(image.pixels, plan.shape, folder))
         labels.append(str(label))
-    return Labelled(np.stack(images), _numbers(labels, plan), [f"synthetic {i}" for i in range(len(labels))])
+    return LabelledImages(
+        np.stack(images), _number_labels(labels, plan), [f"synthetic {i}" for i in range(len(labels))]
+    )
 
 
-def _at(pixels: Pixels, shape: Shape, folder: Path) -> Pixels:
+def _shrink_image(pixels: Pixels, shape: Shape, folder: Path) -> Pixels:
     """An image as the store's level of this shape would have it: means over cells."""
     factor = pixels.shape[0] // shape[0]
     if pixels.shape != tuple(factor * n for n in shape):
-        raise Refused(f"{folder} holds images of {written(pixels.shape)}, which do not shrink to {written(shape)}.")
+        raise Refused(
+            f"{folder} holds images of {format_shape(pixels.shape)}, which do not shrink to {format_shape(shape)}."
+        )
     return np.asarray(downscale_local_mean(pixels, (factor,) * pixels.ndim), dtype=np.float32)
 
 
-def _numbers(labels: list[str], plan: Plan) -> Labels:
+def _number_labels(labels: list[str], plan: StudyPlan) -> Labels:
     return np.array([plan.classes.index(label) for label in labels], dtype=np.int64)
 
 
-def _part(real: Labelled, share: float, seed: int) -> Labelled:
+def _take_share(real: LabelledImages, share: float, seed: int) -> LabelledImages:
     """The images of a share of the patients: of a seed, a smaller share is a part of a larger one."""
     names = sorted(set(real.patients))
-    order = randomness.permutation(seed, "patients", 0, len(names))
+    order = randomness.draw_permutation(seed, "patients", 0, len(names))
     taken = {names[i] for i in order[: math.ceil(share * len(names))]}
     places = [i for i, patient in enumerate(real.patients) if patient in taken]
-    return Labelled(real.images[places], real.labels[places], [real.patients[i] for i in places])
+    return LabelledImages(real.images[places], real.labels[places], [real.patients[i] for i in places])
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Classifiers.
 
 
-def _todo(plan: Plan) -> list[Cell]:
+def _list_cells(plan: StudyPlan) -> list[StudyCell]:
     cells = []
     for seed in plan.seeds:
         for share in plan.shares:
             names = [REAL, JITTERED, *(f"{REAL} + {name}" for name in plan.samples)]
-            cells += [Cell(name, share, seed) for name in names]
-        cells += [Cell(name, 0.0, seed) for name in plan.samples]
+            cells += [StudyCell(name, share, seed) for name in names]
+        cells += [StudyCell(name, 0.0, seed) for name in plan.samples]
     return cells
 
 
-def _tested(
-    cell: Cell, real: Labelled, made: Mapping[str, Labelled], tested: Labelled, plan: Plan, device: str | None
+def _train_and_test(
+    cell: StudyCell,
+    real: LabelledImages,
+    synthetic: Mapping[str, LabelledImages],
+    test_images: LabelledImages,
+    plan: StudyPlan,
+    device: str | None,
 ) -> dict[str, float]:
-    parts = [_part(real, cell.share, cell.seed)] if cell.share else []
+    parts = [_take_share(real, cell.share, cell.seed)] if cell.share else []
     if cell.trained_on == JITTERED:
-        count = max((len(one.labels) for one in made.values()), default=len(real.labels))
-        parts.append(_jittered(parts[0], count, cell.seed))
+        count = max((len(one.labels) for one in synthetic.values()), default=len(real.labels))
+        parts.append(_make_jittered_copies(parts[0], count, cell.seed))
     elif cell.trained_on != REAL:
-        parts.append(made[cell.trained_on.removeprefix(f"{REAL} + ")])
+        parts.append(synthetic[cell.trained_on.removeprefix(f"{REAL} + ")])
     images = np.concatenate([part.images for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     place = named_device(device)
-    network = classifier.train(images, labels, len(plan.classes), plan.steps, cell.seed, place)
-    told = classifier.probabilities(network, tested.images, place)
-    area = area_over_classes(told, tested.labels, range(len(plan.classes)))
-    return {"accuracy": classifier.accuracy(told, tested.labels), "auc": area}
+    network = classifier.train_classifier(images, labels, len(plan.classes), plan.steps, cell.seed, place)
+    told = classifier.predict_probabilities(network, test_images.images, place)
+    area = compute_mean_auc(told, test_images.labels, range(len(plan.classes)))
+    return {"accuracy": classifier.compute_accuracy(told, test_images.labels), "auc": area}
 
 
-def _jittered(real: Labelled, count: int, seed: int) -> Labelled:
+def _make_jittered_copies(real: LabelledImages, count: int, seed: int) -> LabelledImages:
     """So many copies of real images, one after another, each moved and shaded a little."""
-    rng = np.random.default_rng(randomness.key(seed, "jittered"))
+    rng = np.random.default_rng(randomness.derive_key(seed, "jittered"))
     places = [i % len(real.labels) for i in range(count)]
-    images = np.stack([shaken(real.images[i], rng) for i in places])
-    return Labelled(images, real.labels[places], [real.patients[i] for i in places])
+    images = np.stack([shake_image(real.images[i], rng) for i in places])
+    return LabelledImages(images, real.labels[places], [real.patients[i] for i in places])
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Results.
 
 
-def _begin(plan: Plan, out: Path) -> None:
-    if (out / PLAN).exists():
-        before = json.loads((out / PLAN).read_text())
+def _begin(plan: StudyPlan, out: Path) -> None:
+    if (out / STUDY_PLAN_FILE).exists():
+        before = json.loads((out / STUDY_PLAN_FILE).read_text())
         now = plan.model_dump(mode="json")
         if changed := [name for name in now if before.get(name) != now[name]]:
             raise Refused(f"{out} holds a study with another {', '.join(changed)}; give a new folder.")
     elif out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty and not a study; give a new folder.")
-    write_json(out / PLAN, plan.model_dump(mode="json"))
+    write_json(out / STUDY_PLAN_FILE, plan.model_dump(mode="json"))
 
 
-def _cells(out: Path) -> list[dict[str, Any]]:
-    return read_lines(out / CELLS) if (out / CELLS).exists() else []
+def _read_cells(out: Path) -> list[dict[str, Any]]:
+    return read_lines(out / CELLS_FILE) if (out / CELLS_FILE).exists() else []
 
 
-def _rows(plan: Plan, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _summarise_cells(plan: StudyPlan, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """For each training set and share: the metrics over seeds, and their differences from real images alone."""
     found: dict[tuple[str, float], dict[int, dict[str, Any]]] = {}
     for cell in cells:
@@ -284,16 +295,16 @@ def _rows(plan: Plan, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for (name, share), by_seed in sorted(found.items(), key=lambda item: item[0][1]):
         row: dict[str, Any] = {"trained_on": name, "share": share}
         against = found[(REAL, share or max(plan.shares))]
-        for metric in METRICS:
+        for metric in CLASSIFIER_METRICS:
             row[metric] = round(mean(by_seed[s][metric] for s in plan.seeds), 4)
             row[f"{metric}_gain"] = (
-                None if name == REAL else _paired([by_seed[s][metric] - against[s][metric] for s in plan.seeds])
+                None if name == REAL else _compute_gain([by_seed[s][metric] - against[s][metric] for s in plan.seeds])
             )
         rows.append(row)
     return rows
 
 
-def _paired(differences: list[float]) -> dict[str, float | None]:
+def _compute_gain(differences: list[float]) -> dict[str, float | None]:
     """Mean difference over seeds with a 95 % t interval; no interval for one seed."""
     centre, n = mean(differences), len(differences)
     if n < 2:
@@ -302,12 +313,12 @@ def _paired(differences: list[float]) -> dict[str, float | None]:
     return {"value": round(centre, 4), "low": round(centre - reach, 4), "high": round(centre + reach, 4)}
 
 
-def _markdown(plan: Plan, content: dict[str, Any]) -> str:
+def _markdown(plan: StudyPlan, content: dict[str, Any]) -> str:
     synthetic = ", ".join(f"{name} {n}" for name, n in content["synthetic_images"].items())
     lines = [
         "# Augmentation study",
         "",
-        f"{plan.target} ({', '.join(plan.classes)}) told from images of {written(plan.shape)}.",
+        f"{plan.target} ({', '.join(plan.classes)}) told from images of {format_shape(plan.shape)}.",
         f"{content['training_images']} real training images (store {plan.store[:16]}); synthetic: {synthetic}. Tested"
         f" on {content['tested_images']} images of {content['tested_patients']} other patients; the largest class has"
         f" {100 * content['largest_class_of_tested']:.0f} % of them. MONAI's ResNet, {plan.steps} steps of 16 images"
@@ -318,22 +329,23 @@ def _markdown(plan: Plan, content: dict[str, Any]) -> str:
     ]
     for row in content["rows"]:
         share = f"{100 * row['share']:g} %" if row["share"] else "none"
-        cells = [f"{row[m]:.3f} | {_gain(row[f'{m}_gain'])}" for m in METRICS]
+        cells = [f"{row[m]:.3f} | {_format_gain(row[f'{m}_gain'])}" for m in CLASSIFIER_METRICS]
         lines.append(f"| {row['trained_on']} | {share} | {' | '.join(cells)} |")
     lines += [
         "",
         "Gains are over real images alone of the same share and seed (for synthetic images alone: over all real"
         " images), means over seeds with 95 % t intervals of the pairs; they do not hold what other patients"
-        f" would change. Copies: {SHAKE}. The generators were trained on all real training images, so what they"
+        f" would change. Copies: {SHAKE_DESCRIPTION}. The generators were trained on all real training images,"
+        " so what they"
         " add to a small share is more than a generator of that share could.",
         "",
-        f"![Gains by share of real images]({PICTURE})",
+        f"![Gains by share of real images]({PICTURE_FILE})",
         "",
     ]
     return "\n".join(lines)
 
 
-def _gain(gain: dict[str, float | None] | None) -> str:
+def _format_gain(gain: dict[str, float | None] | None) -> str:
     if gain is None:
         return "-"
     if gain["low"] is None:
@@ -341,7 +353,7 @@ def _gain(gain: dict[str, float | None] | None) -> str:
     return f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
 
 
-def _figure(plan: Plan, rows: list[dict[str, Any]]) -> Figure:
+def _figure(plan: StudyPlan, rows: list[dict[str, Any]]) -> Figure:
     """Metric against share of real patients, a line a training set; synthetic images alone are a dashed level."""
     figure = Figure((10, 4), layout="constrained")
     lines = [
@@ -349,7 +361,7 @@ def _figure(plan: Plan, rows: list[dict[str, Any]]) -> Figure:
         (JITTERED, "C1"),
         *((f"{REAL} + {name}", f"C{i + 2}") for i, name in enumerate(plan.samples)),
     ]
-    for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
+    for axes, metric in zip(figure.subplots(1, 2), CLASSIFIER_METRICS, strict=True):
         for name, colour in lines:
             mine = [row for row in rows if row["trained_on"] == name]
             axes.plot([100 * r["share"] for r in mine], [r[metric] for r in mine], "o-", color=colour, label=name)

@@ -7,17 +7,19 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 from ganatomy import randomness
-from ganatomy.networks.autoencoder import monai
+from ganatomy.networks.autoencoder import import_monai
 
-WIDTHS = [16, 32, 64, 128]  # of the four stages
-RATE, DECAY = 2e-3, 1e-2  # highest learning rate, weight decay (AdamW)
-BATCH = 16
+STAGE_WIDTHS = [16, 32, 64, 128]  # of the four stages
+LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2  # highest learning rate, weight decay (AdamW)
+BATCH_SIZE = 16
 
 Pixels = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
-def train(images: Pixels, labels: Labels, classes: int, steps: int, seed: int, device: torch.device) -> nn.Module:
+def train_classifier(
+    images: Pixels, labels: Labels, class_count: int, steps: int, seed: int, device: torch.device
+) -> nn.Module:
     """A network trained for a number of steps, with a learning rate that rises and falls once.
 
     Args:
@@ -28,16 +30,18 @@ def train(images: Pixels, labels: Labels, classes: int, steps: int, seed: int, d
     Raises:
         Refused: MONAI is not installed.
     """
-    torch.manual_seed(randomness.key(seed, "classifier") % 2**63)
-    network = _network(images.ndim - 1, classes).to(device).train()
-    optimizer = optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    batch = min(BATCH, len(images))
+    torch.manual_seed(randomness.derive_key(seed, "classifier") % 2**63)
+    network = _network(images.ndim - 1, class_count).to(device).train()
+    optimizer = optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
+    batch = min(BATCH_SIZE, len(images))
     whole = len(images) // batch * batch  # what is left over comes in another epoch: batches are of one size
     every, classes_of = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
     for step in range(steps):
         epoch, place = divmod(step * batch, whole)
-        rows = torch.from_numpy(randomness.permutation(seed, "classifier", epoch, len(images))[place : place + batch])
+        rows = torch.from_numpy(
+            randomness.draw_permutation(seed, "classifier", epoch, len(images))[place : place + batch]
+        )
         # Taken by torch, not by NumPy: oneDNN chooses its kernel by how memory is aligned, and so the rounding.
         x, y = every[rows].to(device), classes_of[rows].to(device)
         loss = F.cross_entropy(network(x), y)
@@ -48,23 +52,29 @@ def train(images: Pixels, labels: Labels, classes: int, steps: int, seed: int, d
     return network.eval()
 
 
-def probabilities(network: nn.Module, images: Pixels, device: torch.device) -> NDArray[np.float64]:
+def predict_probabilities(network: nn.Module, images: Pixels, device: torch.device) -> NDArray[np.float64]:
     """(n, classes) for images (n, *shape)."""
     found = []
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            x = torch.tensor(images[start : start + BATCH], device=device)[:, None]
+        for start in range(0, len(images), BATCH_SIZE):
+            x = torch.tensor(images[start : start + BATCH_SIZE], device=device)[:, None]
             found.append(network(x).double().softmax(1).cpu().numpy())
     return np.concatenate(found)
 
 
-def accuracy(told: NDArray[np.float64], labels: Labels) -> float:
+def compute_accuracy(probabilities: NDArray[np.float64], labels: Labels) -> float:
     """Share of images whose likeliest class is theirs."""
-    return float((told.argmax(1) == labels).mean())
+    return float((probabilities.argmax(1) == labels).mean())
 
 
-def _network(ndim: int, classes: int) -> nn.Module:
-    network: nn.Module = monai("resnet").ResNet(
-        "basic", [1, 1, 1, 1], WIDTHS, spatial_dims=ndim, n_input_channels=1, num_classes=classes, conv1_t_stride=2
+def _network(ndim: int, class_count: int) -> nn.Module:
+    network: nn.Module = import_monai("resnet").ResNet(
+        "basic",
+        [1, 1, 1, 1],
+        STAGE_WIDTHS,
+        spatial_dims=ndim,
+        n_input_channels=1,
+        num_classes=class_count,
+        conv1_t_stride=2,
     )
     return network

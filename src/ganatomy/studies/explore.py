@@ -23,29 +23,33 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.tables import read_features, read_measurements
-from ganatomy.encoding import Coder
+from ganatomy.encoding import Autoencoder
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
-from ganatomy.imaging.pictures import row_of
+from ganatomy.imaging.pictures import shrink_to_row
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_folder, write_json
 from ganatomy.modalities import table as modalities
-from ganatomy.modalities.contours import contoured
+from ganatomy.modalities.contours import draw_contours
 from ganatomy.modalities.modality import Modality
-from ganatomy.sampling import decoded, latents
+from ganatomy.sampling import decode_codes, draw_latents
 
-STRENGTHS = np.logspace(-1, 5, 13)
-FOLDS = 5
-FEWEST = 20  # images that show the attribute
-COMPONENT, COMPONENTS, SMALL = "component", 4, 16  # principal components of images of at most 16 voxels an axis
-REACH = 3.0  # of a walk, in standard deviations of a code's component
-WALKS_FROM = 1_000_000  # numbers of the walks' codes: away from those that the direction is learnt on
+DIRECTION_RIDGE_ALPHAS = np.logspace(-1, 5, 13)
+DIRECTION_FOLDS = 5
+MIN_MEASURED_IMAGES = 20  # images that show the attribute
+COMPONENT_PREFIX, COMPONENT_COUNT, COMPONENT_IMAGE_SIZE = (
+    "component",
+    4,
+    16,
+)  # principal components of images of at most 16 voxels an axis
+WALK_REACH = 3.0  # of a walk, in standard deviations of a code's component
+FIRST_WALK_NUMBER = 1_000_000  # numbers of the walks' codes: away from those that the direction is learnt on
 
-Rows = NDArray[np.float64]
-Measures = list[dict[str, float]]
+FloatArray = NDArray[np.float64]
+ImageMeasures = list[dict[str, float]]
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A measurement of real images: tables of their codes and of the measurement, joined by a key."""
 
     features: Path
@@ -53,7 +57,7 @@ class Column(NamedTuple):
     key: str = "file"
 
 
-def explore(
+def explore_attribute(
     snapshot: Snapshot,
     attribute: str,
     out: Path,
@@ -63,7 +67,7 @@ def explore(
     seed: int = 0,
     condition: dict[str, str] | None = None,
     device: str | None = None,
-    column: Column | None = None,
+    column: TableColumn | None = None,
 ) -> dict[str, Any]:
     """Find the direction of an attribute, walk along it, measure; write numbers, a picture and the direction.
 
@@ -85,39 +89,39 @@ def explore(
     """
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
-    if n < FEWEST or walks < 1 or steps < 2:
-        raise Refused(f"n={n}, walks={walks}, steps={steps}: give at least {FEWEST}, 1 and 2.")
-    kind = modalities.named(snapshot.modality)()
+    if n < MIN_MEASURED_IMAGES or walks < 1 or steps < 2:
+        raise Refused(f"n={n}, walks={walks}, steps={steps}: give at least {MIN_MEASURED_IMAGES}, 1 and 2.")
+    kind = modalities.get_modality(snapshot.modality)()
     facts = condition or {}
-    predicted = None if column is None else _Predicted(snapshot, attribute, column, device)
-    codes = latents(snapshot, seed, range(n), None)
-    random = _random(kind, decoded(snapshot, codes, [facts] * n, device), n)
-    name = attribute if predicted else _named(attribute, random.measures)
+    predicted = None if column is None else _ColumnPredictor(snapshot, attribute, column, device)
+    codes = draw_latents(snapshot, seed, range(n), None)
+    random = _measure_random_images(kind, decode_codes(snapshot, codes, [facts] * n, device), n)
+    name = attribute if predicted else _match_attribute(attribute, random.measures)
     if predicted:
         direction, r2 = predicted.direction, predicted.r2
         for one, z in zip(random.measures, codes.numpy(), strict=True):
             one[name] = predicted(z)
     else:
-        direction, r2 = _direction(codes.numpy().astype(np.float64), _column(random.measures, name), name)
-    starts = latents(snapshot, seed, range(WALKS_FROM, WALKS_FROM + walks), None)
-    at = np.linspace(-REACH, REACH, steps)
-    moved = torch.stack([_moved(z, direction, t) for z in starts for t in at])
-    made = list(decoded(snapshot, moved, [facts] * len(moved), device))
+        direction, r2 = _direction(codes.numpy().astype(np.float64), _values_of(random.measures, name), name)
+    starts = draw_latents(snapshot, seed, range(FIRST_WALK_NUMBER, FIRST_WALK_NUMBER + walks), None)
+    at = np.linspace(-WALK_REACH, WALK_REACH, steps)
+    moved = torch.stack([_move_code(z, direction, t) for z in starts for t in at])
+    made = list(decode_codes(snapshot, moved, [facts] * len(moved), device))
     images = [kind.denormalise(image) for image in made]
-    found = [kind.measures(image) for image in images]
+    found = [kind.measure_image(image) for image in images]
     for one, image in zip(found, made, strict=True):
         if predicted:
-            one[name] = predicted(predicted.coder.code(image.pixels, image.facts))
-        elif name.startswith(COMPONENT):
-            one[name] = random.components(row_of(image.pixels, SMALL))[name]
+            one[name] = predicted(predicted.autoencoder.encode(image.pixels, image.facts))
+        elif name.startswith(COMPONENT_PREFIX):
+            one[name] = random.compute_components(shrink_to_row(image.pixels, COMPONENT_IMAGE_SIZE))[name]
     content = {
         "attribute": name,
         "images": n,
         "seed": seed,
         "steps": at.round(3).tolist(),
         "r2_of_the_direction": round(r2, 4),
-        **_told(name, random.measures, found, walks, at),
-        "values": _column(found, name).round(4).reshape(walks, steps).tolist(),
+        **_summarise_walks(name, random.measures, found, walks, at),
+        "values": _values_of(found, name).round(4).reshape(walks, steps).tolist(),
     }
     with new_folder(out) as folder:
         np.save(folder / "direction.npy", direction.astype(np.float32))
@@ -126,38 +130,38 @@ def explore(
     return content
 
 
-class _Random(NamedTuple):
+class _RandomImages(NamedTuple):
     """Random images measured, and their principal components: mean and directions (components, voxels), small."""
 
-    measures: Measures
-    mean: Rows
-    directions: Rows
+    measures: ImageMeasures
+    mean: FloatArray
+    directions: FloatArray
 
-    def components(self, small: Rows) -> dict[str, float]:
+    def compute_components(self, pixels: FloatArray) -> dict[str, float]:
         """Coordinates of an image, shrunk to a row, along the principal components, by name."""
-        along = self.directions @ (small - self.mean)
-        return {f"{COMPONENT} {i + 1}": float(value) for i, value in enumerate(along)}
+        along = self.directions @ (pixels - self.mean)
+        return {f"{COMPONENT_PREFIX} {i + 1}": float(value) for i, value in enumerate(along)}
 
 
-def _random(kind: Modality, images: Iterator[Image], n: int) -> _Random:
+def _measure_random_images(modality: Modality, images: Iterator[Image], n: int) -> _RandomImages:
     measures, small = [], []
     with progress.bar("measuring random images", n) as bar:
         for image in images:
-            measures.append(kind.measures(kind.denormalise(image)))
-            small.append(row_of(image.pixels, SMALL))
+            measures.append(modality.measure_image(modality.denormalise(image)))
+            small.append(shrink_to_row(image.pixels, COMPONENT_IMAGE_SIZE))
             bar.advance()
-    found = PCA(COMPONENTS, svd_solver="full").fit(np.stack(small))
-    random = _Random(measures, found.mean_, found.components_)
+    found = PCA(COMPONENT_COUNT, svd_solver="full").fit(np.stack(small))
+    random = _RandomImages(measures, found.mean_, found.components_)
     for one, row in zip(measures, small, strict=True):
-        one |= random.components(row)
+        one |= random.compute_components(row)
     return random
 
 
-class _Predicted:
+class _ColumnPredictor:
     """A column of a table told from codes: the direction, R2 for patients not seen, and the value of any code."""
 
-    def __init__(self, snapshot: Snapshot, name: str, column: Column, device: str | None) -> None:
-        self.coder = Coder(snapshot, device)
+    def __init__(self, snapshot: Snapshot, name: str, column: TableColumn, device: str | None) -> None:
+        self.autoencoder = Autoencoder(snapshot, device)
         keys, patients, codes = read_features(column.features, column.key)
         if codes.shape[1] != snapshot.recipe.latent:
             raise Refused(
@@ -170,7 +174,7 @@ class _Predicted:
         values = np.array([_number(rows.get(key, {}).get(name)) for key in keys])
         self.direction, self.r2 = _direction(codes, values, name, patients)
         seen = np.isfinite(values)
-        self._model = RidgeCV(STRENGTHS).fit(codes[seen], values[seen])
+        self._model = RidgeCV(DIRECTION_RIDGE_ALPHAS).fit(codes[seen], values[seen])
 
     def __call__(self, z: NDArray[np.float32]) -> float:
         return float(self._model.predict(z[None].astype(np.float64))[0])
@@ -183,9 +187,9 @@ def _number(text: str | None) -> float:
         return float("nan")
 
 
-def _named(attribute: str, measured: Measures) -> str:
+def _match_attribute(attribute: str, measures: ImageMeasures) -> str:
     """The full name of an attribute."""
-    names = list(measured[0])
+    names = list(measures[0])
     wanted = attribute.replace("_", " ").lower()
     fitting = [name for name in names if name.lower().startswith(wanted)]
     if len(fitting) != 1:
@@ -196,50 +200,54 @@ def _named(attribute: str, measured: Measures) -> str:
     return fitting[0]
 
 
-def _column(measured: Measures, name: str) -> Rows:
-    return np.array([one[name] for one in measured])
+def _values_of(measures: ImageMeasures, name: str) -> FloatArray:
+    return np.array([one[name] for one in measures])
 
 
-def _direction(codes: Rows, values: Rows, name: str, groups: list[str] | None = None) -> tuple[Rows, float]:
+def _direction(
+    codes: FloatArray, values: FloatArray, name: str, groups: list[str] | None = None
+) -> tuple[FloatArray, float]:
     """The unit direction in which the attribute grows, and R2 of predictions for codes that the fit has not seen.
 
     Codes of one group (a patient) stay on one side of a fold.
     """
     seen = np.isfinite(values)
-    if seen.sum() < FEWEST or np.ptp(values[seen]) == 0:
+    if seen.sum() < MIN_MEASURED_IMAGES or np.ptp(values[seen]) == 0:
         raise Refused(
             f"{int(seen.sum())} of {len(values)} images show {name}, or all show the same; nothing can be learnt."
         )
     x, y = codes[seen], values[seen]
-    folds = KFold(FOLDS, shuffle=True, random_state=0) if groups is None else GroupKFold(FOLDS)
+    folds = KFold(DIRECTION_FOLDS, shuffle=True, random_state=0) if groups is None else GroupKFold(DIRECTION_FOLDS)
     who = None if groups is None else np.array(groups)[seen]
-    predicted = cross_val_predict(RidgeCV(STRENGTHS), x, y, cv=folds, groups=who)
-    weights = RidgeCV(STRENGTHS).fit(x, y).coef_
+    predicted = cross_val_predict(RidgeCV(DIRECTION_RIDGE_ALPHAS), x, y, cv=folds, groups=who)
+    weights = RidgeCV(DIRECTION_RIDGE_ALPHAS).fit(x, y).coef_
     r2 = 1 - float(((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
     return weights / max(float(np.linalg.norm(weights)), 1e-12), r2
 
 
-def _moved(z: torch.Tensor, direction: Rows, t: float) -> torch.Tensor:
+def _move_code(z: torch.Tensor, direction: FloatArray, position: float) -> torch.Tensor:
     """The code with its component along the direction set to t."""
     along = torch.from_numpy(direction).to(z.dtype)
-    return z + (t - z @ along) * along
+    return z + (position - z @ along) * along
 
 
-def _told(name: str, random: Measures, found: Measures, walks: int, at: Rows) -> dict[str, Any]:
+def _summarise_walks(
+    name: str, random_measures: ImageMeasures, walk_measures: ImageMeasures, walks: int, positions: FloatArray
+) -> dict[str, Any]:
     """Monotony of the attribute, its change, and how much the other measures change, in deviations of random images.
 
     Monotony is the share of steps on which the attribute grows; leakage the change of another measure over the walk in
     its own deviations, as a share of the attribute's change in its own.
     """
     changes = {}
-    for measure in found[0]:
-        shown = _column(random, measure)
+    for measure in walk_measures[0]:
+        shown = _values_of(random_measures, measure)
         spread = float(np.std(shown[np.isfinite(shown)])) if np.isfinite(shown).sum() > 1 else 0.0
-        table = _column(found, measure).reshape(walks, len(at))
-        slopes = [np.polyfit(at[ok], row[ok], 1)[0] for row in table if (ok := np.isfinite(row)).sum() >= 2]
+        table = _values_of(walk_measures, measure).reshape(walks, len(positions))
+        slopes = [np.polyfit(positions[ok], row[ok], 1)[0] for row in table if (ok := np.isfinite(row)).sum() >= 2]
         if slopes and spread > 0:
-            changes[measure] = float(np.mean(slopes)) * 2 * REACH / spread
-    table = _column(found, name).reshape(walks, len(at))
+            changes[measure] = float(np.mean(slopes)) * 2 * WALK_REACH / spread
+    table = _values_of(walk_measures, name).reshape(walks, len(positions))
     grows = np.diff(table, axis=1)
     mine = changes.get(name, 0.0)
     return {
@@ -249,16 +257,20 @@ def _told(name: str, random: Measures, found: Measures, walks: int, at: Rows) ->
     }
 
 
-def _figure(kind: Modality, images: list[Image], found: Measures, name: str, walks: int, steps: int) -> Figure:
+def _figure(
+    modality: Modality, images: list[Image], walk_measures: ImageMeasures, name: str, walks: int, steps: int
+) -> Figure:
     """A line for each walk; under each image what was measured."""
-    height, width = kind.flat(images[0]).shape
+    height, width = modality.render_image(images[0]).shape
     wide = width / height
     figure = Figure((1.6 * steps * wide, 2 * walks), layout="constrained")
     axes = figure.subplots(walks, steps, squeeze=False)
-    for place, image, measured in zip(axes.ravel(), images, found, strict=True):
-        place.imshow(contoured(kind.flat(image), kind.masks(image), image.spacing))
+    for place, image, measured in zip(axes.ravel(), images, walk_measures, strict=True):
+        place.imshow(draw_contours(modality.render_image(image), modality.segment_structures(image), image.spacing))
         place.set_xlabel(f"{measured[name]:.4g}", fontsize=8)
         place.set_xticks([])
         place.set_yticks([])
-    figure.suptitle(f"SYNTHETIC. {name}, from -{REACH:g} to {REACH:g} deviations along its direction", fontsize=9)
+    figure.suptitle(
+        f"SYNTHETIC. {name}, from -{WALK_REACH:g} to {WALK_REACH:g} deviations along its direction", fontsize=9
+    )
     return figure

@@ -22,25 +22,25 @@ from ganatomy import randomness
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data import conditions
 from ganatomy.data.store import Store
-from ganatomy.encoding import Coder, Pixels, cases_of, original_of
+from ganatomy.encoding import Autoencoder, Pixels, read_original, select_cases
 from ganatomy.errors import Refused
-from ganatomy.evaluation.failures import middle_and_width
-from ganatomy.evaluation.statistics import auc_interval
-from ganatomy.imaging.pictures import row_of
+from ganatomy.evaluation.failures import compute_median_and_width
+from ganatomy.evaluation.statistics import compute_auc_interval
+from ganatomy.imaging.pictures import shrink_to_row
 from ganatomy.machine import progress
-from ganatomy.machine.device import device as named_device
+from ganatomy.machine.device import select_device as named_device
 from ganatomy.machine.durable import new_file, write_json
-from ganatomy.steps.scope import seen
-from ganatomy.studies.anomalies import KINDS
+from ganatomy.steps.scope import crop_whole_images
+from ganatomy.studies.anomalies import ANOMALIES
 
-SMALL = 8  # voxels an axis of the images that the baseline compares
-FEWEST = 4  # validation images
-BASELINE, OTHERS = "nearest training image", "others"
+BASELINE_IMAGE_SIZE = 8  # voxels an axis of the images that the baseline compares
+MIN_VALIDATION_IMAGES = 4  # validation images
+BASELINE_NAME, OTHERS_NAME = "nearest training image", "others"
 
-Numbers = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
-class Strangeness:
+class AnomalyScore:
     """The parts of the score of an image, in units of the validation images of a store.
 
     Args:
@@ -52,23 +52,24 @@ class Strangeness:
     """
 
     def __init__(self, snapshot: Snapshot, store: Store, device: str | None = None) -> None:
-        self._coder = Coder(snapshot, device)
-        self._features = Features(snapshot, device) if "discriminator" in snapshot.weights else None
-        usual = cases_of(snapshot, store, "validation", None)
-        if len(usual) < FEWEST:
+        self._autoencoder = Autoencoder(snapshot, device)
+        self._features = DiscriminatorFeatures(snapshot, device) if "discriminator" in snapshot.weights else None
+        usual = select_cases(snapshot, store, "validation", None)
+        if len(usual) < MIN_VALIDATION_IMAGES:
             raise Refused(
-                f"{store.path} has {len(usual)} validation images; {FEWEST} are needed to know what is usual."
+                f"{store.path} has {len(usual)} validation images; {MIN_VALIDATION_IMAGES} are needed to know"
+                " what is usual."
             )
-        train = cases_of(snapshot, store, "train", None)
+        train = select_cases(snapshot, store, "train", None)
         with progress.bar("training images", len(train)) as bar:
             small = []
             for case in train:
-                small.append(row_of(original_of(store, case, snapshot), SMALL))
+                small.append(shrink_to_row(read_original(store, case, snapshot), BASELINE_IMAGE_SIZE))
                 bar.advance()
         self._train = np.stack(small)
         self.parts = ("reconstruction", *(("discriminator",) if self._features else ()))
-        raw = [self._raw(original_of(store, case, snapshot), case["facts"]) for case in usual]
-        self._units = {name: middle_and_width(np.array([one[name] for one in raw])) for name in raw[0]}
+        raw = [self._raw(read_original(store, case, snapshot), case["facts"]) for case in usual]
+        self._units = {name: compute_median_and_width(np.array([one[name] for one in raw])) for name in raw[0]}
 
     def __call__(self, image: Pixels, facts: dict[str, str]) -> dict[str, float]:
         """``score``, its parts, and the baseline; larger is stranger."""
@@ -77,44 +78,47 @@ class Strangeness:
         return {"score": float(np.mean([found[name] for name in self.parts])), **found}
 
     def _raw(self, image: Pixels, facts: dict[str, str]) -> dict[str, float]:
-        again = np.clip(self._coder.image(self._coder.code(image, facts), facts), -1, 1)
+        again = np.clip(self._autoencoder.decode(self._autoencoder.encode(image, facts), facts), -1, 1)
         found = {"reconstruction": float(np.mean((image - again) ** 2))}
         if self._features:
             a, b = self._features(image, facts), self._features(again, facts)
             found["discriminator"] = float(np.mean((a - b) ** 2))
-        near = cdist(row_of(image, SMALL)[None], self._train)
-        return {**found, BASELINE: float(near[near > 0].min(initial=np.inf))}  # a training image is not near itself
+        near = cdist(shrink_to_row(image, BASELINE_IMAGE_SIZE)[None], self._train)
+        return {
+            **found,
+            BASELINE_NAME: float(near[near > 0].min(initial=np.inf)),
+        }  # a training image is not near itself
 
 
-class Features:
+class DiscriminatorFeatures:
     """What enters the last layer of a discriminator, over all the views that it has of an image."""
 
     def __init__(self, snapshot: Snapshot, device: str | None) -> None:
-        self._place = named_device(device)
-        self._network = snapshot.network("discriminator", self._place)
+        self._device = named_device(device)
+        self._network = snapshot.load_network("discriminator", self._device)
         self._conditions = snapshot.recipe.conditions
-        self._scopes = snapshot.recipe.strategy.views(snapshot.images, snapshot.recipe.shape)
-        self._seen: list[Tensor] = []
+        self._scopes = snapshot.recipe.strategy.get_discriminator_scopes(snapshot.images, snapshot.recipe.shape)
+        self._inputs: list[Tensor] = []
         for module in self._network.modules():
             if isinstance(weight := getattr(module, "weight", None), Tensor) and weight.ndim == 2:
-                module.register_forward_pre_hook(self._keep)
+                module.register_forward_pre_hook(self._record_input)
 
-    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._seen.append(inputs[0])
+    def _record_input(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._inputs.append(inputs[0])
 
-    def __call__(self, image: Pixels, facts: dict[str, str]) -> Numbers:
-        whole = torch.from_numpy(image)[None, None].to(self._place)
-        vector = torch.from_numpy(conditions.vector(self._conditions, facts))[None].to(self._place)
+    def __call__(self, image: Pixels, facts: dict[str, str]) -> FloatArray:
+        whole = torch.from_numpy(image)[None, None].to(self._device)
+        vector = torch.from_numpy(conditions.encode_facts(self._conditions, facts))[None].to(self._device)
         found = []
         with torch.inference_mode():
             for scope in self._scopes:
-                self._seen.clear()
-                self._network(seen(scope, whole), vector, scope)
-                found.append(self._seen[-1].flatten().double().cpu().numpy())
+                self._inputs.clear()
+                self._network(crop_whole_images(scope, whole), vector, scope)
+                found.append(self._inputs[-1].flatten().double().cpu().numpy())
         return np.concatenate(found)
 
 
-def outliers(
+def score_outliers(
     snapshot: Snapshot,
     store: Store,
     out: Path,
@@ -139,20 +143,20 @@ def outliers(
     Raises:
         Refused: no encoder, too few images, or stores that do not fit.
     """
-    judge = Strangeness(snapshot, store, device)
-    cases = cases_of(snapshot, store, split, None)
-    strangers = cases_of(snapshot, others, None, None) if others else []
-    kinds = KINDS if planted else {}
+    judge = AnomalyScore(snapshot, store, device)
+    cases = select_cases(snapshot, store, split, None)
+    strangers = select_cases(snapshot, others, None, None) if others else []
+    kinds = ANOMALIES if planted else {}
 
     def looked_at() -> Iterator[tuple[dict[str, Any], str, Pixels]]:
         for case in cases:
-            image = original_of(store, case, snapshot)
+            image = read_original(store, case, snapshot)
             yield case, split, image
             for name, spoil in kinds.items():
-                yield case, name, spoil(image, np.random.default_rng(randomness.key(seed, name, case["row"])))
+                yield case, name, spoil(image, np.random.default_rng(randomness.derive_key(seed, name, case["row"])))
         for case in strangers:
             assert others is not None
-            yield case, OTHERS, original_of(others, case, snapshot)
+            yield case, OTHERS_NAME, read_original(others, case, snapshot)
 
     by_what: dict[str, list[dict[str, Any]]] = {}
     with progress.bar("images", len(cases) * (1 + len(kinds)) + len(strangers)) as bar:
@@ -161,7 +165,7 @@ def outliers(
             by_what.setdefault(what, []).append(row)
             bar.advance()
     usual = by_what.pop(split)
-    scores = ("score", *judge.parts, BASELINE)
+    scores = ("score", *judge.parts, BASELINE_NAME)
     content = {
         "snapshot_sha256": snapshot.digest,
         "split": split,
@@ -182,6 +186,6 @@ def _areas(usual: list[dict[str, Any]], strange: list[dict[str, Any]], scores: S
     truth = [0] * len(usual) + [1] * len(strange)
     for name in scores:
         area = float(roc_auc_score(truth, [row[name] for row in [*usual, *strange]]))
-        low, high = auc_interval(area, len(strange), len(usual))
+        low, high = compute_auc_interval(area, len(strange), len(usual))
         found[name] = {"auc": round(area, 4), "low": round(low, 4), "high": round(high, 4)}
     return {"images": len(strange), **found}

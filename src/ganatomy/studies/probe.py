@@ -17,23 +17,23 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.data.tables import read_features, read_measurements
 from ganatomy.errors import Refused
-from ganatomy.evaluation.statistics import area_over_classes, jackknife
+from ganatomy.evaluation.statistics import compute_jackknife_interval, compute_mean_auc
 from ganatomy.machine.durable import write_json
 
-FOLDS = 5
-FEWEST = 20  # patients
-STRENGTHS = np.logspace(-2, 6, 17)  # of the ridge
-PERMUTATIONS = 200
-FEWEST_LABELLED, REPEATS = 4, 40  # patients, choices of them
-LOG = "log:"
+PROBE_FOLDS = 5
+MIN_PROBED_PATIENTS = 20  # patients
+PROBE_RIDGE_ALPHAS = np.logspace(-2, 6, 17)  # of the ridge
+PROBE_PERMUTATIONS = 200
+MIN_LABELLED_PATIENTS, LABELLED_REPEATS = 4, 40  # patients, choices of them
+LOG_PREFIX = "log:"
 
-Rows = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
-class Probed(Value):
+class ProbeResult(Config):
     """How well one target is predicted from one table of features.
 
     Args:
@@ -58,7 +58,7 @@ class Probed(Value):
     images: int
     patients: int
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """One line for a reader."""
         return (
             f"{self.features}: {self.metric} of {self.target} {self.value:.3f} [{self.low:.3f}, {self.high:.3f}],"
@@ -66,7 +66,7 @@ class Probed(Value):
         )
 
 
-class FewLabels(Value):
+class FewLabelsResult(Config):
     """How well a target is predicted when few patients are labelled: the encoder has seen images, not labels.
 
     Args:
@@ -84,7 +84,7 @@ class FewLabels(Value):
     high: float
     repeats: int
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """One line for a reader."""
         return (
             f"{self.features}: {self.metric} of {self.target} from {self.labelled} labelled patients {self.value:.3f},"
@@ -92,7 +92,7 @@ class FewLabels(Value):
         )
 
 
-def probe(
+def probe_features(
     features: Mapping[str, Path],
     table: Path,
     targets: Sequence[str],
@@ -100,7 +100,7 @@ def probe(
     key: str = "file",
     seed: int = 0,
     few: Sequence[int] = (),
-) -> list[Probed | FewLabels]:
+) -> list[ProbeResult | FewLabelsResult]:
     """Predict each target from each table of features.
 
     Args:
@@ -115,76 +115,83 @@ def probe(
         Refused: a table or column that is not there, or too few patients with both.
     """
     measured = read_measurements(table, key)
-    found: list[Probed | FewLabels] = []
+    found: list[ProbeResult | FewLabelsResult] = []
     for name, path in features.items():
         keys, patients, codes = read_features(path, key)
         for target in targets:
-            joined = _joined(target, keys, patients, codes, measured, table)
-            found.append(_probed(name, target, joined, seed))
-            found += [_with_few(name, target, joined, count, seed) for count in few]
+            joined = _join_target(target, keys, patients, codes, measured, table)
+            found.append(_probe_target(name, target, joined, seed))
+            found += [_probe_with_few_labels(name, target, joined, count, seed) for count in few]
     if out is not None:
         write_json(out, [one.model_dump() for one in found])
     return found
 
 
-class _Joined(NamedTuple):
+class _ProbeData(NamedTuple):
     """Codes (n, latent) with the target of each, as numbers or as words, and the patient."""
 
-    codes: Rows
-    numbers: Rows | None
-    words: NDArray[Any]
+    codes: FloatArray
+    numbers: FloatArray | None
+    labels: NDArray[Any]
     patients: list[str]
 
 
-def _joined(
-    target: str, keys: list[str], patients: list[str], codes: Rows, measured: dict[str, dict[str, str]], table: Path
-) -> _Joined:
-    column = target.removeprefix(LOG)
-    if column not in next(iter(measured.values())):
-        raise Refused(f"{table} has no column {column}; it has {', '.join(next(iter(measured.values())))}.")
-    here = [i for i, k in enumerate(keys) if (measured.get(k, {}).get(column) or "").strip()]
+def _join_target(
+    target: str,
+    keys: list[str],
+    patients: list[str],
+    codes: FloatArray,
+    measurements: dict[str, dict[str, str]],
+    table: Path,
+) -> _ProbeData:
+    column = target.removeprefix(LOG_PREFIX)
+    if column not in next(iter(measurements.values())):
+        raise Refused(f"{table} has no column {column}; it has {', '.join(next(iter(measurements.values())))}.")
+    here = [i for i, k in enumerate(keys) if (measurements.get(k, {}).get(column) or "").strip()]
     who = [patients[i] for i in here]
-    if len(set(who)) < FEWEST:
+    if len(set(who)) < MIN_PROBED_PATIENTS:
         raise Refused(
-            f"{len(set(who))} patients have both features and {column}; {FEWEST} are needed. Do both tables have"
+            f"{len(set(who))} patients have both features and {column}; {MIN_PROBED_PATIENTS} are needed. Do"
+            " both tables have"
             " the same values in the column that joins them?"
         )
-    words = [measured[keys[i]][column].strip() for i in here]
-    numbers = _numbers(words, target)
-    if numbers is None and target.startswith(LOG):
+    words = [measurements[keys[i]][column].strip() for i in here]
+    numbers = _parse_numbers(words, target)
+    if numbers is None and target.startswith(LOG_PREFIX):
         raise Refused(f"{target}: {column} holds words or numbers that have no logarithm, such as {words[0]!r}.")
-    return _Joined(codes[here], numbers, np.array(words), who)
+    return _ProbeData(codes[here], numbers, np.array(words), who)
 
 
-def _probed(name: str, target: str, joined: _Joined, seed: int) -> Probed:
-    if joined.numbers is not None:
-        return _regression(name, target, joined.codes, joined.numbers, joined.patients, seed)
-    return _classification(name, target, joined.codes, joined.words, joined.patients, seed)
+def _probe_target(name: str, target: str, data: _ProbeData, seed: int) -> ProbeResult:
+    if data.numbers is not None:
+        return _regression(name, target, data.codes, data.numbers, data.patients, seed)
+    return _classification(name, target, data.codes, data.labels, data.patients, seed)
 
 
-def _with_few(name: str, target: str, joined: _Joined, count: int, seed: int) -> FewLabels:
+def _probe_with_few_labels(name: str, target: str, data: _ProbeData, count: int, seed: int) -> FewLabelsResult:
     """Learn from a few patients, predict all others; many times."""
-    names = np.unique(joined.patients)
-    if not FEWEST_LABELLED <= count <= len(names) - FEWEST_LABELLED:
+    names = np.unique(data.patients)
+    if not MIN_LABELLED_PATIENTS <= count <= len(names) - MIN_LABELLED_PATIENTS:
         raise Refused(
-            f"--few {count}: give {FEWEST_LABELLED} to {len(names) - FEWEST_LABELLED} of {len(names)} patients."
+            f"--few {count}: give {MIN_LABELLED_PATIENTS} to {len(names) - MIN_LABELLED_PATIENTS} of"
+            f" {len(names)} patients."
         )
     rng = np.random.default_rng(seed)
-    who = np.array(joined.patients)
+    who = np.array(data.patients)
     values: list[float] = []
-    for _ in range(REPEATS):
+    for _ in range(LABELLED_REPEATS):
         labelled = np.isin(who, rng.choice(names, count, replace=False))
-        if joined.numbers is not None:
-            values.append(_r2_of(joined.codes, joined.numbers, labelled))
-        elif min(len(np.unique(joined.words[side])) for side in (labelled, ~labelled)) > 1:  # else nothing to learn
-            values.append(_auc_of(joined.codes, joined.words, labelled))
+        if data.numbers is not None:
+            values.append(_r2_of(data.codes, data.numbers, labelled))
+        elif min(len(np.unique(data.labels[side])) for side in (labelled, ~labelled)) > 1:  # else nothing to learn
+            values.append(_auc_of(data.codes, data.labels, labelled))
     if not values:
         raise Refused(f"--few {count}: {target} has one and the same value in every choice of patients; give more.")
     low, high = np.quantile(values, (0.025, 0.975))
-    return FewLabels(
+    return FewLabelsResult(
         features=name,
         target=target,
-        metric="AUC" if joined.numbers is None else "R2",
+        metric="AUC" if data.numbers is None else "R2",
         labelled=count,
         value=round(float(np.mean(values)), 4),
         low=round(float(low), 4),
@@ -193,36 +200,36 @@ def _with_few(name: str, target: str, joined: _Joined, count: int, seed: int) ->
     )
 
 
-def _r2_of(x: Rows, y: Rows, labelled: NDArray[np.bool_]) -> float:
-    model = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS)).fit(x[labelled], y[labelled])
+def _r2_of(x: FloatArray, y: FloatArray, labelled: NDArray[np.bool_]) -> float:
+    model = make_pipeline(StandardScaler(), RidgeCV(PROBE_RIDGE_ALPHAS)).fit(x[labelled], y[labelled])
     error = ((y - model.predict(x))[~labelled] ** 2).sum()
     return float(1 - error / ((y[~labelled] - y[labelled].mean()) ** 2).sum())
 
 
-def _auc_of(x: Rows, y: NDArray[Any], labelled: NDArray[np.bool_]) -> float:
+def _auc_of(x: FloatArray, y: NDArray[Any], labelled: NDArray[np.bool_]) -> float:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(x[labelled], y[labelled])
-    return area_over_classes(model.predict_proba(x[~labelled]), y[~labelled], model.classes_)
+    return compute_mean_auc(model.predict_proba(x[~labelled]), y[~labelled], model.classes_)
 
 
-def _numbers(words: list[str], target: str) -> Rows | None:
+def _parse_numbers(texts: list[str], target: str) -> FloatArray | None:
     """The target as numbers, with its logarithm taken; None when it is none."""
     try:
-        values = [float(word) for word in words]
-        return np.array([math.log(v) for v in values] if target.startswith(LOG) else values)
+        values = [float(word) for word in texts]
+        return np.array([math.log(v) for v in values] if target.startswith(LOG_PREFIX) else values)
     except ValueError:
         return None
 
 
-def _folds(x: Rows, patients: list[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    return list(GroupKFold(FOLDS).split(x, groups=patients))
+def _folds(x: FloatArray, patients: list[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    return list(GroupKFold(PROBE_FOLDS).split(x, groups=patients))
 
 
-def _regression(name: str, target: str, x: Rows, y: Rows, patients: list[str], seed: int) -> Probed:
+def _regression(name: str, target: str, x: FloatArray, y: FloatArray, patients: list[str], seed: int) -> ProbeResult:
     """R2 of out-of-fold predictions; all shuffles are fitted at once, since ridge shares its decomposition."""
     shuffled = np.stack([y, *_shuffles(y, patients, seed)], 1)
     predicted, guess = np.empty_like(shuffled), np.empty_like(shuffled)
     for fit, test in _folds(x, patients):
-        model = make_pipeline(StandardScaler(), RidgeCV(STRENGTHS, alpha_per_target=True))
+        model = make_pipeline(StandardScaler(), RidgeCV(PROBE_RIDGE_ALPHAS, alpha_per_target=True))
         predicted[test] = model.fit(x[fit], shuffled[fit]).predict(x[test])
         guess[test] = shuffled[fit].mean(0)  # what one would say without features
     scores = 1 - ((shuffled - predicted) ** 2).sum(0) / ((shuffled - guess) ** 2).sum(0)
@@ -231,15 +238,17 @@ def _regression(name: str, target: str, x: Rows, y: Rows, patients: list[str], s
         error, spread = (((y - p[:, 0])[places] ** 2).sum() for p in (predicted, guess))
         return float(1 - error / spread)
 
-    return _result(name, target, "R2", scores, jackknife(value, patients, ["one"]), patients)
+    return _result(name, target, "R2", scores, compute_jackknife_interval(value, patients, ["one"]), patients)
 
 
-def _classification(name: str, target: str, x: Rows, y: NDArray[Any], patients: list[str], seed: int) -> Probed:
+def _classification(
+    name: str, target: str, x: FloatArray, y: NDArray[Any], patients: list[str], seed: int
+) -> ProbeResult:
     classes = np.unique(y)
-    if len(classes) < 2 or min((y == c).sum() for c in classes) < FOLDS:
-        raise Refused(f"{target}: every class needs {FOLDS} images at least, and there must be two classes.")
+    if len(classes) < 2 or min((y == c).sum() for c in classes) < PROBE_FOLDS:
+        raise Refused(f"{target}: every class needs {PROBE_FOLDS} images at least, and there must be two classes.")
 
-    def probabilities(labels: NDArray[Any]) -> Rows:
+    def probabilities(labels: NDArray[Any]) -> FloatArray:
         found = np.zeros((len(labels), len(classes)))
         for fit, test in _folds(x, patients):
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(x[fit], labels[fit])
@@ -248,16 +257,18 @@ def _classification(name: str, target: str, x: Rows, y: NDArray[Any], patients: 
         return found
 
     told = probabilities(y)
-    shuffles = _shuffles(y, patients, seed, PERMUTATIONS // 4)
+    shuffles = _shuffles(y, patients, seed, PROBE_PERMUTATIONS // 4)
     scores = [
-        area_over_classes(found, labels, classes)
+        compute_mean_auc(found, labels, classes)
         for labels, found in [(y, told), *((labels, probabilities(labels)) for labels in shuffles)]
     ]
-    interval = jackknife(lambda places, _: area_over_classes(told[places], y[places], classes), patients, ["one"])
+    interval = compute_jackknife_interval(
+        lambda places, _: compute_mean_auc(told[places], y[places], classes), patients, ["one"]
+    )
     return _result(name, target, "AUC", np.array(scores), interval, patients)
 
 
-def _shuffles(y: NDArray[Any], patients: list[str], seed: int, count: int = PERMUTATIONS) -> list[NDArray[Any]]:
+def _shuffles(y: NDArray[Any], patients: list[str], seed: int, count: int = PROBE_PERMUTATIONS) -> list[NDArray[Any]]:
     """The target of another patient for every patient, the images of one patient together where they are as many."""
     rng = np.random.default_rng(seed)
     by_patient: dict[str, list[int]] = {}
@@ -277,12 +288,12 @@ def _result(
     name: str,
     target: str,
     metric: Literal["R2", "AUC"],
-    scores: Rows,
+    scores: FloatArray,
     interval: tuple[float, float],
     patients: list[str],
-) -> Probed:
+) -> ProbeResult:
     value, null = float(scores[0]), scores[1:]
-    return Probed(
+    return ProbeResult(
         features=name,
         target=target,
         metric=metric,

@@ -1,6 +1,6 @@
 """Can readers tell? A blinded, shuffled set with a page to rate it, and the answers read back (Korkinof 2021).
 
-page.html        what a reader opens, or is shown by `serve`; it holds no key
+page.html        what a reader opens, or is shown by `serve_study`; it holds no key
 images/          0001.png and so on; real and synthetic alike in size, depth and everything a file says of itself
 answers/         what readers sent, one JSON each
 key.json         which images are synthetic: keep it from the readers
@@ -16,31 +16,31 @@ from typing import Any
 
 import numpy as np
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
-from ganatomy.evaluation.images.comparison import Asked, sides
-from ganatomy.evaluation.statistics import auc_interval
-from ganatomy.imaging.pictures import eight_bit, save_png
+from ganatomy.evaluation.images.comparison import ComparisonRequest, gather_comparison
+from ganatomy.evaluation.statistics import compute_auc_interval
+from ganatomy.imaging.pictures import convert_to_uint8, save_png
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_folder, write_json, write_text
-from ganatomy.modalities.facts import Facts
+from ganatomy.modalities.facts import FactSource
 from ganatomy.pyramid import Shape
 from ganatomy.studies.reader_page import PAGE
 
 KEY, ANSWERS = "key.json", "answers"
 RATINGS = range(1, 7)  # 1 = surely synthetic, 6 = surely real; an even number, so that one has to choose
-MOST = 64  # images of each kind unless told: an hour of a reader's time
-LARGEST_ANSWER = 2**20  # bytes
+MAX_STUDY_IMAGES = 64  # images of each kind unless told: an hour of a reader's time
+MAX_ANSWER_BYTES = 2**20  # bytes
 
 
-def study(
+def make_study(
     images: Path | str,
     out: Path | str,
     store: Store | Path | str | None = None,
     n: int | None = None,
     seed: int = 2000,
-    facts: Facts | None = None,
+    facts: FactSource | None = None,
     shape: Shape | None = None,
     held_out: Path | None = None,
 ) -> int:
@@ -57,7 +57,9 @@ def study(
     out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder for the study.")
-    both = sides(Path(images), store, Asked(n or MOST, seed, facts or Facts(), shape, held_out))
+    both = gather_comparison(
+        Path(images), store, ComparisonRequest(n or MAX_STUDY_IMAGES, seed, facts or FactSource(), shape, held_out)
+    )
     kinds = [(False, i) for i in range(len(both.test))] + [(True, i) for i in range(len(both.test))]
     order = np.random.default_rng(seed).permutation(len(kinds))
     key: dict[str, bool] = {}
@@ -66,13 +68,15 @@ def study(
         digest = hashlib.sha256()
         for number, place in enumerate(order, 1):
             synthetic, i = kinds[place]
-            picture = eight_bit(both.kind.flat(both.shown(both.fake if synthetic else both.test, i)))
+            picture = convert_to_uint8(
+                both.modality.render_image(both.make_display_image(both.matched_fakes if synthetic else both.test, i))
+            )
             name = f"{number:04d}.png"
             save_png(picture, folder / "images" / name)
             digest.update((folder / "images" / name).read_bytes())
             key[name] = synthetic
         name = digest.hexdigest()[:16]
-        write_json(folder / KEY, {"format": 1, "study": name, "images": both.about, "synthetic": key})
+        write_json(folder / KEY, {"format": 1, "study": name, "images": both.provenance, "synthetic": key})
         told = {"study": name, "files": list(key), "ratings": list(RATINGS)}
         write_text(folder / "page.html", PAGE.replace("__STUDY__", json.dumps(told)))
         (folder / ANSWERS).mkdir()
@@ -83,7 +87,7 @@ def study(
 # Answers.
 
 
-class Reader(Value):
+class ReaderResult(Config):
     """One reader's answers: area under the curve with its 95 % interval; 0.5 = cannot tell."""
 
     reader: str
@@ -93,25 +97,25 @@ class Reader(Value):
     images: int
 
     @property
-    def tells(self) -> bool:
+    def can_tell(self) -> bool:
         """Whether the interval leaves 0.5 out."""
         return self.low > 0.5 or self.high < 0.5
 
 
-def read(folder: Path, answers: Path) -> list[Reader]:
+def read_answers(folder: Path, answers: Path) -> list[ReaderResult]:
     """The answers in a folder, scored by the key.
 
     Raises:
         Refused: no study, no answers, or answers that are not to this study or not complete.
     """
-    key = _key(folder)
+    key = _read_key(folder)
     files = sorted(answers.glob("*.json"))
     if not files:
         raise Refused(f"There is no answer (JSON) in {answers}.")
-    return [_scored(file, key) for file in files]
+    return [_score_answers(file, key) for file in files]
 
 
-def _key(folder: Path) -> dict[str, Any]:
+def _read_key(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / KEY).read_text()))
     except (OSError, ValueError) as error:
@@ -120,7 +124,7 @@ def _key(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _scored(file: Path, key: dict[str, Any]) -> Reader:
+def _score_answers(file: Path, key: dict[str, Any]) -> ReaderResult:
     try:
         answer = json.loads(file.read_text())
         ratings, name, of = dict(answer["ratings"]), str(answer["reader"]), answer["study"]
@@ -138,29 +142,29 @@ def _scored(file: Path, key: dict[str, Any]) -> Reader:
     real = np.array([ratings[image] for image, synthetic in key["synthetic"].items() if not synthetic])
     fake = np.array([ratings[image] for image, synthetic in key["synthetic"].items() if synthetic])
     auc = float(np.mean((real[:, None] > fake) + 0.5 * (real[:, None] == fake)))
-    low, high = auc_interval(auc, len(real), len(fake))
-    return Reader(reader=name, auc=auc, low=low, high=high, images=len(key["synthetic"]))
+    low, high = compute_auc_interval(auc, len(real), len(fake))
+    return ReaderResult(reader=name, auc=auc, low=low, high=high, images=len(key["synthetic"]))
 
 
-def told(readers: list[Reader]) -> str:
+def describe_readers(results: list[ReaderResult]) -> str:
     """A table, and how many can tell."""
     lines = [f"{'reader':20s} AUC    95 % interval"]
-    lines += [f"{one.reader:20s} {one.auc:.3f}  {one.low:.3f} to {one.high:.3f}" for one in readers]
-    telling = sum(one.tells for one in readers)
-    return "\n".join([*lines, f"{telling} of {len(readers)} readers have an interval that leaves 0.5 out."])
+    lines += [f"{one.reader:20s} {one.auc:.3f}  {one.low:.3f} to {one.high:.3f}" for one in results]
+    telling = sum(one.can_tell for one in results)
+    return "\n".join([*lines, f"{telling} of {len(results)} readers have an interval that leaves 0.5 out."])
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Showing the page on this machine.
 
 
-def serve(folder: Path, port: int) -> None:
+def serve_study(folder: Path, port: int) -> None:
     """Show the page on the loopback address until interrupted; answers are kept in the study's folder.
 
     Raises:
         Refused: no study, or the port is taken.
     """
-    server = server_of(folder, port)
+    server = make_server(folder, port)
     progress.say(f"http://127.0.0.1:{server.server_address[1]}/ shows the study; Ctrl-C ends it.")
     try:
         server.serve_forever()
@@ -168,9 +172,9 @@ def serve(folder: Path, port: int) -> None:
         server.server_close()
 
 
-def server_of(folder: Path, port: int) -> ThreadingHTTPServer:
+def make_server(folder: Path, port: int) -> ThreadingHTTPServer:
     """A server that knows the page, the images and answers, and nothing else."""
-    key = _key(folder)
+    key = _read_key(folder)
     pages = {"/": ("text/html; charset=utf-8", folder / "page.html")}
     pages |= {f"/images/{name}": ("image/png", folder / "images" / name) for name in key["synthetic"]}
 
@@ -183,7 +187,7 @@ def server_of(folder: Path, port: int) -> ThreadingHTTPServer:
 
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            if not self._of_this_machine() or self.path != "/answers" or not 0 < length <= LARGEST_ANSWER:
+            if not self._of_this_machine() or self.path != "/answers" or not 0 < length <= MAX_ANSWER_BYTES:
                 return self._answer(HTTPStatus.BAD_REQUEST)
             try:
                 answer = json.loads(self.rfile.read(length))

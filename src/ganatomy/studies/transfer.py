@@ -19,11 +19,11 @@ from sklearn.preprocessing import StandardScaler
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store
-from ganatomy.encoding import Coder, Pixels, cases_of, original_of, similarity
+from ganatomy.encoding import Autoencoder, Pixels, compute_ssim, read_original, select_cases
 from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.feature_cache import features_of
-from ganatomy.evaluation.images.sets import reals
+from ganatomy.evaluation.feature_cache import get_features
+from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.imaging import nifti, pictures
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
@@ -31,11 +31,11 @@ from ganatomy.machine.durable import new_file, new_folder, write_json
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.modality import Modality
 
-SHOWN = 6  # cases of the picture
+SHOWN_CASES = 6  # cases of the picture
 FORMS = ("original", "reconstructed", "transferred")
 
 
-def transfer(
+def transfer_images(
     snapshot: Snapshot,
     store: Store,
     to: Mapping[str, str],
@@ -65,32 +65,32 @@ def transfer(
     """
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
-    cases = [case for case in _checked(snapshot, store, to, split) if to.items() - case["facts"].items()][:n]
+    cases = [case for case in _find_cases(snapshot, store, to, split) if to.items() - case["facts"].items()][:n]
     if not cases:
         raise Refused(f"All images of {split} in {store.path} have the wanted facts already.")
-    kind = modalities.named(store.manifest.modality)()
-    coder = Coder(snapshot, device)
+    kind = modalities.get_modality(store.manifest.modality)()
+    coder = Autoencoder(snapshot, device)
     extractor = RandomResNet(len(snapshot.recipe.shape))
-    sides = [reals(one, "train", snapshot.recipe.shape) for one in (store, like) if one]
-    known = np.concatenate([features_of(extractor, side, "training images") for side in sides])
-    told = {name: _told_apart(name, known, [facts for side in sides for facts in side.facts()]) for name in to}
+    sides = [select_real_images(one, "train", snapshot.recipe.shape) for one in (store, like) if one]
+    known = np.concatenate([get_features(extractor, side, "training images") for side in sides])
+    told = {name: _fit_fact_classifier(name, known, [facts for side in sides for facts in side.facts()]) for name in to}
     rows, shown = [], []
     features: dict[str, list[NDArray[np.float32]]] = {form: [] for form in FORMS}
     with new_folder(out) as folder, progress.bar("transferring", len(cases)) as bar:
         for number, case in enumerate(cases):
-            forms = _forms(snapshot, store, case, to, coder)
-            rows.append(_measured(kind, case, forms))
+            forms = _make_forms(snapshot, store, case, to, coder)
+            rows.append(_measure_forms(kind, case, forms))
             for form, pixels in forms.items():
                 features[form].append(extractor([pixels])[0])
-                if number < SHOWN:
-                    shown.append(kind.flat(kind.denormalise(Image(pixels, None, case["facts"]))))
+                if number < SHOWN_CASES:
+                    shown.append(kind.render_image(kind.denormalise(Image(pixels, None, case["facts"]))))
             _write(folder / f"{number:06d}.nii.gz", kind, forms["transferred"], case, to, snapshot)
             bar.advance()
         content = {
             "snapshot_sha256": snapshot.digest,
             "to": dict(to),
             "images": len(cases),
-            "kept": _kept(rows),
+            "kept": _compare_measures(rows),
             "told_to_be_the_target": {
                 name: {form: _share(model, np.stack(features[form]), to[name]) for form in FORMS}
                 for name, model in told.items()
@@ -98,12 +98,12 @@ def transfer(
         }
         with new_file(folder / "measures.csv") as temporary:
             csv.write_csv(Table.from_pylist(rows), temporary)
-        pictures.save_png(pictures.grid(shown, len(FORMS)), folder / "transfer.png")
+        pictures.save_png(pictures.make_grid(shown, len(FORMS)), folder / "transfer.png")
         write_json(folder / "transfer.json", content)
     return content
 
 
-def _checked(snapshot: Snapshot, store: Store, to: Mapping[str, str], split: str) -> list[dict[str, Any]]:
+def _find_cases(snapshot: Snapshot, store: Store, to: Mapping[str, str], split: str) -> list[dict[str, Any]]:
     known = snapshot.recipe.conditions
     for name, value in to.items():
         if name not in known:
@@ -111,29 +111,29 @@ def _checked(snapshot: Snapshot, store: Store, to: Mapping[str, str], split: str
             raise Refused(f"--to {name}={value}: the model is not conditioned on {name}; its conditions are {has}.")
         if value not in known[name]:
             raise Refused(f"--to {name}={value}: the model knows {name} as {', '.join(known[name])}.")
-    return cases_of(snapshot, store, split, None)
+    return select_cases(snapshot, store, split, None)
 
 
-def _forms(
-    snapshot: Snapshot, store: Store, case: dict[str, Any], to: Mapping[str, str], coder: Coder
+def _make_forms(
+    snapshot: Snapshot, store: Store, case: dict[str, Any], to: Mapping[str, str], autoencoder: Autoencoder
 ) -> dict[str, Pixels]:
-    original = original_of(store, case, snapshot)
-    z = coder.code(original, case["facts"])
-    again, other = (np.clip(coder.image(z, facts), -1, 1) for facts in (case["facts"], {**case["facts"], **to}))
+    original = read_original(store, case, snapshot)
+    z = autoencoder.encode(original, case["facts"])
+    again, other = (np.clip(autoencoder.decode(z, facts), -1, 1) for facts in (case["facts"], {**case["facts"], **to}))
     return dict(zip(FORMS, (original, again, other), strict=True))
 
 
-def _measured(kind: Modality, case: dict[str, Any], forms: dict[str, Pixels]) -> dict[str, Any]:
+def _measure_forms(modality: Modality, case: dict[str, Any], forms: dict[str, Pixels]) -> dict[str, Any]:
     row: dict[str, Any] = {"file": case["file"], "patient": case["patient"]}
-    row |= {f"ssim {form}": similarity(forms["original"], forms[form]) for form in FORMS[1:]}
+    row |= {f"ssim {form}": compute_ssim(forms["original"], forms[form]) for form in FORMS[1:]}
     for form, pixels in forms.items():
         spacing = case["spacing"] and tuple(case["spacing"])
-        measures = kind.measures(kind.denormalise(Image(pixels, spacing, case["facts"])))
+        measures = modality.measure_image(modality.denormalise(Image(pixels, spacing, case["facts"])))
         row |= {f"{name} {form}": value for name, value in measures.items()}
     return row
 
 
-def _kept(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _compare_measures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """For reconstructions and transferred images: mean similarity, and each measure's correlation and mean change."""
     found: dict[str, Any] = {}
     names = [key.removesuffix(" original") for key in rows[0] if key.endswith(" original")]
@@ -141,11 +141,11 @@ def _kept(rows: list[dict[str, Any]]) -> dict[str, Any]:
         found[form] = {"ssim": round(float(np.mean([row[f"ssim {form}"] for row in rows])), 4)}
         for name in names:
             pairs = np.array([[row[f"{name} original"], row[f"{name} {form}"]] for row in rows], dtype=np.float64)
-            found[form][name] = _compared(pairs[np.isfinite(pairs).all(1)], len(pairs))
+            found[form][name] = _compare_pairs(pairs[np.isfinite(pairs).all(1)], len(pairs))
     return found
 
 
-def _compared(pairs: NDArray[np.float64], n: int) -> dict[str, float | int | None]:
+def _compare_pairs(pairs: NDArray[np.float64], n: int) -> dict[str, float | int | None]:
     varies = len(pairs) > 2 and all(np.ptp(column) > 0 for column in pairs.T)
     return {
         "correlation": round(float(np.corrcoef(*pairs.T)[0][1]), 4) if varies else None,
@@ -156,7 +156,7 @@ def _compared(pairs: NDArray[np.float64], n: int) -> dict[str, float | int | Non
     }
 
 
-def _told_apart(name: str, rows: NDArray[np.float32], facts: list[dict[str, str]]) -> Pipeline:
+def _fit_fact_classifier(name: str, rows: NDArray[np.float32], facts: list[dict[str, str]]) -> Pipeline:
     """A classifier of a fact, learnt on the features of training images."""
     values = [one[name] for one in facts]
     if len(set(values)) < 2:
@@ -171,9 +171,9 @@ def _share(model: Pipeline, rows: NDArray[np.float32], value: str) -> float:
 
 
 def _write(
-    path: Path, kind: Modality, pixels: Pixels, case: dict[str, Any], to: Mapping[str, str], snapshot: Snapshot
+    path: Path, modality: Modality, pixels: Pixels, case: dict[str, Any], to: Mapping[str, str], snapshot: Snapshot
 ) -> None:
     facts = {**case["facts"], **to}
-    shown = kind.denormalise(Image(pixels, case["spacing"] and tuple(case["spacing"]), facts))
+    shown = modality.denormalise(Image(pixels, case["spacing"] and tuple(case["spacing"]), facts))
     record = {"transferred_by": snapshot.digest, "row": case["row"], "shows": "a real patient", **to}
-    nifti.write(path, shown.pixels, shown.spacing or (1.0,) * pixels.ndim, record)
+    nifti.write_nifti(path, shown.pixels, shown.spacing or (1.0,) * pixels.ndim, record)

@@ -14,22 +14,22 @@ from pydantic import Field
 from torch import Tensor
 
 from ganatomy import checkpoint
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.imaging import pictures
-from ganatomy.imaging.pictures import grid, save_png
+from ganatomy.imaging.pictures import make_grid, save_png
 from ganatomy.machine import progress
-from ganatomy.objectives.phase import Terms
-from ganatomy.pyramid import written
-from ganatomy.randomness import normal
+from ganatomy.objectives.phase import Losses
+from ganatomy.pyramid import format_shape
+from ganatomy.randomness import draw_normal
 from ganatomy.training import distributed
 from ganatomy.training.log import Log
 from ganatomy.training.run import KEPT_CHECKPOINTS, Run
 from ganatomy.training.state import State
 
-GRID = 16  # images of a grid, half of each value of the first condition
+GRID_IMAGES = 16  # images of a grid, half of each value of the first condition
 
 
-class Intervals(Value):
+class Intervals(Config):
     """How often, in thousands of images; machine settings, not part of the recipe."""
 
     tick_kimg: float = Field(4, gt=0)
@@ -38,45 +38,47 @@ class Intervals(Value):
     checkpoint_kimg: float = Field(100, gt=0)
 
 
-class Turns:
+class IntervalTimer:
     """When what happens every so many images is due again; the same in every process."""
 
     def __init__(self, images: int) -> None:
         self._last = images
         self._fresh = images == 0
 
-    def passed(self, images: int) -> bool:
+    def has_advanced(self, images: int) -> bool:
         """Whether there has been a step since, or there was none before."""
         return self._fresh or images > self._last
 
-    def due(self, images: int, kimg: float, ended: bool) -> bool:
+    def is_due(self, images: int, kimg: float, ended: bool) -> bool:
         every = kimg * 1000
         return ended or self._fresh or images // every > self._last // every
 
-    def done(self, images: int) -> None:
+    def mark_done(self, images: int) -> None:
         self._fresh, self._last = False, images
 
 
-class Follower:
+class Callback:
     """What the processes beside the first have for a watch: it writes nothing, and stops when any process stops."""
 
-    stop: str | None = None
+    stop_reason: str | None = None
 
     def __init__(self, intervals: Intervals, state: State) -> None:
-        self._intervals, self._turns = intervals, Turns(state.images)
+        self._intervals, self._timer = intervals, IntervalTimer(state.images)
 
     def __call__(self, state: State) -> bool:
         ended = state.images >= state.recipe.total_images
-        if self._turns.passed(state.images) and self._turns.due(state.images, self._intervals.checkpoint_kimg, ended):
+        if self._timer.has_advanced(state.images) and self._timer.is_due(
+            state.images, self._intervals.checkpoint_kimg, ended
+        ):
             check_replicas(state)
-        self._turns.done(state.images)
-        self.stop = agreed_stop(self.stop, state)
-        return self.stop is None
+        self._timer.mark_done(state.images)
+        self.stop_reason = agree_on_stop(self.stop_reason, state)
+        return self.stop_reason is None
 
-    def note(self, terms: Terms) -> None:
+    def record_losses(self, losses: Losses) -> None:
         """The first process notes the terms of all."""
 
-    def words(self, state: State) -> str:
+    def describe_progress(self, state: State) -> str:
         return ""
 
     def close(self) -> None:
@@ -85,17 +87,21 @@ class Follower:
 
 def check_replicas(state: State) -> None:
     """The processes' weights are one and the same, or there is an error of ours or of the machine."""
-    differ = distributed.replicas_differ(state.kept())
+    differ = distributed.find_differing_replicas(state.get_snapshot_networks())
     assert not differ, f"the processes no longer have the same weights of {', '.join(differ)}"
 
 
-def agreed_stop(stop: str | None, state: State) -> str | None:
+def agree_on_stop(stop_reason: str | None, state: State) -> str | None:
     """Why to stop, if any process was told to."""
     device = next(state.ema.parameters()).device
-    return (stop or "stopped with another process") if distributed.any_of(stop is not None, device) else None
+    return (
+        (stop_reason or "stopped with another process")
+        if distributed.is_true_in_any_process(stop_reason is not None, device)
+        else None
+    )
 
 
-class Watch:
+class Callbacks:
     """Called before every step with the state; returns False when the run should stop here.
 
     Args:
@@ -107,46 +113,46 @@ class Watch:
     """
 
     def __init__(
-        self, run: Run, intervals: Intervals, about: dict[str, Any], seed: int, conditions: Tensor, state: State
+        self, run: Run, intervals: Intervals, metadata: dict[str, Any], seed: int, conditions: Tensor, state: State
     ) -> None:
-        self._run, self._intervals, self._about, self._seed = run, intervals, about, seed
+        self._run, self._intervals, self._metadata, self._seed = run, intervals, metadata, seed
         self._conditions = conditions
-        self._turns = Turns(state.images)
+        self._timer = IntervalTimer(state.images)
         self._log = Log(run.path, state.images)
         self._clock, self._clock_images = time.monotonic(), state.images
         self._sums: dict[str, Tensor] = {}
         self._count = 0
-        self.stop: str | None = None
+        self.stop_reason: str | None = None
 
     def __call__(self, state: State) -> bool:
         ended = state.images >= state.recipe.total_images
-        if self._turns.passed(state.images):
-            self._periodic(state, ended)
-        self._turns.done(state.images)
-        self.stop = agreed_stop(self.stop, state)
-        if self.stop and not ended:
+        if self._timer.has_advanced(state.images):
+            self._run_periodic_work(state, ended)
+        self._timer.mark_done(state.images)
+        self.stop_reason = agree_on_stop(self.stop_reason, state)
+        if self.stop_reason and not ended:
             self._save_checkpoint(state)
-        return self.stop is None
+        return self.stop_reason is None
 
-    def note(self, terms: Terms) -> None:
+    def record_losses(self, losses: Losses) -> None:
         """Add the terms of a step to the running means; no number leaves the device until the tick."""
-        for name, term in terms.items():
+        for name, term in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros((), device=term.device)) + term
         self._count += 1
 
-    def words(self, state: State) -> str:
+    def describe_progress(self, state: State) -> str:
         """What the progress bar says."""
         seconds = max(time.monotonic() - self._clock, 1e-9)
         rate = (state.images - self._clock_images) / seconds
-        shape = state.recipe.shown(min(state.images, state.recipe.total_images - 1)).reads[0].shape
-        return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {written(shape)}"
+        shape = state.recipe.get_sampling_scope(min(state.images, state.recipe.total_images - 1)).regions[0].shape
+        return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {format_shape(shape)}"
 
-    def _periodic(self, state: State, ended: bool) -> None:
+    def _run_periodic_work(self, state: State, ended: bool) -> None:
         def due(kimg: float) -> bool:
-            return self._turns.due(state.images, kimg, ended)
+            return self._timer.is_due(state.images, kimg, ended)
 
         if due(self._intervals.tick_kimg) and self._count:
-            self._tick(state)
+            self._log_tick(state)
         if due(self._intervals.grid_kimg):
             self._draw_grid(state)
         if due(self._intervals.snapshot_kimg) and state.images:
@@ -156,63 +162,63 @@ class Watch:
             if state.images:
                 self._save_checkpoint(state)
 
-    def _tick(self, state: State) -> None:
+    def _log_tick(self, state: State) -> None:
         values = {name: float(total) / self._count for name, total in self._sums.items()}
-        moment = state.recipe.at(state.images, self._seed)
+        step = state.recipe.plan_step(state.images, self._seed)
         seconds = max(time.monotonic() - self._clock, 1e-9)
-        values |= {f"progress/{name}": value for name, value in moment.scope.told.items()}
+        values |= {f"progress/{name}": value for name, value in step.scope.log_values.items()}
         values |= {
-            "progress/batch_size": float(moment.batch_size),
+            "progress/batch_size": float(step.batch_size),
             "progress/learning_rate": next(iter(state.optimizers.values())).param_groups[0]["lr"],
             "progress/images_per_second": (state.images - self._clock_images) / seconds,
         }
-        self._log.scalars(state.images, values)
+        self._log.write_scalars(state.images, values)
         self._sums, self._count = {}, 0
         self._clock, self._clock_images = time.monotonic(), state.images
 
     def _draw_grid(self, state: State) -> None:
         device = next(state.ema.parameters()).device
-        z = normal(self._seed, "grid", range(GRID), state.recipe.latent).to(device)
-        scope = state.recipe.shown(state.images)
+        z = draw_normal(self._seed, "grid", range(GRID_IMAGES), state.recipe.latent).to(device)
+        scope = state.recipe.get_sampling_scope(state.images)
         flat = []
         with torch.inference_mode():
             for one, condition in zip(z, self._conditions.to(device), strict=True):  # one at a time: volumes are large
                 (image, *_) = state.ema(one[None], condition[None], scope)
-                flat.append(pictures.flat((image[0, 0].float().cpu().numpy() + 1) / 2))
-        picture = grid(flat, columns=pictures.COLUMNS[len(scope.reads[0].shape)])
+                flat.append(pictures.render_planes((image[0, 0].float().cpu().numpy() + 1) / 2))
+        picture = make_grid(flat, columns=pictures.GRID_COLUMNS[len(scope.regions[0].shape)])
         save_png(picture, self._run.path / "fakes" / f"{state.images:09d}.png")
-        self._log.picture(state.images, "fakes", picture)
+        self._log.write_picture(state.images, "fakes", picture)
 
     def _save_snapshot(self, state: State) -> None:
         folder = self._run.path / "snapshots" / f"{state.images:09d}"
         if not folder.exists():
-            about = {"images": state.images, "seed": self._seed, **self._about}
-            checkpoint.save_snapshot(folder, state.kept(), state.recipe, about)
+            about = {"images": state.images, "seed": self._seed, **self._metadata}
+            checkpoint.save_snapshot(folder, state.get_snapshot_networks(), state.recipe, about)
 
     def _save_checkpoint(self, state: State) -> None:
         """Save all of the state, keep the last two."""
         folder = self._run.path / "checkpoints" / f"{state.images:09d}"
         if folder.exists():
             return
-        checkpoint.save(folder, state.tensors(), {"counts": state.counts(), "seed": self._seed})
-        for old in self._run.checkpoints()[:-KEPT_CHECKPOINTS]:
+        checkpoint.save_tensors(folder, state.get_tensors(), {"counts": state.get_counts(), "seed": self._seed})
+        for old in self._run.list_checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
 
     def close(self) -> None:
         self._log.close()
 
 
-def stopping(watch: Watch | Follower) -> Callable[[], None]:
+def install_stop_handlers(callbacks: Callbacks | Callback) -> Callable[[], None]:
     """Let SIGINT and SIGTERM end the run after the step in hand, with a checkpoint; returns what undoes that.
 
     A second signal ends it at once.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if watch.stop:
+        if callbacks.stop_reason:
             raise KeyboardInterrupt
-        watch.stop = signal.Signals(number).name
-        progress.say(f"{watch.stop}: saving a checkpoint after this step; again to stop at once.")
+        callbacks.stop_reason = signal.Signals(number).name
+        progress.say(f"{callbacks.stop_reason}: saving a checkpoint after this step; again to stop at once.")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -223,10 +229,10 @@ def stopping(watch: Watch | Follower) -> Callable[[], None]:
     return undo
 
 
-def reals_picture(path: Path, reals: Iterable[Tensor]) -> None:
+def save_reals_picture(path: Path, reals: Iterable[Tensor]) -> None:
     """A grid of whole real images, each (1, 1, *space) in [-1, 1], taken one at a time."""
     flat = []
     for one in reals:
-        flat.append(pictures.flat((one[0, 0].cpu().numpy() + np.float32(1)) / np.float32(2)))
+        flat.append(pictures.render_planes((one[0, 0].cpu().numpy() + np.float32(1)) / np.float32(2)))
         ndim = one.ndim - 2
-    save_png(grid(flat, columns=pictures.COLUMNS[ndim]), path)
+    save_png(make_grid(flat, columns=pictures.GRID_COLUMNS[ndim]), path)

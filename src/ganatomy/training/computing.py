@@ -7,18 +7,18 @@ from pydantic import Field
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ganatomy.config import Value
+from ganatomy.config import Config
 from ganatomy.errors import Refused
-from ganatomy.machine.device import device as named_device
-from ganatomy.machine.device import hold_memory
-from ganatomy.objectives.phase import Players
+from ganatomy.machine.device import keep_freed_memory
+from ganatomy.machine.device import select_device as named_device
+from ganatomy.objectives.phase import Networks
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
-WRONG_CUDNN = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
+FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
-class Computing(Value):
+class ComputeSettings(Config):
     """Settings of the machine; `docs/performance.md` has a measured line for each.
 
     Args:
@@ -29,7 +29,8 @@ class Computing(Value):
             less memory, more time, the same gradients.
         compiled: let torch compile the parts of the generator.
         micro_batches: compute a batch in so many pieces, one after another: less memory, the same result to rounding.
-        hold_memory: keep freed memory within the process (`device.hold_memory`): faster on a processor, a higher peak.
+        hold_memory: keep freed memory within the process (`device.keep_freed_memory`): faster on a processor, a higher
+            peak.
     """
 
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -43,7 +44,7 @@ class Computing(Value):
     def dtype(self) -> torch.dtype:
         return PRECISIONS[self.precision]
 
-    def layout(self, ndim: int) -> torch.memory_format:
+    def get_layout(self, ndim: int) -> torch.memory_format:
         return LAYOUTS[ndim] if self.channels_last else torch.contiguous_format
 
     def check(self, ndim: int, device: torch.device) -> None:
@@ -53,49 +54,49 @@ class Computing(Value):
             Refused: half precision 3D convolution on a cuDNN that gets it wrong.
         """
         version = torch.backends.cudnn.version() if device.type == "cuda" else None
-        if ndim == 3 and self.precision != "float32" and version in WRONG_CUDNN:
+        if ndim == 3 and self.precision != "float32" and version in FAULTY_CUDNN_VERSIONS:
             raise Refused(
                 f"cuDNN {version} computes half precision 3D convolutions wrongly; give --precision float32, or install"
                 " a build of torch with cuDNN 9.15 or newer."
             )
 
-    def applied(self, players: Players, ndim: int) -> None:
+    def apply_to(self, networks: Networks, ndim: int) -> None:
         """Lay out, wrap and compile the networks; names and values of the weights stay."""
         if self.hold_memory:
-            hold_memory()
+            keep_freed_memory()
         if self.channels_last:
-            players.to(memory_format=self.layout(ndim))  # type: ignore[call-overload]
-        parts: list[nn.Module] = players["generator"].parts()  # type: ignore[operator]
+            networks.to(memory_format=self.get_layout(ndim))  # type: ignore[call-overload]
+        parts: list[nn.Module] = networks["generator"].list_blocks()  # type: ignore[operator]
         for part in parts:
             if self.recompute:
-                part.forward = _recomputed(part)
+                part.forward = _recompute_forward(part)
             if self.compiled:
                 part.compile()
 
 
-def chosen(ndim: int, device: str | None, **wishes: Any) -> Computing | None:
+def choose_settings(ndim: int, device: str | None, **overrides: Any) -> ComputeSettings | None:
     """What is usual on a device, but for what was wished by name, None = no wish; None when nothing was.
 
     Raises:
         Refused: an unknown precision.
     """
-    if all(value is None for value in wishes.values()):
+    if all(value is None for value in overrides.values()):
         return None
-    return wished(usual(ndim, named_device(device)), **wishes)
+    return override_settings(get_default_settings(ndim, named_device(device)), **overrides)
 
 
-def wished(start: Computing, **wishes: Any) -> Computing:
+def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSettings:
     """The same but for what was wished by name, None = no wish.
 
     Raises:
         Refused: an unknown precision.
     """
-    if wishes.get("precision") not in (None, *PRECISIONS):
-        raise Refused(f"--precision {wishes['precision']}: there are {', '.join(PRECISIONS)}.")
-    return start.model_copy(update={name: value for name, value in wishes.items() if value is not None})
+    if overrides.get("precision") not in (None, *PRECISIONS):
+        raise Refused(f"--precision {overrides['precision']}: there are {', '.join(PRECISIONS)}.")
+    return base.model_copy(update={name: value for name, value in overrides.items() if value is not None})
 
 
-def usual(ndim: int, device: torch.device) -> Computing:
+def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
     """The fastest settings that are safe on this device, as measured (docs/performance.md, docs/diary.md).
 
     On a processor with bfloat16 of its own volumes are trained in it; mammograms, with their gradient penalty, in
@@ -103,11 +104,11 @@ def usual(ndim: int, device: torch.device) -> Computing:
     """
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
     if ndim == 3 and device.type == "cpu" and native():
-        return Computing(precision="bfloat16", hold_memory=True)
-    return Computing(channels_last=ndim == 2 or device.type == "cuda", hold_memory=device.type == "cpu")
+        return ComputeSettings(precision="bfloat16", hold_memory=True)
+    return ComputeSettings(channels_last=ndim == 2 or device.type == "cuda", hold_memory=device.type == "cpu")
 
 
-def _recomputed(block: nn.Module):  # type: ignore[no-untyped-def]
+def _recompute_forward(block: nn.Module):  # type: ignore[no-untyped-def]
     forward = block.forward
 
     def again(*inputs):  # type: ignore[no-untyped-def]

@@ -14,27 +14,27 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ganatomy.errors import Ended, Refused
-from ganatomy.machine.device import device as named_device
-from ganatomy.nn.across import rank, world_size
+from ganatomy.machine.device import select_device as named_device
+from ganatomy.nn.across import get_rank, get_world_size
 from ganatomy.recipes.recipe import Recipe
 
-Answer = TypeVar("Answer")
-PATIENCE = timedelta(minutes=30)  # of a process that waits for the others: longer than a checkpoint takes to write
+Result = TypeVar("Result")
+TIMEOUT = timedelta(minutes=30)  # of a process that waits for the others: longer than a checkpoint takes to write
 
 
-def processes() -> int:
+def count_processes() -> int:
     """How many torchrun, or something that sets its variables, has started together with this one; 1 = alone."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def place(name: str | None) -> torch.device:
+def select_process_device(name: str | None) -> torch.device:
     """The device of that name; of several processes on a machine each gets a GPU of its own.
 
     Raises:
         Refused: more processes than GPUs.
     """
     device = named_device(name)
-    if device.type != "cuda" or device.index is not None or processes() == 1:
+    if device.type != "cuda" or device.index is not None or count_processes() == 1:
         return device
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if local >= torch.cuda.device_count():
@@ -47,39 +47,39 @@ def place(name: str | None) -> torch.device:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def process_group(device: torch.device) -> Iterator[None]:
     """Meet the other processes that torchrun has started; alone, nothing happens.
 
     Raises:
         Ended: another process has gone. The checkpoints that it left are whole.
     """
-    if processes() == 1 or distributed.is_initialized():
+    if count_processes() == 1 or distributed.is_initialized():
         yield
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield
     except distributed.DistError as error:
-        raise Ended(_gone(error)) from error
+        raise Ended(_describe_lost_process(error)) from error
     except RuntimeError as error:
         if "gloo" not in str(error) and "Connection" not in str(error):
             raise
-        raise Ended(_gone(error)) from error
+        raise Ended(_describe_lost_process(error)) from error
     finally:
         distributed.destroy_process_group()
 
 
-def _gone(error: Exception) -> str:
+def _describe_lost_process(error: Exception) -> str:
     why = str(error).splitlines()[0]
     return f"Another process of this training has gone ({why}); the same command goes on from the last checkpoint."
 
 
-def first(work: Callable[[], Answer]) -> Answer:
+def run_on_first_process(work: Callable[[], Result]) -> Result:
     """What process 0 alone does, answered in every process; so is its refusal."""
-    if world_size() == 1:
+    if get_world_size() == 1:
         return work()
     said: list[Any] = [None, None]
-    if rank() == 0:
+    if get_rank() == 0:
         try:
             said[0] = work()
         except Refused as refusal:
@@ -90,34 +90,34 @@ def first(work: Callable[[], Answer]) -> Answer:
     return said[0]
 
 
-def any_of(flag: bool, device: torch.device) -> bool:
+def is_true_in_any_process(flag: bool, device: torch.device) -> bool:
     """Whether any process says yes; the same answer in all of them."""
-    if world_size() == 1:
+    if get_world_size() == 1:
         return flag
     votes = torch.tensor(float(flag), device=device)
     distributed.all_reduce(votes)
     return bool(votes)
 
 
-def average(tensors: Sequence[Tensor]) -> None:
+def average_tensors(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over processes, all in one flat reduction."""
-    if world_size() == 1:
+    if get_world_size() == 1:
         return
     flat = torch.cat([tensor.float().flatten() for tensor in tensors])
     distributed.all_reduce(flat)
-    flat /= world_size()
+    flat /= get_world_size()
     for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(mean.view_as(tensor))
 
 
-def gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+def list_gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
     """The gradients there are; which those are is a function of the scope, the same on all processes."""
     return [p.grad for p in parameters if p.grad is not None]
 
 
-def replicas_differ(networks: Mapping[str, nn.Module]) -> list[str]:
+def find_differing_replicas(networks: Mapping[str, nn.Module]) -> list[str]:
     """Roles whose weights are not the same numbers in every process; the same answer in all of them."""
-    if world_size() == 1:
+    if get_world_size() == 1:
         return []
     sums = torch.stack(
         [
@@ -142,13 +142,13 @@ def _digest(tensor: Tensor) -> Tensor:
 # A batch in pieces.
 
 
-def share(numbers: range, micro_batches: int = 1) -> list[range]:
+def split_batch(numbers: range, micro_batches: int = 1) -> list[range]:
     """This process's pieces of a batch, by the global numbers of their images.
 
     Piece p of n has the images p, p + n, p + 2 n, ... of the batch, so that images that a discriminator compares
-    with one another (`nn.norm.minibatch_deviation`) stay in one piece; of a piece each process has every w-th.
+    with one another (`nn.norm.append_minibatch_deviation`) stay in one piece; of a piece each process has every w-th.
     """
-    return [numbers[piece::micro_batches][rank() :: world_size()] for piece in range(micro_batches)]
+    return [numbers[piece::micro_batches][get_rank() :: get_world_size()] for piece in range(micro_batches)]
 
 
 def check_pieces(recipe: Recipe, processes: int, micro_batches: int) -> None:
@@ -158,11 +158,11 @@ def check_pieces(recipe: Recipe, processes: int, micro_batches: int) -> None:
         Refused: they cannot; the message says why.
     """
     pieces = f"{processes} processes x {micro_batches} micro-batches"
-    for _, moment in recipe.timetable():
-        if moment.batch_size % (processes * micro_batches):
+    for _, step in recipe.make_timetable():
+        if step.batch_size % (processes * micro_batches):
             raise Refused(
-                f"A batch of {moment.batch_size} images cannot be cut into equal parts for {pieces}; give numbers whose"
+                f"A batch of {step.batch_size} images cannot be cut into equal parts for {pieces}; give numbers whose"
                 " product divides it, or another batch with --set."
             )
-    if micro_batches > 1 and (why := recipe.inseparable(micro_batches)):
+    if micro_batches > 1 and (why := recipe.find_split_problem(micro_batches)):
         raise Refused(f"--micro-batches {micro_batches} would change what {recipe.name} learns: {why}. Leave it out.")

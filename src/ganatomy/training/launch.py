@@ -10,7 +10,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from ganatomy.errors import Ended, Interrupted, Refused
 
 
-class Failed(Ended):
+class ProcessFailedError(Ended):
     """A process has ended with an error, which it has told by itself."""
 
     def __init__(self, message: str, exit_code: int) -> None:
@@ -18,7 +18,7 @@ class Failed(Ended):
         self.exit_code = exit_code
 
 
-def launched(processes: int, words: list[str]) -> None:
+def launch_processes(processes: int, arguments: list[str]) -> None:
     """Run ``ganatomy WORDS`` as so many processes that train together, until all have ended.
 
     They are not started again when one dies: what goes on is a new start from the last checkpoint, which never hangs.
@@ -41,12 +41,12 @@ def launched(processes: int, words: list[str]) -> None:
         local_addr="127.0.0.1",
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "ganatomy", *words)
+        elastic_launch(config, sys.executable)("-m", "ganatomy", *arguments)
     except ChildFailedError as error:
         number, failure = error.get_first_failure()
         code = failure.exitcode if failure.exitcode > 0 else 1
         how = f"exit code {failure.exitcode}" if failure.exitcode > 0 else f"signal {-failure.exitcode}"
         what = "it has said what to change" if code == Refused.exit_code else "the same command goes on"
-        raise Failed(f"Process {number} of {processes} ended ({how}); {what}.", code) from None
+        raise ProcessFailedError(f"Process {number} of {processes} ended ({how}); {what}.", code) from None
     except SignalException as signal:
         raise Interrupted(f"{signal.sigval.name}: stopped; the same command goes on.") from None

@@ -14,7 +14,7 @@ class Log:
     def __init__(self, folder: Path, images: int) -> None:
         self._path = folder / "log.jsonl"
         self._drop_after(images)
-        self._board = _board(folder / "tensorboard", images)
+        self._board = _open_tensorboard(folder / "tensorboard", images)
 
     def _drop_after(self, images: int) -> None:
         """Ticks later than the checkpoint that the run goes on from would be told twice."""
@@ -23,14 +23,14 @@ class Log:
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["images"] <= images]
             self._path.write_text("".join(kept))
 
-    def scalars(self, images: int, values: dict[str, float]) -> None:
+    def write_scalars(self, images: int, values: dict[str, float]) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps({"images": images, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, images)
 
-    def picture(self, images: int, name: str, pixels: NDArray[np.uint8]) -> None:
+    def write_picture(self, images: int, name: str, pixels: NDArray[np.uint8]) -> None:
         if self._board is not None:
             self._board.add_image(name, pixels, images, dataformats="HW")
 
@@ -39,7 +39,7 @@ class Log:
             self._board.close()
 
 
-def _board(folder: Path, images: int) -> Any:
+def _open_tensorboard(folder: Path, images: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

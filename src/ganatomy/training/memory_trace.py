@@ -19,18 +19,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ganatomy.networks.hierarchical import HierarchicalGenerator
-from ganatomy.objectives.phase import Draw
+from ganatomy.objectives.phase import Batch
 from ganatomy.recipes.recipe import Recipe
-from ganatomy.steps.strategies import Moment
-from ganatomy.training.computing import Computing
-from ganatomy.training.loop import run
+from ganatomy.steps.strategies import TrainingStep
+from ganatomy.training.computing import ComputeSettings
+from ganatomy.training.loop import run_update
 from ganatomy.training.state import State
 
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Held:
+class PeakMemory:
     """Bytes of tensors: of the weights with their average, of the optimisers, and of all at the peak of a step."""
 
     weights: int
@@ -38,17 +38,17 @@ class Held:
     peak: int
 
     @property
-    def passing(self) -> int:
+    def transient(self) -> int:
         """What comes and goes within a step: images, activations, gradients."""
         return self.peak - self.weights - self.optimiser
 
 
-class Ledger(TorchDispatchMode):
+class MemoryTrace(TorchDispatchMode):
     """Counts the bytes of every storage while it lives; a convolution works on copies in a layout of its own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.live = self.peak = 0
+        self.live_bytes = self.peak_bytes = 0
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -57,22 +57,22 @@ class Ledger(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         made = _tensors(out)
         for tensor in made:
-            self._note(tensor.untyped_storage())
+            self._add_storage(tensor.untyped_storage())
         scratch = _bytes(made + _tensors((args, kwargs))) if "convolution" in func._schema.name else 0
-        self.peak = max(self.peak, self.live + scratch)
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes + scratch)
         return out
 
-    def _note(self, storage: Any) -> None:
+    def _add_storage(self, storage: Any) -> None:
         key, size = storage._cdata, storage.nbytes()
         if key in self._known:
             return
         self._known.add(key)
-        self.live += size
-        weakref.finalize(storage, self._forget, key, size).atexit = False
+        self.live_bytes += size
+        weakref.finalize(storage, self._remove_storage, key, size).atexit = False
 
-    def _forget(self, key: int, size: int) -> None:
+    def _remove_storage(self, key: int, size: int) -> None:
         self._known.discard(key)
-        self.live -= size
+        self.live_bytes -= size
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
@@ -84,8 +84,8 @@ def _bytes(tensors: list[torch.Tensor]) -> int:
 
 
 @contextmanager
-def _book() -> Iterator[Ledger]:
-    ledger = Ledger()
+def traced_memory() -> Iterator[MemoryTrace]:
+    ledger = MemoryTrace()
     state = torch.get_rng_state()
     with warnings.catch_warnings(), FakeTensorMode(allow_non_fake_inputs=True), ledger:
         warnings.simplefilter("ignore")
@@ -95,55 +95,55 @@ def _book() -> Iterator[Ledger]:
             torch.set_rng_state(state)
 
 
-def trained(recipe: Recipe, moment: Moment, how: Computing, processes: int = 1) -> Held:
+def trace_training(recipe: Recipe, step: TrainingStep, settings: ComputeSettings, processes: int = 1) -> PeakMemory:
     """What the second step at a moment would hold in one of so many processes; the first makes Adam's moments."""
-    how = how.model_copy(update={"hold_memory": False, "compiled": False, "channels_last": False})
-    pieces = processes * how.micro_batches
-    size = -(-moment.batch_size // pieces)
-    with _book() as ledger:
-        given = {role: dict(recipe.networks[role].build(recipe.space).state_dict()) for role in recipe.given}
-        state = State(recipe, 0, CPU, given, scaled=how.precision == "float16")
-        how.applied(state.players, len(recipe.shape))
-        state.enter(moment.era)
-        weights = ledger.live
+    settings = settings.model_copy(update={"hold_memory": False, "compiled": False, "channels_last": False})
+    pieces = processes * settings.micro_batches
+    size = -(-step.batch_size // pieces)
+    with traced_memory() as ledger:
+        given = {role: dict(recipe.networks[role].build(recipe.space).state_dict()) for role in recipe.pretrained_roles}
+        state = State(recipe, 0, CPU, given, scale_losses=settings.precision == "float16")
+        settings.apply_to(state.networks, len(recipe.shape))
+        state.restart_optimizers(step.optimizer_epoch)
+        weights = ledger.live_bytes
         for _ in range(2):
-            _step(recipe, state, moment, size, how)
-        return Held(weights, ledger.live - weights, ledger.peak)
+            _run_step(recipe, state, step, size, settings)
+        return PeakMemory(weights, ledger.live_bytes - weights, ledger.peak_bytes)
 
 
-def _step(recipe: Recipe, state: State, moment: Moment, size: int, how: Computing) -> None:
-    draws: list[list[Draw]] = []
-    for phase in recipe.phases(moment.part):
+def _run_step(recipe: Recipe, state: State, step: TrainingStep, size: int, settings: ComputeSettings) -> None:
+    draws: list[list[Batch]] = []
+    for phase in recipe.build_phases(step.stage):
         for update in range(min(2, int(phase.updates(state.images)))):  # a third batch is held no longer than a second
             if update == len(draws):
-                draws.append([_draw(recipe, moment, size) for _ in range(how.micro_batches)])
-            run(phase, state, draws[update], how)
-    state.follow(moment.batch_size)
+                draws.append([_make_batch(recipe, step, size) for _ in range(settings.micro_batches)])
+            run_update(phase, state, draws[update], settings)
+    state.update_ema(step.batch_size)
 
 
-def _draw(recipe: Recipe, moment: Moment, size: int) -> Draw:
-    sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in moment.scope.reads]
+def _make_batch(recipe: Recipe, step: TrainingStep, size: int) -> Batch:
+    sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in step.scope.regions]
     read = tuple(torch.empty(size, recipe.channels, *each) for each in sizes)
     condition = torch.empty(size, sum(recipe.groups))
-    return Draw(read, condition, recipe.groups, moment.scope, 0, range(size))
+    return Batch(read, condition, recipe.groups, step.scope, 0, range(size))
 
 
-def sampled(recipe: Recipe, batch: int, planes: int | None = None) -> Held:
+def trace_sampling(recipe: Recipe, batch_size: int, planes: int | None = None) -> PeakMemory:
     """What drawing so many images at once would hold; a volume by so many planes at a time, if given."""
-    with _book() as ledger, torch.inference_mode():
+    with traced_memory() as ledger, torch.inference_mode():
         generator: Any = recipe.build_generator().eval().requires_grad_(False)
-        weights = ledger.live
-        z, condition = torch.empty(batch, recipe.latent), torch.empty(batch, sum(recipe.groups))
+        weights = ledger.live_bytes
+        z, condition = torch.empty(batch_size, recipe.latent), torch.empty(batch_size, sum(recipe.groups))
         if planes is None:
-            generator(z, condition, recipe.final())
+            generator(z, condition, recipe.get_final_scope())
         else:
-            whole = torch.empty(batch, *recipe.shape)
-            for _ in generator.slabs(z, condition, planes):
+            whole = torch.empty(batch_size, *recipe.shape)
+            for _ in generator.generate_slabs(z, condition, planes):
                 pass
             del whole
-        return Held(weights, 0, ledger.peak)
+        return PeakMemory(weights, 0, ledger.peak_bytes)
 
 
-def by_planes(recipe: Recipe) -> bool:
+def can_sample_by_planes(recipe: Recipe) -> bool:
     """Whether volumes can be drawn some planes at a time."""
     return isinstance(recipe.networks.get("generator"), HierarchicalGenerator)

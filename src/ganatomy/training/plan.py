@@ -9,43 +9,47 @@ import torch
 import yaml
 
 from ganatomy.errors import Refused
-from ganatomy.pyramid import written
-from ganatomy.recipes.changes import changed
+from ganatomy.pyramid import format_shape
+from ganatomy.recipes.changes import change_recipe
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.scope import Scope
 from ganatomy.training import memory_estimate
-from ganatomy.training.computing import Computing, usual
-from ganatomy.training.memory_estimate import GIB, Need
-from ganatomy.training.memory_trace import by_planes
+from ganatomy.training.computing import ComputeSettings, get_default_settings
+from ganatomy.training.memory_estimate import GIB, MemoryEstimate
+from ganatomy.training.memory_trace import can_sample_by_planes
 
-PLANES = 16  # of a slab, in the plan of a drawing
+SLAB_PLANES = 16  # of a slab, in the plan of a drawing
 
 
-def parameters(recipe: Recipe) -> dict[str, int]:
+def count_parameters(recipe: Recipe) -> dict[str, int]:
     """Trainable numbers by role. Nothing is allocated."""
-    return {role: sum(p.numel() for p in player.parameters()) for role, player in recipe.outline().items()}
+    return {role: sum(p.numel() for p in player.parameters()) for role, player in recipe.build_meta_networks().items()}
 
 
-def memory(recipe: Recipe, how: Computing | None = None, device: str = "cpu") -> dict[str, float]:
+def estimate_memory(recipe: Recipe, settings: ComputeSettings | None = None, device: str = "cpu") -> dict[str, float]:
     """Predicted peak of training in GiB by part (`need`), in the part of the timetable that needs most."""
-    place = torch.device(device)
+    torch_device = torch.device(device)
     return {
         name: size / GIB
-        for name, size in memory_estimate.heaviest(recipe, how or Computing(), place)[1].parts().items()
+        for name, size in memory_estimate.find_heaviest_stage(recipe, settings or ComputeSettings(), torch_device)[1]
+        .break_down()
+        .items()
     }
 
 
-def batched(recipe: Recipe, batch: int | None) -> Recipe:
+def change_batch_size(recipe: Recipe, batch_size: int | None) -> Recipe:
     """The recipe with another batch size, at every level where it has levels."""
-    if batch is None:
+    if batch_size is None:
         return recipe
     levels = "batch_sizes" in type(recipe.strategy).model_fields
-    return changed(recipe, {"strategy.batch_sizes": [batch]} if levels else {"strategy.batch_size": batch})
+    return change_recipe(
+        recipe, {"strategy.batch_sizes": [batch_size]} if levels else {"strategy.batch_size": batch_size}
+    )
 
 
-def described(recipe: Recipe) -> str:
+def describe_recipe(recipe: Recipe) -> str:
     """The recipe, parameter counts, timetable and memory, as text."""
-    counts = parameters(recipe)
+    counts = count_parameters(recipe)
     plain = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110)
     lines = ["recipe", *(f"  {line}" for line in plain.splitlines()), ""]
     lines += [f"parameters  {role:15s} {count:>12,}" for role, count in counts.items()]
@@ -54,102 +58,119 @@ def described(recipe: Recipe) -> str:
         "",
         "timetable   kimg      reads                      batch  what",
     ]
-    for kimg, moment in recipe.timetable():
-        told = ", ".join(f"{name} {value:g}" for name, value in moment.scope.told.items())
-        told = told or moment.part.removeprefix("all")
-        lines.append(f"            {kimg:<9g} {_read(moment.scope):26s} {moment.batch_size:<6d} {told}")
+    for kimg, step in recipe.make_timetable():
+        told = ", ".join(f"{name} {value:g}" for name, value in step.scope.log_values.items())
+        told = told or step.stage.removeprefix("all")
+        lines.append(f"            {kimg:<9g} {_describe_regions(step.scope):26s} {step.batch_size:<6d} {told}")
     lines.append(f"            {recipe.total_kimg:<9g} end")
-    needs = memory(recipe)
+    needs = estimate_memory(recipe)
     lines += ["", f"memory      {sum(needs.values()):.2f} GiB where a step needs most (float32, on a processor):"]
     lines += [f"            {gib:6.2f} GiB {part}" for part, gib in needs.items()]
     return "\n".join(lines)
 
 
-def _read(scope: Scope) -> str:
+def _describe_regions(scope: Scope) -> str:
     """What a step reads of each image, such as ``16 of 128x128x128, 32x32x32``."""
-    return ", ".join((f"{r.depth} of " if r.depth else "") + written(r.shape) for r in scope.reads)
+    return ", ".join((f"{r.depth} of " if r.depth else "") + format_shape(r.shape) for r in scope.regions)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Does it fit.
 
 
-def told(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int = 1) -> str:
+def describe_plan(
+    recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int = 1
+) -> str:
     """Whether training and sampling fit, what is the most that fits, and what would make it fit."""
-    part, total = memory_estimate.heaviest(recipe, how, device, processes)
-    moment = memory_estimate.parts(recipe)[part]
-    head = f"{recipe.name}, {written(recipe.shape)}, batch {moment.batch_size}, {_named(how)}, on {device.type}"
+    part, total = memory_estimate.find_heaviest_stage(recipe, settings, device, processes)
+    step = memory_estimate.list_stage_steps(recipe)[part]
+    head = (
+        f"{recipe.name}, {format_shape(recipe.shape)}, batch {step.batch_size},"
+        f" {_describe_settings(settings)}, on {device.type}"
+    )
     if processes > 1:
         head += f", each of {processes} processes"
-    lines = [f"{head}; predicted, nothing was allocated", "", f"memory {free / GIB:.2f} GiB"]
-    lines += _table(f"training, most in the part {moment.part!r}" if moment.part != "all" else "training", total, free)
-    for words, one in _drawings(recipe, device):
-        lines.append(f"{words:40s} {one.total / GIB:8.2f} GiB  {_fits(one, free)}")
-    most = memory_estimate.largest_batch(recipe, how, device, free, processes)
+    lines = [f"{head}; predicted, nothing was allocated", "", f"memory {free_bytes / GIB:.2f} GiB"]
+    lines += _format_table(
+        f"training, most in the part {step.stage!r}" if step.stage != "all" else "training", total, free_bytes
+    )
+    for title, one in _list_sampling_estimates(recipe, device):
+        lines.append(f"{title:40s} {one.total / GIB:8.2f} GiB  {_describe_fit(one, free_bytes)}")
+    most = memory_estimate.find_largest_batch(recipe, settings, device, free_bytes, processes)
     lines += [
         "",
-        f"largest batch at {written(recipe.shape)}: {most}{' or more' if most == memory_estimate.MANY else ''}",
+        f"largest batch at {format_shape(recipe.shape)}:"
+        f" {most}{' or more' if most == memory_estimate.MAX_BATCH_SIZE else ''}",
     ]
-    size = memory_estimate.largest_size(recipe, how, device, free)
-    lines.append(f"largest size at this batch: {'none' if size is None else written(size)}")
-    lines += ["", *_options(recipe, how, device, free, processes)] if total.total > free else []
-    return "\n".join([*lines, "", *_speeds(recipe, device)])
+    size = memory_estimate.find_largest_shape(recipe, settings, device, free_bytes)
+    lines.append(f"largest size at this batch: {'none' if size is None else format_shape(size)}")
+    lines += ["", *_list_options(recipe, settings, device, free_bytes, processes)] if total.total > free_bytes else []
+    return "\n".join([*lines, "", *_describe_speeds(recipe, device)])
 
 
-def _named(how: Computing) -> str:
-    more = [f"{how.micro_batches} micro-batches"] if how.micro_batches > 1 else []
-    more += ["recompute"] if how.recompute else []
-    return ", ".join([how.precision, *more])
+def _describe_settings(settings: ComputeSettings) -> str:
+    more = [f"{settings.micro_batches} micro-batches"] if settings.micro_batches > 1 else []
+    more += ["recompute"] if settings.recompute else []
+    return ", ".join([settings.precision, *more])
 
 
-def _fits(one: Need, free: int) -> str:
-    return "fits" if one.total <= free else "does not fit"
+def _describe_fit(estimate: MemoryEstimate, free_bytes: int) -> str:
+    return "fits" if estimate.total <= free_bytes else "does not fit"
 
 
-def _table(words: str, total: Need, free: int) -> list[str]:
-    lines = [f"{words:40s} {total.total / GIB:8.2f} GiB  {_fits(total, free)}"]
-    return lines + [f"  {part:38s} {size / GIB:8.2f} GiB" for part, size in total.parts().items()]
+def _format_table(title: str, total: MemoryEstimate, free_bytes: int) -> list[str]:
+    lines = [f"{title:40s} {total.total / GIB:8.2f} GiB  {_describe_fit(total, free_bytes)}"]
+    return lines + [f"  {part:38s} {size / GIB:8.2f} GiB" for part, size in total.break_down().items()]
 
 
-def _drawings(recipe: Recipe, device: torch.device) -> list[tuple[str, Need]]:
-    found = [("sampling, one image at a time", memory_estimate.sampling(recipe, device))]
-    if by_planes(recipe):
-        found.append((f"sampling, {PLANES} planes at a time", memory_estimate.sampling(recipe, device, 1, PLANES)))
+def _list_sampling_estimates(recipe: Recipe, device: torch.device) -> list[tuple[str, MemoryEstimate]]:
+    found = [("sampling, one image at a time", memory_estimate.estimate_sampling(recipe, device))]
+    if can_sample_by_planes(recipe):
+        found.append(
+            (
+                f"sampling, {SLAB_PLANES} planes at a time",
+                memory_estimate.estimate_sampling(recipe, device, 1, SLAB_PLANES),
+            )
+        )
     return found
 
 
-def flags(how: Computing, base: Computing) -> str:
+def format_flags(settings: ComputeSettings, base: ComputeSettings) -> str:
     """What to add to the command for `how` where `base` is usual."""
-    words = []
-    if how.precision != base.precision:
-        words.append(f"--precision {how.precision}")
-    if how.recompute and not base.recompute:
-        words.append("--recompute")
-    if how.micro_batches != base.micro_batches:
-        words.append(f"--micro-batches {how.micro_batches}")
-    if how.hold_memory != base.hold_memory:
-        words.append(f"--hold-memory {how.hold_memory}")
-    return " ".join(words) or "as it is"
+    flags = []
+    if settings.precision != base.precision:
+        flags.append(f"--precision {settings.precision}")
+    if settings.recompute and not base.recompute:
+        flags.append("--recompute")
+    if settings.micro_batches != base.micro_batches:
+        flags.append(f"--micro-batches {settings.micro_batches}")
+    if settings.hold_memory != base.hold_memory:
+        flags.append(f"--hold-memory {settings.hold_memory}")
+    return " ".join(flags) or "as it is"
 
 
-def _options(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int) -> list[str]:
+def _list_options(
+    recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int
+) -> list[str]:
     """The ways to need less, until one fits; that one is what `--fit` applies."""
     lines = ["needs less with"]
-    for other, one in memory_estimate.easier(recipe, how, device, free, processes):
-        lines.append(f"  {flags(other, how):38s} {one.total / GIB:8.2f} GiB  {_fits(one, free)}")
-        if one.total <= free:
+    for other, one in memory_estimate.cheaper_settings(recipe, settings, device, free_bytes, processes):
+        lines.append(
+            f"  {format_flags(other, settings):38s} {one.total / GIB:8.2f} GiB  {_describe_fit(one, free_bytes)}"
+        )
+        if one.total <= free_bytes:
             return [*lines, "  --fit applies the first that fits"]
     return [*lines, "  nothing makes it fit; give a smaller --shape or batch"]
 
 
 @cache
-def _measured() -> list[dict[str, Any]]:
+def _read_speeds() -> list[dict[str, Any]]:
     text = resources.files("ganatomy.training").joinpath("speeds.json").read_text(encoding="utf-8")
     return list(json.loads(text))
 
 
-def _speeds(recipe: Recipe, device: torch.device) -> list[str]:
-    found = [row for row in _measured() if row["recipe"] == recipe.name and row["device"].startswith(device.type)]
+def _describe_speeds(recipe: Recipe, device: torch.device) -> list[str]:
+    found = [row for row in _read_speeds() if row["recipe"] == recipe.name and row["device"].startswith(device.type)]
     lines = [
         f"  {row['iterations_per_second']:g} at {row['shape']}, batch {row['batch']}, {row['precision']}"
         f" ({row['device']}; {row['by']})"
@@ -158,35 +179,41 @@ def _speeds(recipe: Recipe, device: torch.device) -> list[str]:
     return ["iterations/s as measured:", *lines] if found else [f"iterations/s: not measured on {device.type} yet"]
 
 
-def check(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int = 1) -> None:
+def check_memory(
+    recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int = 1
+) -> None:
     """Refuse what will not fit, with the table of what would.
 
     Raises:
         Refused: it needs more than there is.
     """
-    if memory_estimate.surely_fits(recipe, free):
+    if memory_estimate.fits_surely(recipe, free_bytes):
         return
-    if memory_estimate.heaviest(recipe, how, device, processes)[1].total > free:
+    if memory_estimate.find_heaviest_stage(recipe, settings, device, processes)[1].total > free_bytes:
         raise Refused(
             f"{recipe.name} will not fit; --fit applies what makes it fit, --anyway tries it as it is.\n"
-            + told(recipe, how, device, free, processes)
+            + describe_plan(recipe, settings, device, free_bytes, processes)
         )
 
 
-def fit(recipe: Recipe, how: Computing, device: torch.device, free: int, processes: int = 1) -> Computing:
+def fit_settings(
+    recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int = 1
+) -> ComputeSettings:
     """The cheapest way to compute the recipe that fits (`need.easier`).
 
     Raises:
         Refused: none does.
     """
-    if memory_estimate.surely_fits(recipe, free):
-        return how
-    found = memory_estimate.fitted(recipe, how, device, free, processes)
+    if memory_estimate.fits_surely(recipe, free_bytes):
+        return settings
+    found = memory_estimate.find_fitting_settings(recipe, settings, device, free_bytes, processes)
     if found is None:
-        raise Refused(f"Nothing makes {recipe.name} fit.\n" + told(recipe, how, device, free, processes))
+        raise Refused(
+            f"Nothing makes {recipe.name} fit.\n" + describe_plan(recipe, settings, device, free_bytes, processes)
+        )
     return found[0]
 
 
-def usual_for(recipe: Recipe, device: torch.device) -> Computing:
+def get_recipe_default_settings(recipe: Recipe, device: torch.device) -> ComputeSettings:
     """How the recipe is computed on a device when nothing is wished."""
-    return usual(len(recipe.shape), device)
+    return get_default_settings(len(recipe.shape), device)

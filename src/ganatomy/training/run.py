@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from ganatomy import checkpoint
-from ganatomy.checkpoint import Damaged
+from ganatomy.checkpoint import DamagedError
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
@@ -49,7 +49,7 @@ class Run:
         return dict(json.loads((self.path / "store.json").read_text()))
 
     @property
-    def generator(self) -> str | None:
+    def generator_digest(self) -> str | None:
         """SHA-256 of the generator that was given, if one was."""
         found = json.loads((self.path / "environment.json").read_text()).get("generator")
         return None if found is None else str(found)
@@ -60,24 +60,24 @@ class Run:
         found = json.loads((self.path / "environment.json").read_text()).get("computing")
         return None if found is None else dict(found)
 
-    def note(self, computing: dict[str, Any], processes: int) -> None:
+    def record_settings(self, settings: dict[str, Any], processes: int) -> None:
         """Write down how it is computed."""
         file = self.path / "environment.json"
-        write_json(file, {**json.loads(file.read_text()), "computing": computing, "processes": processes})
+        write_json(file, {**json.loads(file.read_text()), "computing": settings, "processes": processes})
 
     @property
     def seed(self) -> int:
         return int(json.loads((self.path / "environment.json").read_text())["seed"])
 
-    def snapshots(self) -> list[Path]:
+    def list_snapshots(self) -> list[Path]:
         """Folders of snapshots, oldest first."""
-        return checkpoint.numbered(self.path / "snapshots")
+        return checkpoint.list_numbered_folders(self.path / "snapshots")
 
-    def checkpoints(self) -> list[Path]:
+    def list_checkpoints(self) -> list[Path]:
         """Folders of checkpoints, oldest first."""
-        return checkpoint.numbered(self.path / "checkpoints")
+        return checkpoint.list_numbered_folders(self.path / "checkpoints")
 
-    def load_newest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def load_newest_checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Tensors and meta of the newest checkpoint that is whole; None if there is none yet.
 
         A damaged one is named and set aside, so that it is made again, and the one before it is used.
@@ -85,12 +85,12 @@ class Run:
         Raises:
             Refused: there are checkpoints and all are damaged.
         """
-        found = self.checkpoints()
+        found = self.list_checkpoints()
         damaged: list[Path] = []
         for folder in reversed(found):
             try:
-                loaded = checkpoint.load(folder)
-            except Damaged as damage:
+                loaded = checkpoint.load_tensors(folder)
+            except DamagedError as damage:
                 progress.say(f"Checkpoint {folder.name} is damaged ({damage}); going back to the one before.")
                 damaged.append(folder)
                 continue
@@ -115,7 +115,9 @@ def open_run(path: Path) -> Run:
     raise Refused(f"{path} is not a run folder" + (f"; it holds the runs {inside}: name one." if inside else "."))
 
 
-def make_or_continue(out: Path, recipe: Recipe, store: Store, seed: int, generator: str | None = None) -> Run:
+def make_or_continue_run(
+    out: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None = None
+) -> Run:
     """The run of this recipe, store and seed: the one in `out` that can go on, or a new one.
 
     `out` is a folder of runs, or a run folder itself, which then must fit. A longer `total_kimg` continues a run.
@@ -124,34 +126,34 @@ def make_or_continue(out: Path, recipe: Recipe, store: Store, seed: int, generat
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
     """
-    if (run := find_run(out, recipe, store, seed, generator)) is not None:
-        return _prepared(run, recipe)
+    if (run := find_run(out, recipe, store, seed, generator_digest)) is not None:
+        return _prepare_run(run, recipe)
     number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
     run = Run(out / f"{number:05d}-{recipe.name}")
     run.path.mkdir(parents=True)
-    write_json(run.path / "environment.json", {**environment(seed), "generator": generator})
-    write_json(run.path / "store.json", about_store(store) | {"path": str(store.path.resolve())})
-    return _prepared(run, recipe)  # recipe.json last: a folder without it is no run
+    write_json(run.path / "environment.json", {**describe_environment(seed), "generator": generator_digest})
+    write_json(run.path / "store.json", describe_store(store) | {"path": str(store.path.resolve())})
+    return _prepare_run(run, recipe)  # recipe.json last: a folder without it is no run
 
 
-def find_run(out: Path, recipe: Recipe, store: Store, seed: int, generator: str | None = None) -> Run | None:
-    """The run that `make_or_continue` would continue; None if it would make one.
+def find_run(out: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None = None) -> Run | None:
+    """The run that `make_or_continue_run` would continue; None if it would make one.
 
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
     """
     if (out / "recipe.json").exists():
-        if differences := _differences(out, recipe, store, seed, generator):
+        if differences := _differences(out, recipe, store, seed, generator_digest):
             raise Refused(
                 f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a"
                 " new one, or the recipe, store and seed of this run to continue it."
             )
         return Run(out)
-    fitting = (path for path in reversed(_runs(out)) if not _differences(path, recipe, store, seed, generator))
+    fitting = (path for path in reversed(_runs(out)) if not _differences(path, recipe, store, seed, generator_digest))
     return next((Run(path) for path in fitting), None)
 
 
-def _prepared(run: Run, recipe: Recipe) -> Run:
+def _prepare_run(run: Run, recipe: Recipe) -> Run:
     write_json(run.path / "recipe.json", recipe.model_dump(mode="json"))
     for name in ("snapshots", "checkpoints", "fakes"):
         (run.path / name).mkdir(exist_ok=True)
@@ -159,7 +161,7 @@ def _prepared(run: Run, recipe: Recipe) -> Run:
     return run
 
 
-def environment(seed: int) -> dict[str, Any]:
+def describe_environment(seed: int) -> dict[str, Any]:
     """What a reader needs to judge or repeat a run; nothing about the user or the machine's name."""
     packages = ("ganatomy", "torch", "numpy", "zarr", "pydicom", "safetensors")
     return {
@@ -173,7 +175,7 @@ def environment(seed: int) -> dict[str, Any]:
     }
 
 
-def about_store(store: Store) -> dict[str, Any]:
+def describe_store(store: Store) -> dict[str, Any]:
     """What a run and its snapshots say of the store: hash and counts, nothing about persons or folders."""
     manifest = store.manifest
     return {
@@ -186,9 +188,9 @@ def about_store(store: Store) -> dict[str, Any]:
     }
 
 
-def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator: str | None) -> list[str]:
+def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None) -> list[str]:
     run, different = Run(path), []
-    if not recipe.continues(run.recipe):
+    if not recipe.can_continue(run.recipe):
         mine, theirs = recipe.model_dump(mode="json"), run.recipe.model_dump(mode="json")
         fields = [name for name in mine if mine[name] != theirs[name] and name != "total_kimg"]
         different.append(f"recipe ({theirs['name']}: differs in {', '.join(fields)})")
@@ -196,7 +198,7 @@ def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator:
         different.append("store")
     if run.seed != seed:
         different.append(f"seed ({run.seed})")
-    if run.generator != generator:
+    if run.generator_digest != generator_digest:
         different.append("generator")
     return different
 

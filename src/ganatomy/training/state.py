@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn, optim
 
 from ganatomy import randomness
-from ganatomy.objectives.phase import Players
+from ganatomy.objectives.phase import Networks
 from ganatomy.recipes.recipe import Recipe
 
 Module = TypeVar("Module", bound=nn.Module)
 Tensors = dict[str, Tensor]
-NOTHING: dict[str, Tensors] = {}
-SCALE = 2.0**16  # of losses in float16, at the start
+NO_WEIGHTS: dict[str, Tensors] = {}
+INITIAL_LOSS_SCALE = 2.0**16  # of losses in float16, at the start
 
 
 class State:
@@ -33,24 +33,24 @@ class State:
         recipe: Recipe,
         seed: int,
         device: torch.device,
-        given: Mapping[str, Tensors] = NOTHING,
+        pretrained: Mapping[str, Tensors] = NO_WEIGHTS,
         layout: torch.memory_format = torch.contiguous_format,
-        scaled: bool = False,
+        scale_losses: bool = False,
     ) -> None:
-        torch.manual_seed(randomness.key(seed, "weights") % 2**63)
+        torch.manual_seed(randomness.derive_key(seed, "weights") % 2**63)
         self.recipe = recipe
         self._device, self._layout = device, layout
-        self.players: Players = self._placed(recipe.build())
-        for role in recipe.given:
-            self.players[role].load_state_dict(given[role])
-        self.ema: nn.Module = self._placed(recipe.build_generator()).requires_grad_(False).eval()
-        self.ema.load_state_dict(self.players["generator"].state_dict())
-        self.scaler = torch.amp.GradScaler(device.type, SCALE, enabled=scaled)
+        self.networks: Networks = self._move_to_device(recipe.build())
+        for role in recipe.pretrained_roles:
+            self.networks[role].load_state_dict(pretrained[role])
+        self.ema: nn.Module = self._move_to_device(recipe.build_generator()).requires_grad_(False).eval()
+        self.ema.load_state_dict(self.networks["generator"].state_dict())
+        self.scaler = torch.amp.GradScaler(device.type, INITIAL_LOSS_SCALE, enabled=scale_losses)
         self.images = 0
         self.steps = 0
-        self.enter(recipe.at(0, seed).era)
+        self.restart_optimizers(recipe.plan_step(0, seed).optimizer_epoch)
 
-    def _placed(self, network: Module) -> Module:
+    def _move_to_device(self, network: Module) -> Module:
         """The network on the device, in the layout; untouched where both are the default."""
         if self._device.type != "cpu":
             network.to(self._device)
@@ -58,43 +58,43 @@ class State:
             network.to(memory_format=self._layout)  # type: ignore[call-overload]
         return network
 
-    def _optimizer(self, role: str) -> optim.Adam:
+    def _make_optimizer(self, role: str) -> optim.Adam:
         adam = self.recipe.optimizers[role]
-        parameters = list(self.players[role].parameters())
+        parameters = list(self.networks[role].parameters())
         return optim.Adam(parameters, lr=adam.lr(0), betas=adam.betas, eps=adam.eps, fused=True)
 
     def set_learning_rates(self) -> None:
         for role, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = self.recipe.optimizers[role].lr(self.images)
 
-    def enter(self, era: int) -> None:
+    def restart_optimizers(self, optimizer_epoch: int) -> None:
         """Start the optimisers anew: Adam's moments of one level must not steer the next (official code)."""
-        self.era = era
-        self.optimizers = {role: self._optimizer(role) for role in self.recipe.optimizers}
+        self.optimizer_epoch = optimizer_epoch
+        self.optimizers = {role: self._make_optimizer(role) for role in self.recipe.optimizers}
 
-    def follow(self, images: int) -> None:
+    def update_ema(self, images: int) -> None:
         """Move the average of the generator's weights towards them, after `images` more images."""
         half_life = self.recipe.ema_half_life_kimg * 1000
         keep = 0.5 ** (images / half_life) if half_life else 0.0
-        now: list[Tensor] = list(self.players["generator"].parameters())
+        now: list[Tensor] = list(self.networks["generator"].parameters())
         average: list[Tensor] = list(self.ema.parameters())
         with torch.no_grad():
             torch._foreach_lerp_(average, now, 1 - keep)
-            for theirs, mine in zip(self.ema.buffers(), self.players["generator"].buffers(), strict=True):
+            for theirs, mine in zip(self.ema.buffers(), self.networks["generator"].buffers(), strict=True):
                 theirs.copy_(mine)  # statistics of a batch normalisation are averages already
 
     # ------------------------------------------------------------------------------------------------------------------
     # To tensors by file name and back.
 
-    def kept(self) -> dict[str, nn.Module]:
+    def get_snapshot_networks(self) -> dict[str, nn.Module]:
         """The networks that a snapshot keeps: the average of the generator, and all others as they are."""
-        return {**dict(self.players.items()), "generator": self.ema}
+        return {**dict(self.networks.items()), "generator": self.ema}
 
-    def tensors(self) -> dict[str, Tensors]:
-        files = {role: dict(player.state_dict()) for role, player in self.players.items()}
+    def get_tensors(self) -> dict[str, Tensors]:
+        files = {role: dict(player.state_dict()) for role, player in self.networks.items()}
         files["ema"] = dict(self.ema.state_dict())
         for role, optimizer in self.optimizers.items():
-            names: dict[Tensor, str] = {parameter: name for name, parameter in self.players[role].named_parameters()}
+            names: dict[Tensor, str] = {parameter: name for name, parameter in self.networks[role].named_parameters()}
             files[f"optimizer-{role}"] = {
                 f"{names[parameter]}/{part}": value
                 for parameter, parts in optimizer.state.items()
@@ -102,8 +102,8 @@ class State:
             }
         return files
 
-    def counts(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"images": self.images, "steps": self.steps, "era": self.era}
+    def get_counts(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"images": self.images, "steps": self.steps, "era": self.optimizer_epoch}
         return found | ({"scaler": self.scaler.state_dict()} if self.scaler.is_enabled() else {})
 
     @torch.no_grad()
@@ -111,9 +111,9 @@ class State:
         self.images, self.steps = counts["images"], counts["steps"]
         if self.scaler.is_enabled() and "scaler" in counts:
             self.scaler.load_state_dict(counts["scaler"])
-        self.enter(counts["era"])
+        self.restart_optimizers(counts["era"])
         self.ema.load_state_dict(files["ema"])
-        for role, player in self.players.items():
+        for role, player in self.networks.items():
             player.load_state_dict(files[role])
             if role not in self.optimizers:
                 continue

@@ -10,23 +10,30 @@ import torch
 
 from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.data import conditions
-from ganatomy.data.feed import Feed, check_fit
+from ganatomy.data.feed import Feed, check_store_for_training
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Diverged, Interrupted, Refused
 from ganatomy.machine import progress
-from ganatomy.machine.device import free_memory
-from ganatomy.nn.across import rank, world_size
-from ganatomy.pyramid import spread
-from ganatomy.recipes import named
+from ganatomy.machine.device import measure_free_memory
+from ganatomy.nn.across import get_rank, get_world_size
+from ganatomy.pyramid import rescale_spacing
+from ganatomy.recipes import get_recipe
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.training import distributed, loop, plan
-from ganatomy.training.callbacks import GRID, Follower, Intervals, Watch, reals_picture, stopping
-from ganatomy.training.computing import Computing, usual
-from ganatomy.training.prefetch import Ahead
-from ganatomy.training.run import Run, about_store, find_run, make_or_continue
-from ganatomy.training.state import NOTHING, State, Tensors
+from ganatomy.training.callbacks import (
+    GRID_IMAGES,
+    Callback,
+    Callbacks,
+    Intervals,
+    install_stop_handlers,
+    save_reals_picture,
+)
+from ganatomy.training.computing import ComputeSettings, get_default_settings
+from ganatomy.training.prefetch import Prefetcher
+from ganatomy.training.run import Run, describe_store, find_run, make_or_continue_run
+from ganatomy.training.state import NO_WEIGHTS, State, Tensors
 
-ADVICE = (
+DIVERGENCE_ADVICE = (
     "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch, or where levels fade"
     " in, longer fades (--set strategy.fade_kimg=...)."
 )
@@ -39,7 +46,7 @@ def train(
     seed: int = 0,
     device: str | None = None,
     intervals: Intervals | None = None,
-    computing: Computing | None = None,
+    computing: ComputeSettings | None = None,
     generator: Path | str | None = None,
     fit: bool = False,
     anyway: bool = False,
@@ -70,12 +77,12 @@ def train(
         Diverged: a loss is no finite number; the last good checkpoint is kept.
         Interrupted: SIGINT or SIGTERM; a checkpoint was saved.
     """
-    wish = Wish(recipe, store, Path(out), seed, device, computing, generator, fit, anyway)
-    return _train(ready(wish, distributed.processes()), intervals or Intervals())
+    request = TrainingRequest(recipe, store, Path(out), seed, device, computing, generator, fit, anyway)
+    return _train_request(resolve_request(request, distributed.count_processes()), intervals or Intervals())
 
 
 @dataclass(frozen=True)
-class Wish:
+class TrainingRequest:
     """What was given to `train`."""
 
     recipe: Recipe | str
@@ -83,148 +90,166 @@ class Wish:
     out: Path
     seed: int = 0
     device: str | None = None
-    computing: Computing | None = None
+    computing: ComputeSettings | None = None
     generator: Path | str | None = None
     fit: bool = False
     anyway: bool = False
 
 
 @dataclass(frozen=True)
-class Ready:
+class ResolvedRequest:
     """What was found to go together."""
 
     recipe: Recipe
     store: Store
-    source: Snapshot | None
+    generator_snapshot: Snapshot | None
     out: Path
     seed: int
-    place: torch.device
-    computing: Computing
+    device: torch.device
+    computing: ComputeSettings
 
     @property
-    def digest(self) -> str | None:
+    def generator_digest(self) -> str | None:
         """SHA-256 of the generator that was given, if one was."""
-        return None if self.source is None else self.source.digest
+        return None if self.generator_snapshot is None else self.generator_snapshot.digest
 
 
-def ready(wish: Wish, processes: int) -> Ready:
+def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest:
     """Recipe, store, generator, device, memory and so many processes, found to go together; nothing is written.
 
     Raises:
         Refused: they do not.
     """
-    place = distributed.place(wish.device)
-    recipe = named(wish.recipe) if isinstance(wish.recipe, str) else wish.recipe
-    source = None if wish.generator is None else open_snapshot(find_snapshot(Path(wish.generator)))
-    recipe = recipe if source is None else recipe.after(source.recipe)
-    _given(recipe, source)
-    store = wish.store if isinstance(wish.store, Store) else open_store(Path(wish.store))
-    check_fit(store, recipe.shape, recipe.channels, recipe.conditions)
-    begun = find_run(wish.out, recipe, store, wish.seed, None if source is None else source.digest)
+    device = distributed.select_process_device(request.device)
+    recipe = get_recipe(request.recipe) if isinstance(request.recipe, str) else request.recipe
+    source = None if request.generator is None else open_snapshot(find_snapshot(Path(request.generator)))
+    recipe = recipe if source is None else recipe.adapt_to_generator(source.recipe)
+    _get_pretrained_weights(recipe, source)
+    store = request.store if isinstance(request.store, Store) else open_store(Path(request.store))
+    check_store_for_training(store, recipe.shape, recipe.channels, recipe.conditions)
+    begun = find_run(request.out, recipe, store, request.seed, None if source is None else source.digest)
     ndim = len(recipe.shape)
-    computing = wish.computing or (None if begun is None else _begun(begun)) or usual(ndim, place)
-    computing.check(ndim, place)
+    computing = (
+        request.computing or (None if begun is None else _read_settings(begun)) or get_default_settings(ndim, device)
+    )
+    computing.check(ndim, device)
     distributed.check_pieces(recipe, processes, computing.micro_batches)
-    local = processes if place.type == "cpu" else 1  # processes on a machine share its memory, GPUs do not
-    if wish.fit:
-        wished, computing = computing, plan.fit(recipe, computing, place, free_memory(place) // local, processes)
-        progress.say(f"--fit: {plan.flags(computing, wished)}")
-    elif not wish.anyway:
-        plan.check(recipe, computing, place, free_memory(place) // local, processes)
-    return Ready(recipe, store, source, wish.out, wish.seed, place, computing)
+    local = processes if device.type == "cpu" else 1  # processes on a machine share its memory, GPUs do not
+    if request.fit:
+        wished, computing = (
+            computing,
+            plan.fit_settings(recipe, computing, device, measure_free_memory(device) // local, processes),
+        )
+        progress.say(f"--fit: {plan.format_flags(computing, wished)}")
+    elif not request.anyway:
+        plan.check_memory(recipe, computing, device, measure_free_memory(device) // local, processes)
+    return ResolvedRequest(recipe, store, source, request.out, request.seed, device, computing)
 
 
-def _train(found: Ready, intervals: Intervals) -> Run:
-    recipe, store, seed, place = found.recipe, found.store, found.seed, found.place
+def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
+    recipe, store, seed, device = request.recipe, request.store, request.seed, request.device
     ndim = len(recipe.shape)
-    fixed = recipe.at(0, seed).batch_size if recipe.order == "stored" else None
-    with distributed.joined(place):
-        how = distributed.first(lambda: found.computing)  # each has seen the free memory at a moment of its own
-        feed = Feed(store, "train", recipe.conditions, seed, place, how.layout(ndim), whole_batches_of=fixed)
-        run = Run(distributed.first(lambda: make_or_continue(found.out, recipe, store, seed, found.digest).path))
-        distributed.first(lambda: run.note(how.model_dump(), world_size()))
-        given = _given(recipe, found.source)
-        state = State(recipe, seed, place, given, how.layout(ndim), how.precision == "float16")
-        _go_on(run, state)
-        how.applied(state.players, ndim)
-        if rank() > 0:
-            _loop(run, state, feed, seed, Follower(intervals, state), how)
+    fixed = recipe.plan_step(0, seed).batch_size if recipe.order == "stored" else None
+    with distributed.process_group(device):
+        settings = distributed.run_on_first_process(
+            lambda: request.computing
+        )  # each has seen the free memory at a moment of its own
+        feed = Feed(store, "train", recipe.conditions, seed, device, settings.get_layout(ndim), whole_batch_size=fixed)
+        run = Run(
+            distributed.run_on_first_process(
+                lambda: make_or_continue_run(request.out, recipe, store, seed, request.generator_digest).path
+            )
+        )
+        distributed.run_on_first_process(lambda: run.record_settings(settings.model_dump(), get_world_size()))
+        given = _get_pretrained_weights(recipe, request.generator_snapshot)
+        state = State(recipe, seed, device, given, settings.get_layout(ndim), settings.precision == "float16")
+        _resume_run(run, state)
+        settings.apply_to(state.networks, ndim)
+        if get_rank() > 0:
+            _run_loop(run, state, feed, seed, Callback(intervals, state), settings)
             return run
         if state.images == 0:
-            shown = (feed.batch(range(n, n + 1), recipe.final().reads)[0][0] for n in range(GRID))
-            reals_picture(run.path / "reals.png", shown)
-        watch = Watch(run, intervals, _about(store, recipe), seed, _grid_conditions(recipe), state)
-        _loop(run, state, feed, seed, watch, how)
+            shown = (
+                feed.read_batch(range(n, n + 1), recipe.get_final_scope().regions)[0][0] for n in range(GRID_IMAGES)
+            )
+            save_reals_picture(run.path / "reals.png", shown)
+        callbacks = Callbacks(
+            run, intervals, _describe_training(store, recipe), seed, _make_grid_conditions(recipe), state
+        )
+        _run_loop(run, state, feed, seed, callbacks, settings)
         return run
 
 
-def _go_on(run: Run, state: State) -> None:
+def _resume_run(run: Run, state: State) -> None:
     """Load the newest checkpoint that is whole; the first process looks for it and sets damaged ones aside."""
     found = None
 
     def newest() -> None:
         nonlocal found
-        found = run.load_newest()
+        found = run.load_newest_checkpoint()
 
-    distributed.first(newest)
-    if rank() > 0:
+    distributed.run_on_first_process(newest)
+    if get_rank() > 0:
         newest()
     if found is not None:
         state.load(found[0], found[1]["counts"])
         progress.say(f"{run.path}: going on at {state.images / 1000:.1f} of {state.recipe.total_kimg:g} kimg")
 
 
-def _begun(run: Run) -> Computing | None:
+def _read_settings(run: Run) -> ComputeSettings | None:
     """How the run was computed before, so that going on elsewhere does not change it unasked."""
-    return None if run.computing is None else Computing.model_validate(run.computing)
+    return None if run.computing is None else ComputeSettings.model_validate(run.computing)
 
 
-def _given(recipe: Recipe, source: Snapshot | None) -> Mapping[str, Tensors]:
+def _get_pretrained_weights(recipe: Recipe, snapshot: Snapshot | None) -> Mapping[str, Tensors]:
     """Weights of the networks that do not learn."""
-    if not recipe.given:
-        return NOTHING
-    if source is None:
-        raise Refused(f"{recipe.name} needs a finished {' and '.join(recipe.given)}: give --generator RUN.")
-    return source.weights
+    if not recipe.pretrained_roles:
+        return NO_WEIGHTS
+    if snapshot is None:
+        raise Refused(f"{recipe.name} needs a finished {' and '.join(recipe.pretrained_roles)}: give --generator RUN.")
+    return snapshot.weights
 
 
-def _loop(run: Run, state: State, feed: Feed, seed: int, watch: Watch | Follower, how: Computing) -> None:
-    undo = stopping(watch)
+def _run_loop(
+    run: Run, state: State, feed: Feed, seed: int, callbacks: Callbacks | Callback, settings: ComputeSettings
+) -> None:
+    undo = install_stop_handlers(callbacks)
     before = state.images
-    source = Ahead(feed, loop.requests(state.recipe, state.images, seed, how))
+    source = Prefetcher(feed, loop.list_requests(state.recipe, state.images, seed, settings))
     try:
         with progress.bar(state.recipe.name, state.recipe.total_images, state.images) as bar:
-            for terms in loop.train(state, source, seed, watch, how):
-                watch.note(terms)
-                bar.advance(state.images - before, watch.words(state))
+            for losses in loop.run_steps(state, source, seed, callbacks, settings):
+                callbacks.record_losses(losses)
+                bar.advance(state.images - before, callbacks.describe_progress(state))
                 before = state.images
     except Diverged as error:
-        kept = run.checkpoints()
+        kept = run.list_checkpoints()
         where = f"The checkpoint {kept[-1].name} is kept" if kept else "No checkpoint had been saved yet"
         raise Diverged(
-            f"Training diverged at {state.images / 1000:.1f} kimg: {error} is not finite. {where}. {ADVICE}"
+            f"Training diverged at {state.images / 1000:.1f} kimg: {error} is not finite. {where}. {DIVERGENCE_ADVICE}"
         ) from error
     finally:
         undo()
-        watch.close()
+        callbacks.close()
         source.close()
-    if watch.stop:
+    if callbacks.stop_reason:
         raise Interrupted(
-            f"{watch.stop}: stopped at {state.images / 1000:.1f} kimg with a checkpoint; the same command goes on."
+            f"{callbacks.stop_reason}: stopped at {state.images / 1000:.1f} kimg with a checkpoint; the same"
+            " command goes on."
         )
 
 
-def _about(store: Store, recipe: Recipe) -> dict[str, Any]:
+def _describe_training(store: Store, recipe: Recipe) -> dict[str, Any]:
     """What a snapshot says besides the recipe. The spacing is that of the recipe's shape."""
-    spacing = spread(store.manifest.spacing, store.manifest.shape, recipe.shape)
-    about = about_store(store)
+    spacing = rescale_spacing(store.manifest.spacing, store.manifest.shape, recipe.shape)
+    about = describe_store(store)
     return {"modality": about["modality"], "spacing": spacing, "trained_on": about}
 
 
-def _grid_conditions(recipe: Recipe) -> torch.Tensor:
+def _make_grid_conditions(recipe: Recipe) -> torch.Tensor:
     """The first half of a grid has the first value of the first condition, and so on, in equal runs."""
     vectors = []
-    for i in range(GRID):
-        facts = {name: values[i * len(values) // GRID] for name, values in recipe.conditions.items()}
-        vectors.append(conditions.vector(recipe.conditions, facts))
+    for i in range(GRID_IMAGES):
+        facts = {name: values[i * len(values) // GRID_IMAGES] for name, values in recipe.conditions.items()}
+        vectors.append(conditions.encode_facts(recipe.conditions, facts))
     return torch.from_numpy(np.stack(vectors))

@@ -8,27 +8,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganatomy.evaluation.extractors import weights
-from ganatomy.evaluation.extractors.extractor import Pixels, Rows, stacked
-from ganatomy.machine.device import device
+from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels, stack_images
+from ganatomy.machine.device import select_device
 
 PATCH = 14
-PLACES = 37  # patches an axis that the position codes were learnt for, 518 pixels
+POSITIONS = 37  # patches an axis that the position codes were learnt for, 518 pixels
 SIDE = 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's three channels
-OFFSET = 0.1  # added to the number of patches when position codes are resized: the published code's guard
+POSITION_OFFSET = 0.1  # added to the number of patches when position codes are resized: the published code's guard
 
 
 @dataclass(frozen=True)
-class Size:
+class ViTSize:
     width: int
     heads: int
     depth: int
 
 
-SIZES = {"s": Size(384, 6, 12), "b": Size(768, 12, 12), "l": Size(1024, 16, 24)}
+SIZES = {"s": ViTSize(384, 6, 12), "b": ViTSize(768, 12, 12), "l": ViTSize(1024, 16, 24)}
 
 
-class Scale(nn.Module):
+class LayerScale(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(width))
@@ -51,11 +51,11 @@ class Attention(nn.Module):
         return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
 
-class Layer(nn.Module):
+class TransformerLayer(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.norm1, self.attn, self.ls1 = nn.LayerNorm(width, eps=1e-6), Attention(width, heads), Scale(width)
-        self.norm2, self.ls2 = nn.LayerNorm(width, eps=1e-6), Scale(width)
+        self.norm1, self.attn, self.ls1 = nn.LayerNorm(width, eps=1e-6), Attention(width, heads), LayerScale(width)
+        self.norm2, self.ls2 = nn.LayerNorm(width, eps=1e-6), LayerScale(width)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,12 +66,12 @@ class Layer(nn.Module):
 class VisionTransformer(nn.Module):
     """(batch, 3, height, width), both multiples of 14 -> (batch, width of the network)."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: ViTSize) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, size.width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + PLACES**2, size.width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + POSITIONS**2, size.width))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, size.width, PATCH, stride=PATCH)})
-        self.blocks = nn.ModuleList(Layer(size.width, size.heads) for _ in range(size.depth))
+        self.blocks = nn.ModuleList(TransformerLayer(size.width, size.heads) for _ in range(size.depth))
         self.norm = nn.LayerNorm(size.width, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,10 +84,10 @@ class VisionTransformer(nn.Module):
         return self.norm(tokens)[:, 0]
 
     def _positions(self, rows: int, columns: int) -> Tensor:
-        if (rows, columns) == (PLACES, PLACES):
+        if (rows, columns) == (POSITIONS, POSITIONS):
             return self.pos_embed
-        plane = self.pos_embed[:, 1:].view(1, PLACES, PLACES, -1).permute(0, 3, 1, 2)
-        times = ((rows + OFFSET) / PLACES, (columns + OFFSET) / PLACES)
+        plane = self.pos_embed[:, 1:].view(1, POSITIONS, POSITIONS, -1).permute(0, 3, 1, 2)
+        times = ((rows + POSITION_OFFSET) / POSITIONS, (columns + POSITION_OFFSET) / POSITIONS)
         plane = F.interpolate(plane, scale_factor=times, mode="bicubic")
         return torch.cat([self.pos_embed[:, :1], plane.permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
@@ -101,17 +101,19 @@ class DinoV2:
 
     def __init__(self, size: str, file: Path | None) -> None:
         self.name = f"dinov2-{size}"
-        state, self.digest = weights.read(self.name, file)
-        self._place = device(None)
-        self._network = VisionTransformer(SIZES[size]).to(self._place).eval().requires_grad_(False)
-        weights.into(self._network, state, ("mask_token",))
-        self.words = f"DINOv2 ViT-{size.upper()}/14, class token; grey as three channels, resized to {SIDE} x {SIDE}"
+        state, self.digest = weights.read_weights(self.name, file)
+        self._device = select_device(None)
+        self._network = VisionTransformer(SIZES[size]).to(self._device).eval().requires_grad_(False)
+        weights.load_weights(self._network, state, ("mask_token",))
+        self.description = (
+            f"DINOv2 ViT-{size.upper()}/14, class token; grey as three channels, resized to {SIDE} x {SIDE}"
+        )
 
-    def __call__(self, images: list[Pixels]) -> Rows:
+    def __call__(self, images: list[Pixels]) -> FeatureRows:
         with torch.inference_mode():
-            x = (stacked(images).to(self._place) + 1) / 2
+            x = (stack_images(images).to(self._device) + 1) / 2
             x = F.interpolate(x, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1).expand(-1, 3, -1, -1)
             mean, deviation = (
-                torch.tensor(values, device=self._place).view(1, 3, 1, 1) for values in (MEAN, DEVIATION)
+                torch.tensor(values, device=self._device).view(1, 3, 1, 1) for values in (MEAN, DEVIATION)
             )
             return self._network((x - mean) / deviation).cpu().numpy()

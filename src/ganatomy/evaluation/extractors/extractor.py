@@ -12,10 +12,10 @@ from torch import nn
 
 from ganatomy.machine import progress
 
-VOXELS = 2**20  # in a batch, so that memory does not depend on the size or the number of the images
+BATCH_VOXELS = 2**20  # in a batch, so that memory does not depend on the size or the number of the images
 
 Pixels = NDArray[np.float32]  # one image in [-1, 1], canonically oriented
-Rows = NDArray[np.float32]  # (images, dimensions)
+FeatureRows = NDArray[np.float32]  # (images, dimensions)
 
 
 class Extractor(Protocol):
@@ -32,22 +32,22 @@ class Extractor(Protocol):
         ...
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What it is and what it makes of an image before it looks."""
         ...
 
-    def __call__(self, images: list[Pixels]) -> Rows:
+    def __call__(self, images: list[Pixels]) -> FeatureRows:
         """Features of a batch of images of one shape."""
         ...
 
 
-def extracted(extractor: Extractor, images: Iterable[Pixels], n: int, what: str) -> Rows:
+def extract_features(extractor: Extractor, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:
     """Features of `n` images taken a batch at a time: (n, dimensions), float32.
 
     Args:
         what: words for the progress bar.
     """
-    rows: list[Rows] = []
+    rows: list[FeatureRows] = []
     with progress.bar(f"features of {what}", n) as bar:
         for batch in _batches(images):
             rows.append(np.asarray(extractor(batch), dtype=np.float32))
@@ -58,15 +58,15 @@ def extracted(extractor: Extractor, images: Iterable[Pixels], n: int, what: str)
 def _batches(images: Iterable[Pixels]) -> Iterator[list[Pixels]]:
     images = iter(images)
     for first in images:
-        yield [first, *islice(images, max(1, VOXELS // first.size) - 1)]
+        yield [first, *islice(images, max(1, BATCH_VOXELS // first.size) - 1)]
 
 
-def stacked(images: list[Pixels]) -> torch.Tensor:
+def stack_images(images: list[Pixels]) -> torch.Tensor:
     """(batch, 1, *shape), float32."""
     return torch.from_numpy(np.stack(images))[:, None]
 
 
-def state_digest(network: nn.Module) -> str:
+def digest_state(network: nn.Module) -> str:
     """SHA-256 over names, shapes and values of all weights and buffers."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):

@@ -9,20 +9,20 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ganatomy.evaluation.extractors.extractor import Pixels, Rows
-from ganatomy.evaluation.metrics.spectrum import windowed
+from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels
+from ganatomy.evaluation.metrics.spectrum import apply_hann_window
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BANDS = 8  # octaves of frequency would be too few for small images: equal steps of the logarithm
-AIR = -0.98  # in [-1, 1]; what is brighter is the foreground
-NAMES = (
+AIR_LEVEL = -0.98  # in [-1, 1]; what is brighter is the foreground
+FEATURE_NAMES = (
     *(f"quantile {q:g}" for q in QUANTILES),
     "deviation",
     *(f"power band {i}" for i in range(BANDS)),
     "edges",
     "foreground",
 )
-CONSTANT = 1e-6  # deviation below this share of the range of values, 2
+CONSTANT_SHARE = 1e-6  # deviation below this share of the range of values, 2
 
 VERSION = "1"
 
@@ -37,45 +37,48 @@ class Handcrafted:
     name = "handcrafted"
 
     def __init__(self, reference: Iterable[Pixels]) -> None:
-        rows = np.stack([described(image) for image in reference])
+        rows = np.stack([compute_handcrafted(image) for image in reference])
         self._mean, self._deviation = rows.mean(0), rows.std(0)
-        self._kept = self._deviation > CONSTANT * 2
+        self._kept = self._deviation > CONSTANT_SHARE * 2
         told = np.concatenate([self._mean, self._deviation]).astype(np.float64).tobytes()
         self.digest = hashlib.sha256(VERSION.encode() + told).hexdigest()
-        self.words = f"{self._kept.sum()} named numbers an image, scaled by {len(rows)} real images of other patients"
+        self.description = (
+            f"{self._kept.sum()} named numbers an image, scaled by {len(rows)} real images of other patients"
+        )
 
     @property
-    def constant(self) -> list[str]:
+    def constant_names(self) -> list[str]:
         """Names of what never changes among the reference."""
-        return [name for name, kept in zip(NAMES, self._kept, strict=True) if not kept]
+        return [name for name, kept in zip(FEATURE_NAMES, self._kept, strict=True) if not kept]
 
     @property
     def names(self) -> list[str]:
-        return [name for name, kept in zip(NAMES, self._kept, strict=True) if kept]
+        return [name for name, kept in zip(FEATURE_NAMES, self._kept, strict=True) if kept]
 
-    def __call__(self, images: list[Pixels]) -> Rows:
-        rows = np.stack([described(image) for image in images])
+    def __call__(self, images: list[Pixels]) -> FeatureRows:
+        rows = np.stack([compute_handcrafted(image) for image in images])
         return ((rows - self._mean) / np.where(self._kept, self._deviation, 1))[:, self._kept]
 
-    def departures(self, images: Iterable[Pixels]) -> dict[str, float]:
+    def measure_departures(self, images: Iterable[Pixels]) -> dict[str, float]:
         """Of what is constant among the reference: the largest difference from it among other images."""
-        rows = np.stack([described(image) for image in images])
+        rows = np.stack([compute_handcrafted(image) for image in images])
         apart = np.abs(rows - self._mean).max(0)
-        return {name: float(v) for name, v, kept in zip(NAMES, apart, self._kept, strict=True) if not kept}
+        return {name: float(v) for name, v, kept in zip(FEATURE_NAMES, apart, self._kept, strict=True) if not kept}
 
 
-def described(image: Pixels) -> np.ndarray:
+def compute_handcrafted(image: Pixels) -> np.ndarray:
     """The sixteen numbers of an image in [-1, 1]."""
     values = image.astype(np.float64)
     steps = np.sqrt(np.mean([np.mean(np.diff(values, axis=axis) ** 2) for axis in range(values.ndim)]))
     return np.array(
-        [*np.quantile(values, QUANTILES), values.std(), *_bands(values), steps, (values > AIR).mean()], dtype=np.float64
+        [*np.quantile(values, QUANTILES), values.std(), *_bands(values), steps, (values > AIR_LEVEL).mean()],
+        dtype=np.float64,
     )
 
 
 def _bands(values: np.ndarray) -> np.ndarray:
     """Log power in bands of frequency, of the windowed image."""
-    power = np.abs(np.fft.rfftn(windowed(values))) ** 2 / values.size
+    power = np.abs(np.fft.rfftn(apply_hann_window(values))) ** 2 / values.size
     axes = [np.fft.fftfreq(n) for n in values.shape[:-1]] + [np.fft.rfftfreq(values.shape[-1])]
     frequency = np.sqrt(sum(f**2 for f in np.meshgrid(*axes, indexing="ij")))
     edges = np.geomspace(1 / min(values.shape), 0.5, BANDS + 1)

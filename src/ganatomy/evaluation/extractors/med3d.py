@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from ganatomy.evaluation.extractors import weights
-from ganatomy.evaluation.extractors.extractor import Pixels, Rows, stacked
+from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels, stack_images
 from ganatomy.evaluation.extractors.resnet import ResNet
-from ganatomy.machine.device import device
+from ganatomy.machine.device import select_device
 
 
 class Med3D:
@@ -19,12 +19,14 @@ class Med3D:
 
     def __init__(self, depth: int, file: Path | None) -> None:
         self.name = f"med3d-{depth}"
-        state, self.digest = weights.read(self.name, file)
-        self._place = device(None)
-        self._network = ResNet(3, depth, dilated=True).to(self._place).eval().requires_grad_(False)
-        weights.into(self._network, state, ("conv_seg",))  # the published files may hold a head for segmentation
-        self.words = f"Med3D ResNet-{depth}, dilated, mean over space; volumes in [-1, 1], no z-score"
+        state, self.digest = weights.read_weights(self.name, file)
+        self._device = select_device(None)
+        self._network = ResNet(3, depth, dilated=True).to(self._device).eval().requires_grad_(False)
+        weights.load_weights(
+            self._network, state, ("conv_seg",)
+        )  # the published files may hold a head for segmentation
+        self.description = f"Med3D ResNet-{depth}, dilated, mean over space; volumes in [-1, 1], no z-score"
 
-    def __call__(self, images: list[Pixels]) -> Rows:
+    def __call__(self, images: list[Pixels]) -> FeatureRows:
         with torch.inference_mode():
-            return self._network(stacked(images).to(self._place)).cpu().numpy()
+            return self._network(stack_images(images).to(self._device)).cpu().numpy()

@@ -9,11 +9,11 @@ nothing.
 import torch
 from torch import nn
 
-from ganatomy.evaluation.extractors.extractor import Pixels, Rows, stacked, state_digest
+from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels, digest_state, stack_images
 from ganatomy.evaluation.extractors.resnet import ResNet
-from ganatomy.machine.device import device
+from ganatomy.machine.device import select_device
 
-DIMENSIONS = 64
+PROJECTION_DIMENSIONS = 64
 SEED = 0
 
 
@@ -23,7 +23,7 @@ class RandomResNet:
     name = "random"
 
     def __init__(self, ndim: int, seed: int = SEED) -> None:
-        network = nn.Sequential(ResNet(ndim, 10), nn.Linear(512, DIMENSIONS, bias=False))
+        network = nn.Sequential(ResNet(ndim, 10), nn.Linear(512, PROJECTION_DIMENSIONS, bias=False))
         generator = torch.Generator().manual_seed(seed)
         for parameter in network.parameters():
             if parameter.ndim > 1:
@@ -31,14 +31,14 @@ class RandomResNet:
                 gain = 2.0 if parameter.ndim > 2 else 1.0  # a rectifier follows, or nothing
                 with torch.no_grad():
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * (gain / fan_in) ** 0.5)
-        self.digest = state_digest(network)
-        self._place = device(None)
-        self._network = network.to(self._place).eval().requires_grad_(False)
-        self.words = (
+        self.digest = digest_state(network)
+        self._device = select_device(None)
+        self._network = network.to(self._device).eval().requires_grad_(False)
+        self.description = (
             f"ResNet-10 in {ndim}D with random weights (seed {seed}), mean over space, Gaussian projection to"
-            f" {DIMENSIONS}; images in [-1, 1] at their own size"
+            f" {PROJECTION_DIMENSIONS}; images in [-1, 1] at their own size"
         )
 
-    def __call__(self, images: list[Pixels]) -> Rows:
+    def __call__(self, images: list[Pixels]) -> FeatureRows:
         with torch.inference_mode():
-            return self._network(stacked(images).to(self._place)).cpu().numpy()
+            return self._network(stack_images(images).to(self._device)).cpu().numpy()

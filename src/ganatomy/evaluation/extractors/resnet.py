@@ -31,11 +31,18 @@ class Shortcut(nn.Module):
         return F.pad(x, (0, 0) * (x.ndim - 2) + (0, self.channels - x.shape[1]))
 
 
-class Block(nn.Module):
+class ResNetBlock(nn.Module):
     """Two convolutions of 3, or 1, 3 and 1, beside a shortcut."""
 
     def __init__(
-        self, ndim: int, enters: int, width: int, leaves: int, stride: int, dilation: int, learned: bool
+        self,
+        ndim: int,
+        in_channels: int,
+        width: int,
+        out_channels: int,
+        stride: int,
+        dilation: int,
+        learned_shortcut: bool,
     ) -> None:
         super().__init__()
 
@@ -44,17 +51,17 @@ class Block(nn.Module):
             padding = dilation if size == 3 else 0
             return CONVOLUTIONS[ndim](i, o, size, stride, padding, spread, bias=False)
 
-        plan = [(enters, width, 3, stride), (width, leaves, 3, 1)]
-        if leaves != width:
-            plan = [(enters, width, 1, 1), (width, width, 3, stride), (width, leaves, 1, 1)]
+        plan = [(in_channels, width, 3, stride), (width, out_channels, 3, 1)]
+        if out_channels != width:
+            plan = [(in_channels, width, 1, 1), (width, width, 3, stride), (width, out_channels, 1, 1)]
         self.steps = len(plan)
         for number, (i, o, size, step) in enumerate(plan, 1):
             self.add_module(f"conv{number}", convolution(i, o, size, step))
             self.add_module(f"bn{number}", NORMS[ndim](o))
         self.downsample: nn.Module | None = None
-        if stride != 1 or enters != leaves:
-            plain = nn.Sequential(convolution(enters, leaves, 1, stride), NORMS[ndim](leaves))
-            self.downsample = plain if learned else Shortcut(stride, leaves)
+        if stride != 1 or in_channels != out_channels:
+            plain = nn.Sequential(convolution(in_channels, out_channels, 1, stride), NORMS[ndim](out_channels))
+            self.downsample = plain if learned_shortcut else Shortcut(stride, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -86,7 +93,7 @@ class ResNet(nn.Module):
             built = []
             for block in range(blocks):
                 stride = strides[stage] if block == 0 else 1
-                built.append(Block(ndim, enters, width, width * times, stride, dilations[stage], learned))
+                built.append(ResNetBlock(ndim, enters, width, width * times, stride, dilations[stage], learned))
                 enters = width * times
             self.add_module(f"layer{stage + 1}", nn.Sequential(*built))
 

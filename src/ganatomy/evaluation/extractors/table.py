@@ -17,10 +17,10 @@ PRETRAINED: dict[str, tuple[int, Callable[[Path | None], Extractor]]] = {
     "inception-2015": (2, Inception2015),
     **{f"dinov2-{size}": (2, partial(DinoV2, size)) for size in "sbl"},
 }
-NAMES = ("random", "handcrafted", *PRETRAINED)
+EXTRACTOR_NAMES = ("random", "handcrafted", *PRETRAINED)
 
 
-def named(name: str, ndim: int, reference: Iterable[Pixels], weights: Path | None = None) -> Extractor:
+def get_extractor(name: str, ndim: int, reference: Iterable[Pixels], weights: Path | None = None) -> Extractor:
     """An extractor by name.
 
     Args:
@@ -36,7 +36,7 @@ def named(name: str, ndim: int, reference: Iterable[Pixels], weights: Path | Non
     if name == "handcrafted":
         return Handcrafted(reference)
     if name not in PRETRAINED:
-        raise Refused(f"There is no extractor {name!r}; there are {', '.join(NAMES)}.")
+        raise Refused(f"There is no extractor {name!r}; there are {', '.join(EXTRACTOR_NAMES)}.")
     needed, make = PRETRAINED[name]
     if needed != ndim:
         raise Refused(f"The extractor {name} takes images of {needed} dimensions; these have {ndim}.")

@@ -7,29 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
-from ganatomy.data.samples import INDEX, Sample
+from ganatomy.data.samples import INDEX_FILE, Sample
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
-from ganatomy.imaging.image import Image, Unusable
+from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.machine.durable import read_lines
 from ganatomy.modalities import table as modalities
-from ganatomy.modalities.facts import Facts
+from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.modality import Candidate, Modality
-from ganatomy.pyramid import Shape, written
+from ganatomy.pyramid import Shape, format_shape
 
-TEXTS = (".json", ".jsonl", ".txt", ".md", ".csv", ".html", ".yaml")  # beside images; no image ends so
+TEXT_SUFFIXES = (".json", ".jsonl", ".txt", ".md", ".csv", ".html", ".yaml")  # beside images; no image ends so
 
 
-def kind_of(store: Store, facts: Facts, shape: Shape, labelled: bool) -> Modality:
+def make_modality(store: Store, facts: FactSource, shape: Shape, labelled: bool) -> Modality:
     """The modality of a store with its options, for a level of it, and facts from elsewhere."""
-    make = modalities.named(store.manifest.modality)
+    make = modalities.get_modality(store.manifest.modality)
     options = {name: value for name, value in store.manifest.options.items() if name in ("voi", "field_of_view_mm")}
     columns = {name: name for name in store.manifest.facts if name not in make().conditions} if labelled else {}
     return make(facts=replace(facts, columns={**columns, **facts.columns}), shape=shape, **options)
 
 
-def foreign(
-    folder: Path, store: Store, facts: Facts, shape: Shape | None, n: int
+def read_foreign_images(
+    folder: Path, store: Store, facts: FactSource, shape: Shape | None, n: int
 ) -> tuple[int, Shape, Iterator[Sample]]:
     """How many files there are, the level that they are compared at, and the images one by one.
 
@@ -44,73 +44,75 @@ def foreign(
     Raises:
         Refused: nothing there that can be read, or a level that the store does not have.
     """
-    told = _index(folder)
+    told = _read_index(folder)
     labelled = bool(told) or facts.table is not None
-    probe = kind_of(store, facts, store.manifest.shape, labelled)
+    probe = make_modality(store, facts, store.manifest.shape, labelled)
     candidates = [
         replace(one, facts={**told.get(one.name, {}), **one.facts})
-        for one in probe.candidates(folder)
-        if one.path.suffix.lower() not in TEXTS
+        for one in probe.list_candidates(folder)
+        if one.path.suffix.lower() not in TEXT_SUFFIXES
     ][:n]
-    level = shape or _level(folder, probe, candidates, store)
+    level = shape or _choose_level(folder, probe, candidates, store)
     if level not in store.manifest.levels:
-        levels = ", ".join(written(size) for size in store.manifest.levels)
-        raise Refused(f"The store {store.path} has no level {written(level)}; it has {levels}.")
-    return len(candidates), level, _read(folder, kind_of(store, facts, level, labelled), candidates)
+        levels = ", ".join(format_shape(size) for size in store.manifest.levels)
+        raise Refused(f"The store {store.path} has no level {format_shape(level)}; it has {levels}.")
+    return len(candidates), level, _read_images(folder, make_modality(store, facts, level, labelled), candidates)
 
 
-def _index(folder: Path) -> dict[str, dict[str, str]]:
+def _read_index(folder: Path) -> dict[str, dict[str, str]]:
     """Facts by file of samples that we have written in a form that samples are not read back from, such as DICOM."""
-    rows = read_lines(folder / INDEX) if (folder / INDEX).exists() else []
+    rows = read_lines(folder / INDEX_FILE) if (folder / INDEX_FILE).exists() else []
     return {row["file"]: dict(row.get("facts") or {}) for row in rows}
 
 
-def _level(folder: Path, kind: Modality, candidates: list[Candidate], store: Store) -> Shape:
+def _choose_level(folder: Path, modality: Modality, candidates: list[Candidate], store: Store) -> Shape:
     reasons: Counter[str] = Counter()
     for candidate in candidates:
         try:
-            size = _raw(kind, candidate).shape
-        except Unusable as reason:
+            size = _read_raw(modality, candidate).shape
+        except UnusableImage as reason:
             reasons[str(reason)] += 1
             continue
         fitting = [level for level in store.manifest.levels if all(a <= b for a, b in zip(level, size, strict=False))]
         return max(fitting or store.manifest.levels[:1], key=lambda level: int(np.prod(level)))
-    raise _nothing(folder, reasons)
+    raise _make_refusal(folder, reasons)
 
 
-def _read(folder: Path, kind: Modality, candidates: list[Candidate]) -> Iterator[Sample]:
+def _read_images(folder: Path, modality: Modality, candidates: list[Candidate]) -> Iterator[Sample]:
     reasons: Counter[str] = Counter()
     for candidate in candidates:
         try:
-            image = _raw(kind, candidate)
+            image = _read_raw(modality, candidate)
             if candidate.path.suffix != ".npy":
-                image = kind.normalise(image)
-        except Unusable as reason:
+                image = modality.normalise(image)
+        except UnusableImage as reason:
             reasons[str(reason)] += 1
             continue
-        yield image.but(geometry={}), {"file": candidate.name}
+        yield image.copy_with(geometry={}), {"file": candidate.name}
     if reasons:
-        raise _nothing(folder, reasons, len(candidates))
+        raise _make_refusal(folder, reasons, len(candidates))
 
 
-def _raw(kind: Modality, candidate: Candidate) -> Image:
+def _read_raw(modality: Modality, candidate: Candidate) -> Image:
     if candidate.path.suffix != ".npy":
-        return kind.read(candidate)[0]
+        return modality.read(candidate)[0]
     try:
         values = np.load(candidate.path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise Unusable("not readable as NPY", str(error).splitlines()[0]) from error
-    if values.ndim != len(kind.shape):
-        raise Unusable("not one image", f"{values.ndim} axes")
+        raise UnusableImage("not readable as NPY", str(error).splitlines()[0]) from error
+    if values.ndim != len(modality.shape):
+        raise UnusableImage("not one image", f"{values.ndim} axes")
     if np.isfinite(values).all() and np.abs(values).max() > 1 + 1e-3:
-        raise Unusable("not in [-1, 1]", f"values from {values.min():.4g} to {values.max():.4g}")
-    return Image(values.astype(np.float32), None, {k: v for k, v in candidate.facts.items() if k in kind.conditions})
+        raise UnusableImage("not in [-1, 1]", f"values from {values.min():.4g} to {values.max():.4g}")
+    return Image(
+        values.astype(np.float32), None, {k: v for k, v in candidate.facts.items() if k in modality.conditions}
+    )
 
 
-def _nothing(folder: Path, reasons: Counter[str], of: int | None = None) -> Refused:
+def _make_refusal(folder: Path, reasons: Counter[str], total: int | None = None) -> Refused:
     """All images must be usable: leaving the bad ones out would flatter whoever made them."""
     told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-    words = f"{sum(reasons.values())} of {of or sum(reasons.values())} files"
+    words = f"{sum(reasons.values())} of {total or sum(reasons.values())} files"
     return Refused(
         f"{words} in {folder} cannot be compared: {told}. Facts that files do not carry come from facts.csv beside"
         " them, from --facts TABLE, or from --fact NAME=VALUE for all."

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.data.samples import Sample
-from ganatomy.data.store import decode, encode
+from ganatomy.data.store import dequantise_pixels, quantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
-from ganatomy.pyramid import Shape, written
+from ganatomy.pyramid import Shape, format_shape
 
 
-class Stack:
+class SampleCache:
     """Images of one shape with their facts and records; quantised as a store's images are.
 
     Args:
@@ -26,27 +26,27 @@ class Stack:
         Refused: no image, images of different shapes, values that are not finite, or nothing but constant images.
     """
 
-    def __init__(self, samples: Iterable[Sample], most: int, shape: Shape | None = None) -> None:
+    def __init__(self, samples: Iterable[Sample], max_samples: int, shape: Shape | None = None) -> None:
         self._facts: list[dict[str, str]] = []
         self.records: list[dict[str, Any]] = []
-        self.constant: list[int] = []
+        self.constant_images: list[int] = []
         values: np.memmap[Any, Any] | None = None
-        with progress.bar("images", most) as bar:
+        with progress.bar("images", max_samples) as bar:
             for image, record in samples:
                 shape = shape or image.shape
-                _check(image.pixels, shape, record)
+                _check_pixels(image.pixels, shape, record)
                 if values is None:
                     with tempfile.TemporaryFile() as file:  # the map keeps it until it goes, too
-                        values = np.memmap(file, np.uint16, "w+", shape=(most, *shape))
+                        values = np.memmap(file, np.uint16, "w+", shape=(max_samples, *shape))
                 if np.ptp(image.pixels) == 0:
-                    self.constant.append(len(self._facts))
-                values[len(self._facts)] = encode(image.pixels)
+                    self.constant_images.append(len(self._facts))
+                values[len(self._facts)] = quantise_pixels(image.pixels)
                 self._facts.append(dict(image.facts))
                 self.records.append(record)
                 bar.advance()
         if values is None or shape is None:
             raise Refused("There is no image to measure.")
-        if len(self.constant) == len(self._facts):
+        if len(self.constant_images) == len(self._facts):
             raise Refused(f"All {len(self._facts)} images are constant: every pixel of an image is the same.")
         self._values, self.shape = values, tuple(shape)
 
@@ -55,7 +55,7 @@ class Stack:
 
     def __getitem__(self, i: int) -> NDArray[np.float32]:
         """Image i in [-1, 1]."""
-        return decode(np.asarray(self._values[i]))
+        return dequantise_pixels(np.asarray(self._values[i]))
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return (self[i] for i in range(len(self)))
@@ -68,9 +68,11 @@ class Stack:
         return [f"synthetic {i}" for i in range(len(self))]
 
 
-def _check(pixels: NDArray[np.float32], shape: Shape, record: dict[str, Any]) -> None:
+def _check_pixels(pixels: NDArray[np.float32], shape: Shape, record: dict[str, Any]) -> None:
     name = record.get("file", f"sample {record.get('index', '')}")
     if pixels.shape != tuple(shape):
-        raise Refused(f"All images must have one shape: {name} is {written(pixels.shape)}, others {written(shape)}.")
+        raise Refused(
+            f"All images must have one shape: {name} is {format_shape(pixels.shape)}, others {format_shape(shape)}."
+        )
     if not np.isfinite(pixels).all():
         raise Refused(f"{name} holds values that are not finite (NaN or infinite); leave it out or make it again.")

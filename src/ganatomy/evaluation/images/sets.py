@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.checkpoint import Snapshot
-from ganatomy.data.store import Store, decode
+from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.modalities import table as modalities
-from ganatomy.pyramid import Shape, spread
+from ganatomy.pyramid import Shape, rescale_spacing
 
-MOST_TRAINING = 4096  # training images looked through
+MAX_TRAINING_IMAGES = 4096  # training images looked through
 
 
-class Images(Protocol):
+class ImageSet(Protocol):
     """Images of one shape, read when they are needed."""
 
     @property
@@ -38,7 +38,7 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
-class Reals:
+class RealImages:
     """Cases of one split at one level, read when they are needed.
 
     Args:
@@ -55,7 +55,7 @@ class Reals:
 
     def __getitem__(self, i: int) -> NDArray[np.float32]:
         """Image i in [-1, 1], canonically oriented."""
-        return decode(self.store.read([self.cases[i]["row"]], self.shape)[0])
+        return dequantise_pixels(self.store.read([self.cases[i]["row"]], self.shape)[0])
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """The images one at a time."""
@@ -68,44 +68,44 @@ class Reals:
         """Pseudonyms of the patients."""
         return [case["patient"] for case in self.cases]
 
-    def but(self, cases: list[dict[str, Any]]) -> "Reals":
-        return Reals(self.store, cases, self.shape)
+    def select_cases(self, cases: list[dict[str, Any]]) -> "RealImages":
+        return RealImages(self.store, cases, self.shape)
 
     def spacing(self) -> tuple[float, ...] | None:
         """Millimetres of these images, the median of the store; coarser levels have larger voxels."""
-        return spread(self.store.manifest.spacing, self.store.manifest.shape, self.shape)
+        return rescale_spacing(self.store.manifest.spacing, self.store.manifest.shape, self.shape)
 
 
 @dataclass(frozen=True)
-class Some:
+class ImageSubset:
     """Some of a set of images, in an order of their own."""
 
-    images: Images
-    places: Sequence[int]
+    images: ImageSet
+    indices: Sequence[int]
 
     @property
     def shape(self) -> Shape:
         return self.images.shape
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     def __getitem__(self, i: int) -> NDArray[np.float32]:
-        return self.images[self.places[i]]
+        return self.images[self.indices[i]]
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return (self[i] for i in range(len(self)))
 
     def facts(self) -> list[dict[str, str]]:
         facts = self.images.facts()
-        return [facts[i] for i in self.places]
+        return [facts[i] for i in self.indices]
 
     def groups(self) -> list[str]:
         groups = self.images.groups()
-        return [groups[i] for i in self.places]
+        return [groups[i] for i in self.indices]
 
 
-def reals(store: Store, split: str, shape: Shape, n: int | None = None, seed: int = 0) -> Reals:
+def select_real_images(store: Store, split: str, shape: Shape, n: int | None = None, seed: int = 0) -> RealImages:
     """`n` cases of a split drawn without replacement; all of them when `n` is None or not less than there are.
 
     Raises:
@@ -122,10 +122,10 @@ def reals(store: Store, split: str, shape: Shape, n: int | None = None, seed: in
     if n is not None and n < len(cases):
         chosen = np.random.default_rng(seed).choice(len(cases), n, replace=False)
         cases = [cases[i] for i in sorted(chosen)]
-    return Reals(store, cases, tuple(shape))
+    return RealImages(store, cases, tuple(shape))
 
 
-def disjoint(held_out: Reals, seen: Reals) -> None:
+def check_disjoint(held_out: RealImages, seen: RealImages) -> None:
     """Refuse held-out images of which the training has seen the patient or the picture.
 
     Raises:
@@ -145,44 +145,45 @@ def disjoint(held_out: Reals, seen: Reals) -> None:
         )
 
 
-def matching(store: Store, split: str, like: Reals, seed: int = 0) -> Reals:
+def select_matching_images(store: Store, split: str, reference: RealImages, seed: int = 0) -> RealImages:
     """As many cases of another split, with the same facts one by one.
 
     Raises:
         Refused: the split has too few.
     """
-    pool = reals(store, split, like.shape)
+    pool = select_real_images(store, split, reference.shape)
     order = [pool.cases[i] for i in np.random.default_rng(seed).permutation(len(pool))]
-    places = paired(like.facts(), [case["facts"] for case in order])
-    if missing := next((facts for facts, place in zip(like.facts(), places, strict=True) if place is None), None):
+    places = pair_facts(reference.facts(), [case["facts"] for case in order])
+    if missing := next((facts for facts, place in zip(reference.facts(), places, strict=True) if place is None), None):
         raise Refused(
-            f"The {split} split has too few images of {missing} for {len(like)} comparisons; give a smaller --n."
+            f"The {split} split has too few images of {missing} for {len(reference)} comparisons; give a smaller --n."
         )
     if None in places and any(case["facts"] for case in order):
         facts = ", ".join(sorted({name for case in order for name in case["facts"]}))
         raise Refused(
-            f"The held-out images of {like.store.path} have no facts, those of {store.path} have {facts}; prepare both"
+            f"The held-out images of {reference.store.path} have no facts, those of {store.path} have {facts};"
+            " prepare both"
             " with the same facts."
         )
     if None in places:
-        raise Refused(f"The {split} split has {len(order)} images, fewer than {len(like)}; give a smaller --n.")
-    return Reals(store, [order[place] for place in places if place is not None], like.shape)
+        raise Refused(f"The {split} split has {len(order)} images, fewer than {len(reference)}; give a smaller --n.")
+    return RealImages(store, [order[place] for place in places if place is not None], reference.shape)
 
 
-def paired(wanted: list[dict[str, str]], there: list[dict[str, str]]) -> list[int | None]:
+def pair_facts(requested_facts: list[dict[str, str]], available_facts: list[dict[str, str]]) -> list[int | None]:
     """For each wanted facts the place of one with no other facts, not taken before; None where there is none."""
     left: dict[frozenset[tuple[str, str]], list[int]] = {}
-    for place, facts in reversed(list(enumerate(there))):
+    for place, facts in reversed(list(enumerate(available_facts))):
         left.setdefault(frozenset(facts.items()), []).append(place)
     found: list[int | None] = []
-    for facts in wanted:
+    for facts in requested_facts:
         kinds = [key for key, places in left.items() if places and key <= facts.items()]
         fits = min(kinds, key=lambda key: left[key][-1]) if kinds else None
         found.append(None if fits is None else left[fits].pop())
     return found
 
 
-def wishes(snapshot: Snapshot, like: Images) -> list[dict[str, str]]:
+def list_requested_facts(snapshot: Snapshot, reference: ImageSet) -> list[dict[str, str]]:
     """For each real the facts that a sample of the snapshot can share with it, so that both sides have one mixture."""
-    known = {*snapshot.recipe.conditions, *modalities.named(snapshot.modality)().free}
-    return [{name: value for name, value in facts.items() if name in known} for facts in like.facts()]
+    known = {*snapshot.recipe.conditions, *modalities.get_modality(snapshot.modality)().free_conditions}
+    return [{name: value for name, value in facts.items() if name in known} for facts in reference.facts()]

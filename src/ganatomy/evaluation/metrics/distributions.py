@@ -7,7 +7,7 @@ from scipy import stats
 from ganatomy.errors import Refused
 
 
-def compared(x: NDArray[np.floating], y: NDArray[np.floating]) -> dict[str, float]:
+def compare_distributions(x: NDArray[np.floating], y: NDArray[np.floating]) -> dict[str, float]:
     """Kolmogorov-Smirnov statistic (0 to 1) with its p-value, and Wasserstein distance in the numbers' own unit.
 
     Raises:

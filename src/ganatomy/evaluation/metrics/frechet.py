@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from ganatomy.errors import Refused
 
-Features = NDArray[np.floating]  # (images, dimensions)
+FeatureArray = NDArray[np.floating]  # (images, dimensions)
 
-POINTS = 12  # of the line through 1/N
+LINE_POINTS = 12  # of the line through 1/N
 
 
-def frechet_distance(x: Features, y: Features) -> float:
+def compute_frechet_distance(x: FeatureArray, y: FeatureArray) -> float:
     """Distance of the Gaussians of two sets of features (images, dimensions); zero for equal sets.
 
     Raises:
         Refused: fewer than two images in a set, or sets of different dimensions.
     """
-    (mean_x, factor_x), (mean_y, factor_y) = gaussian(x), gaussian(y)
+    (mean_x, factor_x), (mean_y, factor_y) = fit_gaussian(x), fit_gaussian(y)
     if mean_x.shape != mean_y.shape:
         raise Refused(f"The features have {len(mean_x)} and {len(mean_y)} dimensions; use one extractor for both.")
-    return between((mean_x, factor_x), (mean_y, factor_y))
+    return compute_gaussian_distance((mean_x, factor_x), (mean_y, factor_y))
 
 
 Gaussian = tuple[
@@ -32,7 +32,7 @@ Gaussian = tuple[
 ]  # mean (D,), factor (at most D, D): covariance = factor^T factor
 
 
-def gaussian(x: Features) -> Gaussian:
+def fit_gaussian(x: FeatureArray) -> Gaussian:
     """Mean and a factor of the covariance, in float64: what is worth keeping of a set."""
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or len(x) < 2:
@@ -44,7 +44,7 @@ def gaussian(x: Features) -> Gaussian:
     return mean, factor
 
 
-def between(a: Gaussian, b: Gaussian) -> float:
+def compute_gaussian_distance(a: Gaussian, b: Gaussian) -> float:
     """|mean_a - mean_b|^2 + tr(A) + tr(B) - 2 tr((A B)^(1/2)), the last the nuclear norm of the factors' product."""
     (mean_a, factor_a), (mean_b, factor_b) = a, b
     overlap = scipy.linalg.svdvals(factor_a @ factor_b.T, overwrite_a=True, check_finite=False).sum()
@@ -52,7 +52,7 @@ def between(a: Gaussian, b: Gaussian) -> float:
     return max(0.0, gap + float((factor_a**2).sum()) + float((factor_b**2).sum()) - 2 * float(overlap))
 
 
-def frechet_infinity(x: Features, y: Features, seed: int = 0) -> float:
+def compute_frechet_infinity(x: FeatureArray, y: FeatureArray, seed: int = 0) -> float:
     """The distance for endless many images: a straight line in 1/N through subsets, at 1/N = 0 (Chong 2020).
 
     Raises:
@@ -62,9 +62,9 @@ def frechet_infinity(x: Features, y: Features, seed: int = 0) -> float:
     if n < 4 * dimensions:
         raise Refused(f"FID-infinity of {dimensions} dimensions needs {4 * dimensions} images a side; there are {n}.")
     rng = np.random.default_rng(seed)
-    sizes = np.linspace(dimensions, n, POINTS).astype(int)
+    sizes = np.linspace(dimensions, n, LINE_POINTS).astype(int)
     values = [
-        frechet_distance(x[rng.choice(len(x), k, replace=False)], y[rng.choice(len(y), k, replace=False)])
+        compute_frechet_distance(x[rng.choice(len(x), k, replace=False)], y[rng.choice(len(y), k, replace=False)])
         for k in sizes
     ]
     return float(np.polyfit(1 / sizes, values, 1)[1])

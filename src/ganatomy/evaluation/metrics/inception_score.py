@@ -7,7 +7,7 @@ from scipy.special import rel_entr
 from ganatomy.errors import Refused
 
 
-def inception_score(probabilities: NDArray[np.floating]) -> float:
+def compute_inception_score(probabilities: NDArray[np.floating]) -> float:
     """Between 1 and the number of classes, for (images, classes).
 
     One value over all images; the published mean over ten splits lies lower. It never sees real images, and the classes

@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 
 from ganatomy.errors import Refused
 
-Matrix = NDArray[
+KernelMatrix = NDArray[
     np.float64
 ]  # kernel of all pairs of both sets together, the n of the first set before those of the second
 
 
-def unbiased(kernel: Matrix, n: int) -> float:
+def compute_unbiased_mmd(kernel: KernelMatrix, n: int) -> float:
     """The U-statistic of MMD squared; may be below zero, its mean is zero for equal distributions.
 
     Args:
@@ -22,10 +22,10 @@ def unbiased(kernel: Matrix, n: int) -> float:
     """
     first = np.zeros((len(kernel), 1))
     first[:n] = 1
-    return float(_of_labels(kernel, first)[0])
+    return float(_compute_mmd(kernel, first)[0])
 
 
-def permutation_p(kernel: Matrix, n: int, rounds: int = 1000, seed: int = 0) -> float:
+def compute_permutation_p(kernel: KernelMatrix, n: int, rounds: int = 1000, seed: int = 0) -> float:
     """The share of random regroupings of both sets that are as far apart as the given ones, these counted in.
 
     The smallest value that can be found is 1 / (rounds + 1).
@@ -34,10 +34,10 @@ def permutation_p(kernel: Matrix, n: int, rounds: int = 1000, seed: int = 0) -> 
     labels = np.zeros((len(kernel), rounds))
     for column in labels.T:
         column[rng.choice(len(kernel), n, replace=False)] = 1
-    return float((1 + (_of_labels(kernel, labels) >= unbiased(kernel, n) - 1e-15).sum()) / (rounds + 1))
+    return float((1 + (_compute_mmd(kernel, labels) >= compute_unbiased_mmd(kernel, n) - 1e-15).sum()) / (rounds + 1))
 
 
-def _of_labels(kernel: Matrix, first: NDArray[np.float64]) -> NDArray[np.float64]:
+def _compute_mmd(kernel: KernelMatrix, first: NDArray[np.float64]) -> NDArray[np.float64]:
     """MMD squared for each column of labels (images, rounds), 1 for the first set and 0 for the second."""
     n = first[:, 0].sum()
     m = len(kernel) - n

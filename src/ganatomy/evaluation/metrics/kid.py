@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from ganatomy.evaluation.metrics.frechet import Features
-from ganatomy.evaluation.metrics.kernel import Matrix, unbiased
+from ganatomy.evaluation.metrics.frechet import FeatureArray
+from ganatomy.evaluation.metrics.kernel import KernelMatrix, compute_unbiased_mmd
 
 
-def kid(x: Features, y: Features) -> float:
+def compute_kid(x: FeatureArray, y: FeatureArray) -> float:
     """Over all images at once; the published mean over subsets of 1,000 has the same expectation."""
-    return unbiased(cubic(x, y), len(x))
+    return compute_unbiased_mmd(compute_cubic_kernel(x, y), len(x))
 
 
-def cubic(x: Features, y: Features) -> Matrix:
+def compute_cubic_kernel(x: FeatureArray, y: FeatureArray) -> KernelMatrix:
     """The polynomial kernel of all pairs of both sets."""
     both = np.concatenate([x, y]).astype(np.float64)
     return (both @ both.T / both.shape[1] + 1) ** 3

@@ -8,16 +8,16 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from ganatomy.errors import Refused
-from ganatomy.evaluation.metrics.frechet import Features
-from ganatomy.evaluation.metrics.kernel import Matrix, unbiased
+from ganatomy.evaluation.metrics.frechet import FeatureArray
+from ganatomy.evaluation.metrics.kernel import KernelMatrix, compute_unbiased_mmd
 
 
-def mmd(x: Features, y: Features) -> float:
+def compute_mmd(x: FeatureArray, y: FeatureArray) -> float:
     """MMD squared between two sets of features."""
-    return unbiased(gaussian(x, y), len(x))
+    return compute_unbiased_mmd(compute_gaussian_kernel(x, y), len(x))
 
 
-def gaussian(x: Features, y: Features) -> Matrix:
+def compute_gaussian_kernel(x: FeatureArray, y: FeatureArray) -> KernelMatrix:
     """The kernel of all pairs of both sets.
 
     Raises:

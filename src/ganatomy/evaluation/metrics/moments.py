@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-NAMES = ("mean", "deviation", "skewness", "kurtosis")
+MOMENT_NAMES = ("mean", "deviation", "skewness", "kurtosis")
 BINS = 20
 
 
-def moments(images: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
+def compute_moments(images: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
     """(images, 4): mean, deviation, skewness and excess kurtosis; the last two are 0 for a constant image."""
     rows = []
     for image in images:
@@ -18,10 +18,10 @@ def moments(images: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
         deviation = values.std()
         shape = (stats.skew(values), stats.kurtosis(values)) if deviation > 1e-9 else (0.0, 0.0)
         rows.append((values.mean(), deviation, *shape))
-    return np.asarray(rows, dtype=np.float64).reshape(-1, len(NAMES))
+    return np.asarray(rows, dtype=np.float64).reshape(-1, len(MOMENT_NAMES))
 
 
-def support_overlap(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+def compute_support_overlap(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
     """Share that two sets of numbers have in common: the area under both histograms, of 20 bins over both together."""
     both = np.concatenate([x, y])
     if both.min() == both.max():

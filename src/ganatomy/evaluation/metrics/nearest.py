@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.errors import Refused
-from ganatomy.imaging.pictures import Grey
+from ganatomy.imaging.pictures import GreyPicture
 
-ROWS = {2: 80, 3: 32}
+MAX_ROWS = {2: 80, 3: 32}
 
 
-def vectors(images: list[Grey]) -> NDArray[np.float32]:
+def make_unit_vectors(images: list[GreyPicture]) -> NDArray[np.float32]:
     """Each image as a row of zero mean and unit length: (images, pixels).
 
     Raises:
@@ -23,16 +23,18 @@ def vectors(images: list[Grey]) -> NDArray[np.float32]:
     return rows / np.maximum(lengths, 1e-12)
 
 
-def nearest(queries: NDArray[np.float32], keys: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """For each query the most correlated key and that correlation, -1 to 1; both from `vectors`."""
+def find_nearest(
+    queries: NDArray[np.float32], keys: NDArray[np.float32]
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """For each query the most correlated key and that correlation, -1 to 1; both from `make_unit_vectors`."""
     similarity = queries @ keys.T
     best = similarity.argmax(1)
     return best, similarity[np.arange(len(best)), best]
 
 
-def averaged(image: NDArray[np.float32], rows: int | None = None) -> NDArray[np.float32]:
+def downsample_image(image: NDArray[np.float32], rows: int | None = None) -> NDArray[np.float32]:
     """Mean over cells of two an axis until there are at most 80 rows (2D) or 32 planes (3D), or as told."""
-    rows = rows or ROWS[image.ndim]
+    rows = rows or MAX_ROWS[image.ndim]
     while image.shape[0] > rows and all(n % 2 == 0 for n in image.shape):
         for axis in range(image.ndim):
             first, second = ((slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1))

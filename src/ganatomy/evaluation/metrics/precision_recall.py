@@ -6,13 +6,13 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from ganatomy.errors import Refused
-from ganatomy.evaluation.metrics.frechet import Features
+from ganatomy.evaluation.metrics.frechet import FeatureArray
 
 NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
-class Coverage:
+class PrecisionRecall:
     """How good and how complete a set is.
 
     Args:
@@ -28,7 +28,7 @@ class Coverage:
     coverage: float
 
 
-def precision_recall(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> Coverage:
+def compute_precision_recall(real: FeatureArray, fake: FeatureArray, neighbours: int = NEIGHBOURS) -> PrecisionRecall:
     """A ball is centred on an image and reaches to its k-th nearest neighbour within its own set.
 
     Two samples of one distribution do not reach 1: put the same figure of real against real beside it.
@@ -41,10 +41,10 @@ def precision_recall(real: Features, fake: Features, neighbours: int = NEIGHBOUR
             f"Precision and recall with {neighbours} neighbours need {neighbours + 1} images a side; there are"
             f" {len(real)} and {len(fake)}."
         )
-    real_reach, fake_reach = (_reach(images, neighbours) for images in (real, fake))
+    real_reach, fake_reach = (_compute_radii(images, neighbours) for images in (real, fake))
     apart = cdist(real, fake)
     in_real = apart < real_reach[:, None]
-    return Coverage(
+    return PrecisionRecall(
         precision=float(in_real.any(0).mean()),
         recall=float((apart < fake_reach).any(1).mean()),
         density=float(in_real.sum(0).mean() / neighbours),
@@ -52,6 +52,6 @@ def precision_recall(real: Features, fake: Features, neighbours: int = NEIGHBOUR
     )
 
 
-def _reach(images: Features, neighbours: int) -> np.ndarray:
+def _compute_radii(images: FeatureArray, neighbours: int) -> np.ndarray:
     """Distance of each image to its k-th nearest other."""
     return np.partition(cdist(images, images), neighbours, axis=1)[:, neighbours]

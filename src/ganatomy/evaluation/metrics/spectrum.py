@@ -10,28 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-LARGEST = {2: 256, 3: 64}  # voxels an axis of a region
-REGIONS = 4  # an image
-BAND = (3.0, 0.35)  # of the fit: from so many cycles a region to so many cycles a voxel
+MAX_REGION_SIZE = {2: 256, 3: 64}  # voxels an axis of a region
+MAX_REGIONS = 4  # an image
+FIT_BAND = (3.0, 0.35)  # of the fit: from so many cycles a region to so many cycles a voxel
 
 
-def region_size(shape: Sequence[int]) -> int:
+def compute_region_size(shape: Sequence[int]) -> int:
     """The largest power of two that is at most half of every axis, and at most 256 (2D) or 64 (3D)."""
-    return min(LARGEST[len(shape)], 2 ** int(np.log2(min(shape) // 2)))
+    return min(MAX_REGION_SIZE[len(shape)], 2 ** int(np.log2(min(shape) // 2)))
 
 
-def regions(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
+def find_regions(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
     """Up to four cubes or squares inside a mask, the best filled first, none over another one.
 
     Empty where no region is filled to 95 %.
     """
-    size = region_size(image.shape)
+    size = compute_region_size(image.shape)
     filled = ndimage.uniform_filter(mask.astype(np.float32), size, mode="constant")
     inside = tuple(slice(size // 2, n - size // 2 + 1) for n in image.shape)
     free = np.zeros_like(filled)
     free[inside] = filled[inside]
     found = []
-    for _ in range(REGIONS):
+    for _ in range(MAX_REGIONS):
         centre = np.unravel_index(free.argmax(), free.shape)
         if free[centre] < 0.95:
             break
@@ -40,7 +40,7 @@ def regions(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> list[NDArray
     return found
 
 
-def windowed(region: NDArray[np.floating]) -> NDArray[np.float64]:
+def apply_hann_window(region: NDArray[np.floating]) -> NDArray[np.float64]:
     """Less its mean, times a Hann window along every axis."""
     values = np.asarray(region, dtype=np.float64)
     values = values - values.mean()
@@ -49,9 +49,9 @@ def windowed(region: NDArray[np.floating]) -> NDArray[np.float64]:
     return values
 
 
-def radial(region: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def compute_radial_power(region: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Frequency in cycles a voxel and mean power of each ring, from one cycle a region to half a cycle a voxel."""
-    values = windowed(region)
+    values = apply_hann_window(region)
     power = np.abs(np.fft.fftn(values)) ** 2
     frequencies = np.sqrt(sum(f**2 for f in np.meshgrid(*(np.fft.fftfreq(n) for n in values.shape), indexing="ij")))
     size = min(values.shape)
@@ -61,19 +61,19 @@ def radial(region: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[n
     return places[kept] / counts[kept], sums[kept] / counts[kept]
 
 
-def beta(frequencies: NDArray[np.float64], power: NDArray[np.float64], size: int) -> float:
+def fit_exponent(frequencies: NDArray[np.float64], power: NDArray[np.float64], size: int) -> float:
     """The exponent: minus the slope of log power over log frequency within the band; nan for a constant region."""
-    band = (frequencies >= BAND[0] / size) & (frequencies <= BAND[1]) & (power > 0)
+    band = (frequencies >= FIT_BAND[0] / size) & (frequencies <= FIT_BAND[1]) & (power > 0)
     if band.sum() < 3:
         return float("nan")
     return float(-np.polyfit(np.log(frequencies[band]), np.log(power[band]), 1)[0])
 
 
-def of_image(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float] | None:
+def measure_spectrum(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float] | None:
     """Mean spectrum over the regions of an image and the exponent; None where no region fits into the mask."""
-    found = regions(image, mask)
+    found = find_regions(image, mask)
     if not found:
         return None
-    spectra = [radial(region) for region in found]
+    spectra = [compute_radial_power(region) for region in found]
     power = np.mean([p for _, p in spectra], axis=0)
-    return power, beta(spectra[0][0], power, region_size(image.shape))
+    return power, fit_exponent(spectra[0][0], power, compute_region_size(image.shape))

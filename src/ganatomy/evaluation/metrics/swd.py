@@ -32,7 +32,7 @@ BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Protocol:
+class SWDProtocol:
     """What defines a value besides the images; the published one uses 16,384 images a set (`pggan-swd-16384`)."""
 
     patches: int = PATCHES
@@ -40,7 +40,7 @@ class Protocol:
     directions: int = DIRECTIONS
     seed: int = 0
 
-    def words(self, images: int, ndim: int = 2) -> str:
+    def describe(self, images: int, ndim: int = 2) -> str:
         size = "x".join([str(PATCH)] * ndim)
         return (
             f"SWD x 1000, {images} images a set, {self.patches} patches of {size} an image and level,"
@@ -48,7 +48,7 @@ class Protocol:
         )
 
 
-def levels(shape: Shape) -> list[Shape]:
+def list_swd_levels(shape: Shape) -> list[Shape]:
     """The sizes at which patches are compared: halved while the rows stay at 16 or more and a patch fits."""
     sizes = [tuple(shape)]
     while (half := tuple(n // 2 for n in sizes[-1]))[0] >= SMALLEST_ROWS and min(half) >= PATCH:
@@ -58,10 +58,11 @@ def levels(shape: Shape) -> list[Shape]:
     return sizes
 
 
-def swd(real: "Descriptors", fake: "Descriptors", protocol: Protocol) -> list[float]:
+def compute_swd(real: "Descriptors", fake: "Descriptors", protocol: SWDProtocol) -> list[float]:
     """Distance for each level, finest first, times 1000."""
     return [
-        1000 * _sliced(a, b, protocol, level) for level, (a, b) in enumerate(zip(real.levels, fake.levels, strict=True))
+        1000 * _compute_sliced_distance(a, b, protocol, level)
+        for level, (a, b) in enumerate(zip(real.levels, fake.levels, strict=True))
     ]
 
 
@@ -72,14 +73,14 @@ class Descriptors:
     levels: list[Tensor]
     images: int
 
-    def of(self, places: NDArray[np.intp]) -> "Descriptors":
+    def select_images(self, indices: NDArray[np.intp]) -> "Descriptors":
         """Those of some of the images, standardised by themselves."""
-        chosen = torch.from_numpy(places)
+        chosen = torch.from_numpy(indices)
         some = [level.view(self.images, -1, level.shape[1])[chosen].flatten(0, 1) for level in self.levels]
-        return Descriptors([_standardised(level) for level in some], len(places))
+        return Descriptors([_standardise(level) for level in some], len(indices))
 
 
-def descriptors(images: Iterable[np.ndarray], protocol: Protocol, purpose: str) -> Descriptors:
+def extract_descriptors(images: Iterable[np.ndarray], protocol: SWDProtocol, purpose: str) -> Descriptors:
     """Patches of a set of grey images or volumes in [-1, 1], taken one at a time.
 
     Args:
@@ -95,32 +96,32 @@ def descriptors(images: Iterable[np.ndarray], protocol: Protocol, purpose: str) 
             shape = image.shape
             if min(shape) < PATCH or len(shape) not in (2, 3):
                 raise Refused(f"The sliced Wasserstein distance needs images of {PATCH} or more an axis, not {shape}.")
-            taken = [[] for _ in levels(shape)]
+            taken = [[] for _ in list_swd_levels(shape)]
         if image.shape != shape:
             raise Refused(f"All images must have one shape: image {number} is {image.shape}, the first is {shape}.")
         grey = torch.from_numpy(np.clip((image + 1) * 127.5, 0, 255).astype(np.float32))
-        for level, band in enumerate(_pyramid(grey, len(taken))):
-            rng = np.random.default_rng(randomness.key(protocol.seed, f"patches {purpose} {level}", number))
-            taken[level].append(_patches(band, protocol.patches, rng))
+        for level, band in enumerate(_build_pyramid(grey, len(taken))):
+            rng = np.random.default_rng(randomness.derive_key(protocol.seed, f"patches {purpose} {level}", number))
+            taken[level].append(_draw_patches(band, protocol.patches, rng))
     if not taken:
         raise Refused("There is no image to measure.")
-    return Descriptors([_standardised(torch.cat(level)) for level in taken], len(taken[0]))
+    return Descriptors([_standardise(torch.cat(level)) for level in taken], len(taken[0]))
 
 
-def _pyramid(image: Tensor, count: int) -> list[Tensor]:
+def _build_pyramid(image: Tensor, count: int) -> list[Tensor]:
     """Laplacian pyramid, finest band first; the last band is the low-pass residue."""
     bands = []
     every_second = (slice(None, None, 2),) * image.ndim
     for _ in range(count - 1):
-        low = _filtered(image)[every_second]
+        low = _filter(image)[every_second]
         spread = torch.zeros_like(image)
         spread[every_second] = low
-        bands.append(image - 2**image.ndim * _filtered(spread))
+        bands.append(image - 2**image.ndim * _filter(spread))
         image = low
     return [*bands, image]
 
 
-def _filtered(image: Tensor) -> Tensor:
+def _filter(image: Tensor) -> Tensor:
     """1 4 6 4 1 over 16 along every axis; mirrored border."""
     taps = (torch.tensor(BINOMIAL) / sum(BINOMIAL)).view(1, 1, -1)
     for axis in range(image.ndim):
@@ -130,25 +131,25 @@ def _filtered(image: Tensor) -> Tensor:
     return image
 
 
-def _patches(band: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+def _draw_patches(band: Tensor, count: int, rng: np.random.Generator) -> Tensor:
     corners = [torch.from_numpy(rng.integers(0, n - PATCH + 1, count)) for n in band.shape]
     for axis in range(band.ndim):
         band = band.unfold(axis, PATCH, 1)
     return band[tuple(corners)].reshape(count, -1)
 
 
-def _standardised(patches: Tensor) -> Tensor:
+def _standardise(patches: Tensor) -> Tensor:
     """By the mean and deviation over all patches and positions: one number each, the image has one channel."""
     deviation = patches.std(unbiased=False)
     return (patches - patches.mean()) / deviation.clamp_min(1e-8)
 
 
-def _sliced(real: Tensor, fake: Tensor, protocol: Protocol, level: int) -> float:
+def _compute_sliced_distance(real: Tensor, fake: Tensor, protocol: SWDProtocol, level: int) -> float:
     if len(real) != len(fake):
         raise Refused(f"Both sets must have as many images; they have {len(real)} and {len(fake)} patches.")
     distances = []
     for repeat in range(protocol.repeats):
-        directions = randomness.normal(
+        directions = randomness.draw_normal(
             protocol.seed, f"directions {level}", range(repeat, repeat + 1), real.shape[1], protocol.directions
         )[0]
         directions = directions / directions.norm(dim=0, keepdim=True)

@@ -10,15 +10,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ganatomy.errors import Refused
-from ganatomy.evaluation.metrics.frechet import Features
+from ganatomy.evaluation.metrics.frechet import FeatureArray
 
 FOLDS = 5
 
 
-def classifier_auc(x: Features, y: Features, groups: NDArray[np.integer], seed: int = 0) -> float:
+def compute_classifier_auc(x: FeatureArray, y: FeatureArray, groups: NDArray[np.integer], seed: int = 0) -> float:
     """Area under the curve of a logistic regression in 5-fold cross-validation: 0.5 cannot tell, 1 tells always.
 
-    A linear classifier does not see a change of variance alone; `neighbour_accuracy` does.
+    A linear classifier does not see a change of variance alone; `compute_neighbour_accuracy` does.
 
     Args:
         groups: (images of both,), such as patients; a group is never on both sides of a fold.
@@ -38,7 +38,7 @@ def classifier_auc(x: Features, y: Features, groups: NDArray[np.integer], seed: 
     return float(roc_auc_score(labels, scores))
 
 
-def neighbour_accuracy(x: Features, y: Features) -> float:
+def compute_neighbour_accuracy(x: FeatureArray, y: FeatureArray) -> float:
     """Share of images whose nearest other image is of their own set: 0.5 cannot tell, below 0.5 hints at copies."""
     both = np.concatenate([x, y])
     apart = cdist(both, both)

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.special import entr
 
-from ganatomy.evaluation.metrics.frechet import Features
+from ganatomy.evaluation.metrics.frechet import FeatureArray
 
 
-def vendi(features: Features) -> float:
+def compute_vendi_score(features: FeatureArray) -> float:
     """Between 1 (all alike) and the number of images (all orthogonal): exp of the entropy of the similarity's spectrum.
 
     Features are centred on nothing: subtract the mean of the reals first where features share a large constant part.

@@ -4,73 +4,79 @@ from typing import Any
 
 import numpy as np
 
-from ganatomy.evaluation.extractors.extractor import Extractor, Pixels, Rows
-from ganatomy.evaluation.feature_cache import features_of
-from ganatomy.evaluation.images.comparison import Sides
-from ganatomy.evaluation.privacy.copying import Looked, audited, failed, verdict
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels
+from ganatomy.evaluation.feature_cache import get_features
+from ganatomy.evaluation.images.comparison import Comparison
+from ganatomy.evaluation.privacy.copying import PrivacyDistances, audit_space, describe_verdict, list_failed_tests
 from ganatomy.evaluation.privacy.distances import (
-    FeatureSpace,
-    LowPixels,
-    Searched,
-    all_mirrors,
-    nearest_of_mirrors,
-    reach,
+    FeatureDistance,
+    ImageDistance,
+    PixelDistance,
+    compute_mirror_distances,
+    compute_reach,
+    encode_mirrors,
 )
-from ganatomy.evaluation.privacy.planted import JITTER, copies, power
+from ganatomy.evaluation.privacy.planted import JITTER_DESCRIPTION, estimate_power, make_copies
 
-USUAL = 512  # training images that tell what is usual
+TRAIN_SUBSET = 512  # training images that tell what is usual
 
 
-def audit(sides: Sides, extractor: Extractor, seed: int = 0) -> dict[str, Any]:
+def audit_privacy(comparison: Comparison, extractor: Extractor, seed: int = 0) -> dict[str, Any]:
     """All synthetic images against training patients and held-out ones."""
-    planted = copies(sides.train, seed)
-    spaces: list[tuple[Searched, Rows | None]] = [
-        (LowPixels(), None),
-        (FeatureSpace(extractor), features_of(extractor, sides.train, "training images")),
+    planted = make_copies(comparison.train, seed)
+    spaces: list[tuple[ImageDistance, FeatureRows | None]] = [
+        (PixelDistance(), None),
+        (FeatureDistance(extractor), get_features(extractor, comparison.train, "training images")),
     ]
     looked, found = [], []
     for space, known in spaces:
-        one, ratio = _looked(sides, space, known, planted)
+        one, ratio = _measure_distances(comparison, space, known, planted)
         looked.append(one)
         found.append(ratio)
-    audits = [audited(one, seed) for one in looked]
-    strength = power(looked, found, seed)
-    wrong = failed(audits)
+    audits = [audit_space(one, seed) for one in looked]
+    strength = estimate_power(looked, found, seed)
+    wrong = list_failed_tests(audits)
     return {
-        "verdict": verdict(wrong, strength, len(sides.test)),
+        "verdict": describe_verdict(wrong, strength, len(comparison.test)),
         "passed": not wrong,
         "failed_tests": wrong,
         "spaces": audits,
         "power": strength,
-        "jitter": JITTER,
-        "trained_on_this_store": sides.same_store,
+        "jitter": JITTER_DESCRIPTION,
+        "trained_on_this_store": comparison.same_store,
     }
 
 
-def _looked(sides: Sides, space: Searched, known: Rows | None, planted: list[Pixels]) -> tuple[Looked, np.ndarray]:
-    ndim = len(sides.test.shape)
-    train = space.rows(sides.train, len(sides.train), "training images") if known is None else known
-    fake = all_mirrors(space, sides.fakes, len(sides.fakes), ndim, "synthetic images")
-    test = all_mirrors(space, sides.test, len(sides.test), ndim, "held-out images")
-    some = sides.train.but(sides.train.cases[:: max(1, len(sides.train) // USUAL)])
-    usual = all_mirrors(space, some, len(some), ndim, "training images")
-    among = nearest_of_mirrors(space, usual, train)
-    among[np.array(some.groups())[:, None] == np.array(sides.train.groups())] = np.inf
-    far = reach(space, np.concatenate([train, test[0]]), sides.train.groups() + sides.test.groups())
-    far_train, far_test = far[: len(train)], far[len(train) :]
-    one = Looked(
-        space.words,
-        nearest_of_mirrors(space, fake, train) / far_train,
-        nearest_of_mirrors(space, fake, test[0]) / far_test,
-        nearest_of_mirrors(space, test, train) / far_train,
-        among / far_train,
-        nearest_of_mirrors(space, usual, test[0]) / far_test,
-        sides.train.groups(),
-        sides.test.groups(),
+def _measure_distances(
+    comparison: Comparison, space: ImageDistance, train_rows: FeatureRows | None, planted: list[Pixels]
+) -> tuple[PrivacyDistances, np.ndarray]:
+    ndim = len(comparison.test.shape)
+    train = (
+        space.encode_images(comparison.train, len(comparison.train), "training images")
+        if train_rows is None
+        else train_rows
     )
-    copied = all_mirrors(space, planted, len(planted), ndim, "planted copies")
+    fake = encode_mirrors(space, comparison.fakes, len(comparison.fakes), ndim, "synthetic images")
+    test = encode_mirrors(space, comparison.test, len(comparison.test), ndim, "held-out images")
+    some = comparison.train.select_cases(comparison.train.cases[:: max(1, len(comparison.train) // TRAIN_SUBSET)])
+    usual = encode_mirrors(space, some, len(some), ndim, "training images")
+    among = compute_mirror_distances(space, usual, train)
+    among[np.array(some.groups())[:, None] == np.array(comparison.train.groups())] = np.inf
+    far = compute_reach(space, np.concatenate([train, test[0]]), comparison.train.groups() + comparison.test.groups())
+    far_train, far_test = far[: len(train)], far[len(train) :]
+    one = PrivacyDistances(
+        space.description,
+        compute_mirror_distances(space, fake, train) / far_train,
+        compute_mirror_distances(space, fake, test[0]) / far_test,
+        compute_mirror_distances(space, test, train) / far_train,
+        among / far_train,
+        compute_mirror_distances(space, usual, test[0]) / far_test,
+        comparison.train.groups(),
+        comparison.test.groups(),
+    )
+    copied = encode_mirrors(space, planted, len(planted), ndim, "planted copies")
     to_train, to_test = (
-        (nearest_of_mirrors(space, copied, keys) / own).min(1)
+        (compute_mirror_distances(space, copied, keys) / own).min(1)
         for keys, own in ((train, far_train), (test[0], far_test))
     )
     return one, to_train / np.maximum(to_test, 1e-12)

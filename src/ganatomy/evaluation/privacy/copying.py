@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import roc_curve
 
-from ganatomy.evaluation.privacy.distances import Matrix
+from ganatomy.evaluation.privacy.distances import DistanceMatrix
 
 PERMUTATIONS = 500
-LEVEL = 0.05  # chance that a set without copies fails, over all tests together
-SUSPECT = 0.05  # so many of a whole set of good samples would be called suspect by chance
-DIMENSIONS = 3  # of the manifold of images, a low guess: the chance of a small ratio falls with this power
-FOR_TPR = 100  # held-out images below which 1 % of them is less than one image
-SHOWN = 12
-USEFUL = 0.5  # power against the largest planted share below which a clean audit means nothing
+SIGNIFICANCE_LEVEL = 0.05  # chance that a set without copies fails, over all tests together
+SUSPECT_LEVEL = 0.05  # so many of a whole set of good samples would be called suspect by chance
+MANIFOLD_DIMENSIONS = 3  # of the manifold of images, a low guess: the chance of a small ratio falls with this power
+MIN_IMAGES_FOR_TPR = 100  # held-out images below which 1 % of them is less than one image
+PAIRS_SHOWN = 12
+MIN_POWER = 0.5  # power against the largest planted share below which a clean audit means nothing
 
 
 @dataclass(frozen=True)
-class Looked:
-    """Distances in one space, each divided by the reach of the real image that it leads to (`distances.reach`).
+class PrivacyDistances:
+    """Distances in one space, each divided by the reach of the real image that it leads to (`distances.compute_reach`).
 
     Args:
         fake_train: (synthetic, training), nearest of mirror images.
@@ -38,12 +38,12 @@ class Looked:
         train_patients, test_patients: whom the images are of.
     """
 
-    words: str
-    fake_train: Matrix
-    fake_test: Matrix
-    test_train: Matrix
-    usual_train: Matrix
-    usual_test: Matrix
+    description: str
+    fake_train: DistanceMatrix
+    fake_test: DistanceMatrix
+    test_train: DistanceMatrix
+    train_train: DistanceMatrix
+    train_test: DistanceMatrix
     train_patients: list[str]
     test_patients: list[str]
 
@@ -53,56 +53,56 @@ class Looked:
         return self.fake_train.min(1) / np.maximum(self.fake_test.min(1), 1e-12)
 
     @property
-    def usual_ratios(self) -> NDArray[np.float32]:
+    def train_ratios(self) -> NDArray[np.float32]:
         """The same of training images, their own patient left out: what an image has that was made of nobody here."""
-        return self.usual_train.min(1) / np.maximum(self.usual_test.min(1), 1e-12)
+        return self.train_train.min(1) / np.maximum(self.train_test.min(1), 1e-12)
 
 
-def audited(looked: Looked, seed: int = 0) -> dict[str, Any]:
+def audit_space(distances: PrivacyDistances, seed: int = 0) -> dict[str, Any]:
     """All answers in one space."""
-    share, share_p = distance_share(looked, seed)
-    membership = _membership(looked, seed)
-    nearer = int((looked.fake_train.min(1) < looked.test_train.min(1).min()).sum())
-    expected = chances(looked.ratios, looked.usual_ratios)
-    n, m = len(looked.fake_train), len(looked.test_train)
+    share, share_p = compute_distance_share(distances, seed)
+    membership = _infer_membership(distances, seed)
+    nearer = int((distances.fake_train.min(1) < distances.test_train.min(1).min()).sum())
+    expected = count_expected(distances.ratios, distances.train_ratios)
+    n, m = len(distances.fake_train), len(distances.test_train)
     return {
-        "space": looked.words,
-        "images": {"synthetic": n, "held_out": m, "training": looked.fake_train.shape[1]},
+        "space": distances.description,
+        "images": {"synthetic": n, "held_out": m, "training": distances.fake_train.shape[1]},
         "distance_share": {"value": round(share, 4), "expected": 0.5, "p": share_p},
         "membership": membership,
         "nearer_than_any_held_out": {"count": nearer, "expected": round(n / (m + 1), 2)},
         "suspects": {
-            "count": int((expected < SUSPECT).sum()),
-            "expected": SUSPECT,
+            "count": int((expected < SUSPECT_LEVEL).sum()),
+            "expected": SUSPECT_LEVEL,
             "p": min(1.0, float(expected.min())),
         },
-        "pairs": _pairs(looked),
+        "pairs": _list_pairs(distances),
     }
 
 
-def distance_share(looked: Looked, seed: int = 0) -> tuple[float, float]:
+def compute_distance_share(distances: PrivacyDistances, seed: int = 0) -> tuple[float, float]:
     """The share of synthetic images that are nearer to training patients than to equally many held-out ones, and its p.
 
     The training images are taken in blocks of as many as there are held-out ones, so that every one of them is asked.
     Under the null hypothesis held-out patients are as good as any others: p comes from giving their part to patients
     drawn from all.
     """
-    both = np.concatenate([looked.fake_test, looked.fake_train], 1)
-    patients = np.array([*looked.test_patients, *looked.train_patients])
-    m = looked.fake_test.shape[1]
+    both = np.concatenate([distances.fake_test, distances.fake_train], 1)
+    patients = np.array([*distances.test_patients, *distances.train_patients])
+    m = distances.fake_test.shape[1]
     rng = np.random.default_rng(seed)
     names, of = np.unique(patients, return_inverse=True)
-    value = _share(both, np.arange(both.shape[1]) < m, rng)
+    value = _compute_share(both, np.arange(both.shape[1]) < m, rng)
     null = []
     for _ in range(PERMUTATIONS):
         order = np.argsort(rng.permutation(len(names))[of], kind="stable")
         held = np.zeros(len(patients), dtype=bool)
         held[order[:m]] = True
-        null.append(_share(both, held, rng))
+        null.append(_compute_share(both, held, rng))
     return value, float((1 + (np.asarray(null) >= value).sum()) / (PERMUTATIONS + 1))
 
 
-def _share(apart: Matrix, held_out: NDArray[np.bool_], rng: np.random.Generator) -> float:
+def _compute_share(apart: DistanceMatrix, held_out: NDArray[np.bool_], rng: np.random.Generator) -> float:
     to_held = apart[:, held_out].min(1)
     others = rng.permutation(np.flatnonzero(~held_out))
     m = int(held_out.sum())
@@ -110,54 +110,57 @@ def _share(apart: Matrix, held_out: NDArray[np.bool_], rng: np.random.Generator)
     return float(np.mean([(apart[:, block].min(1) < to_held).mean() for block in blocks]))
 
 
-def _membership(looked: Looked, seed: int) -> dict[str, Any]:
+def _infer_membership(distances: PrivacyDistances, seed: int) -> dict[str, Any]:
     """Can one tell from the synthetic images who was in the training set? (GAN-Leaks, black box: Chen 2020)."""
-    scores = -np.r_[looked.fake_train.min(0), looked.fake_test.min(0)]
-    member = np.r_[np.ones(looked.fake_train.shape[1]), np.zeros(looked.fake_test.shape[1])]
-    patients = np.array([*looked.train_patients, *looked.test_patients])
+    scores = -np.r_[distances.fake_train.min(0), distances.fake_test.min(0)]
+    member = np.r_[np.ones(distances.fake_train.shape[1]), np.zeros(distances.fake_test.shape[1])]
+    patients = np.array([*distances.train_patients, *distances.test_patients])
     ranks = rankdata(scores)
-    value = _auc(ranks, member)
+    value = _compute_auc(ranks, member)
     rng = np.random.default_rng(seed)
     names, of = np.unique(patients, return_inverse=True)
     inside = np.array([member[of == i].max() for i in range(len(names))])
-    null = [_auc(ranks, rng.permutation(inside)[of]) for _ in range(PERMUTATIONS)]
+    null = [_compute_auc(ranks, rng.permutation(inside)[of]) for _ in range(PERMUTATIONS)]
     told: dict[str, Any] = {
         "auc": round(value, 4),
         "expected": 0.5,
         "p": float((1 + (np.asarray(null) >= value).sum()) / (PERMUTATIONS + 1)),
     }
     held_out = int((member == 0).sum())
-    if held_out < FOR_TPR:
-        return told | {"tpr_at_1_percent_fpr": None, "why": f"needs {FOR_TPR} held-out images; there are {held_out}"}
+    if held_out < MIN_IMAGES_FOR_TPR:
+        return told | {
+            "tpr_at_1_percent_fpr": None,
+            "why": f"needs {MIN_IMAGES_FOR_TPR} held-out images; there are {held_out}",
+        }
     false, true, _ = roc_curve(member, scores)
     return told | {"tpr_at_1_percent_fpr": round(float(true[false <= 0.01].max()), 4)}
 
 
-def _auc(ranks: NDArray[np.float64], member: NDArray[np.float64]) -> float:
+def _compute_auc(ranks: NDArray[np.float64], member: NDArray[np.float64]) -> float:
     """Area under the curve, from the ranks of all scores."""
     n = member.sum()
     return float((ranks @ member - n * (n + 1) / 2) / (n * (len(member) - n)))
 
 
-def chances(ratios: NDArray[np.floating], usual: NDArray[np.floating]) -> NDArray[np.float64]:
+def count_expected(ratios: NDArray[np.floating], train_ratios: NDArray[np.floating]) -> NDArray[np.float64]:
     """For each ratio how many good samples with one as small are to be expected in a set of this size.
 
     Below the smallest usual ratio the chance falls with the third power: on a manifold of d dimensions the chance of a
     neighbour within a distance goes with its d-th power, and images have more dimensions than three.
     """
-    smaller = np.minimum(1.0, ratios / max(float(usual.min()), 1e-9))
-    return np.asarray(len(ratios) / (len(usual) + 1) * smaller**DIMENSIONS, dtype=np.float64)
+    smaller = np.minimum(1.0, ratios / max(float(train_ratios.min()), 1e-9))
+    return np.asarray(len(ratios) / (len(train_ratios) + 1) * smaller**MANIFOLD_DIMENSIONS, dtype=np.float64)
 
 
-def _pairs(looked: Looked) -> list[dict[str, Any]]:
+def _list_pairs(distances: PrivacyDistances) -> list[dict[str, Any]]:
     """The most suspect synthetic images with their nearest training images, for eyes."""
-    order = np.argsort(looked.ratios)[:SHOWN]
+    order = np.argsort(distances.ratios)[:PAIRS_SHOWN]
     return [
         {
             "synthetic": int(i),
-            "training": int(looked.fake_train[i].argmin()),
-            "distance": round(float(looked.fake_train[i].min()), 5),
-            "ratio": round(float(looked.ratios[i]), 4),
+            "training": int(distances.fake_train[i].argmin()),
+            "distance": round(float(distances.fake_train[i].min()), 5),
+            "ratio": round(float(distances.ratios[i]), 4),
         }
         for i in order
     ]
@@ -167,7 +170,7 @@ def _pairs(looked: Looked) -> list[dict[str, Any]]:
 # The verdict.
 
 
-def tests(audits: list[dict[str, Any]]) -> list[tuple[str, float]]:
+def list_tests(audits: list[dict[str, Any]]) -> list[tuple[str, float]]:
     """Every test with its p-value."""
     return [
         (f"{name} ({audit['space']})", p)
@@ -180,24 +183,25 @@ def tests(audits: list[dict[str, Any]]) -> list[tuple[str, float]]:
     ]
 
 
-def failed(audits: list[dict[str, Any]]) -> list[str]:
+def list_failed_tests(audits: list[dict[str, Any]]) -> list[str]:
     """The tests that fail at 5 % over all of them (Bonferroni)."""
-    found = tests(audits)
-    return [f"{name}, p = {p:.2g}" for name, p in found if p < LEVEL / len(found)]
+    found = list_tests(audits)
+    return [f"{name}, p = {p:.2g}" for name, p in found if p < SIGNIFICANCE_LEVEL / len(found)]
 
 
-def verdict(wrong: list[str], power: list[dict[str, Any]], held_out: int) -> str:
+def describe_verdict(failed_tests: list[str], power: list[dict[str, Any]], held_out: int) -> str:
     """One sentence or two; it never says more than was looked for."""
-    if wrong:
+    if failed_tests:
         return (
-            f"Signs of copied training images: {'; '.join(wrong)}. Look at the pairs before anyone gets these images."
+            f"Signs of copied training images: {'; '.join(failed_tests)}. Look at the pairs before anyone"
+            " gets these images."
         )
     different = {row["copies"]: row for row in reversed(power)}  # a small set has one copy at several shares
     told = ", ".join(
         f"{100 * row['detected']:.0f} % of sets with {count} {'copy' if count == 1 else 'copies'} among {row['of']}"
         for count, row in sorted(different.items(), reverse=True)
     )
-    if power[0]["detected"] < USEFUL:
+    if power[0]["detected"] < MIN_POWER:
         return (
             f"No copies found, but this audit could hardly have found any: with {held_out} held-out images it finds"
             f" {told}. Nothing can be concluded; hold out more patients, or look at the pairs."

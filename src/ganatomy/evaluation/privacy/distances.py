@@ -8,56 +8,56 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from ganatomy.evaluation.extractors.extractor import Extractor, Pixels, Rows, extracted
-from ganatomy.evaluation.metrics.nearest import averaged, vectors
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels, extract_features
+from ganatomy.evaluation.metrics.nearest import downsample_image, make_unit_vectors
 
 NEIGHBOUR = 3
 
-Matrix = NDArray[np.float32]  # (queries, keys)
+DistanceMatrix = NDArray[np.float32]  # (queries, keys)
 
 
-class Searched(Protocol):
+class ImageDistance(Protocol):
     """A space in which copies are looked for."""
 
     @property
-    def words(self) -> str: ...
+    def description(self) -> str: ...
 
-    def rows(self, images: Iterable[Pixels], n: int, what: str) -> Rows:
+    def encode_images(self, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:
         """One row an image."""
         ...
 
-    def apart(self, queries: Rows, keys: Rows) -> Matrix:
+    def compute_distances(self, queries: FeatureRows, keys: FeatureRows) -> DistanceMatrix:
         """Distance of each query to each key."""
         ...
 
 
-class LowPixels:
+class PixelDistance:
     """1 minus the correlation of small images, each moved so that its centre of brightness is in the middle."""
 
-    words = "1 - correlation of images averaged to at most 80 rows (32 planes) and centred on their brightness"
+    description = "1 - correlation of images averaged to at most 80 rows (32 planes) and centred on their brightness"
 
-    def rows(self, images: Iterable[Pixels], n: int, what: str) -> Rows:
-        return vectors([registered(averaged(image)) for image in images])
+    def encode_images(self, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:
+        return make_unit_vectors([centre_image(downsample_image(image)) for image in images])
 
-    def apart(self, queries: Rows, keys: Rows) -> Matrix:
+    def compute_distances(self, queries: FeatureRows, keys: FeatureRows) -> DistanceMatrix:
         return 1 - queries @ keys.T
 
 
-class FeatureSpace:
+class FeatureDistance:
     """Euclidean distance of features."""
 
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
-        self.words = f"Euclidean distance of features ({extractor.name} {extractor.digest[:12]})"
+        self.description = f"Euclidean distance of features ({extractor.name} {extractor.digest[:12]})"
 
-    def rows(self, images: Iterable[Pixels], n: int, what: str) -> Rows:
-        return extracted(self._extractor, images, n, what)
+    def encode_images(self, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:
+        return extract_features(self._extractor, images, n, what)
 
-    def apart(self, queries: Rows, keys: Rows) -> Matrix:
+    def compute_distances(self, queries: FeatureRows, keys: FeatureRows) -> DistanceMatrix:
         return np.asarray(cdist(queries, keys), dtype=np.float32)
 
 
-def registered(image: Pixels) -> Pixels:
+def centre_image(image: Pixels) -> Pixels:
     """Moved by whole and half voxels until the centre of what is brighter than the darkest is in the middle."""
     weight = image - image.min()
     if weight.sum() <= 0:
@@ -67,12 +67,12 @@ def registered(image: Pixels) -> Pixels:
     return np.asarray(ndimage.shift(image, move, order=1, mode="nearest"), dtype=np.float32)
 
 
-def reach(space: Searched, rows: Rows, patients: list[str]) -> Rows:
+def compute_reach(space: ImageDistance, rows: FeatureRows, patients: list[str]) -> FeatureRows:
     """Of each real image the distance to its third nearest image of another patient: what is far where it stands.
 
     Distances to a real image are counted in it, since some patients are more ordinary than others and near to everyone.
     """
-    apart = space.apart(rows, rows).copy()
+    apart = space.compute_distances(rows, rows).copy()
     who = np.array(patients)
     apart[who[:, None] == who] = np.inf
     nearest = np.sort(apart, axis=1)[:, :NEIGHBOUR]
@@ -80,25 +80,25 @@ def reach(space: Searched, rows: Rows, patients: list[str]) -> Rows:
     return np.maximum(widest, 1e-12).astype(np.float32)
 
 
-def mirrors(ndim: int) -> tuple[int | None, ...]:
+def list_mirror_axes(ndim: int) -> tuple[int | None, ...]:
     """The axes along which a mirrored image would still be taken for the same person's; None = not mirrored."""
     return (None, 0, 1) if ndim == 2 else (None, 2)
 
 
-def mirrored(images: Iterable[Pixels], axis: int | None) -> Iterator[Pixels]:
+def mirror_images(images: Iterable[Pixels], axis: int | None) -> Iterator[Pixels]:
     for image in images:
         yield image if axis is None else np.ascontiguousarray(np.flip(image, axis))
 
 
-def nearest_of_mirrors(space: Searched, queries: list[Rows], keys: Rows) -> Matrix:
+def compute_mirror_distances(space: ImageDistance, queries: list[FeatureRows], keys: FeatureRows) -> DistanceMatrix:
     """Each query to each key, the nearest of its mirror images."""
-    return np.minimum.reduce([space.apart(rows, keys) for rows in queries])
+    return np.minimum.reduce([space.compute_distances(rows, keys) for rows in queries])
 
 
-def all_mirrors(space: Searched, images: Iterable[Pixels], n: int, ndim: int, what: str) -> list[Rows]:
+def encode_mirrors(space: ImageDistance, images: Iterable[Pixels], n: int, ndim: int, what: str) -> list[FeatureRows]:
     """Rows of the images as they are and mirrored; `images` is gone through once for each."""
     images = list(images) if isinstance(images, Iterator) else images
     return [
-        space.rows(mirrored(images, axis), n, f"{what}, mirrored" if axis is not None else what)
-        for axis in mirrors(ndim)
+        space.encode_images(mirror_images(images, axis), n, f"{what}, mirrored" if axis is not None else what)
+        for axis in list_mirror_axes(ndim)
     ]

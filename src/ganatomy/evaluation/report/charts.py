@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ganatomy.evaluation.report.embedding import ellipse
+from ganatomy.evaluation.report.embedding import fit_ellipse
 
 COLOURS = {"test": "#1f77b4", "held-out": "#1f77b4", "training": "#8c8c8c", "synthetic": "#d1495b"}
 SHOWN_PROGRESS = ("level", "alpha", "batch_size")
-ACROSS = 3  # small charts in a row
+CHARTS_PER_ROW = 3  # small charts in a row
 
 
-def draw(
+def draw_charts(
     folder: Path, pictures: dict[str, tuple[str, str]], content: dict[str, Any], log: list[dict[str, Any]]
 ) -> None:
     """Each chart that there is something for, as a PNG in the folder."""
@@ -81,9 +81,9 @@ def _swd(swd: dict[str, Any]) -> Figure:
 
 
 def _histograms(tables: dict[str, Any]) -> Figure:
-    rows = -(-len(tables) // ACROSS)
+    rows = -(-len(tables) // CHARTS_PER_ROW)
     figure = Figure((9, 2.2 * rows), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(rows, ACROSS)).ravel()
+    panels = np.atleast_1d(figure.subplots(rows, CHARTS_PER_ROW)).ravel()
     for axes, (name, table) in zip(panels, tables.items(), strict=False):
         values = {side: table[side]["values"] for side in ("test", "training", "synthetic") if table[side]["values"]}
         every = np.concatenate(list(values.values())) if values else np.zeros(1)
@@ -136,7 +136,7 @@ def _embedding(found: dict[str, Any]) -> Figure:
 def _points(axes: Axes, side: str, points: Sequence[Sequence[float]], colour: str) -> None:
     plane = np.asarray(points)
     axes.scatter(plane[:, 0], plane[:, 1], 9, colour, label=side, alpha=0.7, linewidths=0)
-    outline = ellipse(plane).outline()
+    outline = fit_ellipse(plane).outline()
     axes.plot(outline[:, 0], outline[:, 1], color=colour, linewidth=1)
 
 

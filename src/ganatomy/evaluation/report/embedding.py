@@ -6,10 +6,10 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from ganatomy.evaluation.extractors.extractor import Rows
+from ganatomy.evaluation.extractors.extractor import FeatureRows
 
 CONFIDENCE = 0.95
-FEWEST_UMAP = 30  # points; below, neighbourhoods of 15 are no neighbourhoods
+MIN_UMAP_POINTS = 30  # points; below, neighbourhoods of 15 are no neighbourhoods
 
 Plane = NDArray[np.float64]  # (images, 2)
 
@@ -30,20 +30,20 @@ class Ellipse:
         angle = np.linspace(0, 2 * np.pi, points)
         return self.centre + np.stack([np.cos(angle), np.sin(angle)], 1) @ self.axes.T
 
-    def share_inside(self, points: Plane) -> float:
+    def compute_share_inside(self, points: Plane) -> float:
         """Share of points within."""
         back = np.linalg.lstsq(self.axes, (points - self.centre).T, rcond=None)[0]
         return float(((back**2).sum(0) <= 1).mean())
 
 
-def ellipse(points: Plane) -> Ellipse:
+def fit_ellipse(points: Plane) -> Ellipse:
     """Of three points or more."""
     values, vectors = np.linalg.eigh(np.cov(points.T))
     radius = np.sqrt(np.maximum(values, 1e-12) * scipy.stats.chi2.ppf(CONFIDENCE, 2))
     return Ellipse(points.mean(0), vectors * radius)
 
 
-def classical_mds(rows: Rows) -> Plane:
+def compute_classical_mds(rows: FeatureRows) -> Plane:
     """Torgerson's scaling of Euclidean distances to a plane: the first two principal axes, the same for any seed."""
     centred = np.asarray(rows, dtype=np.float64) - rows.mean(0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
@@ -52,9 +52,9 @@ def classical_mds(rows: Rows) -> Plane:
     return plane * np.where(largest < 0, -1, 1)
 
 
-def umap(rows: Rows, seed: int = 0) -> Plane | None:
+def compute_umap(rows: FeatureRows, seed: int = 0) -> Plane | None:
     """Uniform manifold approximation with the library's defaults and a seed; None for too few points."""
-    if len(rows) < FEWEST_UMAP:
+    if len(rows) < MIN_UMAP_POINTS:
         return None
     import warnings
 

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from ganatomy.machine.durable import write_text
 
-WIDEST = 1600  # pixels of a picture in the page; the files beside it keep their size
+MAX_PICTURE_WIDTH = 1600  # pixels of a picture in the page; the files beside it keep their size
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -25,7 +25,7 @@ img { width: min(100%, 60rem); background: #000; } figcaption, small { color: #5
 .good { background: #ddf3e0; padding: .6rem 1rem; }
 """
 
-PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings of the pictures' names
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings of the pictures' names
     ("Pictures", ("random", "real_beside", "best", "failures", "real_nearest", "hanging", "masks")),
     ("Likeness and variety", ("swd", "embedding")),
     ("Texture and values", ("spectrum", "moments")),
@@ -35,7 +35,7 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings of t
 )
 
 
-def write(path: Path, content: dict[str, Any], pictures: dict[str, tuple[str, str]]) -> None:
+def write_page(path: Path, content: dict[str, Any], pictures: dict[str, tuple[str, str]]) -> None:
     """Write the page; the pictures lie beside it and are put into it."""
     tables = {
         "Likeness and variety": _swd(content["swd"]) + _scores(content),
@@ -45,7 +45,7 @@ def write(path: Path, content: dict[str, Any], pictures: dict[str, tuple[str, st
     }
     body = [_head(content)]
     left = dict(pictures)
-    for heading, names in PARTS:
+    for heading, names in SECTIONS:
         shown = [name for name in left if name.startswith(names)]
         parts = [tables.get(heading, ""), *(_picture(path.parent / name, *left.pop(name)) for name in shown)]
         if any(parts):
@@ -223,7 +223,7 @@ def _privacy(privacy: dict[str, Any]) -> str:
 
 def _picture(path: Path, title: str, caption: str) -> str:
     with Pillow.open(path) as picture:
-        picture.thumbnail((WIDEST, WIDEST * 4))
+        picture.thumbnail((MAX_PICTURE_WIDTH, MAX_PICTURE_WIDTH * 4))
         data = io.BytesIO()
         picture.save(data, format="PNG", optimize=True)
     source = base64.b64encode(data.getvalue()).decode()
