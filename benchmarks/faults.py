@@ -110,7 +110,7 @@ def killed(work, out, times, seconds, chance):
     """Kill the command at random moments until so many kills came while it was at work."""
     hits = 0
     while hits < times:
-        process, _ = begun(work.plan_step(out))
+        process, _ = begun(work.at(out))
         process.join(chance.draw_uniform(0.05, 0.9 * seconds))
         if process.is_alive():
             hits += 1
@@ -191,7 +191,7 @@ def prepared(folder):
     every, unbroken = works(folder), {}
     for name, place in (("prepare", "store"), ("train", "trained"), ("sample", "samples"), ("export", "exported")):
         start = time.perf_counter()
-        code, said = ended(every[name].plan_step(folder / place))
+        code, said = ended(every[name].at(folder / place))
         assert code == 0, said
         unbroken[name] = (every[name].content(folder / place), time.perf_counter() - start)
         if name == "train":
@@ -205,7 +205,7 @@ def rows_of(folder, options):
 
     def finish(name, fault, out, hits, first=""):
         """The same command once more, and whether all is as if nothing had been."""
-        code, said = ended(every[name].plan_step(out))
+        code, said = ended(every[name].at(out))
         same = every[name].content(out) == unbroken[name][0]
         left = [p for p in out.rglob("*.part")]
         good = code == 0 and same and not left
@@ -220,7 +220,7 @@ def rows_of(folder, options):
         yield finish(name, "SIGKILL at a random moment", out, hits)
     for name, limit in (("train", 100_000), ("prepare", 20_000), ("export", 2_000), ("sample", 20_000)):
         out = folder / f"full-{name}"
-        code, said = ended(every[name].plan_step(out), f"full disk={limit}")
+        code, said = ended(every[name].at(out), f"full disk={limit}")
         row = finish(name, "full disk", out, 1, said.strip().splitlines()[-1][:160] if said.strip() else "")
         yield row | {"good": row["good"] and code == 2 and "disk is full" in said}
     for how in ("truncated", "flipped", "deleted"):
@@ -228,7 +228,7 @@ def rows_of(folder, options):
         shutil.copytree(folder / "trained", out)
         (run,) = out.glob("0*")
         damaged(sorted((run / "checkpoints").iterdir())[-1] / "generator.safetensors", how)
-        _, said = ended(every["train"].plan_step(out))
+        _, said = ended(every["train"].at(out))
         shutil.rmtree(next((run / "checkpoints").glob("damaged-*")))
         yield finish(
             "train",
@@ -243,7 +243,7 @@ def rows_of(folder, options):
         case = next(case for case in open_store(broken).split("train"))
         damaged(broken / "arrays" / "32x32x32" / "c" / str(case["row"]) / "0" / "0" / "0", how)
         words = [
-            str(broken) if word == str(folder / "store") else word for word in every["train"].plan_step(folder / "none")
+            str(broken) if word == str(folder / "store") else word for word in every["train"].at(folder / "none")
         ]
         code, said = ended(words)
         line = said.strip().splitlines()[-1]
@@ -257,12 +257,12 @@ def rows_of(folder, options):
         }
         shutil.rmtree(folder / "none", ignore_errors=True)
     out = folder / "gradient"
-    code, said = ended(every["train"].plan_step(out), "gradient=21")
+    code, said = ended(every["train"].at(out), "gradient=21")
     row = finish("train", "a gradient that is not finite", out, 1, said.strip().splitlines()[-1][:160])
     yield row | {"good": row["good"] and code == 1 and "diverged" in said}
     for name in ("train", "prepare", "export"):
         out = folder / f"clock-{name}"
-        code, said = ended(every[name].plan_step(out), "clock")
+        code, said = ended(every[name].at(out), "clock")
         same = every[name].content(out) == unbroken[name][0]
         yield {
             "command": name,

@@ -4,10 +4,10 @@
 
 Ours: `ganatomy.training.loop.run_update` on both phases of `pggan-mammogram` (discriminator with penalty, generator),
 with Adam. Theirs, written below: the same networks, losses and optimiser as a reader of the paper would write them,
-with `F.interpolate` before the convolutions, `F.conv2d` throughout, and nothing frozen. Both start from the same weights and
-see the same images, noise and mixing shares; the losses of the first step are checked to agree. The two sides alternate
-in one process; medians of paired ratios; the last line is JSON. `pool_first` is the order of the official code's fused
-layers, on both sides; bfloat16 is ours only, under autocast.
+with `F.interpolate` before the convolutions, `F.conv2d` throughout, and nothing frozen. Both start from the same
+weights and see the same images, noise and mixing shares; the losses of the first step are checked to agree. The two
+sides alternate in one process; medians of paired ratios; the last line is JSON. `pool_first` is the order of the
+official code's fused layers, on both sides; bfloat16 is ours only, under autocast.
 """
 
 import argparse
