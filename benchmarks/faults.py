@@ -111,7 +111,7 @@ def killed(work, out, times, seconds, chance):
     hits = 0
     while hits < times:
         process, _ = begun(work.at(out))
-        process.join(chance.draw_uniform(0.05, 0.9 * seconds))
+        process.join(chance.uniform(0.05, 0.9 * seconds))
         if process.is_alive():
             hits += 1
             try:
@@ -242,9 +242,7 @@ def rows_of(folder, options):
         shutil.copytree(folder / "store", broken)
         case = next(case for case in open_store(broken).split("train"))
         damaged(broken / "arrays" / "32x32x32" / "c" / str(case["row"]) / "0" / "0" / "0", how)
-        words = [
-            str(broken) if word == str(folder / "store") else word for word in every["train"].at(folder / "none")
-        ]
+        words = [str(broken) if word == str(folder / "store") else word for word in every["train"].at(folder / "none")]
         code, said = ended(words)
         line = said.strip().splitlines()[-1]
         yield {

@@ -29,10 +29,10 @@ def child(options):
     options.size = size
     device = torch.device(options.device)
     mib = peak(side, options, device)
-    ours = Ours(*side, size, options.read_batch, device)
+    ours = Ours(*side, size, options.batch, device)
     times = []
     for i in range(3):
-        volume = volumes(size, options.read_batch, i, device)
+        volume = volumes(size, options.batch, i, device)
         start = time.perf_counter()
         ours(volume)
         if device.type == "cuda":

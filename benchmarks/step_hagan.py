@@ -114,11 +114,11 @@ def timed(side, volume):
 
 
 def race(name, precision, more, options, device):
-    ours = Ours(name, precision, more, options.size, options.read_batch, device)
-    theirs = Plain(options.size, options.read_batch, device)
+    ours = Ours(name, precision, more, options.size, options.batch, device)
+    theirs = Plain(options.size, options.batch, device)
     pairs, first = [], None
     for i in range(options.runs + 1):
-        volume = volumes(options.size, options.read_batch, i, device)
+        volume = volumes(options.size, options.batch, i, device)
         (a, mine), (b, other) = timed(ours, volume), timed(theirs, volume)
         if i:
             pairs.append((a, b))
@@ -140,12 +140,12 @@ def peak(side, options, device):
     """MiB above what the imports need; runs in a process of its own."""
     base = resident("VmRSS")
     made = (
-        Plain(options.size, options.read_batch, device)
+        Plain(options.size, options.batch, device)
         if side == "plain"
-        else Ours(*side, options.size, options.read_batch, device)
+        else Ours(*side, options.size, options.batch, device)
     )
     for i in range(2):
-        made(volumes(options.size, options.read_batch, i, device))
+        made(volumes(options.size, options.batch, i, device))
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resident("VmHWM") - base
@@ -153,7 +153,7 @@ def peak(side, options, device):
 
 def measured_peak(side, options):
     words = [sys.executable, __file__, "--peak", json.dumps(side), "--size", str(options.size)]
-    words += ["--batch", str(options.read_batch), "--threads", str(options.threads), "--device", options.device]
+    words += ["--batch", str(options.batch), "--threads", str(options.threads), "--device", options.device]
     return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
