@@ -73,7 +73,7 @@ def row(name, shape, store, quick):
     asked = [request for request, _ in zip(loop.list_requests(recipe, 0, 0, how), range(21), strict=False)]
 
     def feed():
-        return Feed(store, "train", recipe.conditions, 0, CPU, how.get_layout(len(shape)))
+        return Feed(store, "train", recipe.condition_space, 0, CPU, how.get_layout(len(shape)))
 
     kept = feed()
     memory = seconds(lambda i: kept.read_batch(*asked[i]), 20)

@@ -27,8 +27,8 @@ ROUNDING = 2.0**-23  # of float32 at one: a smaller difference counts as this
 def gap(generator, recipe):
     """Mean and largest absolute difference, and the mean of the two end planes and of the middle ones."""
     depth, shape = compute_sub_volume_depth(recipe.shape[0]), recipe.shape
-    z, condition = draw_normal(0, "gap", range(4), recipe.latent), torch.zeros(4, sum(recipe.groups))
-    condition[:, :1] = 1
+    z, space = draw_normal(0, "gap", range(4), recipe.latent), recipe.condition_space
+    condition = space.encode([space.choose_facts({}, 0)] * 4)
     with torch.no_grad():
         (whole,) = generator(z, condition, WholeScope(shape))
         starts = range(4, shape[0] - depth - 3, 4)

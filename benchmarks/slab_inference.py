@@ -22,6 +22,7 @@ import torch
 from _resident import resident
 
 from ganatomy.recipes import get_recipe
+from ganatomy.steps.condition import UNCONDITIONAL
 
 SIDES = (
     ("hagan-2022", "plain"),
@@ -33,7 +34,7 @@ SIDES = (
 
 
 def make(generator, side, z, planes, scope):
-    condition = torch.zeros(1, 0, device=z.device)
+    condition = UNCONDITIONAL.make_blank(1).to(z.device)
     if side == "plain":
         return plain.whole(generator, z)
     if side == "one pass":

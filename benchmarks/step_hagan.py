@@ -29,6 +29,7 @@ from _resident import resident
 from ganatomy import randomness
 from ganatomy.objectives.phase import Batch
 from ganatomy.recipes import get_recipe
+from ganatomy.steps.condition import UNCONDITIONAL
 from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.loop import run_update
 from ganatomy.training.state import State
@@ -64,7 +65,7 @@ class Ours:
         scope = self.state.recipe.plan_step(self.count * 4 // self.batch, 0).scope
         regions = [volume] if scope.regions[0].depth is None else _regions(volume, scope)
         read = tuple(region.to(memory_format=self.computing.get_layout(3)) for region in regions)
-        draw = Batch(read, torch.zeros(self.batch, 0, device=self.device), (), scope, 0, numbers)
+        draw = Batch(read, UNCONDITIONAL.make_blank(self.batch).to(self.device), scope, 0, numbers)
         losses = {}
         for phase in self.phases:
             for key, value in run_update(phase, self.state, [draw], self.computing).items():

@@ -107,7 +107,7 @@ def plain_step(state, image, condition, level, seed, numbers):
 
 def our_step(state, phases, image, condition, scope, seed, numbers, precision):
     image = image.contiguous(memory_format=torch.channels_last)  # as the feed gives it
-    draw = Batch((image,), condition, state.recipe.groups, scope, seed, numbers)
+    draw = Batch((image,), condition, scope, seed, numbers)
     how = ComputeSettings(precision=str(precision).removeprefix("torch."))
     return tuple(float(sum(run_update(phase, state, [draw], how).values())) for phase in phases)
 
@@ -129,7 +129,7 @@ def race(shape, batch, runs, pool_first, precision):
     mine, theirs = State(recipe, 0, device), plain(State(recipe, 0, device))
     phases = recipe.build_phases()
     mine.set_learning_rates()
-    condition = F.one_hot(torch.arange(batch) % 2, 2).float()
+    condition = recipe.condition_space.encode([recipe.condition_space.choose_facts({}, i) for i in range(batch)])
     times, difference = ([], []), 0.0
     for i in range(runs + 1):
         numbers = range(i * batch, (i + 1) * batch)
@@ -137,7 +137,7 @@ def race(shape, batch, runs, pool_first, precision):
         start = time.perf_counter()
         a = our_step(mine, phases, image, condition, scope, 0, numbers, precision)
         middle = time.perf_counter()
-        b = plain_step(theirs, image, condition, scope.level, 0, numbers)
+        b = plain_step(theirs, image, condition.categories, scope.level, 0, numbers)
         end = time.perf_counter()
         if i == 0:  # warm-up; the first step starts from equal weights
             difference = max(abs(x - y) / max(1.0, abs(y)) for x, y in zip(a, b, strict=True))

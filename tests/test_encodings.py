@@ -96,7 +96,7 @@ def test_a_score_is_the_mean_of_its_parts_in_units_of_validation_images(snapshot
 
 
 def test_the_features_are_what_enters_the_last_layer(snapshot, volumes):
-    features = outliers.DiscriminatorFeatures(snapshot, "cpu")
+    features = outliers.open_discriminator_features(snapshot, "cpu")
     case = volumes.cases[0]
     found = features(read_original(volumes, case, snapshot), case["facts"])
     head = features._network.tower.head

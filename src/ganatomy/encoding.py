@@ -12,7 +12,6 @@ from pyarrow import Table, csv, parquet
 from skimage.metrics import structural_similarity
 
 from ganatomy.checkpoint import Snapshot
-from ganatomy.data import conditions
 from ganatomy.data.feed import check_store_for_model
 from ganatomy.data.split import SPLITS
 from ganatomy.data.store import Store, dequantise_pixels
@@ -24,6 +23,8 @@ from ganatomy.machine.device import select_device as named_device
 from ganatomy.machine.durable import new_file
 from ganatomy.modalities import table as modalities
 from ganatomy.objectives.phase import Networks
+from ganatomy.recipes import RECIPES, get_recipe
+from ganatomy.steps.condition import Condition
 
 PIXEL_RANGE = 2.0  # of pixels, -1 to 1: peak of the PSNR and range of the SSIM
 CASES_SHOWN = 8  # cases of the picture
@@ -86,6 +87,8 @@ def encode(
     rows: list[dict[str, Any]] = []
     shown: list[pictures.GreyPicture] = []
     kind = modalities.get_modality(store.manifest.modality)()
+    if to is not None and to not in kind.formats:
+        raise Refused(f"--to {to}: for {kind.name} there are {', '.join(kind.formats)}; leave --to out.")
     cases = select_cases(snapshot, store, split, n)
     with progress.bar("encoding", len(cases)) as bar:
         for number, one in enumerate(encode_cases(snapshot, store, cases, device)):
@@ -151,8 +154,8 @@ class Autoencoder:
             made = self._networks["generator"](code, self._condition(facts), self._snapshot.scope)[0]
         return made[0, 0].float().cpu().numpy()
 
-    def _condition(self, facts: Mapping[str, str]) -> torch.Tensor:
-        return torch.from_numpy(conditions.encode_facts(self._snapshot.recipe.conditions, facts))[None].to(self._device)
+    def _condition(self, facts: Mapping[str, str]) -> Condition:
+        return self._snapshot.recipe.condition_space.encode([facts]).to(self._device)
 
 
 def read_original(store: Store, case: dict[str, Any], snapshot: Snapshot) -> Pixels:
@@ -173,18 +176,28 @@ def compute_psnr(a: Pixels, b: Pixels) -> float:
 def check_encoder(snapshot: Snapshot) -> None:
     """Refuse a snapshot that cannot encode."""
     if snapshot.recipe.encoding_objective is None:
-        raise Refused(
-            f"{snapshot.path} has no encoder. For a generator of HA-GAN train one: ganatomy train hagan-encoder STORE"
-            f" --generator {snapshot.path}; alpha-gan, cce-gan, vae-gan, vae, latent-diffusion and"
-            " autoregressive have one from the start."
-        )
+        raise Refused(f"{snapshot.path} has no encoder. {_advise_encoder(snapshot)}")
+
+
+def _advise_encoder(snapshot: Snapshot) -> str:
+    """How to come by an encoder: one that learns from this generator, or a recipe that has its own."""
+    generator = snapshot.recipe.networks["generator"]
+    encoding = [recipe for recipe in map(get_recipe, RECIPES) if recipe.encoding_objective is not None]
+    fitting = [
+        recipe.name
+        for recipe in encoding
+        if "generator" in recipe.pretrained_roles and generator.can_replace(recipe.networks["generator"])
+    ]
+    complete = [recipe.name for recipe in encoding if not recipe.pretrained_roles]
+    train = [f"Train one: ganatomy train {name} STORE --generator {snapshot.path}." for name in fitting]
+    return " ".join([*train, f"These recipes have one from the start: {', '.join(complete)}."])
 
 
 def select_cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
     """The cases of a split, at most n, of a store that fits a snapshot with encoders."""
     recipe = snapshot.recipe
     check_encoder(snapshot)
-    check_store_for_model(store, recipe.shape, recipe.channels, recipe.conditions)
+    check_store_for_model(store, recipe.shape, recipe.channels, recipe.condition_space)
     if split is not None and split not in SPLITS:
         raise Refused(f"--split {split}: there are {', '.join(SPLITS)}.")
     return (store.cases if split is None else store.split(split))[:n]

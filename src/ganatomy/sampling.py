@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ganatomy import randomness
 from ganatomy.checkpoint import Snapshot
-from ganatomy.data import conditions
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.modalities import table as modalities
-from ganatomy.networks.hierarchical import HierarchicalGenerator
 from ganatomy.pyramid import rescale_spacing
+from ganatomy.steps.condition import ConditionSpace
+from ganatomy.steps.modules import SlabGenerator
 
 
 def sample(
@@ -53,14 +53,23 @@ def sample(
     """
     if n < 1 or batch_size < 1 or (truncation is not None and truncation <= 0):
         raise Refused(f"n={n}, batch_size={batch_size}, truncation={truncation}: all must be above zero.")
-    if planes is not None and (
-        planes < 4 or not isinstance(snapshot.recipe.networks["generator"], HierarchicalGenerator)
-    ):
-        raise Refused(f"--planes {planes}: give 4 or more, for a model of volumes by sub-volumes such as hagan.")
+    if planes is not None:
+        _check_planes(snapshot, planes)
     place = named_device(device)
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
     wanted = _choose_facts(snapshot, wishes, range(first, first + n))
     return _generate_images(snapshot, wanted, first, seed, truncation, batch_size, place, planes)
+
+
+def _check_planes(snapshot: Snapshot, planes: int) -> None:
+    fewest = snapshot.recipe.networks["generator"].min_slab_planes
+    if fewest is None:
+        raise Refused(
+            f"--planes {planes}: {snapshot.recipe.name} makes whole images only; leave it out, or sample a model that"
+            " makes volumes slab by slab, such as hagan."
+        )
+    if planes < fewest:
+        raise Refused(f"--planes {planes}: give {fewest} or more; {snapshot.recipe.name} makes no thinner slab.")
 
 
 def regenerate_image(snapshot: Snapshot, record: Mapping[str, Any], device: str | None = None) -> Image:
@@ -74,7 +83,7 @@ def regenerate_image(snapshot: Snapshot, record: Mapping[str, Any], device: str 
     """
     if record.get("snapshot_sha256") != snapshot.digest:
         raise Refused("It was made by another snapshot.")
-    facts = {name: value for name, value in record.items() if name in _available_facts(snapshot)}
+    facts = {name: value for name, value in record.items() if name in _available_facts(snapshot).names}
     made = sample(snapshot, 1, record["seed"], facts, record["truncation"], 1, device, record["index"])
     return next(iter(made))[0]
 
@@ -91,9 +100,9 @@ def decode_codes(
     generator = snapshot.load_network("generator", place)
     wanted = _choose_facts(snapshot, list(facts), range(len(codes)))
     for z, fact in zip(codes, wanted, strict=True):
-        vector = torch.from_numpy(conditions.encode_facts(snapshot.recipe.conditions, fact))
+        given = snapshot.recipe.condition_space.encode([fact]).to(place)
         with torch.inference_mode():
-            made = generator(z[None].to(place), vector[None].to(place), snapshot.scope)[0][0, 0].float().cpu().numpy()
+            made = generator(z[None].to(place), given, snapshot.scope)[0][0, 0].float().cpu().numpy()
         yield Image(np.clip(made, -1, 1), _spacing(snapshot, made.shape), fact)
 
 
@@ -108,21 +117,20 @@ def _generate_images(
     planes: int | None,
 ) -> Iterator[tuple[Image, dict[str, Any]]]:
     n = len(requested_facts)
-    generator: Any = snapshot.load_network("generator", device)
+    generator = snapshot.load_network("generator", device)
     scope = snapshot.scope
     size = batch_size if device.type == "cuda" else 1
     for start in range(0, n, size):
         numbers = range(first + start, first + min(start + size, n))
         z = draw_latents(snapshot, seed, numbers, truncation).to(device)
         facts = requested_facts[start : start + size]
-        vectors = torch.stack([torch.from_numpy(conditions.encode_facts(snapshot.recipe.conditions, f)) for f in facts])
+        condition = snapshot.recipe.condition_space.encode(facts).to(device)
         with torch.inference_mode():
             if planes is None:
-                made = generator(z, vectors.to(device), scope)[0][:, 0].float().cpu().numpy()
+                made = generator(z, condition, scope)[0][:, 0].float().cpu().numpy()
             else:
-                made = _join_planes(
-                    generator.generate_slabs(z, vectors.to(device), planes), (len(z), *scope.regions[0].shape)
-                )
+                slabs = cast(SlabGenerator, generator).generate_slabs(z, condition, planes)
+                made = _join_planes(slabs, (len(z), *scope.regions[0].shape))
         for number, fact, one in zip(numbers, facts, made, strict=True):
             yield (
                 Image(np.clip(one, -1, 1, out=one), _spacing(snapshot, one.shape), fact),
@@ -165,13 +173,13 @@ def draw_latents(snapshot: Snapshot, seed: int, indices: range, truncation: floa
 def _choose_facts(snapshot: Snapshot, requested_facts: list[Mapping[str, str]], indices: range) -> list[dict[str, str]]:
     """The facts of each sample: those of the model, those it was trained on one value of, and those left free."""
     space = _available_facts(snapshot)
-    return [conditions.choose_facts(space, wish, number) for wish, number in zip(requested_facts, indices, strict=True)]
+    return [space.choose_facts(wish, number) for wish, number in zip(requested_facts, indices, strict=True)]
 
 
-def _available_facts(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
+def _available_facts(snapshot: Snapshot) -> ConditionSpace:
     """The facts that a sample may have, with their values."""
     free = {**modalities.get_modality(snapshot.modality)().free_conditions, **snapshot.constant_facts}
-    return {**snapshot.recipe.conditions, **{k: v for k, v in free.items() if k not in snapshot.recipe.conditions}}
+    return snapshot.recipe.condition_space.add_free_facts(free)
 
 
 def _spacing(snapshot: Snapshot, shape: tuple[int, ...]) -> tuple[float, ...] | None:

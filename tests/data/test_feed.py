@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_store_for_training
 from ganatomy.errors import Refused
 from ganatomy.recipes import get_recipe
+from ganatomy.steps.condition import UNCONDITIONAL, ConditionSpace
 from ganatomy.steps.scope import Region
 
-CONDITIONS = {"view_position": ("CC", "MLO")}
+CONDITIONS = ConditionSpace({"view_position": ("CC", "MLO")})
 
 
 def _feed(store, seed=0):
@@ -17,10 +17,10 @@ def _feed(store, seed=0):
 
 
 def test_batches_do_not_depend_on_the_batch_size(store):
-    (images,), vectors = _feed(store).read_batch(range(0, 24), (Region((20, 16)),))
+    (images,), condition = _feed(store).read_batch(range(0, 24), (Region((20, 16)),))
     parts = [_feed(store).read_batch(range(i, i + 4), (Region((20, 16)),)) for i in range(0, 24, 4)]
     assert torch.equal(images, torch.cat([p[0][0] for p in parts]))
-    assert torch.equal(vectors, torch.cat([p[1] for p in parts]))
+    assert torch.equal(condition.vector, torch.cat([part.vector for _, part in parts]))
 
 
 def test_every_epoch_visits_every_case_once_in_an_order_of_its_own(store):
@@ -36,11 +36,11 @@ def test_every_epoch_visits_every_case_once_in_an_order_of_its_own(store):
 
 @pytest.mark.parametrize(("shape", "level"), [((5, 4), (10, 8)), ((10, 8), (10, 8)), ((80, 64), (80, 64))])
 def test_the_level_that_is_read(store, shape, level):
-    (images,), vectors = _feed(store).read_batch(range(3), (Region(shape),))
+    (images,), condition = _feed(store).read_batch(range(3), (Region(shape),))
     assert images.shape == (3, 1, *level)
     assert images.min() >= -1
     assert images.max() <= 1
-    assert vectors.sum(1).tolist() == [1, 1, 1]
+    assert condition.vector.sum(1).tolist() == [1, 1, 1]
 
 
 def test_reading_from_disk_and_from_memory_agree(store, monkeypatch):
@@ -53,7 +53,7 @@ def test_reading_from_disk_and_from_memory_agree(store, monkeypatch):
 
 
 def test_a_region_is_that_part_of_the_whole(volumes):
-    feed = Feed(volumes, "train", {}, 0, torch.device("cpu"))
+    feed = Feed(volumes, "train", UNCONDITIONAL, 0, torch.device("cpu"))
     (whole,), _ = feed.read_batch(range(4), (Region((32, 32, 32)),))
     (part,), _ = feed.read_batch(range(4), (Region((32, 32, 32), 12, 8),))
     assert torch.equal(part, whole[:, :, 12:20])
@@ -65,27 +65,18 @@ def test_a_step_of_hagan_reads_an_eighth_of_the_volume(volumes, monkeypatch):
     real = type(volumes).read
     monkeypatch.setattr(type(volumes), "read", lambda *a: read.append(real(*a).size) or real(*a))
     scope = get_recipe("hagan").resize((32, 32, 32)).plan_step(0, 0).scope
-    Feed(volumes, "train", {}, 0, torch.device("cpu")).read_batch(range(1), scope.regions)
+    Feed(volumes, "train", UNCONDITIONAL, 0, torch.device("cpu")).read_batch(range(1), scope.regions)
     assert sum(read) == 32**3 / 8 + 8**3
 
 
 def test_the_stored_order_for_ever(volumes):
-    feed = Feed(volumes, "train", {}, 0, torch.device("cpu"), whole_batch_size=5)
+    feed = Feed(volumes, "train", UNCONDITIONAL, 0, torch.device("cpu"), whole_batch_size=5)
     n = len(feed) - len(feed) % 5
     assert n < len(feed)
     first, again = (feed.read_batch(range(e * n, (e + 1) * n), (Region((8, 8, 8)),))[0][0] for e in range(2))
     assert torch.equal(first, again)
     with pytest.raises(Refused, match="do not fill a batch of 40"):
-        Feed(volumes, "train", {}, 0, torch.device("cpu"), whole_batch_size=40)
-
-
-def test_conditions_to_vectors_and_choices():
-    known = {"view_position": ("CC", "MLO"), "laterality": ("R", "L")}
-    assert conditions.encode_facts(known, {"view_position": "MLO", "laterality": "R"}).tolist() == [0, 1, 1, 0]
-    assert conditions.encode_facts({}, {}).shape == (0,)
-    turns = [tuple(conditions.choose_facts(known, {}, i).values()) for i in range(4)]
-    assert turns == [("CC", "R"), ("MLO", "R"), ("CC", "L"), ("MLO", "L")]
-    assert conditions.choose_facts(known, {"view_position": "MLO"}, 1) == {"view_position": "MLO", "laterality": "L"}
+        Feed(volumes, "train", UNCONDITIONAL, 0, torch.device("cpu"), whole_batch_size=40)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +84,9 @@ def test_conditions_to_vectors_and_choices():
     [
         ((320, 256), 1, CONDITIONS, "the store has"),
         ((80, 64), 3, CONDITIONS, "3 channels"),
-        ((80, 64), 1, {"gold": ("0", "1")}, "conditioned on 'gold'"),
-        ((80, 64), 1, {"view_position": ("CC",)}, "the recipe knows CC"),
-        ((80, 64), 1, {"view_position": ("CC", "MLO", "ML")}, "no case of ML"),
+        ((80, 64), 1, ConditionSpace({"gold": ("0", "1")}), "conditioned on 'gold'"),
+        ((80, 64), 1, ConditionSpace({"view_position": ("CC",)}), "the recipe knows CC"),
+        ((80, 64), 1, ConditionSpace({"view_position": ("CC", "MLO", "ML")}), "no case of ML"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(store, shape, channels, wanted, words):

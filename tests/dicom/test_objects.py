@@ -11,10 +11,11 @@ from pydicom import dcmread
 from tools import tool
 
 from ganatomy.dicom import write, write_enhanced, write_series
+from ganatomy.dicom.instances import DicomForm
 from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.errors import Refused
-from ganatomy.export.instances import DicomForm, make_instance_maker, quantise_sample
 from ganatomy.imaging.image import Image
+from ganatomy.modalities.table import get_modality
 
 SHAPE, SPACING = (10, 36, 40), (2.0, 1.5, 1.0)
 RECORD = {"generator": "hagan", "snapshot_sha256": "a" * 64, "seed": 0, "index": 4, "truncation": None}
@@ -45,7 +46,7 @@ def _shown(modality):
 @pytest.fixture(params=FORMS, ids=lambda p: f"{p[0]}-{p[1].enhanced:d}{p[1].secondary_capture:d}-{p[1].compress}")
 def written(request, tmp_path):
     modality, form = request.param
-    make = make_instance_maker(modality, form, "20260101")
+    make = get_modality(modality)().dicom.make_instances(form, "20260101")
     for name, ds in make(_shown(modality), RECORD):
         write.save_dataset(ds, tmp_path / name)
     return modality, form, sorted(tmp_path.rglob("*.dcm"))
@@ -65,7 +66,7 @@ def test_the_stored_values_are_exact_and_everything_says_synthetic(written):
     modality, _, files = written
     sets = [dcmread(file) for file in files]
     values = np.squeeze(np.stack([ds.pixel_array for ds in sets]))
-    assert np.array_equal(values, quantise_sample(_shown(modality), modality))
+    assert np.array_equal(values, get_modality(modality)().dicom.quantise_sample(_shown(modality)))
     assert len({ds.SOPInstanceUID for ds in sets}) == len(sets)
     for name in ("StudyInstanceUID", "SeriesInstanceUID"):
         assert len({ds[name].value for ds in sets}) == 1
@@ -92,9 +93,9 @@ def volume(request, tmp_path):
     """A volume as files, the values that a reader must find (S, P, L axes), and the kind of object."""
     modality, form = request.param
     shown = _shown(modality)
-    for name, ds in make_instance_maker(modality, form, "20260101")(shown, RECORD):
+    for name, ds in get_modality(modality)().dicom.make_instances(form, "20260101")(shown, RECORD):
         write.save_dataset(ds, tmp_path / "in" / name)
-    values = shown.pixels if modality == "chest_ct" else quantise_sample(shown, modality)
+    values = shown.pixels if modality == "chest_ct" else get_modality(modality)().dicom.quantise_sample(shown)
     return sorted((tmp_path / "in").rglob("*.dcm")), values, form.enhanced
 
 
@@ -147,7 +148,7 @@ def test_a_volume_needs_a_spacing(write_one):
 
 def test_the_same_sample_has_the_same_uids_and_other_pixels_never():
     def uids(shown, record, date="20260101", compress=None):
-        made = make_instance_maker("chest_ct", DicomForm(compress=compress), date)(shown, record)
+        made = get_modality("chest_ct")().dicom.make_instances(DicomForm(compress=compress), date)(shown, record)
         return [(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID) for _, ds in made]
 
     shown = _shown("chest_ct")
@@ -171,10 +172,10 @@ def test_the_same_sample_has_the_same_uids_and_other_pixels_never():
 )
 def test_impossible_forms_are_refused(modality, form, words):
     with pytest.raises(Refused, match=words):
-        make_instance_maker(modality, DicomForm(**form), "20260101")
+        get_modality(modality)().dicom.make_instances(DicomForm(**form), "20260101")
 
 
 def test_what_an_encoder_cannot_do_is_refused():
     tiny = _shown("mammogram").copy_with(pixels=np.ones((16, 16), np.float32))
     with pytest.raises(Refused, match="cannot encode an image of 16 x 16"):
-        list(make_instance_maker("mammogram", DicomForm(compress="jpeg2000"), "20260101")(tiny, RECORD))
+        list(get_modality("mammogram")().dicom.make_instances(DicomForm(compress="jpeg2000"), "20260101")(tiny, RECORD))

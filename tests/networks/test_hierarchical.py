@@ -5,10 +5,11 @@ import torch
 
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
+from ganatomy.steps.condition import UNCONDITIONAL
 from ganatomy.steps.scope import SubVolumeScope, WholeScope
 from ganatomy.training.plan import count_parameters
 
-NO_CONDITION = torch.zeros(1, 0)
+NO_CONDITION = UNCONDITIONAL.make_blank(1)
 
 
 @pytest.mark.parametrize(("n", "count"), [(256, 79_744_884), (128, 79_583_972), (64, 78_672_324), (32, 74_747_780)])
@@ -39,11 +40,11 @@ def _generator(shape, norm="group", halo=1, **more):
 def test_slab_by_slab_equals_one_pass(shape, planes, norm):
     generator, z = _generator(shape, norm)
     with torch.no_grad():
-        (whole,) = generator(z, torch.zeros(2, 0), WholeScope(shape))
+        (whole,) = generator(z, UNCONDITIONAL.make_blank(2), WholeScope(shape))
         assert whole.shape == (2, 1, *shape)
         assert whole.std() > 0.01
         for n in planes:
-            pieces = list(generator.generate_slabs(z, torch.zeros(2, 0), n))
+            pieces = list(generator.generate_slabs(z, UNCONDITIONAL.make_blank(2), n))
             assert {piece.shape[2] for piece in pieces[:-1]} <= {n}
             assert (torch.cat(pieces, 2) - whole).abs().max() < 1e-5
 
@@ -68,17 +69,19 @@ def test_folded_and_plain_generators_are_one_function():
     plain, _ = _generator(shape, **{"networks.generator.folded": False})
     plain.load_state_dict(folded.state_dict())
     scope = SubVolumeScope(shape, 8, 8)
-    for a, b in zip(folded(z, torch.zeros(2, 0), scope), plain(z, torch.zeros(2, 0), scope), strict=True):
+    for a, b in zip(
+        folded(z, UNCONDITIONAL.make_blank(2), scope), plain(z, UNCONDITIONAL.make_blank(2), scope), strict=True
+    ):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
 
 
 def test_gradients_through_a_sub_volume_are_those_of_the_same_part_of_the_whole():
     shape = (32, 32, 32)
     generator, z = _generator(shape, "voxel")
-    loss = generator(z, torch.zeros(2, 0), SubVolumeScope(shape, 8, 4, low=None))[0].square().sum()
+    loss = generator(z, UNCONDITIONAL.make_blank(2), SubVolumeScope(shape, 8, 4, low=None))[0].square().sum()
     parameters_ = [p for name, p in generator.named_parameters() if not name.startswith("low")]
     part = torch.autograd.grad(loss, parameters_)
-    loss = generator(z, torch.zeros(2, 0), WholeScope(shape))[0][:, :, 8:12].square().sum()
+    loss = generator(z, UNCONDITIONAL.make_blank(2), WholeScope(shape))[0][:, :, 8:12].square().sum()
     for a, b in zip(part, torch.autograd.grad(loss, parameters_), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 

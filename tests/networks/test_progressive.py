@@ -7,12 +7,15 @@ from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveG
 from ganatomy.nn.resample import downsample_mean, upsample_nearest
 from ganatomy.pyramid import compute_pyramid
 from ganatomy.recipes import get_recipe
+from ganatomy.steps.condition import UNCONDITIONAL, ConditionSpace
 from ganatomy.steps.scope import LevelScope
 from ganatomy.steps.space import ImageSpace
 from ganatomy.training.plan import count_parameters
 
+VIEWS = ConditionSpace({"view_position": ("CC", "MLO")})
 
-def _build(shape, conditions=2, latent=8):
+
+def _build(shape, conditions=VIEWS, latent=8):
     torch.manual_seed(0)
     space = ImageSpace(shape, 1, latent, conditions)
     small = {"width": 64, "widest": 8}
@@ -29,10 +32,10 @@ def test_parameter_counts_without_labels():
 
 
 @pytest.mark.parametrize("shape", [(40, 32), (16, 16, 16), (20, 24, 28)])
-@pytest.mark.parametrize("conditions", [0, 2])
+@pytest.mark.parametrize("conditions", [UNCONDITIONAL, VIEWS])
 def test_every_level_gives_and_takes_its_shape(shape, conditions):
     generator, discriminator = _build(shape, conditions)
-    z, condition = torch.randn(4, 8), torch.zeros(4, conditions)
+    z, condition = torch.randn(4, 8), conditions.make_blank(4)
     for level, size in enumerate(compute_pyramid(shape)):
         for alpha in (0.3, 1.0) if level else (1.0,):
             scope = LevelScope(level, alpha, size)
@@ -40,12 +43,12 @@ def test_every_level_gives_and_takes_its_shape(shape, conditions):
             assert images[0].shape == (4, 1, *size)
             verdict = discriminator(images, condition, scope)
             assert verdict.scores.shape == (4,)
-            assert verdict.labels.shape == (4, conditions)
+            assert verdict.labels.shape == (4, conditions.width)
 
 
 def test_a_level_fades_in_over_the_old_one():
     generator, discriminator = _build((20, 16))
-    z, condition = torch.randn(4, 8), torch.zeros(4, 2)
+    z, condition = torch.randn(4, 8), VIEWS.make_blank(4)
     old = generator(z, condition, LevelScope(1, 1.0, (10, 8)))[0]
     new = generator(z, condition, LevelScope(2, 1.0, (20, 16)))[0]
     at = {alpha: generator(z, condition, LevelScope(2, alpha, (20, 16)))[0] for alpha in (0.0, 0.25)}
@@ -65,11 +68,11 @@ def test_reals_fade_as_the_generator_does():
 
 def test_folded_and_plain_generators_agree():
     torch.manual_seed(0)
-    space = ImageSpace((40, 32), 1, 8, 2)
+    space = ImageSpace((40, 32), 1, 8, VIEWS)
     folded = ProgressiveGenerator(width=64, widest=8).build(space)
     plain = ProgressiveGenerator(width=64, widest=8, folded=False).build(space)
     plain.load_state_dict(folded.state_dict())
-    z, condition, scope = torch.randn(3, 8), torch.zeros(3, 2), LevelScope(3, 0.5, (40, 32))
+    z, condition, scope = torch.randn(3, 8), VIEWS.make_blank(3), LevelScope(3, 0.5, (40, 32))
     torch.testing.assert_close(folded(z, condition, scope)[0], plain(z, condition, scope)[0], rtol=1e-4, atol=1e-5)
 
 

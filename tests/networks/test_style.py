@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from ganatomy.networks.style import MappingNetwork, ModulatedConv, ResidualDiscriminator, StyleGenerator
+from ganatomy.steps.condition import ConditionSpace
 from ganatomy.steps.scope import WholeScope
 from ganatomy.steps.space import ImageSpace
 
@@ -47,8 +48,9 @@ def test_the_mapping_learns_a_hundred_times_more_slowly():
 
 @pytest.mark.parametrize("shape", [(16, 24, 32), (40, 32)])
 def test_shapes(shape):
-    space = ImageSpace(shape, 1, 12, 2)
-    condition = torch.eye(2)
+    conditions = ConditionSpace({"view_position": ("CC", "MLO")})
+    space = ImageSpace(shape, 1, 12, conditions)
+    condition = conditions.encode([{"view_position": view} for view in ("CC", "MLO")])
     (image,) = StyleGenerator().make_tiny().build(space)(torch.randn(2, 12), condition, WholeScope(shape))
     assert image.shape == (2, 1, *shape)
     verdict = ResidualDiscriminator().make_tiny().build(space)((image,), condition, WholeScope(shape))

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from ganatomy.objectives.phase import Batch
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
+from ganatomy.steps.condition import UNCONDITIONAL
 
 ROUNDING = 1e-5  # oneDNN chooses kernels by how memory lies: float32 scores near 0.1 differ by up to 2e-6 between calls
 
@@ -16,7 +17,7 @@ def _players(name):
     torch.manual_seed(0)
     players = recipe.build().eval()  # batch normalisation by its running statistics: one image at a time is the same
     scope = recipe.get_final_scope()
-    draw = Batch((torch.rand(3, 1, *recipe.shape) * 2 - 1,), torch.zeros(3, 0), (), scope, 0, range(3))
+    draw = Batch((torch.rand(3, 1, *recipe.shape) * 2 - 1,), UNCONDITIONAL.make_blank(3), scope, 0, range(3))
     return recipe, players, draw, {phase.name: phase for phase in recipe.build_phases()}
 
 
@@ -98,7 +99,8 @@ def test_vae_gan():
 def test_recipes_with_an_encoder_encode_whole_images(name):
     recipe = get_recipe(name).make_tiny()
     players = recipe.build()
-    code = recipe.encoding_objective.encode(players, torch.rand(2, 1, *recipe.shape) * 2 - 1, torch.zeros(2, 0))
+    images = torch.rand(2, 1, *recipe.shape) * 2 - 1
+    code = recipe.encoding_objective.encode(players, images, UNCONDITIONAL.make_blank(2))
     assert code.shape == (2, recipe.latent)
     assert torch.isfinite(code).all()
     assert set(recipe.encoding_objective.encoder_roles) < set(recipe.networks)

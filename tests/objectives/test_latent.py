@@ -12,8 +12,9 @@ from ganatomy.objectives.phase import Batch
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
 from ganatomy.recipes.recipe import Recipe
+from ganatomy.steps.condition import UNCONDITIONAL
 
-NOTHING = torch.zeros(3, 0)
+NOTHING = UNCONDITIONAL.make_blank(3)
 
 
 def _players(name, conditions=None):
@@ -22,10 +23,10 @@ def _players(name, conditions=None):
     players = recipe.build().eval()
     for parameter in players.parameters():  # MONAI sets the last layer of a U-Net to zero
         torch.nn.init.normal_(parameter, std=0.05 if name != "autoregressive" else 0.2)
-    condition = torch.eye(sum(recipe.groups))[torch.arange(3) % max(1, sum(recipe.groups)) if conditions else []]
-    condition = condition if conditions else NOTHING
+    space = recipe.condition_space
+    condition = space.encode([space.choose_facts({}, i) for i in range(3)])
     real = torch.rand(3, 1, *recipe.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    draw = Batch((real,), condition, recipe.groups, recipe.get_final_scope(), 0, range(3))
+    draw = Batch((real,), condition, recipe.get_final_scope(), 0, range(3))
     return recipe, players, draw, {phase.name: phase for phase in recipe.build_phases()}
 
 
@@ -111,9 +112,9 @@ def test_the_transformer_sees_what_came_before_and_nothing_else():
 
 
 def test_codes_of_tokens_give_the_tokens_again():
-    _, players, _, _ = _players("autoregressive", {"sex": ("F", "M")})
+    recipe, players, *_ = _players("autoregressive", {"sex": ("F", "M")})
     generator = players["generator"]
-    condition = torch.eye(2)[[0, 1, 0]]
+    condition = recipe.condition_space.encode([{"sex": value} for value in "FMF"])
     tokens = torch.randint(generator.words, (3, 8), generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         z = generator.encode_tokens(tokens, condition)
@@ -126,7 +127,7 @@ def test_tokens_follow_the_probabilities_that_the_transformer_gives():
     z = torch.randn(2000, 1, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         shares = generator.predict_logits(torch.zeros(1, 0, dtype=torch.long), NOTHING[:1])[0, 0].softmax(0)
-        first = generator.sample_tokens(z, torch.zeros(2000, 0))[:, 0]
+        first = generator.sample_tokens(z, UNCONDITIONAL.make_blank(2000))[:, 0]
     likely = shares.argsort(descending=True)[:300]  # about half of all
     expected = shares[likely].sum().item()
     assert torch.isin(first, likely).float().mean().item() == pytest.approx(expected, abs=0.05)
@@ -137,7 +138,10 @@ def test_conditions_reach_the_prior(name):
     recipe, players, *_ = _players(name, {"sex": ("F", "M")})
     z = torch.randn(1, recipe.latent, generator=torch.Generator().manual_seed(6))
     with torch.no_grad():
-        a, b = (players["generator"](z, torch.eye(2)[i : i + 1], recipe.get_final_scope())[0] for i in range(2))
+        a, b = (
+            players["generator"](z, recipe.condition_space.encode([{"sex": sex}]), recipe.get_final_scope())[0]
+            for sex in ("F", "M")
+        )
     assert (a - b).abs().max() > 1e-5
 
 

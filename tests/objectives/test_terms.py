@@ -12,6 +12,7 @@ from ganatomy.objectives.labels import LabelClassification
 from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
 from ganatomy.objectives.phase import Batch
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
+from ganatomy.steps.condition import UNCONDITIONAL, Condition
 from ganatomy.steps.scope import LevelScope
 from ganatomy.steps.space import DiscriminatorOutput
 
@@ -25,13 +26,13 @@ class Plane(nn.Module):
 
     def forward(self, images, condition, scope):
         total = sum(image.flatten(1).sum(1) for image in images)
-        return DiscriminatorOutput(self.slope * total, torch.zeros(len(total), condition.shape[1]))
+        return DiscriminatorOutput(self.slope * total, torch.zeros_like(condition.categories))
 
 
 def _judged(real_scores, fake_scores, slope=0.5, real_labels=None, fake_labels=None, groups=(2,)):
     n = len(real_scores)
-    condition = torch.eye(2)[torch.arange(n) % 2] if groups else torch.zeros(n, 0)
-    draw = Batch((torch.rand(n, 1, 10, 8),), condition, groups, LevelScope(0, 1.0, (10, 8)), 0, range(n))
+    condition = Condition(torch.eye(2)[torch.arange(n) % 2] if groups else torch.zeros(n, 0), groups)
+    draw = Batch((torch.rand(n, 1, 10, 8),), condition, LevelScope(0, 1.0, (10, 8)), 0, range(n))
     none = torch.zeros(n, sum(groups))
     real = DiscriminatorOutput(torch.tensor(real_scores), none if real_labels is None else real_labels)
     fake = DiscriminatorOutput(torch.tensor(fake_scores), none if fake_labels is None else fake_labels)
@@ -113,9 +114,7 @@ def test_zero_centred_penalty_of_a_plane(at):
 def test_a_lazy_penalty_is_as_strong_on_average():
     def at(step):
         judged = _judged([0.0, 0.0], [0.0, 0.0])
-        draw = Batch(
-            judged.batch.regions, judged.batch.condition, (2,), judged.batch.scope, 0, range(2 * step, 2 * step + 2)
-        )
+        draw = Batch(judged.batch.regions, judged.batch.condition, judged.batch.scope, 0, range(2 * step, 2 * step + 2))
         return ZeroCentredPenalty(every=4).compute_discriminator_losses(
             ScoredBatch(judged.discriminator, draw, *_rest(judged))
         )
@@ -134,7 +133,7 @@ def test_a_lazy_penalty_is_as_strong_on_average():
 
 def _draw(n=6, shape=(10, 8), first=0):
     return Batch(
-        (torch.zeros(n, 1, *shape),), torch.zeros(n, 0), (), LevelScope(0, 1.0, shape), 0, range(first, first + n)
+        (torch.zeros(n, 1, *shape),), UNCONDITIONAL.make_blank(n), LevelScope(0, 1.0, shape), 0, range(first, first + n)
     )
 
 

@@ -14,9 +14,9 @@ from servers import provider, service
 
 from ganatomy.cli import main
 from ganatomy.data.samples import read_samples
+from ganatomy.dicom.instances import DicomForm
 from ganatomy.errors import Refused
 from ganatomy.export import send as sending
-from ganatomy.export.instances import DicomForm, make_instance_maker, quantise_sample
 from ganatomy.export.send import JOURNAL_FILE, DeliveryError, send
 from ganatomy.modalities import table as modalities
 
@@ -42,8 +42,8 @@ def _expected(folder, form=PLAIN):
     """UID -> stored values of all instances of a folder of samples."""
     rows, images = read_samples(folder)
     modality = rows[0]["modality"]
-    make = make_instance_maker(modality, form, "20260102")
     kind = modalities.get_modality(modality)()
+    make = kind.dicom.make_instances(form, "20260102")
     return {str(ds.SOPInstanceUID): ds for image, record in images for _, ds in make(kind.denormalise(image), record)}
 
 
@@ -329,6 +329,6 @@ def test_stored_values_come_back_as_hounsfield_units(tmp_path):
     with provider() as archive:
         send(folder, pacs=archive.address)
     slices = sorted((ds for (ds,) in archive.stored.values()), key=lambda ds: ds.InstanceNumber)
-    for ds, plane in zip(slices, quantise_sample(shown, "chest_ct"), strict=True):
+    for ds, plane in zip(slices, modalities.get_modality("chest_ct")().dicom.quantise_sample(shown), strict=True):
         assert (ds.pixel_array == plane).all()
         assert ds.RescaleIntercept == -1024

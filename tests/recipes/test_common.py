@@ -31,13 +31,13 @@ class Noise:
     """Batches of random images, for training without a store."""
 
     def __init__(self, recipe):
-        self.width = sum(recipe.groups)
+        self.space = recipe.condition_space
 
     def read_batch(self, numbers, regions):
         generator = torch.Generator().manual_seed(numbers[0])
         sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in regions]
         images = tuple(torch.rand(len(numbers), 1, *size, generator=generator) * 2 - 1 for size in sizes)
-        return images, torch.eye(2)[torch.tensor(list(numbers)) % 2][:, : self.width]
+        return images, self.space.encode([self.space.choose_facts({}, n) for n in numbers])
 
 
 STEPS = 16  # enough for every parameter to move

@@ -22,12 +22,12 @@ STEPS = {2: 8, 3: 5}
 class Ramps:
     """Images that depend on their number alone."""
 
-    def __init__(self, width):
-        self.width = width
+    def __init__(self, conditions):
+        self.conditions = conditions
 
     def read_batch(self, numbers, regions):
         images = tuple(self.region(numbers, region) for region in regions)
-        return images, torch.eye(2)[torch.tensor(list(numbers)) % 2][:, : self.width]
+        return images, self.conditions.encode([self.conditions.choose_facts({}, n) for n in numbers])
 
     def region(self, numbers, region):
         *rest, y, x = (torch.linspace(-1, 1, n) for n in region.shape)
@@ -43,7 +43,8 @@ def losses(name):
     torch.manual_seed(0)
     weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}
     state = State(recipe, 0, torch.device("cpu"), weights)
-    steps = loop.run_steps(state, Ramps(sum(recipe.groups)), 0, lambda state: state.steps < STEPS[len(recipe.shape)])
+    source = Ramps(recipe.condition_space)
+    steps = loop.run_steps(state, source, 0, lambda state: state.steps < STEPS[len(recipe.shape)])
     return [{key: round(value.item(), 6) for key, value in terms.items()} for terms in steps]
 
 

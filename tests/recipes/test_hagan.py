@@ -8,6 +8,7 @@ from ganatomy.errors import Refused
 from ganatomy.objectives.phase import Batch
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
+from ganatomy.steps.condition import UNCONDITIONAL
 from ganatomy.steps.hierarchy import compute_sub_volume_depth
 from ganatomy.steps.scope import SubVolumeScope
 from ganatomy.training import loop
@@ -63,7 +64,7 @@ def test_one_loss_on_the_mean_of_two_scores_or_two_losses():
     apart.load_state_dict(averaged.state_dict())
     scope = recipe.plan_step(0, 0).scope
     images = scope.crop(torch.rand(3, 1, *recipe.shape))
-    one, two = (d(images, torch.zeros(3, 0), scope).scores for d in (averaged, apart))
+    one, two = (d(images, UNCONDITIONAL.make_blank(3), scope).scores for d in (averaged, apart))
     assert one.shape == (3,)
     assert two.shape == (3, 2)
     torch.testing.assert_close(one, two.mean(1))
@@ -85,7 +86,7 @@ def test_without_the_low_resolution_branch():
     ]
     scope = without.make_tiny().plan_step(0, 0).scope
     assert len(scope.crop(torch.rand(1, 1, *without.make_tiny().shape))) == 1
-    assert len(players["generator"](torch.randn(1, 16), torch.zeros(1, 0), scope)) == 1
+    assert len(players["generator"](torch.randn(1, 16), UNCONDITIONAL.make_blank(1), scope)) == 1
     assert _rest(full) == _rest(without)
     assert full.objectives == without.objectives
 
@@ -110,7 +111,8 @@ def test_the_encoders_never_change_the_generator():
     class Noise:
         def read_batch(self, numbers, regions):
             generator = torch.Generator().manual_seed(numbers[0])
-            return (torch.rand(len(numbers), 1, 32, 32, 32, generator=generator),), torch.zeros(len(numbers), 0)
+            images = torch.rand(len(numbers), 1, 32, 32, 32, generator=generator)
+            return (images,), UNCONDITIONAL.make_blank(len(numbers))
 
     made = []
     for name in ("hagan-2022", "hagan-no-encoder"):
@@ -132,7 +134,7 @@ def test_shared_fakes_are_those_that_the_discriminator_saw():
     state = State(recipe, 0, CPU)
     scope = recipe.plan_step(0, 0).scope
     read = tuple(torch.rand(2, 1, *((r.depth or r.shape[0]), *r.shape[1:])) for r in scope.regions)
-    draw = Batch(read, torch.zeros(2, 0), (), scope, 0, range(2))
+    draw = Batch(read, UNCONDITIONAL.make_blank(2), scope, 0, range(2))
     seen = []
     state.networks["discriminator"].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     for phase in recipe.build_phases():
@@ -153,7 +155,8 @@ def test_a_class_condition_reaches_generator_and_discriminator(volumes, tmp_path
     run = train(recipe, volumes, tmp_path)
     generator = open_snapshot(run.list_snapshots()[-1]).load_network("generator", CPU)
     z = torch.randn(1, 16)
-    first, second = (generator(z, torch.eye(3)[i : i + 1], recipe.get_final_scope())[0] for i in (0, 1))
+    conditions = (recipe.condition_space.encode([{"emphysema": value}]) for value in values[:2])
+    first, second = (generator(z, condition, recipe.get_final_scope())[0] for condition in conditions)
     assert (first - second).abs().max() > 0
 
 

@@ -154,6 +154,12 @@ def test_batches_that_cannot_be_shared_alike_are_refused():
         check_pieces(get_recipe("wgan"), 1, 2)
     with pytest.raises(Refused, match=r"compares images of a batch of 4 in groups"):
         check_pieces(get_recipe("pggan-mammogram"), 1, 2)
+    for name in ("stylegan2", "relativistic", "relativistic-mammogram"):
+        check_pieces(get_recipe(name), 2, 1)  # processes compare the images of all of them
+        with pytest.raises(
+            Refused, match=rf"would change what {name} learns: its discriminator compares images .* of 4"
+        ):
+            check_pieces(get_recipe(name), 1, 2)
 
 
 def _command(volumes, out, *more):

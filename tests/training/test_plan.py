@@ -98,6 +98,15 @@ def test_what_makes_it_fit_is_the_cheapest_that_does():
     assert how.recompute or how.precision == "bfloat16"
 
 
+@pytest.mark.parametrize("name", ["hagan", "stylegan2", "relativistic-mammogram", "wgan", "vae"])
+def test_only_pieces_that_learn_the_same_are_offered(name):
+    recipe = get_recipe(name).make_tiny()
+    batch = recipe.plan_step(0, 0).batch_size
+    offered = list(memory_estimate._list_alternatives(recipe, ComputeSettings(), CPU, 1))
+    assert ComputeSettings(recompute=True) in offered
+    assert {how.micro_batches for how in offered} == ({1, 2, batch} if name == "hagan" else {1})
+
+
 def test_the_largest_batch_fits_and_one_more_does_not():
     recipe = get_recipe("hagan").make_tiny()
     memory = memory_estimate.estimate_training(recipe, ComputeSettings(), CUDA, batch_size=13).total

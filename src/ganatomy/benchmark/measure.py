@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ganatomy.benchmark.plan import BenchmarkPlan
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.recipes.recipe import Recipe
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, Region
 from ganatomy.training import loop
 from ganatomy.training.computing import ComputeSettings, get_default_settings
@@ -29,17 +29,13 @@ class NoiseFeed:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
 
-    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Tensor]:
+    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
         sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in regions]
         images = tuple(
             torch.rand(len(numbers), self.recipe.channels, *size, device=self.device) * 2 - 1 for size in sizes
         )
-        condition = torch.zeros(len(numbers), sum(self.recipe.groups), device=self.device)
-        at = 0
-        for width in self.recipe.groups:
-            condition[:, at] = 1
-            at += width
-        return images, condition
+        space = self.recipe.condition_space
+        return images, space.encode([space.choose_facts({}, 0)] * len(numbers)).to(self.device)
 
 
 def measure_recipe(plan: BenchmarkPlan, name: str) -> dict[str, Any]:

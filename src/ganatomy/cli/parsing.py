@@ -99,14 +99,11 @@ def build_recipe(name: str | None, file: Path | None, changes: tuple[str, ...], 
 
 def make_modality(name: str, **given: Any) -> Any:
     """The modality of that name with the options that were given; None means that one was not."""
-    from dataclasses import fields
-
     from ganatomy.modalities import table
 
     make = table.get_modality(name)
-    known = {field.name for field in fields(make) if field.init}  # type: ignore[arg-type]
     options = {option: value for option, value in given.items() if value is not None}
-    if wrong := sorted(set(options) - known):
+    if wrong := sorted(set(options) - set(table.list_options(name))):
         raise Refused(f"--{wrong[0].replace('_', '-')} is not an option of {name}.")
     return make(**options)
 

@@ -45,11 +45,11 @@ def phantom(
         to: dicom or, for volumes, nifti
         workers: processes; one a core by default
     """
-    from ganatomy.phantoms.cohort import PHANTOM_KINDS, write_cohort
+    from ganatomy.phantoms.cohort import write_cohort
+    from ganatomy.phantoms.table import get_phantom
 
     check_above_zero(patients=patients, workers=workers)
-    if kind not in PHANTOM_KINDS:
-        raise Refused(f"There is no phantom {kind!r}; there are {', '.join(PHANTOM_KINDS)}.")
+    get_phantom(kind)  # refuses an unknown one before anything else
     if seed < 0:
         raise Refused(f"--seed {seed}: give a number of zero or more.")
     if dry_run:

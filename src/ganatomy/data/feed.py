@@ -1,17 +1,14 @@
 """Store to batches of one level, in an order fixed by the seed and the number of the image."""
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ganatomy import randomness
-from ganatomy.data import conditions as facts
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.pyramid import Shape, format_shape
+from ganatomy.steps.condition import Condition, ConditionSpace
 from ganatomy.steps.scope import ImageParts, Region
 
 MAX_CACHED_BYTES = (
@@ -25,7 +22,7 @@ class Feed:
     Args:
         store: complete.
         split: ``train``, ``validation`` or ``test``.
-        conditions: facts to a condition vector, as in the recipe.
+        conditions: what the model is conditioned on.
         seed: decides the order.
         device: where batches go.
         layout: memory format of the batches.
@@ -40,7 +37,7 @@ class Feed:
         self,
         store: Store,
         split: str,
-        conditions: Mapping[str, Sequence[str]],
+        conditions: ConditionSpace,
         seed: int,
         device: torch.device,
         layout: torch.memory_format = torch.contiguous_format,
@@ -52,7 +49,7 @@ class Feed:
             raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
         self._store, self._seed, self._device, self.layout = store, seed, device, layout
         self._rows = [case["row"] for case in cases]
-        self._vectors = torch.from_numpy(np.stack([facts.encode_facts(conditions, case["facts"]) for case in cases]))
+        self._conditions = conditions.encode([case["facts"] for case in cases])
         self._cached_levels: dict[Shape, NDArray[np.uint16] | None] = {}
         if whole_batch_size is not None and len(cases) < whole_batch_size:
             raise Refused(
@@ -63,8 +60,8 @@ class Feed:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Tensor]:
-        """The regions of images number n of the run, each (batch, 1, *space) in [-1, 1], and (batch, conditions).
+    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
+        """The regions of images number n of the run, each (batch, 1, *space) in [-1, 1], and their condition.
 
         Image number n is the same whatever the batch size: epoch n // cases visits the cases in an order of its own. A
         region has the size of the smallest stored level that holds it.
@@ -76,11 +73,11 @@ class Feed:
         places = [self._case_index(n) for n in numbers]
         return places, [self._read_region(places, region) for region in regions]
 
-    def to_tensors(self, decoded: tuple[list[int], list[NDArray[np.float32]]]) -> tuple[ImageParts, Tensor]:
+    def to_tensors(self, decoded: tuple[list[int], list[NDArray[np.float32]]]) -> tuple[ImageParts, Condition]:
         """The second half: to the device."""
         places, pixels = decoded
         images = tuple(torch.from_numpy(each).to(self._device, memory_format=self.layout) for each in pixels)
-        return images, self._vectors[places].to(self._device)
+        return images, self._conditions[places].to(self._device)
 
     def _case_index(self, number: int) -> int:
         if self._fixed is not None:
@@ -119,24 +116,17 @@ class Feed:
         return self._store.read([self._rows[place] for place in indices], level, planes)
 
 
-def check_store_for_training(
-    store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]
-) -> None:
+def check_store_for_training(store: Store, shape: Shape, channels: int, conditions: ConditionSpace) -> None:
     """Whether images of the store can train a model of this shape, channels and conditions.
 
     Raises:
         Refused: they cannot; the message says what the store has.
     """
     check_store_for_model(store, shape, channels, conditions)
-    for name, values in conditions.items():
-        if absent := sorted(set(values) - set(store.manifest.facts[name])):
-            raise Refused(
-                f"The recipe is conditioned on {name} {', '.join(values)} and the store has no case of"
-                f" {', '.join(absent)}; add such cases or change the recipe: --set 'conditions.{name}=[...]'."
-            )
+    conditions.check_store_shows(store.manifest.facts)
 
 
-def check_store_for_model(store: Store, shape: Shape, channels: int, conditions: Mapping[str, Sequence[str]]) -> None:
+def check_store_for_model(store: Store, shape: Shape, channels: int, conditions: ConditionSpace) -> None:
     """Whether a model of this shape, channels and conditions knows what the images of the store are.
 
     Raises:
@@ -150,9 +140,4 @@ def check_store_for_model(store: Store, shape: Shape, channels: int, conditions:
         )
     if channels != 1:
         raise Refused(f"The recipe makes images of {channels} channels and the store has 1; set channels=1.")
-    for name, values in conditions.items():
-        present = manifest.facts.get(name)
-        if present is None:
-            raise Refused(f"The recipe is conditioned on {name!r} and the store has {', '.join(manifest.facts)}.")
-        if unknown := sorted(set(present) - set(values)):
-            raise Refused(f"The store has {name} {', '.join(unknown)} and the recipe knows {', '.join(values)}.")
+    conditions.check_store_knows(manifest.facts)

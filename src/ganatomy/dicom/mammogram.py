@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import read
-from ganatomy.dicom.pixels import DisplayRange, apply_display_luts, decode_pixels, find_padding
+from ganatomy.dicom.pixels import decode_grey_values
+from ganatomy.dicom.projection import read_pixel_spacing
 from ganatomy.imaging.image import Image, UnusableImage
 
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -74,13 +75,10 @@ def read_mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
     dataset = read.read_instance(path)
     _reject(dataset)
     view, laterality = read_view_position(dataset), _read_laterality(dataset)
-    stored = decode_pixels(dataset)
-    empty = find_padding(dataset, stored)
-    shown, limits = apply_display_luts(dataset, stored, voi)
-    pixels = _scale_grey_values(shown, limits, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
+    pixels = decode_grey_values(dataset, voi)
     pixels = _orient_pixels(pixels, dataset, view, laterality)
     facts = {"view_position": view, "laterality": laterality}
-    return Image(np.ascontiguousarray(pixels), _read_spacing(dataset), facts), read.identify_patient(dataset, path)
+    return Image(np.ascontiguousarray(pixels), read_pixel_spacing(dataset), facts), read.identify_patient(dataset, path)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -160,40 +158,8 @@ def _read_code(item: Dataset) -> tuple[str, str]:
     return read.get_text(item, "CodeValue"), read.get_text(item, "CodingSchemeDesignator")
 
 
-def _read_spacing(dataset: Dataset) -> tuple[float, float] | None:
-    """Imager Pixel Spacing: at the detector, the one that mammography must give (PS3.3 C.8.11.7)."""
-    spacing = read.get_numbers(dataset, "ImagerPixelSpacing") or read.get_numbers(dataset, "PixelSpacing")
-    return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None
-
-
 # ----------------------------------------------------------------------------------------------------------------------
-# Grey values and orientation.
-
-
-def _scale_grey_values(
-    shown: NDArray[np.float32], limits: DisplayRange | None, padding_mask: NDArray[np.bool_], inverted: bool
-) -> NDArray[np.float32]:
-    """[0, 1] from what is shown black to what is shown white; dense tissue bright; padding 0 after the inversion.
-
-    Without a VOI transformation black and white are the smallest and largest value that is not padding; Bits Stored
-    says nothing of the range that is used.
-    """
-    if limits is None:
-        inside = shown[~padding_mask]
-        limits = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
-    low, high = limits
-    if not np.isfinite([low, high, shown.min(), shown.max()]).all():
-        raise UnusableImage("values are not finite")
-    if high <= low:
-        raise UnusableImage("no image", "every pixel has the same value")
-    sign, zero = (-1, high) if inverted else (1, low)
-    scaled = shown - np.float32(zero)  # in place from here: these are the largest arrays of a reader
-    scaled *= np.float32(sign / (high - low))
-    np.clip(scaled, 0, 1, out=scaled)
-    scaled[padding_mask] = 0
-    if scaled.max() <= scaled.min():
-        raise UnusableImage("no image", "every pixel has the same value")
-    return scaled
+# Orientation.
 
 
 def _orient_pixels(pixels: NDArray[np.float32], dataset: Dataset, view: str, laterality: str) -> NDArray[np.float32]:

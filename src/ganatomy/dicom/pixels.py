@@ -178,3 +178,44 @@ def _convert_padding_value(value: object, stored: NDArray[np.integer]) -> int:
         raise UnusableImage("broken header", "Pixel Padding Value is not a whole number") from error
     low = np.iinfo(stored.dtype).min
     return number + 2**16 if number < 0 and low == 0 else number
+
+
+def decode_grey_values(dataset: Dataset, voi: bool) -> NDArray[np.float32]:
+    """The picture of an instance as displayed: [0, 1], black to white, whatever its photometric interpretation.
+
+    Args:
+        voi: apply the VOI LUT or window; off = linear from the smallest to the largest value.
+
+    Raises:
+        UnusableImage: the pixels cannot be decoded, or show nothing.
+    """
+    stored = decode_pixels(dataset)
+    empty = find_padding(dataset, stored)
+    shown, limits = apply_display_luts(dataset, stored, voi)
+    return _scale_grey_values(shown, limits, empty, inverted=dataset.PhotometricInterpretation == "MONOCHROME1")
+
+
+def _scale_grey_values(
+    shown: NDArray[np.float32], limits: DisplayRange | None, padding_mask: NDArray[np.bool_], inverted: bool
+) -> NDArray[np.float32]:
+    """[0, 1] from what is shown black to what is shown white; dense tissue bright; padding 0 after the inversion.
+
+    Without a VOI transformation black and white are the smallest and largest value that is not padding; Bits Stored
+    says nothing of the range that is used.
+    """
+    if limits is None:
+        inside = shown[~padding_mask]
+        limits = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
+    low, high = limits
+    if not np.isfinite([low, high, shown.min(), shown.max()]).all():
+        raise UnusableImage("values are not finite")
+    if high <= low:
+        raise UnusableImage("no image", "every pixel has the same value")
+    sign, zero = (-1, high) if inverted else (1, low)
+    scaled = shown - np.float32(zero)  # in place from here: these are the largest arrays of a reader
+    scaled *= np.float32(sign / (high - low))
+    np.clip(scaled, 0, 1, out=scaled)
+    scaled[padding_mask] = 0
+    if scaled.max() <= scaled.min():
+        raise UnusableImage("no image", "every pixel has the same value")
+    return scaled

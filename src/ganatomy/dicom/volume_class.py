@@ -1,18 +1,22 @@
-"""What CT and MR objects have of their own: classes, words, stored values, windows."""
+"""What CT and MR objects have of their own: classes, words, stored values, windows, attributes."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.sequence import Sequence
+
+from ganatomy.dicom import write
 
 VOLUME_BITS = 12
 MAX_STORED_VALUE = 2**VOLUME_BITS - 1
 
 
 @dataclass(frozen=True)
-class VolumeClass:
-    """A kind of volume.
+class VolumeClass(ABC):
+    """A kind of volume. Another one is a class beside `CTClass` and `MRClass`, and a value.
 
     Args:
         modality: DICOM's code.
@@ -24,6 +28,8 @@ class VolumeClass:
         scale: stored values for one unit of value.
         rescale_type: unit of the values after rescaling.
         windows: centre and width in values after rescaling, by explanation.
+        image_type: third value of Image Type of a slice.
+        frame_laterality: of the anatomy of an enhanced instance: ``B`` for both sides, ``U`` for an unpaired structure.
     """
 
     modality: str
@@ -35,6 +41,8 @@ class VolumeClass:
     scale: int
     rescale_type: str
     windows: dict[str, tuple[int, int]]
+    image_type: str
+    frame_laterality: str
 
     def quantise_volume(self, volume: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Values (HU; [0, 1] for MR) as they are stored, 12 bits; what does not fit is clipped."""
@@ -51,8 +59,60 @@ class VolumeClass:
         """Rescale attributes, by which stored values become values (PS3.3 C.11.1)."""
         ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = str(self.intercept), "1", self.rescale_type
 
+    @abstractmethod
+    def add_slice_attributes(self, ds: Dataset) -> None:
+        """What a slice of a classic series has besides what all have."""
 
-CT = VolumeClass(
+    @abstractmethod
+    def add_enhanced_attributes(self, ds: Dataset) -> None:
+        """What an enhanced instance has besides what all have."""
+
+    @abstractmethod
+    def add_frame_type(self, shared: Dataset, frame_type: Dataset, instance_uid: str) -> None:
+        """The functional groups that are this class's own, into those that all frames share.
+
+        Args:
+            frame_type: item of the sequence of frame types.
+            instance_uid: SOP Instance UID.
+        """
+
+
+class CTClass(VolumeClass):
+    """Computed tomography (PS3.3 C.8.2.1, C.8.15)."""
+
+    def add_slice_attributes(self, ds: Dataset) -> None:
+        self.add_rescale(ds)
+        ds.KVP = None
+
+    def add_enhanced_attributes(self, ds: Dataset) -> None:
+        """Nothing."""
+
+    def add_frame_type(self, shared: Dataset, frame_type: Dataset, instance_uid: str) -> None:
+        event = Dataset()
+        event.IrradiationEventUID = write.make_uid("irradiation event", instance_uid)  # mandatory, though none was
+        shared.IrradiationEventIdentificationSequence = Sequence([event])
+        shared.CTImageFrameTypeSequence = Sequence([frame_type])
+
+
+class MRClass(VolumeClass):
+    """Magnetic resonance (PS3.3 C.8.3.1, C.8.13)."""
+
+    def add_slice_attributes(self, ds: Dataset) -> None:
+        """Research mode, no sequence: nothing was acquired (PS3.3 C.8.3.1)."""
+        ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "RM", "NONE", "", "3D"
+        ds.RepetitionTime = ds.EchoTime = ds.EchoTrainLength = None
+
+    def add_enhanced_attributes(self, ds: Dataset) -> None:
+        """What is asked of a derived image."""
+        ds.ComplexImageComponent, ds.AcquisitionContrast = "MAGNITUDE", "UNKNOWN"
+        ds.ApplicableSafetyStandardAgency, ds.ResonantNucleus = "IEC", "1H"
+        ds.KSpaceFiltering = "NONE"
+
+    def add_frame_type(self, shared: Dataset, frame_type: Dataset, instance_uid: str) -> None:
+        shared.MRImageFrameTypeSequence = Sequence([frame_type])
+
+
+CT = CTClass(
     "CT",
     "1.2.840.10008.5.1.4.1.1.2",
     "1.2.840.10008.5.1.4.1.1.2.1",
@@ -62,8 +122,10 @@ CT = VolumeClass(
     1,
     "HU",
     {"SOFT_TISSUE": (40, 400), "LUNG": (-600, 1500)},
+    "AXIAL",
+    "B",
 )
-MR = VolumeClass(
+MR = MRClass(
     "MR",
     "1.2.840.10008.5.1.4.1.1.4",
     "1.2.840.10008.5.1.4.1.1.4.1",
@@ -73,6 +135,8 @@ MR = VolumeClass(
     MAX_STORED_VALUE,
     "US",
     {"WHOLE RANGE": (2 ** (VOLUME_BITS - 1), 2**VOLUME_BITS)},
+    "OTHER",
+    "U",
 )
 
 

@@ -27,6 +27,7 @@ UID_NAMESPACE = uuid.UUID(
 )  # of this project; UIDs below it are name-based (PS3.5 B.2)
 SYNTHETIC_COMMENT = "SYNTHETIC IMAGE - NOT FOR DIAGNOSTIC USE"
 MAX_DESCRIPTION_LENGTH = 1024  # characters of an ST value (PS3.5 table 6.2-1)
+GREY_BITS = 12  # of the stored values of a grey picture
 COMPRESSIONS = {"rle": RLELossless, "jpeg-ls": JPEGLSLossless, "jpeg2000": JPEG2000Lossless}  # none loses anything
 
 
@@ -188,6 +189,11 @@ def add_pixels(ds: Dataset, pixels: NDArray[np.uint16], bits: int) -> None:
     ds.PixelRepresentation = 0
     ds.PixelData = np.ascontiguousarray(pixels, dtype="<u2").tobytes()
     ds["PixelData"].VR = "OW"
+
+
+def quantise_grey_values(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Grey values in [0, 1] as they are stored, `GREY_BITS` each."""
+    return np.round(np.clip(pixels, 0, 1) * (2**GREY_BITS - 1)).astype(np.uint16)
 
 
 def format_decimal(value: float) -> str:

@@ -12,7 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from ganatomy.dicom import write
-from ganatomy.dicom.volume_class import CT, MR, VOLUME_BITS, VolumeClass, compute_origin
+from ganatomy.dicom.volume_class import VOLUME_BITS, VolumeClass, compute_origin
 
 IMAGE_TYPE = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
 STACK_ID = "1"
@@ -65,12 +65,9 @@ def make_enhanced_instance(
 
 
 def _add_image_description(ds: Dataset, volume_class: VolumeClass) -> None:
-    """Common CT/MR image description (PS3.3 C.8.16.2), and what MR asks of a derived image."""
+    """Common CT/MR image description (PS3.3 C.8.16.2), and what the class has of its own."""
     ds.PixelPresentation, ds.VolumetricProperties, ds.VolumeBasedCalculationTechnique = "MONOCHROME", "VOLUME", "NONE"
-    if volume_class is MR:
-        ds.ComplexImageComponent, ds.AcquisitionContrast = "MAGNITUDE", "UNKNOWN"
-        ds.ApplicableSafetyStandardAgency, ds.ResonantNucleus = "IEC", "1H"
-        ds.KSpaceFiltering = "NONE"
+    volume_class.add_enhanced_attributes(ds)
 
 
 def _add_dimensions(ds: Dataset) -> None:
@@ -98,7 +95,7 @@ def _make_shared_groups(ds: Dataset, spacing: tuple[float, ...], volume_class: V
     orientation.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
     _, code, meaning = volume_class.body_part
     anatomy.AnatomicRegionSequence = Sequence([write.make_code_item(code, "SCT", meaning)])
-    anatomy.FrameLaterality = "B" if volume_class is CT else "U"
+    anatomy.FrameLaterality = volume_class.frame_laterality
     volume_class.add_rescale(values)
     volume_class.add_window(window)
     frame_type.FrameType = IMAGE_TYPE
@@ -117,13 +114,7 @@ def _make_shared_groups(ds: Dataset, spacing: tuple[float, ...], volume_class: V
     shared.FrameAnatomySequence = Sequence([anatomy])
     shared.PixelValueTransformationSequence = Sequence([values])
     shared.FrameVOILUTSequence = Sequence([window])
-    if volume_class is CT:
-        event = Dataset()
-        event.IrradiationEventUID = write.make_uid("irradiation event", ds.SOPInstanceUID)  # mandatory, though none was
-        shared.IrradiationEventIdentificationSequence = Sequence([event])
-        shared.CTImageFrameTypeSequence = Sequence([frame_type])
-    else:
-        shared.MRImageFrameTypeSequence = Sequence([frame_type])
+    volume_class.add_frame_type(shared, frame_type, ds.SOPInstanceUID)
     return shared
 
 

@@ -14,15 +14,9 @@ from ganatomy.dicom import write
 from ganatomy.dicom.check import HUNG_ORIENTATIONS
 from ganatomy.dicom.mammogram import FOR_PRESENTATION
 
-MAMMOGRAM_BITS = 12
 VIEW_CODES = {"CC": ("399162004", "SCT", "cranio-caudal"), "MLO": ("399368009", "SCT", "medio-lateral oblique")}
 VIEW_ORDER = tuple(HUNG_ORIENTATIONS)  # series numbers of a study
 DRAWN_APART_COMMENT = " Views of this study were drawn apart: they are not one woman's."
-
-
-def quantise_pixels(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Grey values in [0, 1] as they are stored."""
-    return np.round(np.clip(pixels, 0, 1) * (2**MAMMOGRAM_BITS - 1)).astype(np.uint16)
 
 
 def make_mammogram_instance(
@@ -45,7 +39,7 @@ def make_mammogram_instance(
         raise ValueError(f"laterality and view must be of {VIEW_ORDER}, got {(laterality, view)}")
     if len(spacing) != 2 or min(spacing) <= 0:
         raise ValueError(f"Imager Pixel Spacing needs two positive numbers, got {spacing}")
-    values = quantise_pixels(pixels)
+    values = write.quantise_grey_values(pixels)
     ds = write.make_dataset(FOR_PRESENTATION, "MG", subject, (laterality, view), 1, record, values)
     _add_titles(ds, view, laterality, subject, drawn_apart)
     ds.AcquisitionNumber = ds.SeriesNumber
@@ -56,7 +50,7 @@ def make_mammogram_instance(
     _add_positioning(ds, view, laterality)
     ds.ImagerPixelSpacing = [write.format_decimal(s) for s in spacing]
     ds.DetectorType = ""
-    write.add_pixels(ds, values, MAMMOGRAM_BITS)
+    write.add_pixels(ds, values, write.GREY_BITS)
     ds.add_new("PixelPaddingValue", "US", 0)
     _add_presentation(ds)
     return write.check_dataset(ds)
@@ -97,6 +91,6 @@ def _add_presentation(ds: Dataset) -> None:
     ds.PixelIntensityRelationship = "LOG"
     ds.PixelIntensityRelationshipSign = -1
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "0", "1", "US"
-    ds.WindowCenter, ds.WindowWidth = str(2 ** (MAMMOGRAM_BITS - 1)), str(2**MAMMOGRAM_BITS)
+    ds.WindowCenter, ds.WindowWidth = str(2 ** (write.GREY_BITS - 1)), str(2**write.GREY_BITS)
     ds.WindowCenterWidthExplanation = "NORMAL"
     ds.PresentationLUTShape = "IDENTITY"

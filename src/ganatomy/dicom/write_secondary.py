@@ -21,7 +21,7 @@ def make_secondary_capture(
     series: tuple[str, ...],
     subject: write.Subject,
     record: dict[str, Any],
-    spacing: tuple[float, float],
+    spacing: tuple[float, float] | None,
 ) -> Dataset:
     """One picture.
 
@@ -29,7 +29,7 @@ def make_secondary_capture(
         pixels: stored values, below 2^bits.
         number: Instance Number.
         series: what tells the series of the study apart.
-        spacing: millimetres between rows and columns.
+        spacing: millimetres between rows and columns; None = not known, and not written.
     """
     ds = write.make_dataset(SECONDARY_CAPTURE, "OT", subject, ("secondary capture", *series), number, record, pixels)
     ds.ImageType = ["DERIVED", "SECONDARY"]
@@ -37,6 +37,7 @@ def make_secondary_capture(
     ds.SecondaryCaptureDeviceManufacturer = ds.Manufacturer
     ds.SecondaryCaptureDeviceManufacturerModelName = ds.ManufacturerModelName
     ds.SecondaryCaptureDeviceSoftwareVersions = ds.SoftwareVersions
-    ds.NominalScannedPixelSpacing = [write.format_decimal(s) for s in spacing]
+    if spacing is not None:
+        ds.NominalScannedPixelSpacing = [write.format_decimal(s) for s in spacing]
     write.add_pixels(ds, pixels, bits)
     return ds

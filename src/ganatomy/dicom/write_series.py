@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import write
-from ganatomy.dicom.volume_class import CT, VOLUME_BITS, VolumeClass, compute_origin
+from ganatomy.dicom.volume_class import VOLUME_BITS, VolumeClass, compute_origin
 
 
 def make_series_instances(
@@ -37,7 +37,7 @@ def make_series_instances(
             volume_class.classic, volume_class.modality, subject, (volume_class.modality,), number + 1, record, pixels
         )
         write.add_descriptions(ds, subject, volume_class.description, volume_class.description)
-        ds.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if volume_class is CT else "OTHER"]
+        ds.ImageType = ["DERIVED", "SECONDARY", volume_class.image_type]
         ds.PatientPosition = "HFS"
         ds.BodyPartExamined = volume_class.body_part[0]
         ds.SeriesNumber, ds.AcquisitionNumber = 1, 1
@@ -50,16 +50,5 @@ def make_series_instances(
         ds.PositionReferenceIndicator = ""
         write.add_pixels(ds, pixels, VOLUME_BITS)
         volume_class.add_window(ds)
-        (_add_ct_attributes if volume_class is CT else _add_mr_attributes)(ds)
+        volume_class.add_slice_attributes(ds)
         yield write.check_dataset(ds)
-
-
-def _add_ct_attributes(ds: Dataset) -> None:
-    CT.add_rescale(ds)
-    ds.KVP = None
-
-
-def _add_mr_attributes(ds: Dataset) -> None:
-    """Research mode, no sequence: nothing was acquired (PS3.3 C.8.3.1)."""
-    ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "RM", "NONE", "", "3D"
-    ds.RepetitionTime = ds.EchoTime = ds.EchoTrainLength = None

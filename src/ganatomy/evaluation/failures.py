@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from ganatomy.checkpoint import Snapshot
-from ganatomy.data import conditions
 from ganatomy.data.store import Store
 from ganatomy.evaluation.extractors.extractor import Extractor, Pixels, extract_features
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
@@ -110,7 +109,7 @@ class DiscriminatorScorer:
     def __init__(self, snapshot: Snapshot, reference: RealImages) -> None:
         self._device = named_device(None)
         self._network = snapshot.load_network("discriminator", self._device)
-        self._conditions = snapshot.recipe.conditions
+        self._conditions = snapshot.recipe.condition_space
         self._scopes = snapshot.recipe.strategy.get_discriminator_scopes(snapshot.images, snapshot.recipe.shape)
         self._reference = [(reference[i], reference.facts()[i]) for i in range(min(3, len(reference)))]
 
@@ -121,10 +120,10 @@ class DiscriminatorScorer:
 
     def _score_batch(self, batch: list[tuple[Pixels, dict[str, str]]]) -> float:
         whole = torch.from_numpy(np.stack([pixels for pixels, _ in batch]))[:, None].to(self._device)
-        vectors = torch.from_numpy(np.stack([conditions.encode_facts(self._conditions, facts) for _, facts in batch]))
+        condition = self._conditions.encode([facts for _, facts in batch]).to(self._device)
         found = []
         for scope in self._scopes:
-            verdict = self._network(crop_whole_images(scope, whole), vectors.to(self._device), scope)
+            verdict = self._network(crop_whole_images(scope, whole), condition, scope)
             found.append(float(verdict.scores[0].mean()))
         return float(np.mean(found))
 

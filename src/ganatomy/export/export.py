@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.data.samples import INDEX_FILE, Sample, check_audit, read_samples
+from ganatomy.dicom.instances import PLAIN_FORM, DicomForm
 from ganatomy.errors import Refused
-from ganatomy.export.instances import PLAIN_FORM, DicomForm
 from ganatomy.export.label import LABEL_TEXT, draw_label
 from ganatomy.export.writers import make_writer
 from ganatomy.imaging.image import Image
@@ -38,7 +38,7 @@ def write_samples(
         samples: images in [-1, 1], canonically oriented, with their records.
         n: how many there are, for the progress bar.
         to: ``png`` (16 bit, as displayed), ``npy`` (float32 in [-1, 1], canonical), ``nifti``, ``dicom``, or
-            ``hanging`` (four mammograms a picture); None = what is usual for the modality.
+            a format of the modality's own, such as ``hanging``; None = what is usual for the modality.
         date: YYYYMMDD written into DICOM; None = today, or the day on which an interrupted export began.
         spacing: millimetres, for models whose training images had none.
         form: which objects samples become in DICOM.
@@ -55,7 +55,7 @@ def write_samples(
         raise Refused("--label is for pictures, and NPY holds just what the network made; take another --to.")
     wish = {"modality": modality, "to": to, "label": label, **asdict(form)}
     date = _resolve_date(out, wish, date)
-    write_one = make_writer(to, modality, out, date, form)
+    write_one = make_writer(to, kind, out, date, form)
     write_json(out / UNFINISHED_FILE, {"told": "The same command finishes this folder.", "date": date, "wish": wish})
     rows: list[dict[str, Any]] = []
     try:

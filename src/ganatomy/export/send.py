@@ -10,10 +10,11 @@ from pydicom import Dataset
 
 from ganatomy.data.samples import check_audit, read_samples
 from ganatomy.dicom.destination import Destination, Outcome, UnreachableError
+from ganatomy.dicom.instances import DicomForm
 from ganatomy.errors import Ended, Refused
 from ganatomy.export.export import parse_dicom_date, render_samples
-from ganatomy.export.instances import DicomForm, make_instance_maker
 from ganatomy.machine import progress
+from ganatomy.modalities.table import get_modality
 
 JOURNAL_FILE = "sent.jsonl"  # beside the samples
 RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new try
@@ -67,8 +68,8 @@ def send(
     rows, images = read_samples(Path(samples))
     check_audit(Path(samples), despite_audit)
     modality = rows[0]["modality"]
-    make = make_instance_maker(
-        modality, DicomForm(enhanced, secondary_capture, compress), parse_dicom_date(date or rows[0].get("date"))
+    make = get_modality(modality)().dicom.make_instances(
+        DicomForm(enhanced, secondary_capture, compress), parse_dicom_date(date or rows[0].get("date"))
     )
     made = (
         ds for _, shown, record in render_samples(images, modality, spacing, label) for _, ds in make(shown, record)

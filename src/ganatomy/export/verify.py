@@ -15,11 +15,11 @@ from ganatomy.dicom import check, read, write
 from ganatomy.dicom.pixels import decode_frames
 from ganatomy.errors import Ended, Refused
 from ganatomy.export.export import render_samples
-from ganatomy.export.instances import quantise_sample
 from ganatomy.imaging.image import UnusableImage
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_lines
 from ganatomy.modalities.folder import list_files
+from ganatomy.modalities.table import get_modality
 from ganatomy.sampling import regenerate_image
 
 EQUAL_TOLERANCE = 1  # of 4095: the files between a sample and its instance have 16 bits and round once more
@@ -197,5 +197,5 @@ class _Maker:
         if self._last is None or self._last[0] != key:
             image = regenerate_image(snapshot, record, self.device)
             _, shown, _ = next(render_samples([(image, dict(record))], snapshot.modality, None, "label" in record))
-            self._last = key, quantise_sample(shown, snapshot.modality)
+            self._last = key, get_modality(snapshot.modality)().dicom.quantise_sample(shown)
         return self._last[1]

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ganatomy.dicom.volume_class import MR
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.imaging.pictures import GreyPicture, render_planes
 from ganatomy.modalities import anatomy
-from ganatomy.modalities.modality import Candidate, ReportFigure
 from ganatomy.modalities.resampling import resample_volume
 from ganatomy.modalities.volume import VolumeModality, check_enlargement
 
@@ -32,6 +32,7 @@ class BrainMRI(VolumeModality):
     field_of_view_mm: float = FIELD_OF_VIEW_MM
 
     name = "brain_mri"
+    volume_class = MR
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,14 +47,6 @@ class BrainMRI(VolumeModality):
     def spacing(self) -> float:
         """Millimetres of a voxel of the grid."""
         return self.field_of_view_mm / max(self.shape)
-
-    def read(self, candidate: Candidate) -> tuple[Image, str]:
-        """The volume in the scanner's units.
-
-        Raises:
-            Unusable: the message says why.
-        """
-        return self.read_labelled_volume(candidate, "MR")
 
     def normalise(self, image: Image) -> Image:
         """To [-1, 1]: zero and the 99.8th percentile of the foreground; resampled, the foreground in the middle.
@@ -113,19 +106,12 @@ class BrainMRI(VolumeModality):
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
         return anatomy.segment_head(image.pixels, FOREGROUND_SHARE)
 
-    def segment_structures(self, image: Image) -> list[NDArray[np.bool_]]:
-        """The foreground."""
-        return [self.segment_foreground(image)]
-
     def measure_image(self, image: Image) -> dict[str, float]:
         """Volume, shares of three tissues, likeness of the halves."""
         return anatomy.measure_head(image.pixels, image.spacing, FOREGROUND_SHARE)
 
     def render_image(self, image: Image) -> GreyPicture:
         return render_planes(np.clip(image.pixels, 0, 1), image.spacing)
-
-    def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
-        return []
 
 
 def threshold_foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:

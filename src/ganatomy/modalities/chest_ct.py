@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganatomy.dicom.volume_class import CT
 from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.imaging.pictures import GreyPicture, make_grid, render_planes
 from ganatomy.modalities import anatomy
 from ganatomy.modalities.contours import draw_contours
-from ganatomy.modalities.modality import Candidate, ReportFigure
+from ganatomy.modalities.modality import ReportFigure
 from ganatomy.modalities.resampling import resample_volume
 from ganatomy.modalities.tissue import segment_body, segment_bone, segment_lungs
 from ganatomy.modalities.volume import VolumeModality, check_enlargement
@@ -27,18 +28,11 @@ class ChestCT(VolumeModality):
     """CT of the thorax in HU, blank planes trimmed, stretched to the grid with the spacing recorded (Sun 2022)."""
 
     name = "chest_ct"
+    volume_class = CT
 
     @property
     def options(self) -> Mapping[str, Any]:
         return {"clip_hu": list(CLIP_HU)}
-
-    def read(self, candidate: Candidate) -> tuple[Image, str]:
-        """The volume in HU.
-
-        Raises:
-            Unusable: the message says why.
-        """
-        return self.read_labelled_volume(candidate, "CT")
 
     def normalise(self, image: Image) -> Image:
         """HU to [-1, 1] on the grid: clip, drop planes of nothing but air at the ends of each axis, stretch.
@@ -73,6 +67,10 @@ class ChestCT(VolumeModality):
         """HU to [-1, 1] without touching the grid."""
         low, high = CLIP_HU
         return image.copy_with(pixels=(np.clip(image.pixels, low, high) - low) * np.float32(2 / (high - low)) - 1)
+
+    def convert_voxels(self, pixels: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Whole HU."""
+        return np.rint(pixels).astype(np.int16)
 
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
         return segment_body(image.pixels)

@@ -1,11 +1,20 @@
 """The standard mammographic hanging: RCC | LCC over RMLO | LMLO, chest walls back to back in the middle."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
+
+from ganatomy.dicom import write_mammogram
+from ganatomy.dicom.mammogram_instances import get_laterality_and_view
+from ganatomy.imaging.image import Image
+from ganatomy.imaging.pictures import save_png
 
 VIEWS = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))  # as hung: the right breast on the viewer's left
 SYNTHETIC_LABEL = "SYNTHETIC"
@@ -36,3 +45,28 @@ def _label_view(pixels: NDArray[np.float32], laterality: str, view: str, synthet
     x = size // 2 if laterality == "R" else picture.width - (right - left) - size // 2
     draw.multiline_text((x, size // 2), words, fill=170, font_size=size, align="left" if laterality == "R" else "right")
     return np.asarray(picture)
+
+
+class HangingWriter:
+    """The standard mammographic hanging, one picture a study; views that have not come yet stay dark."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.studies: dict[int, dict[tuple[str, str], tuple[Image, dict[str, Any]]]] = {}
+
+    def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
+        key = get_laterality_and_view(shown, "The hanging")
+        self.counts[key] += 1
+        number = self.counts[key]
+        study = self.studies.setdefault(number, {})
+        study[key] = shown, record
+        text = {
+            "Comment": write_mammogram.make_comments(drawn_apart=True),
+            "Provenance": json.dumps([made for _, made in study.values()]),
+        }
+        file = f"study-{number:06d}.png"
+        save_png(hang_views({view: one.pixels for view, (one, _) in study.items()}), self.out / file, text)
+        if len(study) == len(VIEWS):
+            del self.studies[number]
+        return file

@@ -1,15 +1,19 @@
 """What a modality is; the table of modalities is in `modalities.table`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.imaging.image import Image
+from ganatomy.dicom.instances import DicomKind
+from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.imaging.pictures import GreyPicture
+from ganatomy.modalities.facts import FactSource
+from ganatomy.modalities.folder import list_files
 from ganatomy.pyramid import Shape
 
 
@@ -42,74 +46,146 @@ class ReportFigure(NamedTuple):
     pixels: NDArray[np.uint8]
 
 
-@runtime_checkable
-class Modality(Protocol):
-    """Reading, the grid, and the way back."""
+class SampleWriter(Protocol):
+    """Writes samples of one format into one folder."""
 
-    @property
-    def name(self) -> str: ...
+    def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
+        """The path below the folder of what was written.
 
-    @property
-    def shape(self) -> Shape:
-        """The grid that a store is prepared on."""
+        Args:
+            image: in [-1, 1], canonically oriented.
+            shown: the same in its own values (grey [0, 1], HU), as displayed.
+            record: how it was made.
+        """
         ...
+
+
+@dataclass(frozen=True)
+class Modality(ABC):
+    """Reading, the grid, the way back, and the way out.
+
+    Shared code has a modality by its name from `modalities.table` and asks it; it never asks which one it has. A new
+    one begins with `projection.ProjectionModality` or `volume.VolumeModality`, which leave the least to write. It is a
+    frozen dataclass: the fields that it adds are its options, and all have defaults.
+
+    Args:
+        facts: where facts that the files do not carry come from.
+        shape: the grid that a store is prepared on.
+    """
+
+    facts: FactSource = field(default_factory=FactSource)
+    shape: Shape = ()
+
+    name: ClassVar[str]
+    own_formats: ClassVar[Mapping[str, Callable[[Path], SampleWriter]]] = {}  # a format -> what writes it into a folder
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Facts and options.
 
     @property
     def conditions(self) -> Mapping[str, tuple[str, ...]]:
         """Facts that a model can be conditioned on, with their values; no values = those that are found."""
-        ...
+        return {name: () for name in {**self.facts.columns, **self.facts.constants} if name != "patient"}
 
     @property
     def free_conditions(self) -> Mapping[str, tuple[str, ...]]:
-        """Of these, what a canonical image does not show, so that any sample may have it."""
-        ...
-
-    @property
-    def formats(self) -> tuple[str, ...]:
-        """The files that samples can be written to; the first is the usual one."""
-        ...
+        """Facts that a canonical image does not show, with their values: any sample may have any of them."""
+        return {}
 
     @property
     def options(self) -> Mapping[str, Any]:
         """What besides the shape decides how an image is normalised; kept with the store."""
-        ...
+        return {}
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # In: from raw files to the grid.
 
     def list_candidates(self, raw: Path) -> list[Candidate]:
-        """Every file below `raw` that may be an image, in a fixed order."""
-        ...
+        """Every file below `raw` but hidden ones and tables, sorted by path, with what the table of facts says of it.
 
+        Raises:
+            Refused: the folder is missing or has no file, or the table of facts cannot be read.
+        """
+        table = self.facts.read_facts(raw)
+        return [
+            Candidate((path,), below, {**self.facts.constants, **table.get(below, {})})
+            for path, below in list_files(raw)
+        ]
+
+    def get_labels(self, candidate: Candidate) -> dict[str, str]:
+        """The facts of the conditions, from the table.
+
+        Raises:
+            UnusableImage: the table does not give one.
+        """
+        labels = {name: candidate.facts.get(name, "") for name in self.conditions}
+        if missing := [name for name, value in labels.items() if not value]:
+            raise UnusableImage("no label", f"the table of facts gives no {missing[0]} for {candidate.name}")
+        return labels
+
+    @abstractmethod
     def read(self, candidate: Candidate) -> tuple[Image, str]:
-        """The image in its own values (grey [0, 1], HU), canonically oriented, and who it is of; raises `Unusable`."""
-        ...
+        """The image in its own values (grey [0, 1], HU), canonically oriented, and who it is of.
 
+        Raises:
+            UnusableImage: the file cannot serve; the message says why.
+        """
+
+    @abstractmethod
     def normalise(self, image: Image) -> Image:
-        """To the grid and to [-1, 1]."""
-        ...
+        """To the grid and to [-1, 1]; what was done to fit the grid goes into the image's geometry.
 
+        Raises:
+            UnusableImage: the image does not fit the grid.
+        """
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Out: from the grid to values, files and objects.
+
+    @abstractmethod
     def denormalise(self, image: Image) -> Image:
         """Back to the values that `read` gives, undoing the grid if the image carries its geometry, as displayed."""
-        ...
 
+    @abstractmethod
     def canonicalise(self, image: Image) -> Image:
         """Values as displayed to [-1, 1] as trained on; the inverse of `denormalise` for synthetic images."""
-        ...
 
+    @property
+    @abstractmethod
+    def formats(self) -> tuple[str, ...]:
+        """The files that samples can be written to; the first is the usual one."""
+
+    @property
+    @abstractmethod
+    def dicom(self) -> DicomKind:
+        """The DICOM objects of a sample."""
+
+    def convert_voxels(self, pixels: NDArray[np.float32]) -> NDArray[Any]:
+        """Values of a volume in the type in which NIfTI holds them."""
+        return pixels
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Measures and pictures.
+
+    @abstractmethod
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
         """Where an image in its own values shows the body."""
-        ...
 
     def segment_structures(self, image: Image) -> list[NDArray[np.bool_]]:
         """What of an image in its own values is measured, to be drawn as contours."""
-        ...
+        return [self.segment_foreground(image)]
 
+    @abstractmethod
     def measure_image(self, image: Image) -> dict[str, float]:
-        """What can be measured on an image in its own values, by name with unit; nan where it does not show it."""
-        ...
+        """What can be measured on an image in its own values, by name with unit; nan where it does not show it.
 
+        All images of a modality have the same names, at least one.
+        """
+
+    @abstractmethod
     def render_image(self, image: Image) -> GreyPicture:
         """A picture in [0, 1] of an image in its own values."""
-        ...
 
     def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
         """Pictures of synthetic images that belong to this modality alone, such as the standard hanging."""
-        ...
+        return []

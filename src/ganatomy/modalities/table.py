@@ -1,6 +1,6 @@
 """The modalities by name."""
 
-from collections.abc import Callable
+from dataclasses import fields
 
 from ganatomy.errors import Refused
 from ganatomy.modalities.brain_mri import BrainMRI
@@ -8,11 +8,11 @@ from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.modalities.modality import Modality
 
-MODALITIES: dict[str, Callable[..., Modality]] = {"mammogram": Mammogram, "chest_ct": ChestCT, "brain_mri": BrainMRI}
+MODALITIES: dict[str, type[Modality]] = {"mammogram": Mammogram, "chest_ct": ChestCT, "brain_mri": BrainMRI}
 
 
-def get_modality(name: str) -> Callable[..., Modality]:
-    """What makes the modality of that name.
+def get_modality(name: str) -> type[Modality]:
+    """The modality of that name, to be called with its options; all have defaults.
 
     Raises:
         Refused: there is none; the message lists those there are.
@@ -20,3 +20,12 @@ def get_modality(name: str) -> Callable[..., Modality]:
     if name not in MODALITIES:
         raise Refused(f"There is no modality {name!r}; there are {', '.join(MODALITIES)}.")
     return MODALITIES[name]
+
+
+def list_options(name: str) -> tuple[str, ...]:
+    """The options that a modality is called with: ``facts``, ``shape`` and its own.
+
+    Raises:
+        Refused: there is no such modality.
+    """
+    return tuple(option.name for option in fields(get_modality(name)) if option.init)

@@ -1,18 +1,20 @@
 """What chest CT and brain MRI share: finding cases among DICOM series and NIfTI files, and reading them."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ganatomy.dicom import series
+from ganatomy.dicom.instances import DicomKind
 from ganatomy.dicom.read import is_dicom
+from ganatomy.dicom.volume_class import VolumeClass
+from ganatomy.dicom.volume_instances import VolumeKind
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image, UnusableImage
-from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.folder import list_files
-from ganatomy.modalities.modality import Candidate
+from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.pyramid import Shape
 from ganatomy.steps import hierarchy
 
@@ -21,8 +23,8 @@ LARGEST_ENLARGEMENT = 6.0  # an axis that would be enlarged more holds too littl
 
 
 @dataclass(frozen=True)
-class VolumeModality:
-    """Candidates, labels and reading of volumes; a modality adds its code, its values and its grid.
+class VolumeModality(Modality):
+    """Candidates, labels and reading of volumes; a modality adds its DICOM class, its values and its grid.
 
     Args:
         facts: a table with a column ``file`` (NIfTI file or folder of a series) and the facts to condition on, each
@@ -31,11 +33,9 @@ class VolumeModality:
         shape: voxels per axis of the grid: upwards, backwards, to the left.
     """
 
-    facts: FactSource = field(default_factory=FactSource)
     shape: Shape = (128, 128, 128)
 
-    free_conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict, init=False)
-    formats = ("nifti", "npy", "dicom")
+    volume_class: ClassVar[VolumeClass | None] = None  # its DICOM objects; None = it is read and written as NIfTI only
 
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or not hierarchy.fits_hierarchy(self.shape):
@@ -45,9 +45,19 @@ class VolumeModality:
             )
 
     @property
-    def conditions(self) -> Mapping[str, tuple[str, ...]]:
-        """The named facts; their values are those that are found."""
-        return {name: () for name in {**self.facts.columns, **self.facts.constants} if name != "patient"}
+    def formats(self) -> tuple[str, ...]:
+        return ("nifti", "npy", *(() if self.volume_class is None else ("dicom",)), *self.own_formats)
+
+    @property
+    def dicom(self) -> DicomKind:
+        """A classic series, an Enhanced instance, or pictures of slices.
+
+        Raises:
+            Refused: the modality has no DICOM objects.
+        """
+        if self.volume_class is None:
+            raise Refused(f"There are no DICOM objects of {self.name}; it is written as {', '.join(self.formats)}.")
+        return VolumeKind(self.volume_class)
 
     def list_candidates(self, raw: Path) -> list[Candidate]:
         """Every NIfTI file and every series below `raw`, and every other file by itself, in a fixed order.
@@ -67,11 +77,8 @@ class VolumeModality:
             for group, name in zip(groups, _name_groups(groups, raw), strict=True)
         ]
 
-    def read_labelled_volume(self, candidate: Candidate, dicom_modality: str) -> tuple[Image, str]:
+    def read(self, candidate: Candidate) -> tuple[Image, str]:
         """The volume in its own values, canonically oriented, with its labels, and who it is of.
-
-        Args:
-            modality: DICOM's code, ``CT`` or ``MR``.
 
         Raises:
             Unusable: the message says why.
@@ -79,15 +86,14 @@ class VolumeModality:
         try:
             if nifti.is_nifti(candidate.path):
                 found, who = nifti.read_nifti(candidate.path), candidate.name
-            elif is_dicom(candidate.path):
-                found, who = series.read_volume(candidate.paths, dicom_modality)
+            elif self.volume_class is not None and is_dicom(candidate.path):
+                found, who = series.read_volume(candidate.paths, self.volume_class.modality)
             else:
-                raise UnusableImage("not an image file", "neither DICOM nor NIfTI")
+                words = "not NIfTI" if self.volume_class is None else "neither DICOM nor NIfTI"
+                raise UnusableImage("not an image file", words)
         except OSError as error:
             raise UnusableImage("not readable", error.strerror or "") from error
-        labels = {name: candidate.facts.get(name, "") for name in self.conditions}
-        if missing := [name for name, value in labels.items() if not value]:
-            raise UnusableImage("no label", f"the table of facts gives no {missing[0]} for {candidate.name}")
+        labels = self.get_labels(candidate)
         voxels, spacing, oblique = found
         if min(voxels.shape) < MIN_VOXELS_PER_AXIS:
             raise UnusableImage(

@@ -4,6 +4,7 @@ Models that learn a distribution of such grids build on them: `networks.diffusio
 blocks with group normalisation, halved `halvings` times; no attention. MONAI comes with the extra ``benchmark``.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Literal
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
+from ganatomy.networks.config import NetworkConfig
 from ganatomy.pyramid import Shape
 from ganatomy.steps.space import ImageSpace
 
+MONAI = {"monai": 200 * 2**20}  # bytes that its import takes, as measured (`benchmarks/memory_plan.py`)
 NORM_GROUPS = 4  # of the normalisations
 GROUP_NORM_EPSILON = 1e-6
 
@@ -56,12 +59,16 @@ class CodeGrid(Config):
         }
 
 
-class GridEncoder(Config):
+class GridEncoder(NetworkConfig):
     """Settings of an encoder; with `variational` it gives mean and logarithm of the variance side by side."""
 
     kind: Literal["grid-encoder"] = "grid-encoder"
     grid: CodeGrid = CodeGrid()
     variational: bool = False
+
+    @property
+    def libraries(self) -> Mapping[str, int]:
+        return MONAI
 
     def build(self, space: ImageSpace) -> nn.Module:
         return GridEncoderModule(self, space)

@@ -6,22 +6,24 @@ function of its latent code z: a token is where the normal number's quantile fal
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.config import Config
-from ganatomy.networks.autoencoder import CodeGrid, GridDecoderModule, import_monai, make_tiny_grid
+from ganatomy.networks.autoencoder import MONAI, CodeGrid, GridDecoderModule, import_monai, make_tiny_grid
+from ganatomy.networks.config import NetworkConfig
 from ganatomy.pyramid import Shape
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import ImageSpace
 
 LATENT_BOUND = 6.0  # of a latent number, in deviations
 
 
-class AutoregressiveGenerator(Config):
+class AutoregressiveGenerator(NetworkConfig):
     """Settings of the generator.
 
     Args:
@@ -36,6 +38,10 @@ class AutoregressiveGenerator(Config):
     width: int = Field(256, ge=8)
     depth: int = Field(6, ge=1)
     heads: int = Field(8, ge=1)
+
+    @property
+    def libraries(self) -> Mapping[str, int]:
+        return MONAI
 
     def build(self, space: ImageSpace) -> nn.Module:
         return AutoregressiveGeneratorModule(self, space)
@@ -54,7 +60,7 @@ class AutoregressiveGenerator(Config):
 
 
 class AutoregressiveGeneratorModule(nn.Module):
-    """z (batch, tokens), condition (batch, conditions), the whole -> (image,), in [-1, 1]."""
+    """z (batch, tokens), condition, the whole -> (image,), in [-1, 1]."""
 
     def __init__(self, config: AutoregressiveGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -72,7 +78,7 @@ class AutoregressiveGeneratorModule(nn.Module):
         )
         for block in self.net.blocks:
             block.norm_cross_attn = nn.Identity()  # MONAI's blocks have it also where nothing is attended to across
-        self.start = nn.Linear(1 + space.conditions, config.width, bias=False)  # before the first token
+        self.start = nn.Linear(1 + space.conditions.width, config.width, bias=False)  # before the first token
 
     def list_blocks(self) -> list[nn.Module]:
         """What may be recomputed or compiled, each by itself."""
@@ -108,9 +114,10 @@ class AutoregressiveGeneratorModule(nn.Module):
     # ------------------------------------------------------------------------------------------------------------------
     # Tokens and latent codes.
 
-    def predict_logits(self, tokens: Tensor, condition: Tensor) -> Tensor:
+    def predict_logits(self, tokens: Tensor, condition: Condition) -> Tensor:
         """(batch, n + 1, words): what follows nothing, and what follows each beginning of tokens (batch, n)."""
-        start = self.start(torch.cat((condition.new_ones(len(condition), 1), condition), 1))[:, None]
+        vector = condition.vector
+        start = self.start(torch.cat((vector.new_ones(len(vector), 1), vector), 1))[:, None]
         x = torch.cat((start, self.net.token_embeddings(tokens)), 1)
         x = x + self.net.position_embeddings(x[..., 0])
         for block in self.net.blocks:
@@ -118,7 +125,7 @@ class AutoregressiveGeneratorModule(nn.Module):
         found: Tensor = self.net.to_logits(x)
         return found.float()
 
-    def sample_tokens(self, z: Tensor, condition: Tensor) -> Tensor:
+    def sample_tokens(self, z: Tensor, condition: Condition) -> Tensor:
         """Tokens (batch, tokens) for latent codes (batch, tokens), one after another."""
         quantiles = torch.special.ndtr(z.double()).T.contiguous()[..., None]
         tokens = torch.zeros(len(z), 0, dtype=torch.long, device=z.device)
@@ -128,12 +135,12 @@ class AutoregressiveGeneratorModule(nn.Module):
             tokens = torch.cat((tokens, token), 1)
         return tokens
 
-    def encode_tokens(self, tokens: Tensor, condition: Tensor) -> Tensor:
+    def encode_tokens(self, tokens: Tensor, condition: Condition) -> Tensor:
         """The latent codes (batch, tokens) in the middle of those that these tokens are drawn for."""
         shares = self.predict_logits(tokens[:, :-1], condition).double().softmax(2)
         ends = shares.cumsum(2).gather(2, tokens[..., None])[..., 0]
         middle = ends - shares.gather(2, tokens[..., None])[..., 0] / 2
         return torch.special.ndtri(middle).clamp(-LATENT_BOUND, LATENT_BOUND).float()
 
-    def forward(self, z: Tensor, condition: Tensor, scope: WholeScope) -> ImageParts:
+    def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
         return (self.decode_tokens(self.sample_tokens(z, condition)),)

@@ -15,10 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.config import Config
+from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.across import BatchNorm
 from ganatomy.nn.plain import NORM_EPSILON, PlainUpConv, StridedConv
 from ganatomy.pyramid import Shape, compute_pyramid
+from ganatomy.steps.condition import Condition
+from ganatomy.steps.coupling import BATCH_NORM_COUPLING, NO_COUPLING, Coupling
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
@@ -27,11 +29,15 @@ NORM_GROUPS = 4  # of a group normalisation
 NormKind = Literal["batch", "group", "none"]
 
 
+def _get_norm_coupling(norm: NormKind) -> Coupling:
+    return BATCH_NORM_COUPLING if norm == "batch" else NO_COUPLING
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # Configurations.
 
 
-class ConvolutionalGenerator(Config):
+class ConvolutionalGenerator(NetworkConfig):
     """Settings of the generator.
 
     Args:
@@ -44,6 +50,10 @@ class ConvolutionalGenerator(Config):
     widest: int = Field(1024, ge=1)
     norm: NormKind = "batch"
 
+    @property
+    def coupling(self) -> Coupling:
+        return _get_norm_coupling(self.norm)
+
     def build(self, space: ImageSpace) -> nn.Module:
         return ConvolutionalGeneratorModule(self, space)
 
@@ -51,13 +61,21 @@ class ConvolutionalGenerator(Config):
         return self.model_copy(update={"features": 8, "widest": 32})
 
 
-class ConvolutionalDiscriminator(Config):
+class ConvolutionalDiscriminator(NetworkConfig):
     """Settings of the discriminator; `features` are those of the first layer, doubled a level up to `widest`."""
 
     kind: Literal["convolutional-discriminator"] = "convolutional-discriminator"
     features: int = Field(32, ge=1)
     widest: int = Field(512, ge=1)
     norm: NormKind = "batch"
+
+    @property
+    def coupling(self) -> Coupling:
+        return _get_norm_coupling(self.norm)
+
+    @property
+    def feature_layer(self) -> str:
+        return "tower.head"
 
     def build(self, space: ImageSpace) -> nn.Module:
         return ConvolutionalDiscriminatorModule(self, space)
@@ -66,7 +84,7 @@ class ConvolutionalDiscriminator(Config):
         return self.model_copy(update={"features": 8, "widest": 32})
 
 
-class ConvolutionalEncoder(Config):
+class ConvolutionalEncoder(NetworkConfig):
     """Settings of the encoder; with `variational` it gives mean and logarithm of the variance side by side."""
 
     kind: Literal["convolutional-encoder"] = "convolutional-encoder"
@@ -75,6 +93,10 @@ class ConvolutionalEncoder(Config):
     norm: NormKind = "batch"
     variational: bool = False
 
+    @property
+    def coupling(self) -> Coupling:
+        return _get_norm_coupling(self.norm)
+
     def build(self, space: ImageSpace) -> nn.Module:
         return ConvolutionalEncoderModule(self, space)
 
@@ -82,7 +104,7 @@ class ConvolutionalEncoder(Config):
         return self.model_copy(update={"features": 8, "widest": 32})
 
 
-class CodeDiscriminator(Config):
+class CodeDiscriminator(NetworkConfig):
     """Settings of the discriminator of latent codes: `hidden` is the width of its two hidden layers."""
 
     kind: Literal["code-discriminator"] = "code-discriminator"
@@ -146,7 +168,7 @@ class ConvolutionalTower(nn.Module):
 
 
 class ConvolutionalGeneratorModule(nn.Module):
-    """z (batch, latent), condition (batch, conditions), the whole -> (image,), in [-1, 1]."""
+    """z (batch, latent), condition, the whole -> (image,), in [-1, 1]."""
 
     def __init__(self, config: ConvolutionalGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -155,7 +177,7 @@ class ConvolutionalGeneratorModule(nn.Module):
         widths = [min(config.features * 2 ** (count - 1 - i), config.widest) for i in range(count)]
         bias = config.norm == "none"
         self.base = sizes[0]
-        self.dense = nn.Linear(space.latent + space.conditions, widths[0] * math.prod(self.base), bias=bias)
+        self.dense = nn.Linear(space.latent + space.conditions.width, widths[0] * math.prod(self.base), bias=bias)
         self.norm = make_norm(config.norm, widths[0])
         self.blocks = nn.ModuleList(
             NormalisedLayer(PlainUpConv(ndim, a, b, bias=bias), make_norm(config.norm, b), 0.0)
@@ -167,8 +189,8 @@ class ConvolutionalGeneratorModule(nn.Module):
         """What may be recomputed or compiled, each by itself."""
         return list(self.blocks)
 
-    def forward(self, z: Tensor, condition: Tensor, scope: WholeScope) -> ImageParts:
-        x = self.dense(torch.cat((z, condition), 1)).view(len(z), -1, *self.base)
+    def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
+        x = self.dense(torch.cat((z, condition.vector), 1)).view(len(z), -1, *self.base)
         x = F.relu(self.norm(x))
         for block in self.blocks:
             x = block(x)
@@ -176,14 +198,14 @@ class ConvolutionalGeneratorModule(nn.Module):
 
 
 class ConvolutionalDiscriminatorModule(nn.Module):
-    """(image,), condition (batch, conditions), the whole -> verdict."""
+    """(image,), condition, the whole -> verdict."""
 
     def __init__(self, config: ConvolutionalDiscriminator, space: ImageSpace) -> None:
         super().__init__()
-        out = 1 + space.conditions
+        out = 1 + space.conditions.label_width
         self.tower = ConvolutionalTower(space.shape, space.channels, config.features, config.widest, config.norm, out)
 
-    def forward(self, images: ImageParts, condition: Tensor, scope: WholeScope) -> DiscriminatorOutput:
+    def forward(self, images: ImageParts, condition: Condition, scope: WholeScope) -> DiscriminatorOutput:
         answer = self.tower(images[0])
         return DiscriminatorOutput(answer[:, 0], answer[:, 1:])
 

@@ -5,16 +5,19 @@ is a function of its latent code z, the noise at the start, as for every other g
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.config import Config
-from ganatomy.networks.autoencoder import NORM_GROUPS, CodeGrid, GridDecoderModule, import_monai, make_tiny_grid
+from ganatomy.networks.autoencoder import MONAI, NORM_GROUPS, CodeGrid, GridDecoderModule, import_monai, make_tiny_grid
+from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.across import BatchNorm
 from ganatomy.pyramid import Shape
+from ganatomy.steps.condition import Condition
+from ganatomy.steps.coupling import BATCH_NORM_COUPLING, Coupling
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import ImageSpace
 
@@ -22,7 +25,7 @@ TIME_SCALE = 1000.0  # the U-Net embeds times of a thousand steps
 UNET_LEVELS = 2  # of the U-Net
 
 
-class LatentDiffusionGenerator(Config):
+class LatentDiffusionGenerator(NetworkConfig):
     """Settings of the generator.
 
     Args:
@@ -35,6 +38,14 @@ class LatentDiffusionGenerator(Config):
     grid: CodeGrid = CodeGrid()
     width: int = Field(64, ge=NORM_GROUPS, multiple_of=NORM_GROUPS)
     steps: int = Field(15, ge=1)
+
+    @property
+    def libraries(self) -> Mapping[str, int]:
+        return MONAI
+
+    @property
+    def coupling(self) -> Coupling:
+        return BATCH_NORM_COUPLING  # of the codes
 
     def build(self, space: ImageSpace) -> nn.Module:
         return LatentDiffusionGeneratorModule(self, space)
@@ -53,7 +64,7 @@ class LatentDiffusionGenerator(Config):
 
 
 class LatentDiffusionGeneratorModule(nn.Module):
-    """z (batch, latent), condition (batch, conditions), the whole -> (image,), in [-1, 1]."""
+    """z (batch, latent), condition, the whole -> (image,), in [-1, 1]."""
 
     def __init__(self, config: LatentDiffusionGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -64,7 +75,7 @@ class LatentDiffusionGeneratorModule(nn.Module):
         self.scale: Any = BatchNorm(channels, affine=False)  # of the codes
         self.net = import_monai("diffusion_model_unet").DiffusionModelUNet(
             spatial_dims=ndim,
-            in_channels=channels + space.conditions,
+            in_channels=channels + space.conditions.width,
             out_channels=channels,
             channels=(config.width, 2 * config.width),
             num_res_blocks=2,
@@ -77,13 +88,14 @@ class LatentDiffusionGeneratorModule(nn.Module):
         """What may be recomputed or compiled, each by itself."""
         return self.decoder.list_blocks()
 
-    def predict_velocity(self, codes: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+    def predict_velocity(self, codes: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """Where scaled codes (batch, channels, *grid) at times (batch,) flow to: 0 = codes, 1 = noise."""
-        planes = condition.view(*condition.shape, *[1] * (codes.ndim - 2)).expand(-1, -1, *codes.shape[2:])
+        vector = condition.vector
+        planes = vector.view(*vector.shape, *[1] * (codes.ndim - 2)).expand(-1, -1, *codes.shape[2:])
         flow: Tensor = self.net(torch.cat((codes, planes), 1), time * TIME_SCALE)
         return flow.float()
 
-    def integrate_flow(self, codes: Tensor, condition: Tensor, start: float, end: float) -> Tensor:
+    def integrate_flow(self, codes: Tensor, condition: Condition, start: float, end: float) -> Tensor:
         """Scaled codes after the flow from one time to another, by the midpoint rule."""
         step = (end - start) / self.steps
         for i in range(self.steps):
@@ -96,7 +108,7 @@ class LatentDiffusionGeneratorModule(nn.Module):
         """Codes of mean 0 and deviation 1 in every channel, as known so far."""
         return (codes - self._broadcast_channels(self.scale.running_mean)) / self._broadcast_channels(self._deviation())
 
-    def forward(self, z: Tensor, condition: Tensor, scope: WholeScope) -> ImageParts:
+    def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
         codes = self.integrate_flow(z.view(-1, *self.grid), condition, 1.0, 0.0)
         return (
             self.decoder(

@@ -19,9 +19,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.config import Config
+from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.plain import NORM_CLASSES, GroupNormReLU, PlainBlock, PlainUpConv, compute_group_moments, make_conv
 from ganatomy.steps import hierarchy
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, SubVolumeScope, WholeScope
 from ganatomy.steps.space import ImageSpace
 
@@ -30,7 +31,7 @@ CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 CHANNELS_LAST_FROM = 16  # voxels an axis: from here on activations outweigh the weights (docs/performance.md)
 
 
-class HierarchicalGenerator(Config):
+class HierarchicalGenerator(NetworkConfig):
     """Settings of the generator.
 
     Args:
@@ -53,6 +54,14 @@ class HierarchicalGenerator(Config):
     high_norm: Literal["group", "voxel"] = "voxel"
     folded: bool = True
 
+    @property
+    def image_parts(self) -> int:
+        return 2 if self.low else 1
+
+    @property
+    def min_slab_planes(self) -> int:
+        return LOW_FACTOR
+
     def build(self, space: ImageSpace) -> nn.Module:
         return HierarchicalGeneratorModule(self, space)
 
@@ -60,7 +69,13 @@ class HierarchicalGenerator(Config):
         return self.model_copy(update={"features": 8, "groups": 2})
 
 
-class HighEncoder(Config):
+def _read_widths(generator: NetworkConfig) -> dict[str, int]:
+    """The settings that an encoder shares with the generator that it learns to undo."""
+    assert isinstance(generator, HierarchicalGenerator), "a recipe gives its encoders the generator that it asks for"
+    return {"features": generator.features, "groups": generator.groups}
+
+
+class HighEncoder(NetworkConfig):
     """Settings of E^H: a sub-volume to its features."""
 
     kind: Literal["high-encoder"] = "high-encoder"
@@ -70,11 +85,14 @@ class HighEncoder(Config):
     def build(self, space: ImageSpace) -> nn.Module:
         return _HighEncoderModule(self, space)
 
+    def adapt_to_generator(self, generator: NetworkConfig) -> "HighEncoder":
+        return self.model_copy(update=_read_widths(generator))
+
     def make_tiny(self) -> "HighEncoder":
         return self.model_copy(update={"features": 8, "groups": 2})
 
 
-class GroundEncoder(Config):
+class GroundEncoder(NetworkConfig):
     """Settings of E^G: the features of the whole volume to a latent code."""
 
     kind: Literal["ground-encoder"] = "ground-encoder"
@@ -83,6 +101,9 @@ class GroundEncoder(Config):
 
     def build(self, space: ImageSpace) -> nn.Module:
         return _GroundEncoderModule(self, space)
+
+    def adapt_to_generator(self, generator: NetworkConfig) -> "GroundEncoder":
+        return self.model_copy(update=_read_widths(generator))
 
     def make_tiny(self) -> "GroundEncoder":
         return self.model_copy(update={"features": 8, "groups": 2})
@@ -93,7 +114,7 @@ class GroundEncoder(Config):
 
 
 class CommonTrunk(nn.Module):
-    """(batch, latent), (batch, conditions) -> features (batch, features, *quarter of the size)."""
+    """z (batch, latent), condition -> features (batch, features, *quarter of the size)."""
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -102,7 +123,7 @@ class CommonTrunk(nn.Module):
         widths = [8 * w, 8 * w, 8 * w, 4 * w, 2 * w, w]
         ups = len(sizes) - 1
         self.base = sizes[0]
-        self.dense = nn.Linear(space.latent + space.conditions, widths[0] * math.prod(self.base))
+        self.dense = nn.Linear(space.latent + space.conditions.width, widths[0] * math.prod(self.base))
         impl: Literal["fold", "plain"] = "fold" if config.folded else "plain"
         self.blocks = nn.ModuleList(
             PlainBlock(
@@ -112,8 +133,8 @@ class CommonTrunk(nn.Module):
             for i, (a, b) in enumerate(pairwise(widths))
         )
 
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        x = self.dense(torch.cat((z, condition), 1)).view(len(z), -1, *self.base)
+    def forward(self, z: Tensor, condition: Condition) -> Tensor:
+        x = self.dense(torch.cat((z, condition.vector), 1)).view(len(z), -1, *self.base)
         for block in self.blocks:
             if min(x.shape[2:]) >= CHANNELS_LAST_FROM:
                 x = x.contiguous(memory_format=CHANNELS_LAST[x.ndim - 2])
@@ -169,7 +190,7 @@ class LowResolutionHead(nn.Module):
 
 
 class HierarchicalGeneratorModule(nn.Module):
-    """z (batch, latent), condition (batch, conditions), a sub-volume or the whole -> (planes,) or (planes, low)."""
+    """z (batch, latent), condition, a sub-volume or the whole -> (planes,) or (planes, low)."""
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -178,7 +199,7 @@ class HierarchicalGeneratorModule(nn.Module):
         self.high = HighResolutionHead(config, space)
         self.low = LowResolutionHead(config, space) if config.low else None
 
-    def forward(self, z: Tensor, condition: Tensor, scope: SubVolumeScope | WholeScope) -> ImageParts:
+    def forward(self, z: Tensor, condition: Condition, scope: SubVolumeScope | WholeScope) -> ImageParts:
         return self.decode_features(self.common(z, condition), scope)
 
     def decode_features(self, features: Tensor, scope: SubVolumeScope | WholeScope) -> ImageParts:
@@ -193,7 +214,7 @@ class HierarchicalGeneratorModule(nn.Module):
         return [*self.common.blocks, self.high, *([] if self.low is None else [self.low])]
 
     @torch.no_grad()
-    def generate_slabs(self, z: Tensor, condition: Tensor, planes: int) -> Iterator[Tensor]:
+    def generate_slabs(self, z: Tensor, condition: Condition, planes: int) -> Iterator[Tensor]:
         """The whole volume piece by piece, `planes` of its first axis at a time: equal to one pass to rounding.
 
         The features are made whole; the high-resolution head sees them in pieces, and what two pieces share is carried

@@ -12,17 +12,18 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.config import Config
+from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.spectral import SpectralConv, SpectralDense
 from ganatomy.pyramid import Shape
 from ganatomy.steps import hierarchy
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, SubVolumeScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
 LEAKY_SLOPE = 0.2  # of the leaky rectifiers
 
 
-class HierarchicalDiscriminator(Config):
+class HierarchicalDiscriminator(NetworkConfig):
     """Settings of the discriminator.
 
     Args:
@@ -36,6 +37,10 @@ class HierarchicalDiscriminator(Config):
     features: int = Field(64, ge=4, multiple_of=4)
     low: bool = True
     scores: Literal["apart", "averaged"] = "apart"
+
+    @property
+    def feature_layer(self) -> str:
+        return "high.score"
 
     def build(self, space: ImageSpace) -> nn.Module:
         return HierarchicalDiscriminatorModule(self, space)
@@ -72,7 +77,7 @@ def _choose_kernel(n: int, axis: int) -> tuple[int, int, int]:
 
 
 class HighBranch(nn.Module):
-    """D^H: a sub-volume and its position (0 to 1) -> score and label logits (batch, 1 + conditions)."""
+    """D^H: a sub-volume and its position (0 to 1) -> score and label logits (batch, 1 + labels)."""
 
     def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         super().__init__()
@@ -82,7 +87,8 @@ class HighBranch(nn.Module):
         self.tower = _SpectralTower(widths, shape, 2 * w)
         self.dense = SpectralDense(2 * w + 1, w)
         self.score = SpectralDense(w, 1)
-        self.labels = SpectralDense(w, space.conditions) if space.conditions else None
+        labels = space.conditions.label_width
+        self.labels = SpectralDense(w, labels) if labels else None
 
     def forward(self, x: Tensor, position: float) -> Tensor:
         x = F.leaky_relu_(self.tower(x), LEAKY_SLOPE)
@@ -91,13 +97,13 @@ class HighBranch(nn.Module):
 
 
 class LowBranch(_SpectralTower):
-    """D^L: the whole volume at a quarter of its size -> score and label logits (batch, 1 + conditions)."""
+    """D^L: the whole volume at a quarter of its size -> score and label logits (batch, 1 + labels)."""
 
     def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         shape = hierarchy.compute_low_shape(space.shape)
         count = hierarchy.count_halvings(shape)
         widths = [space.channels, *(4 * config.features // 2 ** (count - 1 - i) for i in range(count))]
-        super().__init__(widths, shape, 1 + space.conditions)
+        super().__init__(widths, shape, 1 + space.conditions.label_width)
 
 
 class HierarchicalDiscriminatorModule(nn.Module):
@@ -109,7 +115,7 @@ class HierarchicalDiscriminatorModule(nn.Module):
         self.high = HighBranch(config, space)
         self.low = LowBranch(config, space) if config.low else None
 
-    def forward(self, images: ImageParts, condition: Tensor, scope: SubVolumeScope) -> DiscriminatorOutput:
+    def forward(self, images: ImageParts, condition: Condition, scope: SubVolumeScope) -> DiscriminatorOutput:
         answers = [self.high(images[0], scope.position).float()]
         if self.low is not None:
             answers.append(self.low(images[1]).float())

@@ -15,11 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.config import Config
+from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.equalised import HE_GAIN, Conv, Dense, DownConv, UpConv
 from ganatomy.nn.norm import append_minibatch_deviation, normalise_pixels
 from ganatomy.nn.resample import downsample_mean, upsample_nearest
 from ganatomy.pyramid import compute_pyramid
+from ganatomy.steps.condition import Condition
+from ganatomy.steps.coupling import Coupling, couple_groups
 from ganatomy.steps.scope import ImageParts, LevelScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
@@ -36,7 +38,7 @@ def rectify(x: Tensor) -> Tensor:
 # Configurations.
 
 
-class ProgressiveGenerator(Config):
+class ProgressiveGenerator(NetworkConfig):
     """Settings of the generator.
 
     `width` is the official code's fmap_base, `widest` its fmap_max: level l has min(width / 2^(l + 1), widest)
@@ -55,7 +57,7 @@ class ProgressiveGenerator(Config):
         return self.model_copy(update=TINY_WIDTHS)
 
 
-class ProgressiveDiscriminator(Config):
+class ProgressiveDiscriminator(NetworkConfig):
     """Settings of the discriminator.
 
     `group` is the group size of the minibatch standard deviation. `pool_first` shrinks before the rectifier instead of
@@ -68,6 +70,14 @@ class ProgressiveDiscriminator(Config):
     widest: int = Field(512, ge=1)
     group: int = Field(4, ge=1)
     pool_first: bool = False
+
+    @property
+    def coupling(self) -> Coupling:
+        return couple_groups(self.group)
+
+    @property
+    def feature_layer(self) -> str:
+        return "blocks.0.head"
 
     def build(self, space: ImageSpace) -> nn.Module:
         return ProgressiveDiscriminatorModule(self, space)
@@ -116,14 +126,14 @@ class ProgressiveGeneratorBlock(nn.Module):
 
 
 class ProgressiveGeneratorModule(nn.Module):
-    """z (batch, latent), condition (batch, conditions), a level -> (image at that level,)."""
+    """z (batch, latent), condition, a level -> (image at that level,)."""
 
     def __init__(self, config: ProgressiveGenerator, space: ImageSpace) -> None:
         super().__init__()
         sizes = compute_pyramid(space.shape)
         ndim = len(space.shape)
         widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
-        base = ProgressiveGeneratorBase(space.latent + space.conditions, widths[0], sizes[0])
+        base = ProgressiveGeneratorBase(space.latent + space.conditions.width, widths[0], sizes[0])
         pairs = itertools.pairwise(widths)
         self.blocks = nn.ModuleList([base, *(ProgressiveGeneratorBlock(ndim, a, b, config.folded) for a, b in pairs)])
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
@@ -132,8 +142,8 @@ class ProgressiveGeneratorModule(nn.Module):
         """What may be recomputed or compiled, each by itself; none depends on where a step looks."""
         return list(self.blocks)
 
-    def forward(self, z: Tensor, condition: Tensor, scope: LevelScope) -> ImageParts:
-        x = self.blocks[0](torch.cat((z, condition), 1))
+    def forward(self, z: Tensor, condition: Condition, scope: LevelScope) -> ImageParts:
+        x = self.blocks[0](torch.cat((z, condition.vector), 1))
         before = x
         for block in self.blocks[1 : scope.level + 1]:
             before, x = x, block(x)
@@ -162,14 +172,14 @@ class ProgressiveDiscriminatorBlock(nn.Module):
 
 
 class ProgressiveDiscriminatorBase(nn.Module):
-    """(batch, features, *base) -> score and label logits (batch, 1 + conditions)."""
+    """(batch, features, *base) -> score and label logits (batch, 1 + labels)."""
 
-    def __init__(self, n_in: int, widest: int, base: tuple[int, ...], group: int, conditions: int) -> None:
+    def __init__(self, n_in: int, widest: int, base: tuple[int, ...], group: int, labels: int) -> None:
         super().__init__()
         self.group = group
         self.conv = Conv(len(base), n_in + 1, n_in)
         self.dense = Dense(n_in * math.prod(base), widest)
-        self.head = Dense(widest, 1 + conditions, gain=1)
+        self.head = Dense(widest, 1 + labels, gain=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = rectify(self.conv(append_minibatch_deviation(x, self.group)))
@@ -178,21 +188,21 @@ class ProgressiveDiscriminatorBase(nn.Module):
 
 
 class ProgressiveDiscriminatorModule(nn.Module):
-    """(image at a level,), condition (batch, conditions), the level -> verdict."""
+    """(image at a level,), condition, the level -> verdict."""
 
     def __init__(self, config: ProgressiveDiscriminator, space: ImageSpace) -> None:
         super().__init__()
         sizes = compute_pyramid(space.shape)
         ndim = len(space.shape)
         widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
-        base = ProgressiveDiscriminatorBase(widths[0], widths[0], sizes[0], config.group, space.conditions)
+        base = ProgressiveDiscriminatorBase(widths[0], widths[0], sizes[0], config.group, space.conditions.label_width)
         pairs = itertools.pairwise(widths)
         self.blocks = nn.ModuleList(
             [base, *(ProgressiveDiscriminatorBlock(ndim, b, a, config.pool_first) for a, b in pairs)]
         )
         self.from_image = nn.ModuleList(Conv(ndim, space.channels, n, kernel=1) for n in widths)
 
-    def forward(self, images: ImageParts, condition: Tensor, scope: LevelScope) -> DiscriminatorOutput:
+    def forward(self, images: ImageParts, condition: Condition, scope: LevelScope) -> DiscriminatorOutput:
         (image,) = images
         x = rectify(self.from_image[scope.level](image))
         for level in range(scope.level, 0, -1):

@@ -15,13 +15,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.config import Config
+from ganatomy.networks.config import NetworkConfig
 from ganatomy.networks.progressive import ProgressiveDiscriminatorBase, count_features, rectify
 from ganatomy.nn.convolution import convolve
 from ganatomy.nn.equalised import Conv, Dense
 from ganatomy.nn.norm import normalise_pixels
 from ganatomy.nn.resample import downsample_mean
 from ganatomy.pyramid import compute_pyramid
+from ganatomy.steps.condition import Condition
+from ganatomy.steps.coupling import Coupling, couple_groups
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
@@ -35,7 +37,7 @@ TINY_WIDTHS = {"width": 64, "widest": 16}
 # Configurations.
 
 
-class StyleGenerator(Config):
+class StyleGenerator(NetworkConfig):
     """Settings of the generator.
 
     Args:
@@ -55,13 +57,21 @@ class StyleGenerator(Config):
         return self.model_copy(update={**TINY_WIDTHS, "mapping": 2})
 
 
-class ResidualDiscriminator(Config):
+class ResidualDiscriminator(NetworkConfig):
     """Settings of the discriminator; `group` is the group size of the minibatch standard deviation."""
 
     kind: Literal["residual-discriminator"] = "residual-discriminator"
     width: int = Field(2048, ge=4)
     widest: int = Field(128, ge=1)
     group: int = Field(4, ge=1)
+
+    @property
+    def coupling(self) -> Coupling:
+        return couple_groups(self.group)
+
+    @property
+    def feature_layer(self) -> str:
+        return "base.head"
 
     def build(self, space: ImageSpace) -> nn.Module:
         return ResidualDiscriminatorModule(self, space)
@@ -138,13 +148,13 @@ class StyledBlock(nn.Module):
 
 
 class StyleGeneratorModule(nn.Module):
-    """z (batch, latent), condition (batch, conditions), the whole -> (image,)."""
+    """z (batch, latent), condition, the whole -> (image,)."""
 
     def __init__(self, config: StyleGenerator, space: ImageSpace) -> None:
         super().__init__()
         sizes, ndim = compute_pyramid(space.shape), len(space.shape)
         widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
-        self.mapping = MappingNetwork(space.latent + space.conditions, space.latent, config.mapping)
+        self.mapping = MappingNetwork(space.latent + space.conditions.width, space.latent, config.mapping)
         self.constant = nn.Parameter(torch.randn(widths[0], *sizes[0]))
         pairs = [(widths[0], widths[0]), *itertools.pairwise(widths)]
         self.blocks = nn.ModuleList(
@@ -156,8 +166,8 @@ class StyleGeneratorModule(nn.Module):
         """What may be recomputed or compiled, each by itself."""
         return list(self.blocks)
 
-    def forward(self, z: Tensor, condition: Tensor, scope: WholeScope) -> ImageParts:
-        w = self.mapping(torch.cat((z, condition), 1))
+    def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
+        w = self.mapping(torch.cat((z, condition.vector), 1))
         x = self.constant.expand(len(z), *self.constant.shape)
         for block in self.blocks:
             x = block(x, w)
@@ -182,7 +192,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualDiscriminatorModule(nn.Module):
-    """(image,), condition (batch, conditions), the whole -> verdict."""
+    """(image,), condition, the whole -> verdict."""
 
     def __init__(self, config: ResidualDiscriminator, space: ImageSpace) -> None:
         super().__init__()
@@ -190,9 +200,10 @@ class ResidualDiscriminatorModule(nn.Module):
         widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))][::-1]
         self.from_image = Conv(ndim, space.channels, widths[0], kernel=1)
         self.blocks = nn.ModuleList(ResidualBlock(ndim, a, b) for a, b in itertools.pairwise(widths))
-        self.base = ProgressiveDiscriminatorBase(widths[-1], widths[-1], sizes[0], config.group, space.conditions)
+        labels = space.conditions.label_width
+        self.base = ProgressiveDiscriminatorBase(widths[-1], widths[-1], sizes[0], config.group, labels)
 
-    def forward(self, images: ImageParts, condition: Tensor, scope: WholeScope) -> DiscriminatorOutput:
+    def forward(self, images: ImageParts, condition: Condition, scope: WholeScope) -> DiscriminatorOutput:
         x = rectify(self.from_image(images[0]))
         for block in self.blocks:
             x = block(x)

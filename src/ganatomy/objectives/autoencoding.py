@@ -27,6 +27,7 @@ from ganatomy.nn.across import average_over_processes
 from ganatomy.objectives.labels import compute_label_loss
 from ganatomy.objectives.penalties import compute_squared_gradient_norms, compute_unit_norm_penalty, interpolate_points
 from ganatomy.objectives.phase import Batch, Losses, Networks, Phase, generate_detached_fakes, generate_fakes
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts
 from ganatomy.steps.space import DiscriminatorOutput
 
@@ -62,7 +63,7 @@ class AlphaGAN(Config):
                 "made": -judged[1].scores.mean(),
                 "code": -networks["code_discriminator"](code).mean(),
                 "reconstruction": self.reconstruction * _distance(batch.real[0], again[0]),
-                "labels": self.labels * compute_label_loss(judged[1].labels, batch),
+                "labels": self.labels * compute_label_loss(judged[1].labels, batch.condition),
             }
             if self.cycle:
                 z = batch.draw_noise("generator", latent)
@@ -79,7 +80,7 @@ class AlphaGAN(Config):
                 "made": _score_images(networks, made, batch).scores.mean() - real.scores.mean(),
                 "penalty_again": self.penalty * _penalty(networks, batch, again, "again"),
                 "penalty_made": self.penalty * _penalty(networks, batch, made, "made"),
-                "labels": self.labels * compute_label_loss(real.labels, batch),
+                "labels": self.labels * compute_label_loss(real.labels, batch.condition),
             }
 
         def judge_codes(networks: Networks, batch: Batch) -> Losses:
@@ -104,7 +105,7 @@ class AlphaGAN(Config):
     def encoder_roles(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
         """Latent codes (batch, latent) of images (batch, channel, *space)."""
         code: Tensor = networks["encoder"](image)
         return code
@@ -117,7 +118,7 @@ class _Variational(Config):
     def encoder_roles(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
         """The mean of the codes (batch, latent) of images (batch, channel, *space)."""
         mean: Tensor = networks["encoder"](image).chunk(2, 1)[0]
         return mean
@@ -150,7 +151,7 @@ class VAEGAN(_Variational):
                 "reconstruction": self.in_generator * (batch.real[0] - again[0]).square().mean(),
                 "again": F.softplus(-judged[0].scores).mean(),
                 "made": F.softplus(-judged[1].scores).mean(),
-                "labels": self.labels * compute_label_loss(judged[1].labels, batch),
+                "labels": self.labels * compute_label_loss(judged[1].labels, batch.condition),
             }
 
         def discriminate(networks: Networks, batch: Batch) -> Losses:
@@ -162,7 +163,7 @@ class VAEGAN(_Variational):
                 "real": F.softplus(-real.scores).mean(),
                 "again": F.softplus(_score_images(networks, again, batch).scores).mean(),
                 "made": F.softplus(_score_images(networks, made, batch).scores).mean(),
-                "labels": self.labels * compute_label_loss(real.labels, batch),
+                "labels": self.labels * compute_label_loss(real.labels, batch.condition),
             }
 
         return (

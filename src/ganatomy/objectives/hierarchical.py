@@ -7,16 +7,17 @@ The bars are mean absolute differences. As in the authors' code each loss steps 
 generator is the same with and without them; they can be trained afterwards from a finished one.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganatomy.config import Config
 from ganatomy.objectives.phase import Batch, Losses, Networks, Phase
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.hierarchy import compute_sub_volume_depth
+from ganatomy.steps.modules import FeatureGenerator
 from ganatomy.steps.scope import SubVolumeScope
 
 
@@ -29,7 +30,8 @@ class HierarchicalReconstruction(Config):
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
         def high(networks: Networks, batch: Batch) -> Losses:
             sub_volume = batch.real[0]
-            again = _get_part(networks["generator"], "high")(networks["high_encoder"](sub_volume))
+            generator = cast(FeatureGenerator, networks["generator"])
+            again = generator.high(networks["high_encoder"](sub_volume))
             return {"high": self.weight * _difference(again, sub_volume)}
 
         def ground(networks: Networks, batch: Batch) -> Losses:
@@ -38,8 +40,9 @@ class HierarchicalReconstruction(Config):
             assert scope.whole, "the ground encoder needs the whole volume: strategy.whole must be true"
             with torch.no_grad():
                 features = encode_high_features(networks, batch.image, scope.depth)
-            common, images = (_get_part(networks["generator"], part) for part in ("common", "decode_features"))
-            again = images(common(networks["ground_encoder"](features), batch.condition), scope)
+            generator = cast(FeatureGenerator, networks["generator"])
+            made = generator.common(networks["ground_encoder"](features), batch.condition)
+            again = generator.decode_features(made, scope)
             pairs = list(zip(again, batch.real, strict=True))
             return {"ground": self.weight * torch.stack([_difference(a, b) for a, b in pairs]).mean()}
 
@@ -49,7 +52,7 @@ class HierarchicalReconstruction(Config):
     def encoder_roles(self) -> tuple[str, ...]:
         return ("high_encoder", "ground_encoder")
 
-    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
         """Latent codes (batch, latent); the high encoder sees one sub-volume after another, as it was trained."""
         code: Tensor = networks["ground_encoder"](
             encode_high_features(networks, image, compute_sub_volume_depth(image.shape[2]))
@@ -60,12 +63,6 @@ class HierarchicalReconstruction(Config):
 def encode_high_features(networks: Networks, volume: Tensor, depth: int) -> Tensor:
     """E^H over the whole volume, one sub-volume of `depth` planes after another, side by side: as it is trained."""
     return torch.cat([networks["high_encoder"](part) for part in volume.split(depth, 2)], 2)
-
-
-def _get_part(generator: nn.Module, part: str) -> Callable[..., Any]:
-    """A named part of the generator that its docstring promises."""
-    found: Callable[..., Any] = getattr(generator, part)
-    return found
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:

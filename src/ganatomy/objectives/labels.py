@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganatomy.objectives.adversarial_term import AdversarialTerm, ScoredBatch
-from ganatomy.objectives.phase import Batch, Losses
+from ganatomy.objectives.phase import Losses
+from ganatomy.steps.condition import Condition
 
 
 class LabelClassification(AdversarialTerm):
@@ -26,16 +27,16 @@ class LabelClassification(AdversarialTerm):
         assert scored.real_output is not None
         batch = scored.batch
         return {
-            "labels_real": self.real_weight * compute_label_loss(scored.real_output.labels, batch),
-            "labels_fake": self.fake_weight * compute_label_loss(scored.fake_output.labels, batch),
+            "labels_real": self.real_weight * compute_label_loss(scored.real_output.labels, batch.condition),
+            "labels_fake": self.fake_weight * compute_label_loss(scored.fake_output.labels, batch.condition),
         }
 
     def compute_generator_losses(self, scored: ScoredBatch) -> Losses:
-        return {"labels": self.generator_weight * compute_label_loss(scored.fake_output.labels, scored.batch)}
+        return {"labels": self.generator_weight * compute_label_loss(scored.fake_output.labels, scored.batch.condition)}
 
 
-def compute_label_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Cross-entropy of label logits (batch, conditions) and the draw's conditions, a softmax for each group."""
-    groups = list(batch.groups)
-    pairs = zip(logits.split(groups, 1), batch.condition.split(groups, 1), strict=True)
+def compute_label_loss(logits: Tensor, condition: Condition) -> Tensor:
+    """Cross-entropy of label logits (batch, labels) and the categories of the images, a softmax for each group."""
+    groups = list(condition.groups)
+    pairs = zip(logits.split(groups, 1), condition.categories.split(groups, 1), strict=True)
     return sum((F.cross_entropy(a, b) for a, b in pairs), start=logits.new_zeros(()))

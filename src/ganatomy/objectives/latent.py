@@ -11,7 +11,7 @@ Left out of both: the adversarial and the perceptual loss of the autoencoder, wh
 weights from elsewhere; reconstructions are softer for it.
 """
 
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -21,6 +21,8 @@ from torch.nn import functional as F
 from ganatomy.config import Config
 from ganatomy.objectives.autoencoding import draw_code
 from ganatomy.objectives.phase import Batch, Losses, Networks, Phase
+from ganatomy.steps.condition import Condition
+from ganatomy.steps.modules import FlowGenerator, TokenGenerator
 
 
 class LatentDiffusion(Config):
@@ -35,13 +37,13 @@ class LatentDiffusion(Config):
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
         def autoencode(networks: Networks, batch: Batch) -> Losses:
-            generator: Any = networks["generator"]
+            generator = cast(FlowGenerator, networks["generator"])
             codes, divergence = draw_code(networks["encoder"](batch.real[0]), batch.draw_noise("autoencoder", latent))
             again = generator.decoder(codes)
             return {"reconstruction": (batch.real[0] - again).abs().mean(), "divergence": self.divergence * divergence}
 
         def flow(networks: Networks, batch: Batch) -> Losses:
-            generator: Any = networks["generator"]
+            generator = cast(FlowGenerator, networks["generator"])
             with torch.no_grad():
                 codes = generator.scale(networks["encoder"](batch.real[0]).chunk(2, 1)[0])
             noise, time = batch.draw_noise("prior", latent).view_as(codes), batch.draw_uniform("time")
@@ -58,9 +60,9 @@ class LatentDiffusion(Config):
     def encoder_roles(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
         """The noise (batch, latent) from which the flow leads to images (batch, channel, *space)."""
-        generator: Any = networks["generator"]
+        generator = cast(FlowGenerator, networks["generator"])
         codes = generator.standardise_codes(networks["encoder"](image).chunk(2, 1)[0])
         noise: Tensor = generator.integrate_flow(codes, condition, 0.0, 1.0)
         return noise.flatten(1)
@@ -73,12 +75,12 @@ class Autoregressive(Config):
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
         def autoencode(networks: Networks, batch: Batch) -> Losses:
-            generator: Any = networks["generator"]
+            generator = cast(TokenGenerator, networks["generator"])
             again = generator.decoder(generator.quantise_codes(networks["encoder"](batch.real[0])))
             return {"reconstruction": (batch.real[0] - again).abs().mean()}
 
         def predict(networks: Networks, batch: Batch) -> Losses:
-            generator: Any = networks["generator"]
+            generator = cast(TokenGenerator, networks["generator"])
             with torch.no_grad():
                 tokens = generator.tokenise_codes(networks["encoder"](batch.real[0]))
             logits = generator.predict_logits(tokens[:, :-1], batch.condition)
@@ -93,8 +95,8 @@ class Autoregressive(Config):
     def encoder_roles(self) -> tuple[str, ...]:
         return ("encoder",)
 
-    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
         """Latent codes (batch, tokens) for which the tokens of images (batch, channel, *space) are drawn again."""
-        generator: Any = networks["generator"]
+        generator = cast(TokenGenerator, networks["generator"])
         codes: Tensor = generator.encode_tokens(generator.tokenise_codes(networks["encoder"](image)), condition)
         return codes

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy import randomness
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.schedules import ConstantSchedule, Schedule
 from ganatomy.steps.scope import ImageParts, Scope
 
@@ -29,8 +30,7 @@ class Batch:
 
     Args:
         read: the regions of real images that the scope reads, each (batch, channel, *space) in [-1, 1].
-        condition: (batch, conditions), one-hot groups side by side.
-        groups: the width of each group.
+        condition: of the images.
         scope: the part of the image that this step looks at.
         seed: of the run.
         numbers: the global number of each image, which keys every random draw.
@@ -39,8 +39,7 @@ class Batch:
     """
 
     regions: ImageParts
-    condition: Tensor
-    groups: tuple[int, ...]
+    condition: Condition
     scope: Scope
     seed: int
     numbers: range
@@ -112,7 +111,7 @@ class EncodingObjective(Protocol):
         """The roles that it takes."""
         ...
 
-    def encode(self, networks: Networks, image: Tensor, condition: Tensor) -> Tensor:
+    def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
         """Latent codes (batch, latent) of whole images (batch, channel, *space) in [-1, 1] with these conditions."""
         ...
 

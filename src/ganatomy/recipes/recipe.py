@@ -8,50 +8,19 @@ from torch import nn
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
-from ganatomy.networks.autoencoder import GridEncoder
-from ganatomy.networks.autoregressive import AutoregressiveGenerator
-from ganatomy.networks.convolutional import (
-    CodeDiscriminator,
-    ConvolutionalDiscriminator,
-    ConvolutionalEncoder,
-    ConvolutionalGenerator,
-)
-from ganatomy.networks.diffusion import LatentDiffusionGenerator
-from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator, HighEncoder
-from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
-from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
-from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator
-from ganatomy.nn.across import BatchNorm
-from ganatomy.nn.norm import find_group_size
+from ganatomy.networks.table import AnyNetwork
 from ganatomy.objectives.adversarial import Adversarial
 from ganatomy.objectives.autoencoding import VAE, VAEGAN, AlphaGAN
 from ganatomy.objectives.hierarchical import HierarchicalReconstruction
 from ganatomy.objectives.latent import Autoregressive, LatentDiffusion
 from ganatomy.objectives.phase import EncodingObjective, Networks, Phase
 from ganatomy.pyramid import Shape
+from ganatomy.steps.condition import ConditionSpace
 from ganatomy.steps.schedules import ConstantSchedule, Schedule
 from ganatomy.steps.scope import Scope
-from ganatomy.steps.space import ImageSpace, LatentGridConfig
+from ganatomy.steps.space import ImageSpace
 from ganatomy.steps.strategies import Strategy, TrainingStep
 
-NetworkConfig = Annotated[
-    ProgressiveGenerator
-    | ProgressiveDiscriminator
-    | HierarchicalGenerator
-    | HierarchicalDiscriminator
-    | HighEncoder
-    | GroundEncoder
-    | ConvolutionalGenerator
-    | ConvolutionalDiscriminator
-    | ConvolutionalEncoder
-    | CodeDiscriminator
-    | StyleGenerator
-    | ResidualDiscriminator
-    | GridEncoder
-    | LatentDiffusionGenerator
-    | AutoregressiveGenerator,
-    Field(discriminator="kind"),
-]
 Objective = Annotated[
     Adversarial | HierarchicalReconstruction | AlphaGAN | VAEGAN | VAE | LatentDiffusion | Autoregressive,
     Field(discriminator="kind"),
@@ -89,7 +58,7 @@ class Recipe(Config):
     channels: int = Field(1, ge=1)
     latent: int = Field(512, ge=1)
     conditions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    networks: dict[str, NetworkConfig]
+    networks: dict[str, AnyNetwork]
     objectives: tuple[Objective, ...]
     strategy: Strategy
     optimizers: dict[str, Adam]
@@ -110,7 +79,7 @@ class Recipe(Config):
     def _the_shape_can_be_made(self) -> "Recipe":
         if objection := self.find_shape_problem(self.shape):
             raise ValueError(objection)
-        if self.latent != (width := self._compute_latent_width(self.shape)):
+        if self.latent != (width := self._compute_latent_width(self.shape, self.latent)):
             raise ValueError(f"the latent code of this generator has {width} numbers for this shape")
         return self
 
@@ -127,9 +96,9 @@ class Recipe(Config):
         return tuple(role for role in self.networks if role not in self.optimizers)
 
     @property
-    def groups(self) -> tuple[int, ...]:
-        """Widths of the one-hot groups of the condition vector."""
-        return tuple(len(values) for values in self.conditions.values())
+    def condition_space(self) -> ConditionSpace:
+        """What the model is conditioned on."""
+        return ConditionSpace(self.conditions)
 
     @property
     def total_images(self) -> int:
@@ -137,7 +106,7 @@ class Recipe(Config):
 
     @property
     def space(self) -> ImageSpace:
-        return ImageSpace(self.shape, self.channels, self.latent, sum(self.groups))
+        return ImageSpace(self.shape, self.channels, self.latent, self.condition_space)
 
     def build(self) -> Networks:
         """The networks with fresh weights from torch's global generator; seed it first."""
@@ -158,13 +127,13 @@ class Recipe(Config):
 
     def find_shape_problem(self, shape: Shape) -> str | None:
         """What is wrong with a shape, as the end of a sentence; None if nothing is."""
-        generator = self.networks.get("generator")
-        theirs = generator.find_shape_problem(shape) if isinstance(generator, LatentGridConfig) else None
-        return self.strategy.find_shape_problem(shape) or theirs
+        theirs = (config.find_shape_problem(shape) for config in self.networks.values())
+        return self.strategy.find_shape_problem(shape) or next(filter(None, theirs), None)
 
-    def _compute_latent_width(self, shape: Shape) -> int:
-        generator = self.networks.get("generator")
-        return generator.compute_latent_width(shape) if isinstance(generator, LatentGridConfig) else self.latent
+    def _compute_latent_width(self, shape: Shape, free: int) -> int:
+        """What a network asks for; where none does, the width that is given."""
+        asked = (config.compute_latent_width(shape) for config in self.networks.values())
+        return next((width for width in asked if width is not None), free)
 
     @property
     def encoding_objective(self) -> EncodingObjective | None:
@@ -186,18 +155,15 @@ class Recipe(Config):
 
     def find_split_problem(self, pieces: int) -> str | None:
         """Why the images of a batch cannot be computed in so many pieces, one after another; None if they can."""
-        if any(isinstance(part, BatchNorm) for part in self.build_meta_networks().modules()):
-            return "its batch normalisation takes the mean of all images of a batch"
         if any(not phase.separable for phase in self.build_phases()):
             return "its loss is not a mean over images"
-        groups = {config.group for config in self.networks.values() if isinstance(config, ProgressiveDiscriminator)}
-        for _, step in self.make_timetable():
-            if any(step.batch_size // find_group_size(step.batch_size, group) % pieces for group in groups):
-                return (
-                    f"its discriminator compares images of a batch of {step.batch_size} in groups; give fewer, larger"
-                    " batches, or --set networks.discriminator.group=1"
-                )
-        return None
+        sizes = dict.fromkeys(step.batch_size for _, step in self.make_timetable())
+        found = (
+            config.coupling.find_split_problem(role, size, pieces)
+            for size in sizes
+            for role, config in self.networks.items()
+        )
+        return next(filter(None, found), None)
 
     def resize(self, shape: Shape) -> "Recipe":
         """The same recipe for images of another size.
@@ -210,18 +176,15 @@ class Recipe(Config):
             raise Refused(f"{flag} does not fit {self.name}: it makes images of {len(self.shape)} axes.")
         if objection := self.find_shape_problem(shape):
             raise Refused(f"{flag} does not fit {self.name}: {objection}.")
-        return self.model_copy(update={"shape": shape, "latent": self._compute_latent_width(shape)})
+        return self.model_copy(update={"shape": shape, "latent": self._compute_latent_width(shape, self.latent)})
 
     def make_tiny(self) -> "Recipe":
         """The same recipe, small enough to train on a laptop's processor in seconds."""
         strategy, shape = self.strategy.make_tiny(self.shape)
-        generator = self.networks["generator"]
         return self.model_copy(
             update={
                 "shape": shape,
-                "latent": generator.compute_latent_width(shape)
-                if isinstance(generator, LatentGridConfig)
-                else TINY_LATENT,
+                "latent": self._compute_latent_width(shape, TINY_LATENT),
                 "networks": {role: config.make_tiny() for role, config in self.networks.items()},
                 "strategy": strategy,
                 "ema_half_life_kimg": min(0.064, self.ema_half_life_kimg),
@@ -239,12 +202,9 @@ class Recipe(Config):
         mine = self.networks["generator"]
         if "generator" not in self.pretrained_roles:
             raise Refused(f"{self.name} trains its own generator; leave --generator out.")
-        if mine.kind != theirs.kind:
+        if not theirs.can_replace(mine):
             raise Refused(f"{self.name} needs a {mine.kind}; {generator_recipe.name} has a {theirs.kind}.")
-        low = "low" if getattr(theirs, "low", False) else None
-        widths = {"features": theirs.features, "groups": theirs.groups}  # type: ignore[union-attr]
-        networks = {role: config.model_copy(update=widths) for role, config in self.networks.items()}
-        strategy = self.strategy if low else self.strategy.model_copy(update={"low": None})
+        networks = {role: config.adapt_to_generator(theirs) for role, config in self.networks.items()}
         return self.model_copy(
             update={
                 "shape": generator_recipe.shape,
@@ -252,7 +212,7 @@ class Recipe(Config):
                 "latent": generator_recipe.latent,
                 "conditions": generator_recipe.conditions,
                 "networks": {**networks, "generator": theirs},
-                "strategy": strategy,
+                "strategy": self.strategy.adapt_to_image_parts(theirs.image_parts),
             }
         )
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -80,6 +80,14 @@ class ProgressiveGrowing(Config):
         """The same with so many thousand images in every part of its timetable."""
         return self.model_copy(update={"fade_kimg": kimg, "stable_kimg": kimg})
 
+    def express_batch_size(self, batch_size: int) -> dict[str, Any]:
+        """The settings, by name, with which every step sees so many images: one size for all levels."""
+        return {"batch_sizes": [batch_size]}
+
+    def adapt_to_image_parts(self, parts: int) -> "ProgressiveGrowing":
+        """The same: a step sees one image whatever a generator could return."""
+        return self
+
     def make_tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
         """A short timetable and a small shape, to try it in seconds."""
         sizes = compute_pyramid(shape)
@@ -148,6 +156,14 @@ class HierarchicalAmortisation(Config):
         """The same: there is one part."""
         return self
 
+    def express_batch_size(self, batch_size: int) -> dict[str, Any]:
+        """The settings, by name, with which every step sees so many images."""
+        return {"batch_size": batch_size}
+
+    def adapt_to_image_parts(self, parts: int) -> "HierarchicalAmortisation":
+        """The same for a generator that returns so many images of a step: one = there is no low-resolution volume."""
+        return self if parts > 1 else self.model_copy(update={"low": None})
+
     def make_tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
         return self, (2 * hierarchy.AXIS_MULTIPLE,) * len(shape)
 
@@ -167,6 +183,14 @@ class _WholeImageStrategy(Config):
     def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
         """The whole image."""
         return (WholeScope(shape),)
+
+    def express_batch_size(self, batch_size: int) -> dict[str, Any]:
+        """The settings, by name, with which every step sees so many images."""
+        return {"batch_size": batch_size}
+
+    def adapt_to_image_parts(self, parts: int) -> Self:
+        """The same: a step sees one image whatever a generator could return."""
+        return self
 
 
 class WholeImages(_WholeImageStrategy):

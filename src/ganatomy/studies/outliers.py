@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from ganatomy import randomness
 from ganatomy.checkpoint import Snapshot
-from ganatomy.data import conditions
 from ganatomy.data.store import Store
 from ganatomy.encoding import Autoencoder, Pixels, read_original, select_cases
 from ganatomy.errors import Refused
@@ -53,7 +52,7 @@ class AnomalyScore:
 
     def __init__(self, snapshot: Snapshot, store: Store, device: str | None = None) -> None:
         self._autoencoder = Autoencoder(snapshot, device)
-        self._features = DiscriminatorFeatures(snapshot, device) if "discriminator" in snapshot.weights else None
+        self._features = open_discriminator_features(snapshot, device)
         usual = select_cases(snapshot, store, "validation", None)
         if len(usual) < MIN_VALIDATION_IMAGES:
             raise Refused(
@@ -91,31 +90,37 @@ class AnomalyScore:
 
 
 class DiscriminatorFeatures:
-    """What enters the last layer of a discriminator, over all the views that it has of an image."""
+    """What enters a layer of a discriminator, over all the views that it has of an image."""
 
-    def __init__(self, snapshot: Snapshot, device: str | None) -> None:
+    def __init__(self, snapshot: Snapshot, layer: str, device: str | None) -> None:
         self._device = named_device(device)
         self._network = snapshot.load_network("discriminator", self._device)
-        self._conditions = snapshot.recipe.conditions
+        self._conditions = snapshot.recipe.condition_space
         self._scopes = snapshot.recipe.strategy.get_discriminator_scopes(snapshot.images, snapshot.recipe.shape)
         self._inputs: list[Tensor] = []
-        for module in self._network.modules():
-            if isinstance(weight := getattr(module, "weight", None), Tensor) and weight.ndim == 2:
-                module.register_forward_pre_hook(self._record_input)
+        self._network.get_submodule(layer).register_forward_pre_hook(self._record_input)
 
     def _record_input(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._inputs.append(inputs[0])
 
     def __call__(self, image: Pixels, facts: dict[str, str]) -> FloatArray:
         whole = torch.from_numpy(image)[None, None].to(self._device)
-        vector = torch.from_numpy(conditions.encode_facts(self._conditions, facts))[None].to(self._device)
+        condition = self._conditions.encode([facts]).to(self._device)
         found = []
         with torch.inference_mode():
             for scope in self._scopes:
                 self._inputs.clear()
-                self._network(crop_whole_images(scope, whole), vector, scope)
+                self._network(crop_whole_images(scope, whole), condition, scope)
                 found.append(self._inputs[-1].flatten().double().cpu().numpy())
         return np.concatenate(found)
+
+
+def open_discriminator_features(snapshot: Snapshot, device: str | None) -> DiscriminatorFeatures | None:
+    """The features of the snapshot's discriminator; None where it has none, or one without a layer for them."""
+    if "discriminator" not in snapshot.weights:
+        return None
+    layer = snapshot.recipe.networks["discriminator"].feature_layer
+    return None if layer is None else DiscriminatorFeatures(snapshot, layer, device)
 
 
 def score_outliers(

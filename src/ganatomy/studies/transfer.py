@@ -61,7 +61,8 @@ def transfer_images(
         What ``transfer.json`` holds.
 
     Raises:
-        Refused: no encoder, facts that the model does not know, nothing to transfer, or `out` is not empty.
+        Refused: a modality that is not written as NIfTI, no encoder, facts that the model does not know, nothing to
+            transfer, or `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
@@ -69,6 +70,8 @@ def transfer_images(
     if not cases:
         raise Refused(f"All images of {split} in {store.path} have the wanted facts already.")
     kind = modalities.get_modality(store.manifest.modality)()
+    if "nifti" not in kind.formats:
+        raise Refused(f"Transferred images are written as NIfTI, and {kind.name} is not; take a model of volumes.")
     coder = Autoencoder(snapshot, device)
     extractor = RandomResNet(len(snapshot.recipe.shape))
     sides = [select_real_images(one, "train", snapshot.recipe.shape) for one in (store, like) if one]

@@ -21,12 +21,13 @@ from ganatomy.machine import progress
 from ganatomy.objectives.phase import Losses
 from ganatomy.pyramid import format_shape
 from ganatomy.randomness import draw_normal
+from ganatomy.steps.condition import Condition
 from ganatomy.training import distributed
 from ganatomy.training.log import Log
 from ganatomy.training.run import KEPT_CHECKPOINTS, Run
 from ganatomy.training.state import State
 
-GRID_IMAGES = 16  # images of a grid, half of each value of the first condition
+GRID_IMAGES = 16  # images of a grid, in equal runs of the values of each condition
 
 
 class Intervals(Config):
@@ -109,14 +110,14 @@ class Callbacks:
         intervals: how often.
         about: what a snapshot says besides the recipe and the count.
         seed: of the run.
-        conditions: condition vectors of the grid (GRID, conditions).
+        condition: of the images of the grid.
     """
 
     def __init__(
-        self, run: Run, intervals: Intervals, metadata: dict[str, Any], seed: int, conditions: Tensor, state: State
+        self, run: Run, intervals: Intervals, metadata: dict[str, Any], seed: int, condition: Condition, state: State
     ) -> None:
         self._run, self._intervals, self._metadata, self._seed = run, intervals, metadata, seed
-        self._conditions = conditions
+        self._condition = condition
         self._timer = IntervalTimer(state.images)
         self._log = Log(run.path, state.images)
         self._clock, self._clock_images = time.monotonic(), state.images
@@ -182,8 +183,8 @@ class Callbacks:
         scope = state.recipe.get_sampling_scope(state.images)
         flat = []
         with torch.inference_mode():
-            for one, condition in zip(z, self._conditions.to(device), strict=True):  # one at a time: volumes are large
-                (image, *_) = state.ema(one[None], condition[None], scope)
+            for i in range(GRID_IMAGES):  # one at a time: volumes are large
+                (image, *_) = state.ema(z[i : i + 1], self._condition[i : i + 1].to(device), scope)
                 flat.append(pictures.render_planes((image[0, 0].float().cpu().numpy() + 1) / 2))
         picture = make_grid(flat, columns=pictures.GRID_COLUMNS[len(scope.regions[0].shape)])
         save_png(picture, self._run.path / "fakes" / f"{state.images:09d}.png")

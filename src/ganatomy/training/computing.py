@@ -1,6 +1,6 @@
 """How a run is computed: precision, memory layout, recomputation, compilation. None of it belongs to the recipe."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import Field
@@ -12,6 +12,7 @@ from ganatomy.errors import Refused
 from ganatomy.machine.device import keep_freed_memory
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.objectives.phase import Networks
+from ganatomy.steps.modules import GeneratorModule
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -66,8 +67,7 @@ class ComputeSettings(Config):
             keep_freed_memory()
         if self.channels_last:
             networks.to(memory_format=self.get_layout(ndim))  # type: ignore[call-overload]
-        parts: list[nn.Module] = networks["generator"].list_blocks()  # type: ignore[operator]
-        for part in parts:
+        for part in cast(GeneratorModule, networks["generator"]).list_blocks():
             if self.recompute:
                 part.forward = _recompute_forward(part)
             if self.compiled:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ganatomy.errors import Diverged
 from ganatomy.objectives.phase import Batch, Losses, Phase
 from ganatomy.recipes.recipe import Recipe
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, Region, Scope
 from ganatomy.training import distributed
 from ganatomy.training.computing import ComputeSettings
@@ -21,8 +22,8 @@ PLAIN_SETTINGS = ComputeSettings()
 class BatchSource(Protocol):
     """Where batches come from: image number n of a run is always the same image."""
 
-    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Tensor]:
-        """Each region of the images (batch, channel, *space) in [-1, 1], and conditions (batch, conditions)."""
+    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
+        """Each region of the images (batch, channel, *space) in [-1, 1], and their condition."""
         ...
 
 
@@ -162,4 +163,4 @@ def _scaled_step(phase: Phase, state: State, optimizers: list[torch.optim.Adam],
 def _read_batch(state: State, source: BatchSource, seed: int, scope: Scope, numbers: range) -> Batch:
     """The images with these global numbers."""
     read, condition = source.read_batch(numbers, scope.regions)
-    return Batch(read, condition, state.recipe.groups, scope, seed, numbers)
+    return Batch(read, condition, scope, seed, numbers)

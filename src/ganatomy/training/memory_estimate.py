@@ -18,8 +18,6 @@ from typing import NamedTuple
 
 import torch
 
-from ganatomy.networks.autoregressive import AutoregressiveGenerator
-from ganatomy.networks.diffusion import LatentDiffusionGenerator
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.strategies import TrainingStep
 from ganatomy.training import memory_trace
@@ -46,7 +44,6 @@ DEVICE_OVERHEADS = {
     ("cpu", True): DeviceOverhead(400 * MIB, 0.31, 0.18, 22 * MIB),  # memory is held: `device.keep_freed_memory`
     ("cuda", False): DeviceOverhead(500 * MIB, 0.15, 0.0, 100 * MIB),
 }
-MONAI_BYTES = 200 * MIB  # what its import takes
 
 
 @dataclass(frozen=True)
@@ -76,14 +73,14 @@ class MemoryEstimate:
 
 def _make_estimate(peak_memory: PeakMemory, recipe: Recipe, device: torch.device, hold_memory: bool) -> MemoryEstimate:
     takes = DEVICE_OVERHEADS[device.type, hold_memory and device.type == "cpu"]
-    others = isinstance(recipe.networks.get("generator"), AutoregressiveGenerator | LatentDiffusionGenerator)
+    libraries = {name: size for config in recipe.networks.values() for name, size in config.libraries.items()}
     workspace = (
         takes.minimum
         + takes.transient_share * peak_memory.transient
         + takes.weight_share * (peak_memory.weights + peak_memory.optimiser)
     )
     return MemoryEstimate(
-        takes.libraries + MONAI_BYTES * others,
+        takes.libraries + sum(libraries.values()),
         peak_memory.weights,
         peak_memory.optimiser,
         peak_memory.transient,
@@ -230,8 +227,12 @@ def _list_alternatives(
     Micro-batches change nothing but rounding and cost little; recomputation costs a third more time; half precision is
     often faster but changes the numbers; memory that is not held costs up to half of the speed of a processor.
     """
-    batch = min(moment.batch_size for moment in list_stage_steps(recipe)) // processes
-    cuts = [n for n in MICRO_BATCHES if n <= batch and not batch % n and recipe.find_split_problem(n) is None]
+    batches = [step.batch_size for step in list_stage_steps(recipe)]
+    cuts = [
+        n
+        for n in MICRO_BATCHES
+        if all(batch % (n * processes) == 0 for batch in batches) and recipe.find_split_problem(n) is None
+    ]
     smaller = [{"micro_batches": n} for n in cuts] + [
         {"recompute": True},
         *({"recompute": True, "micro_batches": n} for n in cuts),

@@ -11,16 +11,16 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganatomy.networks.hierarchical import HierarchicalGenerator
 from ganatomy.objectives.phase import Batch
 from ganatomy.recipes.recipe import Recipe
+from ganatomy.steps.modules import SlabGenerator
 from ganatomy.steps.strategies import TrainingStep
 from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.loop import run_update
@@ -124,21 +124,20 @@ def _run_step(recipe: Recipe, state: State, step: TrainingStep, size: int, setti
 def _make_batch(recipe: Recipe, step: TrainingStep, size: int) -> Batch:
     sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in step.scope.regions]
     read = tuple(torch.empty(size, recipe.channels, *each) for each in sizes)
-    condition = torch.empty(size, sum(recipe.groups))
-    return Batch(read, condition, recipe.groups, step.scope, 0, range(size))
+    return Batch(read, recipe.condition_space.make_blank(size), step.scope, 0, range(size))
 
 
 def trace_sampling(recipe: Recipe, batch_size: int, planes: int | None = None) -> PeakMemory:
     """What drawing so many images at once would hold; a volume by so many planes at a time, if given."""
     with traced_memory() as ledger, torch.inference_mode():
-        generator: Any = recipe.build_generator().eval().requires_grad_(False)
+        generator = recipe.build_generator().eval().requires_grad_(False)
         weights = ledger.live_bytes
-        z, condition = torch.empty(batch_size, recipe.latent), torch.empty(batch_size, sum(recipe.groups))
+        z, condition = torch.empty(batch_size, recipe.latent), recipe.condition_space.make_blank(batch_size)
         if planes is None:
             generator(z, condition, recipe.get_final_scope())
         else:
             whole = torch.empty(batch_size, *recipe.shape)
-            for _ in generator.generate_slabs(z, condition, planes):
+            for _ in cast(SlabGenerator, generator).generate_slabs(z, condition, planes):
                 pass
             del whole
         return PeakMemory(weights, 0, ledger.peak_bytes)
@@ -146,4 +145,4 @@ def trace_sampling(recipe: Recipe, batch_size: int, planes: int | None = None) -
 
 def can_sample_by_planes(recipe: Recipe) -> bool:
     """Whether volumes can be drawn some planes at a time."""
-    return isinstance(recipe.networks.get("generator"), HierarchicalGenerator)
+    return recipe.networks["generator"].min_slab_planes is not None

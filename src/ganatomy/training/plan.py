@@ -41,10 +41,8 @@ def change_batch_size(recipe: Recipe, batch_size: int | None) -> Recipe:
     """The recipe with another batch size, at every level where it has levels."""
     if batch_size is None:
         return recipe
-    levels = "batch_sizes" in type(recipe.strategy).model_fields
-    return change_recipe(
-        recipe, {"strategy.batch_sizes": [batch_size]} if levels else {"strategy.batch_size": batch_size}
-    )
+    changes = recipe.strategy.express_batch_size(batch_size)
+    return change_recipe(recipe, {f"strategy.{name}": value for name, value in changes.items()})
 
 
 def describe_recipe(recipe: Recipe) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
-from torch import Tensor
-
+from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, Region
 
 PREFETCH_DEPTH = 4  # batches ahead: covers a disk that is slow now and then
@@ -21,7 +20,7 @@ class PrefetchSource(Protocol):
         """From the disk, without torch."""
         ...
 
-    def to_tensors(self, decoded: Any) -> tuple[ImageParts, Tensor]:
+    def to_tensors(self, decoded: Any) -> tuple[ImageParts, Condition]:
         """To the device."""
         ...
 
@@ -41,7 +40,7 @@ class Prefetcher:
         self._executor = ThreadPoolExecutor(1)
         self._coming: deque[tuple[BatchRequest, Future[Any]]] = deque()
 
-    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Tensor]:
+    def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
         """The batch that is next in order; reading goes on behind it."""
         self._fill()
         request, future = self._coming.popleft()

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
-from ganatomy.data import conditions
 from ganatomy.data.feed import Feed, check_store_for_training
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Diverged, Interrupted, Refused
@@ -126,7 +124,7 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
     recipe = recipe if source is None else recipe.adapt_to_generator(source.recipe)
     _get_pretrained_weights(recipe, source)
     store = request.store if isinstance(request.store, Store) else open_store(Path(request.store))
-    check_store_for_training(store, recipe.shape, recipe.channels, recipe.conditions)
+    check_store_for_training(store, recipe.shape, recipe.channels, recipe.condition_space)
     begun = find_run(request.out, recipe, store, request.seed, None if source is None else source.digest)
     ndim = len(recipe.shape)
     computing = (
@@ -154,7 +152,8 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
         settings = distributed.run_on_first_process(
             lambda: request.computing
         )  # each has seen the free memory at a moment of its own
-        feed = Feed(store, "train", recipe.conditions, seed, device, settings.get_layout(ndim), whole_batch_size=fixed)
+        layout = settings.get_layout(ndim)
+        feed = Feed(store, "train", recipe.condition_space, seed, device, layout, whole_batch_size=fixed)
         run = Run(
             distributed.run_on_first_process(
                 lambda: make_or_continue_run(request.out, recipe, store, seed, request.generator_digest).path
@@ -162,7 +161,7 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
         )
         distributed.run_on_first_process(lambda: run.record_settings(settings.model_dump(), get_world_size()))
         given = _get_pretrained_weights(recipe, request.generator_snapshot)
-        state = State(recipe, seed, device, given, settings.get_layout(ndim), settings.precision == "float16")
+        state = State(recipe, seed, device, given, layout, settings.precision == "float16")
         _resume_run(run, state)
         settings.apply_to(state.networks, ndim)
         if get_rank() > 0:
@@ -173,9 +172,9 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
                 feed.read_batch(range(n, n + 1), recipe.get_final_scope().regions)[0][0] for n in range(GRID_IMAGES)
             )
             save_reals_picture(run.path / "reals.png", shown)
-        callbacks = Callbacks(
-            run, intervals, _describe_training(store, recipe), seed, _make_grid_conditions(recipe), state
-        )
+        space = recipe.condition_space
+        condition = space.encode(space.spread_facts(GRID_IMAGES))
+        callbacks = Callbacks(run, intervals, _describe_training(store, recipe), seed, condition, state)
         _run_loop(run, state, feed, seed, callbacks, settings)
         return run
 
@@ -244,12 +243,3 @@ def _describe_training(store: Store, recipe: Recipe) -> dict[str, Any]:
     spacing = rescale_spacing(store.manifest.spacing, store.manifest.shape, recipe.shape)
     about = describe_store(store)
     return {"modality": about["modality"], "spacing": spacing, "trained_on": about}
-
-
-def _make_grid_conditions(recipe: Recipe) -> torch.Tensor:
-    """The first half of a grid has the first value of the first condition, and so on, in equal runs."""
-    vectors = []
-    for i in range(GRID_IMAGES):
-        facts = {name: values[i * len(values) // GRID_IMAGES] for name, values in recipe.conditions.items()}
-        vectors.append(conditions.encode_facts(recipe.conditions, facts))
-    return torch.from_numpy(np.stack(vectors))

@@ -23,7 +23,8 @@ TEXT_SUFFIXES = (".json", ".jsonl", ".txt", ".md", ".csv", ".html", ".yaml")  # 
 def make_modality(store: Store, facts: FactSource, shape: Shape, labelled: bool) -> Modality:
     """The modality of a store with its options, for a level of it, and facts from elsewhere."""
     make = modalities.get_modality(store.manifest.modality)
-    options = {name: value for name, value in store.manifest.options.items() if name in ("voi", "field_of_view_mm")}
+    known = modalities.list_options(store.manifest.modality)
+    options = {name: value for name, value in store.manifest.options.items() if name in known}
     columns = {name: name for name in store.manifest.facts if name not in make().conditions} if labelled else {}
     return make(facts=replace(facts, columns={**columns, **facts.columns}), shape=shape, **options)
 

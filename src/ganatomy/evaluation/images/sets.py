@@ -185,5 +185,5 @@ def pair_facts(requested_facts: list[dict[str, str]], available_facts: list[dict
 
 def list_requested_facts(snapshot: Snapshot, reference: ImageSet) -> list[dict[str, str]]:
     """For each real the facts that a sample of the snapshot can share with it, so that both sides have one mixture."""
-    known = {*snapshot.recipe.conditions, *modalities.get_modality(snapshot.modality)().free_conditions}
+    known = {*snapshot.recipe.condition_space.names, *modalities.get_modality(snapshot.modality)().free_conditions}
     return [{name: value for name, value in facts.items() if name in known} for facts in reference.facts()]

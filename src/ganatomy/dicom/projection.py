@@ -1,0 +1,36 @@
+"""Projection radiographs in: DX, CR and the like, as a viewer shows them (PS3.3 A.2, A.26, C.8.11)."""
+
+from pathlib import Path
+
+from pydicom import Dataset
+
+from ganatomy.dicom import read
+from ganatomy.dicom.pixels import decode_grey_values
+from ganatomy.imaging.image import Image, UnusableImage
+
+
+def read_projection(path: Path, modalities: tuple[str, ...], voi: bool = True) -> tuple[Image, str]:
+    """One radiograph as displayed, [0, 1], dense bright, padding 0, and who it is of.
+
+    Args:
+        path: a DICOM file.
+        modalities: DICOM's codes that are accepted, such as ``("DX", "CR")``.
+        voi: apply the VOI LUT or window; off = linear from the smallest to the largest value.
+
+    Raises:
+        UnusableImage: the file cannot serve; the message says why.
+    """
+    dataset = read.read_instance(path)
+    if (modality := read.get_text(dataset, "Modality")) not in modalities:
+        raise UnusableImage(
+            "wrong modality", f"Modality is {modality or 'absent'}, {' or '.join(modalities)} is needed"
+        )
+    if read.get_text(dataset, "PresentationIntentType") == "FOR PROCESSING":
+        raise UnusableImage("For Processing", "only images For Presentation are used")
+    return Image(decode_grey_values(dataset, voi), read_pixel_spacing(dataset)), read.identify_patient(dataset, path)
+
+
+def read_pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
+    """Millimetres between rows and columns: Imager Pixel Spacing, at the detector, else Pixel Spacing."""
+    spacing = read.get_numbers(dataset, "ImagerPixelSpacing") or read.get_numbers(dataset, "PixelSpacing")
+    return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None

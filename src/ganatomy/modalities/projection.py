@@ -1,0 +1,142 @@
+"""What projection images share: grey pictures in [0, 1], read from DICOM or picture files, fitted into a grid."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from ganatomy.dicom import projection
+from ganatomy.dicom.instances import DicomKind
+from ganatomy.dicom.picture_instances import PictureKind
+from ganatomy.dicom.read import is_dicom
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.pictures import GreyPicture
+from ganatomy.modalities.modality import Candidate, Modality
+from ganatomy.modalities.pictures import PICTURE_SUFFIXES, read_grey_picture
+from ganatomy.pyramid import Shape, compute_pyramid
+
+LARGEST_ENLARGEMENT = 2.0  # smaller sources are thumbnails; enlarging them further only adds blur
+
+
+@dataclass(frozen=True)
+class ProjectionModality(Modality):
+    """Grey images of two axes, bright where the body is dense, as displayed.
+
+    A modality adds at least its name, its grid, and the codes that its DICOM files have.
+
+    Args:
+        facts: where picture files get their facts, ``patient`` and ``spacing_mm`` from.
+        shape: rows and columns of the grid.
+    """
+
+    shape: Shape = (512, 512)
+
+    dicom_modalities: ClassVar[tuple[str, ...]] = ("DX", "CR")  # values of Modality (0008,0060) that are read
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 2 or len(compute_pyramid(self.shape)) < 2:
+            raise Refused(
+                f"--shape {','.join(map(str, self.shape))}: give rows and columns that halve, as 1280,1024 do."
+            )
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return ("png", "npy", "dicom", *self.own_formats)
+
+    @property
+    def dicom(self) -> DicomKind:
+        """Secondary Capture, which holds any picture."""
+        return PictureKind(self.name.replace("_", " "))
+
+    def read(self, candidate: Candidate) -> tuple[Image, str]:
+        """The image as displayed, [0, 1], and who it is of.
+
+        Raises:
+            UnusableImage: the file cannot serve; the message says why.
+        """
+        labels = self.get_labels(candidate)
+        try:
+            if is_dicom(candidate.path):
+                image, who = projection.read_projection(candidate.path, self.dicom_modalities)
+                return image.copy_with(facts=labels), candidate.facts.get("patient") or who
+        except OSError as error:
+            raise UnusableImage("not readable", error.strerror or "") from error
+        if candidate.path.suffix.lower() not in PICTURE_SUFFIXES:
+            raise UnusableImage("not an image file", "neither DICOM nor PNG, TIFF or JPEG")
+        spacing = parse_positive(candidate.facts.get("spacing_mm", ""))
+        image = Image(read_grey_picture(candidate.path), None if spacing is None else (spacing, spacing), labels)
+        return image, candidate.facts.get("patient") or candidate.name
+
+    def normalise(self, image: Image) -> Image:
+        """To the grid and to [-1, 1]: shrunk until one side fits, then padded with black at the right or lower side.
+
+        Raises:
+            UnusableImage: the source is so small that it would be enlarged more than twice.
+        """
+        factor = max(n / target for n, target in zip(image.shape, self.shape, strict=True))
+        if factor < 1 / LARGEST_ENLARGEMENT:
+            raise UnusableImage(
+                "too small", f"{image.shape[0]} x {image.shape[1]} would be enlarged {1 / factor:.1f} times"
+            )
+        placed = tuple(min(round(n / factor), target) for n, target in zip(image.shape, self.shape, strict=True))
+        grid: NDArray[np.float32] = np.full(self.shape, -1, dtype=np.float32)
+        inside = grid[: placed[0], : placed[1]]
+        np.multiply(resize_picture(image.pixels, placed), 2, out=inside)
+        inside -= 1
+        return image.copy_with(
+            pixels=grid,
+            spacing=None if image.spacing is None else tuple(s * factor for s in image.spacing),
+            geometry={"shape": image.shape, "placed": placed, "factor": factor},
+        )
+
+    def denormalise(self, image: Image) -> Image:
+        """Back to [0, 1]; an image that carries its geometry gets its own size and spacing back."""
+        pixels, spacing = (image.pixels + 1) / np.float32(2), image.spacing
+        if image.geometry:
+            height, width = image.geometry["placed"]
+            pixels = resize_picture(pixels[:height, :width], image.geometry["shape"])
+            spacing = None if spacing is None else tuple(s / image.geometry["factor"] for s in spacing)
+        return image.copy_with(pixels=np.ascontiguousarray(np.clip(pixels, 0, 1)), spacing=spacing, geometry={})
+
+    def canonicalise(self, image: Image) -> Image:
+        """[0, 1] to [-1, 1]; the inverse of `denormalise` for synthetic images."""
+        return image.copy_with(pixels=np.ascontiguousarray(image.pixels) * 2 - 1)
+
+    def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
+        """All of the image; a modality that shows background says where."""
+        return np.ones(image.shape, dtype=bool)
+
+    def measure_image(self, image: Image) -> dict[str, float]:
+        """Brightness and contrast of the foreground; a modality with anatomy to measure says what."""
+        inside = image.pixels[self.segment_foreground(image)]
+        if not inside.size:
+            return {"brightness (% of white)": float("nan"), "contrast (% of white)": float("nan")}
+        return {
+            "brightness (% of white)": 100 * float(inside.mean()),
+            "contrast (% of white)": 100 * float(inside.std()),
+        }
+
+    def render_image(self, image: Image) -> GreyPicture:
+        return image.pixels
+
+
+def resize_picture(pixels: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
+    """Anti-aliased resampling (Hamming window down, cubic up), clipped to the range of the source."""
+    if pixels.shape == tuple(shape):
+        return pixels
+    down = pixels.shape[0] >= shape[0]
+    method = Pillow.Resampling.HAMMING if down else Pillow.Resampling.BICUBIC
+    picture = Pillow.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    return np.clip(np.asarray(picture.resize((shape[1], shape[0]), method)), pixels.min(), pixels.max())
+
+
+def parse_positive(text: str) -> float | None:
+    """A number above zero; None when the text is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value > 0 else None

@@ -1,0 +1,56 @@
+"""The networks by kind, and how a recipe on disk says which is meant."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
+from pydantic_core import PydanticCustomError
+
+from ganatomy.networks.autoencoder import GridEncoder
+from ganatomy.networks.autoregressive import AutoregressiveGenerator
+from ganatomy.networks.config import NetworkConfig
+from ganatomy.networks.convolutional import (
+    CodeDiscriminator,
+    ConvolutionalDiscriminator,
+    ConvolutionalEncoder,
+    ConvolutionalGenerator,
+)
+from ganatomy.networks.diffusion import LatentDiffusionGenerator
+from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator, HighEncoder
+from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
+from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
+from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator
+
+NETWORKS: dict[str, type[NetworkConfig]] = {
+    "progressive-generator": ProgressiveGenerator,
+    "progressive-discriminator": ProgressiveDiscriminator,
+    "hierarchical-generator": HierarchicalGenerator,
+    "hierarchical-discriminator": HierarchicalDiscriminator,
+    "high-encoder": HighEncoder,
+    "ground-encoder": GroundEncoder,
+    "convolutional-generator": ConvolutionalGenerator,
+    "convolutional-discriminator": ConvolutionalDiscriminator,
+    "convolutional-encoder": ConvolutionalEncoder,
+    "code-discriminator": CodeDiscriminator,
+    "style-generator": StyleGenerator,
+    "residual-discriminator": ResidualDiscriminator,
+    "grid-encoder": GridEncoder,
+    "latent-diffusion-generator": LatentDiffusionGenerator,
+    "autoregressive-generator": AutoregressiveGenerator,
+}
+
+
+def _read_network(given: Any) -> Any:
+    """The configuration that a mapping describes; a configuration as it is.
+
+    Raises:
+        PydanticCustomError: no network of that kind is in the table; the message lists those that are.
+    """
+    kind = given.get("kind") if isinstance(given, Mapping) else getattr(given, "kind", None)
+    if not isinstance(kind, str) or kind not in NETWORKS:
+        known = {"kind": repr(kind), "known": ", ".join(NETWORKS)}
+        raise PydanticCustomError("network_kind", "there is no network of kind {kind}; there are {known}", known)
+    return NETWORKS[kind].model_validate(given)
+
+
+AnyNetwork = Annotated[SerializeAsAny[NetworkConfig], BeforeValidator(_read_network)]

@@ -1,0 +1,24 @@
+"""The phantoms by the name of their modality."""
+
+from ganatomy.dicom.volume_class import CT, MR
+from ganatomy.errors import Refused
+from ganatomy.phantoms.head import make_brain
+from ganatomy.phantoms.phantom import MammogramPhantom, Phantom, VolumePhantom
+from ganatomy.phantoms.thorax import make_thorax
+
+PHANTOMS: dict[str, Phantom] = {
+    "mammogram": MammogramPhantom(),
+    "chest_ct": VolumePhantom("chest_ct", make_thorax, CT),
+    "brain_mri": VolumePhantom("brain_mri", make_brain, MR),
+}
+
+
+def get_phantom(name: str) -> Phantom:
+    """The phantom of a modality.
+
+    Raises:
+        Refused: there is none; the message lists those there are.
+    """
+    if name not in PHANTOMS:
+        raise Refused(f"There is no phantom {name!r}; there are {', '.join(PHANTOMS)}.")
+    return PHANTOMS[name]

@@ -1,0 +1,173 @@
+"""What a model is conditioned on, and the condition of a batch: made in one place, handed whole to every network.
+
+Conditions are facts with a few values each. A number or a map beside them is one more field of `ConditionSpace`, which
+says what it is, and one of `Condition`, which `ConditionSpace.encode` fills. Whoever hands a condition on does not look
+into it, so only a network that wants the new field changes.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ganatomy.errors import Refused
+
+Facts = Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """What the images of a batch are to show, or do show.
+
+    Args:
+        categories: (batch, sum of `groups`), one-hot groups side by side, one for each fact.
+        groups: the width of each group; none for a model without conditions.
+    """
+
+    categories: Tensor
+    groups: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        assert self.categories.shape[1:] == (sum(self.groups),), f"{self.categories.shape} for groups {self.groups}"
+
+    @property
+    def vector(self) -> Tensor:
+        """All that a dense layer takes: (batch, `ConditionSpace.width`), width zero without conditions."""
+        return self.categories
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self.categories)
+
+    def __getitem__(self, rows: slice | Sequence[int]) -> "Condition":
+        """The condition of some of the images, in the order of `rows`; an image alone is ``condition[i : i + 1]``."""
+        return Condition(self.categories[rows], self.groups)
+
+    def to(self, device: torch.device | str) -> "Condition":
+        """The same on a device."""
+        return Condition(self.categories.to(device), self.groups)
+
+
+@dataclass(frozen=True)
+class ConditionSpace:
+    """All conditions that a model knows.
+
+    Args:
+        facts: the name of each fact with the values that it may have, in the order of the vector; empty for a model
+            without conditions.
+    """
+
+    facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of everything that a condition says."""
+        return tuple(self.facts)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """How many values each fact may have: the widths of the one-hot groups."""
+        return tuple(len(values) for values in self.facts.values())
+
+    @property
+    def width(self) -> int:
+        """Of `Condition.vector`: what a network that is told the condition takes; zero without conditions."""
+        return sum(self.groups)
+
+    @property
+    def label_width(self) -> int:
+        """Of the label logits of a discriminator, which guesses the categories: one logit for each value."""
+        return sum(self.groups)
+
+    def encode(self, images: Sequence[Facts]) -> Condition:
+        """The condition of images with these facts, one mapping an image; facts that are no condition are left aside.
+
+        Raises:
+            Refused: an image lacks a fact, or has a value that the model does not know.
+        """
+        hot = [
+            torch.eye(len(values), dtype=torch.float32)[[self._find_place(name, facts) for facts in images]]
+            for name, values in self.facts.items()
+        ]
+        return Condition(torch.cat([torch.zeros(len(images), 0), *hot], 1), self.groups)
+
+    def make_blank(self, images: int) -> Condition:
+        """A condition of so many images that says nothing: all zeros. It is the only one of a model without any."""
+        return Condition(torch.zeros(images, self.label_width), self.groups)
+
+    def choose_facts(self, requested: Facts, number: int) -> dict[str, str]:
+        """The facts of sample `number`: those requested; all others are taken in turn, the first named fastest.
+
+        Raises:
+            Refused: a fact or value that the model does not know.
+        """
+        for name, value in requested.items():
+            if name not in self.facts:
+                known = ", ".join(self.facts) or "none: it is unconditional"
+                raise Refused(f"The model is not conditioned on {name!r}; its conditions are {known}.")
+            self._check_value(name, value)
+        facts = {}
+        for name, values in self.facts.items():
+            if name in requested:
+                facts[name] = requested[name]
+            else:
+                facts[name] = values[number % len(values)]
+                number //= len(values)
+        return facts
+
+    def spread_facts(self, images: int) -> list[dict[str, str]]:
+        """Facts of so many images in equal runs: the first run has the first value of every fact, and so on."""
+        return [{name: values[i * len(values) // images] for name, values in self.facts.items()} for i in range(images)]
+
+    def add_free_facts(self, free: Mapping[str, Sequence[str]]) -> "ConditionSpace":
+        """These conditions, then facts that may be chosen though the model is not conditioned on them."""
+        return ConditionSpace({**self.facts, **{name: free[name] for name in free if name not in self.facts}})
+
+    def check_store_knows(self, store_facts: Mapping[str, Collection[str]]) -> None:
+        """Whether a store says every condition of its images, and none that the model does not know.
+
+        Args:
+            store_facts: the values that occur in the store, by fact.
+
+        Raises:
+            Refused: it does not.
+        """
+        for name, values in self.facts.items():
+            if name not in store_facts:
+                raise Refused(f"The recipe is conditioned on {name!r} and the store has {', '.join(store_facts)}.")
+            if unknown := sorted(set(store_facts[name]) - set(values)):
+                raise Refused(f"The store has {name} {', '.join(unknown)} and the recipe knows {', '.join(values)}.")
+
+    def check_store_shows(self, store_facts: Mapping[str, Collection[str]]) -> None:
+        """Whether a store has images of every condition, so that a model can learn them.
+
+        Args:
+            store_facts: as above; every condition is among them.
+
+        Raises:
+            Refused: it has not.
+        """
+        for name, values in self.facts.items():
+            if absent := sorted(set(values) - set(store_facts[name])):
+                raise Refused(
+                    f"The recipe is conditioned on {name} {', '.join(values)} and the store has no case of"
+                    f" {', '.join(absent)}; add such cases or change the recipe: --set 'conditions.{name}=[...]'."
+                )
+
+    def _find_place(self, name: str, facts: Facts) -> int:
+        """Which of its values a fact of an image has."""
+        if name not in facts:
+            raise Refused(
+                f"The model is conditioned on {name!r} and an image has {', '.join(facts) or 'no facts'}; say for every"
+                f" image whether its {name} is {', '.join(self.facts[name])}."
+            )
+        self._check_value(name, facts[name])
+        return list(self.facts[name]).index(facts[name])
+
+    def _check_value(self, name: str, value: str) -> None:
+        if value not in self.facts[name]:
+            raise Refused(f"{name} cannot be {value!r}; the model knows {', '.join(self.facts[name])}.")
+
+
+UNCONDITIONAL = ConditionSpace()

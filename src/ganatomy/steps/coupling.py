@@ -1,0 +1,51 @@
+"""How the images of a batch depend on one another in a network, and so whether a batch can be computed in pieces."""
+
+from dataclasses import dataclass
+
+from ganatomy.nn.norm import find_group_size
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """What a network's configuration says of the images of a batch.
+
+    Args:
+        group: images that the network compares with one another, as many as the largest divisor of the batch size up
+            to this number; 1 = it sees each image by itself, None = it takes statistics of the whole batch.
+        reason: what couples the images, as the end of a sentence; ``{role}`` stands for the network's role and
+            ``{batch}`` for the batch size.
+    """
+
+    group: int | None
+    reason: str = ""
+
+    def find_split_problem(self, role: str, batch_size: int, pieces: int) -> str | None:
+        """Why a batch cannot be computed in pieces, one after another, with the same result; None if it can.
+
+        Piece p of n has the images p, p + n, p + 2 n, ... (`training.distributed.split_batch`). Image i belongs to
+        group i modulo the number of groups (`nn.norm.append_minibatch_deviation`), so a group stays in one piece where
+        the number of groups is a multiple of the number of pieces.
+
+        Args:
+            role: of the network, for the sentence.
+            batch_size: images of the whole batch.
+            pieces: into which the batch would be cut.
+        """
+        if self.group == 1 or pieces == 1:
+            return None
+        if self.group is not None and batch_size // find_group_size(batch_size, self.group) % pieces == 0:
+            return None
+        return self.reason.format(role=role, batch=batch_size)
+
+
+NO_COUPLING = Coupling(1)
+BATCH_NORM_COUPLING = Coupling(None, "its batch normalisation takes the mean of all images of a batch")
+
+
+def couple_groups(group: int) -> Coupling:
+    """The coupling of a minibatch deviation over groups of at most so many images; the setting is named `group`."""
+    return Coupling(
+        group,
+        "its {role} compares images of a batch of {batch} in groups; give fewer, larger batches, or"
+        " --set networks.{role}.group=1",
+    )
