@@ -32,7 +32,7 @@ def child(name, size, steps, hold):
 
     device = torch.device("cpu")
     recipe = get_recipe(name).resize((size,) * 3)
-    computing = get_default_settings(3, device).model_copy(update={"hold_memory": hold})
+    computing = get_default_settings(3, device).replace(hold_memory=hold)
     state = State(recipe, 0, device)
     computing.apply_to(state.networks, 3)
     moments = [time.perf_counter()]

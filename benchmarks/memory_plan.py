@@ -69,7 +69,7 @@ def row(name, size, folder, options):
     store, runs = folder / f"store{len(recipe.shape)}", folder / "runs"
     words = ["train", name, store, "--shape", size, "--out", runs, "--threads", options.threads, "--device", "cpu"]
     if options.precision:
-        how = how.model_copy(update={"precision": options.precision})
+        how = how.replace(precision=options.precision)
         words += ["--precision", options.precision]
     if recipe.pretrained_roles:
         before = get_recipe("hagan").resize(recipe.shape)

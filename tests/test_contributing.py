@@ -17,7 +17,7 @@ def test_a_model_in_one_file(volumes, tmp_path):
     exec(compile(code, "CONTRIBUTING.md", "exec"), names)
     recipe = names["hagan_relativistic"]()
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
-    run = train(recipe.make_tiny().model_copy(update={"total_kimg": 0.032}), volumes, tmp_path)
+    run = train(recipe.make_tiny().replace(total_kimg=0.032), volumes, tmp_path)
     image, record = next(iter(sample(open_snapshot(run.list_snapshots()[-1]), 1)))
     assert image.shape == (32, 32, 32)
     assert record["generator"] == "hagan-relativistic"

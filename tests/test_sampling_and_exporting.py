@@ -174,7 +174,7 @@ def test_no_header_of_a_training_image_reaches_an_output(cohort, tmp_path):
         ds.save_as(raw / f"{i}.dcm", enforce_file_format=True)
     store = prepare(raw, Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)
     assert store.manifest.patients == 4
-    recipe = get_recipe("pggan-mammogram").make_tiny().model_copy(update={"total_kimg": 0.4})
+    recipe = get_recipe("pggan-mammogram").make_tiny().replace(total_kimg=0.4)
     run = train(recipe, store, tmp_path / "runs")
     snapshot = open_snapshot(run.list_snapshots()[-1])
     for to in ("png", "npy", "dicom"):

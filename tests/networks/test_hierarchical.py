@@ -19,13 +19,13 @@ def test_parameter_counts_are_the_papers(n, count):
 
 def test_three_classes_add_the_published_number():
     plain = get_recipe("hagan-2022")
-    classes = plain.model_copy(update={"conditions": {"gold": ("0", "1", "2")}})
+    classes = plain.replace(conditions={"gold": ("0", "1", "2")})
     assert sum(count_parameters(classes).values()) - sum(count_parameters(plain).values()) == 147_654
 
 
 def _generator(shape, norm="group", halo=1, **more):
     torch.manual_seed(0)
-    recipe = get_recipe("hagan").resize(shape).make_tiny().model_copy(update={"shape": shape})
+    recipe = get_recipe("hagan").resize(shape).make_tiny().replace(shape=shape)
     settings = {"networks.generator.high_norm": norm, "networks.generator.halo": halo, "networks.generator.groups": 1}
     network = change_recipe(recipe, settings | more).build_generator()
     for parameter in network.parameters():  # biases and scales away from their start, so that all of them matter
@@ -88,7 +88,7 @@ def test_gradients_through_a_sub_volume_are_those_of_the_same_part_of_the_whole(
 
 @pytest.mark.parametrize("shape", [(32, 32, 32), (48, 64, 32), (80, 32, 48), (16, 16, 16)])
 def test_every_network_takes_every_shape(shape):
-    recipe = get_recipe("hagan-2022").make_tiny().model_copy(update={"shape": shape})
+    recipe = get_recipe("hagan-2022").make_tiny().replace(shape=shape)
     players = recipe.build()
     scope = recipe.plan_step(0, 0).scope
     real = scope.crop(torch.rand(1, 1, *shape) * 2 - 1)

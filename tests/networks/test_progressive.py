@@ -27,7 +27,7 @@ def test_parameter_counts_of_the_published_networks():
 
 
 def test_parameter_counts_without_labels():
-    recipe = get_recipe("pggan-mammogram").model_copy(update={"conditions": {}})
+    recipe = get_recipe("pggan-mammogram").replace(conditions={})
     assert count_parameters(recipe) == {"generator": 24_122_585, "discriminator": 24_130_737}
 
 

@@ -51,9 +51,7 @@ def test_cce_gan_adds_the_cycle_through_the_codes_and_nothing_else():
     expected = 10 * (z - players["encoder"](_made(players, z, draw))).abs().mean()
     assert terms["cycle"].item() == pytest.approx(expected.item(), rel=1e-5)
     plain = get_recipe("alpha-gan")
-    assert change_recipe(plain, {"objectives.0.cycle": 10}).model_copy(update={"name": "cce-gan"}) == get_recipe(
-        "cce-gan"
-    )
+    assert change_recipe(plain, {"objectives.0.cycle": 10}).replace(name="cce-gan") == get_recipe("cce-gan")
 
 
 def test_alpha_gan_of_both_discriminators():

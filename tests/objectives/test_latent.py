@@ -18,7 +18,7 @@ NOTHING = UNCONDITIONAL.make_blank(3)
 
 
 def _players(name, conditions=None):
-    recipe = get_recipe(name).make_tiny().model_copy(update={"conditions": conditions or {}})
+    recipe = get_recipe(name).make_tiny().replace(conditions=conditions or {})
     torch.manual_seed(0)
     players = recipe.build().eval()
     for parameter in players.parameters():  # MONAI sets the last layer of a U-Net to zero

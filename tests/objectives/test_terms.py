@@ -6,10 +6,17 @@ import pytest
 import torch
 from torch import nn
 
+from ganatomy.nn.norm import append_minibatch_deviation, normalise_pixels
 from ganatomy.objectives.adversarial_term import ScoredBatch
 from ganatomy.objectives.augmentation import Augmentation
 from ganatomy.objectives.labels import LabelClassification
-from ganatomy.objectives.penalties import Drift, GradientPenalty, WeightClipping, ZeroCentredPenalty
+from ganatomy.objectives.penalties import (
+    Drift,
+    GradientPenalty,
+    WeightClipping,
+    ZeroCentredPenalty,
+    compute_unit_norm_penalty,
+)
 from ganatomy.objectives.phase import Batch
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
 from ganatomy.steps.condition import UNCONDITIONAL, Condition
@@ -167,3 +174,20 @@ def test_a_sub_volume_and_its_whole_are_shaded_alike_and_not_moved():
     assert lighter[0].flatten(1).std(1).max() < 1e-6
     torch.testing.assert_close(lighter[0].flatten(1).mean(1), lighter[1].flatten(1).mean(1))
     assert lighter[0].abs().max() > 0.05
+
+
+@pytest.mark.parametrize("slopes", [[0.0], [0.0, 4.0]])
+def test_the_penalty_of_the_slope_has_a_gradient_at_slope_zero(slopes):
+    weight = torch.tensor(slopes, requires_grad=True)
+    penalty = compute_unit_norm_penalty(weight.square())
+    penalty.backward()
+    assert penalty.item() == pytest.approx(sum((abs(slope) - 1) ** 2 for slope in slopes) / len(slopes))
+    expected = [2 * (slope - 1) / len(slopes) if slope else 0 for slope in slopes]
+    assert weight.grad.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("divide", [normalise_pixels, lambda x: append_minibatch_deviation(x, 2)])
+def test_other_square_roots_have_a_gradient_at_zero(divide):
+    x = torch.zeros(4, 3, 2, 2, requires_grad=True)
+    divide(x).square().sum().backward()
+    assert torch.isfinite(x.grad).all()

@@ -50,7 +50,7 @@ def _short(name):
     if parts > 2:
         return recipe
     kimg = STEPS * recipe.plan_step(0, 0).batch_size / 1000
-    return recipe.model_copy(update={"total_kimg": kimg, "strategy": recipe.strategy.change_stage_length(kimg / parts)})
+    return recipe.replace(total_kimg=kimg, strategy=recipe.strategy.change_stage_length(kimg / parts))
 
 
 def _trained(name):
@@ -100,7 +100,7 @@ def test_resumes_bit_for_bit_and_samples_the_whole_image(name, where, tmp_path):
     part = recipe.total_kimg / 5
     often = Intervals(tick_kimg=part, grid_kimg=4 * part, snapshot_kimg=4 * part, checkpoint_kimg=2 * part)
     whole = train(recipe, out=tmp_path / "whole", intervals=often, **where)
-    half = recipe.model_copy(update={"total_kimg": recipe.total_kimg / 2})
+    half = recipe.replace(total_kimg=recipe.total_kimg / 2)
     first = train(half, out=tmp_path / "parts", intervals=often, **where)
     second = train(recipe, out=tmp_path / "parts", intervals=often, **where)
     assert first.path == second.path

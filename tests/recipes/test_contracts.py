@@ -129,7 +129,7 @@ def ended(recipe, volumes, tmp_path):
 
 def test_a_network_of_ones_own_trains_resumes_bit_for_bit_and_samples(recipe, ended, volumes, tmp_path):
     often = Intervals(tick_kimg=0.008, grid_kimg=0.04, snapshot_kimg=0.02, checkpoint_kimg=0.008)
-    half = recipe.model_copy(update={"total_kimg": 0.02})
+    half = recipe.replace(total_kimg=0.02)
     first = train(half, volumes, tmp_path / "parts", intervals=often)
     second = train(recipe, volumes, tmp_path / "parts", intervals=often)
     assert first.path == second.path

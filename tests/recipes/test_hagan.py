@@ -102,7 +102,7 @@ def test_without_the_encoders():
 def test_with_a_deterministic_selector():
     full, fixed = get_recipe("hagan-2022"), get_recipe("hagan-deterministic")
     assert _starts("hagan-deterministic", 16) == [32 * i for i in range(8)] * 2
-    assert full.model_copy(update={"name": fixed.name, "strategy": fixed.strategy}) == fixed
+    assert full.replace(name=fixed.name, strategy=fixed.strategy) == fixed
 
 
 def test_the_encoders_never_change_the_generator():

@@ -174,7 +174,7 @@ def test_a_run_folder_of_another_recipe_is_refused(run, store):
 
 
 def test_other_seeds_make_other_runs_beside_it(store, tmp_path):
-    short = TINY.model_copy(update={"total_kimg": 0.016})
+    short = TINY.replace(total_kimg=0.016)
     paths = [train(short, store, tmp_path, seed=seed).path.name for seed in (0, 1, 0)]
     assert paths == ["00000-pggan-mammogram", "00001-pggan-mammogram", "00000-pggan-mammogram"]
 
@@ -187,7 +187,7 @@ def test_optimisers_start_anew_with_each_era():
 
 
 def test_the_average_follows_with_its_half_life():
-    state = State(TINY.model_copy(update={"ema_half_life_kimg": 1.0}), 0, torch.device("cpu"))
+    state = State(TINY.replace(ema_half_life_kimg=1.0), 0, torch.device("cpu"))
     with torch.no_grad():
         for average, weight in zip(state.ema.parameters(), state.networks["generator"].parameters(), strict=True):
             average.zero_()
@@ -214,3 +214,40 @@ def test_nothing_that_is_loaded_can_run_code():
             ]
             found = [line for line in found if not any(w in line for w in (".eval(", "import", "weights_only=True"))]
             assert not found, (file, found)
+
+
+BROKEN = {
+    "an unknown field": ("recipe.json", lambda text: text.replace('"latent"', '"latnt"')),
+    "a format of the future": ("recipe.json", lambda text: text.replace('"format": 1', '"format": 99')),
+    "a cut file": ("recipe.json", lambda text: text[: len(text) // 2]),
+    "no object": ("recipe.json", lambda text: "[]"),
+    "a cut store.json": ("store.json", lambda text: text[:9]),
+    "no seed": ("environment.json", lambda text: "{}"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_neighbour_that_cannot_be_read_is_named_once_and_locks_nothing(what, store, run, tmp_path, monkeypatch):
+    name, spoil = BROKEN[what]
+    shutil.copytree(run.path, tmp_path / "00000-pggan-mammogram")
+    shutil.copytree(run.path, tmp_path / "00001-pggan-mammogram")
+    file = tmp_path / "00001-pggan-mammogram" / name
+    file.write_text(spoil(file.read_text()))
+    said = []
+    monkeypatch.setattr("ganatomy.machine.progress.say", said.append)
+    good = run.recipe
+    assert train(good, store, tmp_path, intervals=OFTEN).path.name == "00000-pggan-mammogram"
+    told = [line for line in said if "cannot be read and is left alone" in line]
+    assert len(told) == 1
+    assert "00001-pggan-mammogram" in told[0]
+    assert train(good.replace(total_kimg=0.016), store, tmp_path, seed=1).path.name == "00002-pggan-mammogram"
+
+
+def test_networks_that_cannot_be_built_leave_no_run(store, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no memory for the networks")
+
+    monkeypatch.setattr("ganatomy.training.train.State", fail)
+    with pytest.raises(RuntimeError, match="no memory"):
+        train(get_recipe("pggan-mammogram").make_tiny(), store, tmp_path)
+    assert not list(tmp_path.iterdir())

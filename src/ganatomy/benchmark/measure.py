@@ -41,7 +41,7 @@ class NoiseFeed:
 def measure_recipe(plan: BenchmarkPlan, name: str) -> dict[str, Any]:
     """Steps and images a second by size, and the peak of memory above what the libraries take, in MiB."""
     recipe = plan.recipe(name)
-    recipe = recipe.model_copy(update={"total_kimg": max(recipe.total_kimg, ENDLESS_KIMG)})
+    recipe = recipe.replace(total_kimg=max(recipe.total_kimg, ENDLESS_KIMG))
     device = named_device(plan.device)
     before = _resident()
     state = State(recipe, 0, device)

@@ -90,12 +90,10 @@ class BenchmarkPlan(Config):
         whole = max(round(each), recipe.plan_step(0, 0).batch_size)  # images of a part of the timetable
         total = len(parts) * whole / 1000
         shorter = min(1.0, total / recipe.total_kimg)  # the average of the weights keeps its share of the training
-        return recipe.model_copy(
-            update={
-                "total_kimg": total,
-                "strategy": recipe.strategy.change_stage_length(whole / 1000),
-                "ema_half_life_kimg": recipe.ema_half_life_kimg * shorter,
-            }
+        return recipe.replace(
+            total_kimg=total,
+            strategy=recipe.strategy.change_stage_length(whole / 1000),
+            ema_half_life_kimg=recipe.ema_half_life_kimg * shorter,
         )
 
 

@@ -45,7 +45,7 @@ def _begin(plan: BenchmarkPlan, out: Path) -> None:
     if (out / PLAN_FILE).exists():
         before = BenchmarkPlan.model_validate_json((out / PLAN_FILE).read_text())
         same = {"recipes": plan.recipes, "seeds": plan.seeds}  # rows may be added
-        if before.model_copy(update=same) != plan:
+        if before.replace(**same) != plan:
             changed = [name for name in BenchmarkPlan.model_fields if getattr(before, name) != getattr(plan, name)]
             raise Refused(
                 f"{out} was begun with another {', '.join(changed)}; give what it was begun with, or a new folder."

@@ -74,12 +74,12 @@ class GridEncoder(NetworkConfig):
         return GridEncoderModule(self, space)
 
     def make_tiny(self) -> "GridEncoder":
-        return self.model_copy(update={"grid": make_tiny_grid(self.grid)})
+        return self.replace(grid=make_tiny_grid(self.grid))
 
 
 def make_tiny_grid(grid: CodeGrid) -> CodeGrid:
     """The same grid from narrow networks."""
-    return grid.model_copy(update={"features": 2 * NORM_GROUPS, "widest": 2 * NORM_GROUPS})
+    return grid.replace(features=2 * NORM_GROUPS, widest=2 * NORM_GROUPS)
 
 
 class GridEncoderModule(nn.Module):

@@ -56,7 +56,7 @@ class AutoregressiveGenerator(NetworkConfig):
         return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
 
     def make_tiny(self) -> "AutoregressiveGenerator":
-        return self.model_copy(update={"grid": make_tiny_grid(self.grid), "width": 32, "depth": 2, "heads": 2})
+        return self.replace(grid=make_tiny_grid(self.grid), width=32, depth=2, heads=2)
 
 
 class AutoregressiveGeneratorModule(nn.Module):

@@ -58,7 +58,7 @@ class ConvolutionalGenerator(NetworkConfig):
         return ConvolutionalGeneratorModule(self, space)
 
     def make_tiny(self) -> "ConvolutionalGenerator":
-        return self.model_copy(update={"features": 8, "widest": 32})
+        return self.replace(features=8, widest=32)
 
 
 class ConvolutionalDiscriminator(NetworkConfig):
@@ -81,7 +81,7 @@ class ConvolutionalDiscriminator(NetworkConfig):
         return ConvolutionalDiscriminatorModule(self, space)
 
     def make_tiny(self) -> "ConvolutionalDiscriminator":
-        return self.model_copy(update={"features": 8, "widest": 32})
+        return self.replace(features=8, widest=32)
 
 
 class ConvolutionalEncoder(NetworkConfig):
@@ -101,7 +101,7 @@ class ConvolutionalEncoder(NetworkConfig):
         return ConvolutionalEncoderModule(self, space)
 
     def make_tiny(self) -> "ConvolutionalEncoder":
-        return self.model_copy(update={"features": 8, "widest": 32})
+        return self.replace(features=8, widest=32)
 
 
 class CodeDiscriminator(NetworkConfig):
@@ -114,7 +114,7 @@ class CodeDiscriminator(NetworkConfig):
         return CodeDiscriminatorModule(self, space)
 
     def make_tiny(self) -> "CodeDiscriminator":
-        return self.model_copy(update={"hidden": 32})
+        return self.replace(hidden=32)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

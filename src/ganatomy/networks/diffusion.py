@@ -60,7 +60,7 @@ class LatentDiffusionGenerator(NetworkConfig):
         return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
 
     def make_tiny(self) -> "LatentDiffusionGenerator":
-        return self.model_copy(update={"grid": make_tiny_grid(self.grid), "width": 16, "steps": 4})
+        return self.replace(grid=make_tiny_grid(self.grid), width=16, steps=4)
 
 
 class LatentDiffusionGeneratorModule(nn.Module):

@@ -66,7 +66,7 @@ class HierarchicalGenerator(NetworkConfig):
         return HierarchicalGeneratorModule(self, space)
 
     def make_tiny(self) -> "HierarchicalGenerator":
-        return self.model_copy(update={"features": 8, "groups": 2})
+        return self.replace(features=8, groups=2)
 
 
 def _read_widths(generator: NetworkConfig) -> dict[str, int]:
@@ -86,10 +86,10 @@ class HighEncoder(NetworkConfig):
         return _HighEncoderModule(self, space)
 
     def adapt_to_generator(self, generator: NetworkConfig) -> "HighEncoder":
-        return self.model_copy(update=_read_widths(generator))
+        return self.replace(**_read_widths(generator))
 
     def make_tiny(self) -> "HighEncoder":
-        return self.model_copy(update={"features": 8, "groups": 2})
+        return self.replace(features=8, groups=2)
 
 
 class GroundEncoder(NetworkConfig):
@@ -103,10 +103,10 @@ class GroundEncoder(NetworkConfig):
         return _GroundEncoderModule(self, space)
 
     def adapt_to_generator(self, generator: NetworkConfig) -> "GroundEncoder":
-        return self.model_copy(update=_read_widths(generator))
+        return self.replace(**_read_widths(generator))
 
     def make_tiny(self) -> "GroundEncoder":
-        return self.model_copy(update={"features": 8, "groups": 2})
+        return self.replace(features=8, groups=2)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

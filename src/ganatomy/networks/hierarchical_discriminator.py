@@ -46,7 +46,7 @@ class HierarchicalDiscriminator(NetworkConfig):
         return HierarchicalDiscriminatorModule(self, space)
 
     def make_tiny(self) -> "HierarchicalDiscriminator":
-        return self.model_copy(update={"features": 8})
+        return self.replace(features=8)
 
 
 class _SpectralTower(nn.Module):

@@ -54,7 +54,7 @@ class ProgressiveGenerator(NetworkConfig):
         return ProgressiveGeneratorModule(self, space)
 
     def make_tiny(self) -> "ProgressiveGenerator":
-        return self.model_copy(update=TINY_WIDTHS)
+        return self.replace(**TINY_WIDTHS)
 
 
 class ProgressiveDiscriminator(NetworkConfig):
@@ -83,7 +83,7 @@ class ProgressiveDiscriminator(NetworkConfig):
         return ProgressiveDiscriminatorModule(self, space)
 
     def make_tiny(self) -> "ProgressiveDiscriminator":
-        return self.model_copy(update=TINY_WIDTHS)
+        return self.replace(**TINY_WIDTHS)
 
 
 def count_features(level: int, width: int, widest: int) -> int:

@@ -54,7 +54,7 @@ class StyleGenerator(NetworkConfig):
         return StyleGeneratorModule(self, space)
 
     def make_tiny(self) -> "StyleGenerator":
-        return self.model_copy(update={**TINY_WIDTHS, "mapping": 2})
+        return self.replace(**TINY_WIDTHS, mapping=2)
 
 
 class ResidualDiscriminator(NetworkConfig):
@@ -77,7 +77,7 @@ class ResidualDiscriminator(NetworkConfig):
         return ResidualDiscriminatorModule(self, space)
 
     def make_tiny(self) -> "ResidualDiscriminator":
-        return self.model_copy(update=TINY_WIDTHS)
+        return self.replace(**TINY_WIDTHS)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

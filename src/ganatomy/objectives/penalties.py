@@ -47,8 +47,14 @@ def compute_squared_gradient_norms(score: Callable[[ImageParts], Tensor], points
 
 
 def compute_unit_norm_penalty(squared_norms: Tensor) -> Tensor:
-    """E[(|grad| - 1)^2] (Gulrajani 2017)."""
-    return (squared_norms.sqrt() - 1).square().mean()
+    """E[(|grad| - 1)^2] (Gulrajani 2017, equation 3), from the squared norms (batch,).
+
+    The square root has an infinite derivative at zero, which would make every gradient nan; there the penalty is one
+    and its derivative is taken as zero.
+    """
+    positive = squared_norms > 0
+    norms = torch.where(positive, torch.where(positive, squared_norms, 1).sqrt(), 0)
+    return (norms - 1).square().mean()
 
 
 class ZeroCentredPenalty(AdversarialTerm):

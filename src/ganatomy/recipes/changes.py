@@ -3,13 +3,13 @@
 Changes are merged onto the complete base, so that no default is lost, and then checked.
 """
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from ganatomy.config import end_sentence, explain_validation_error, suggest_name
 from ganatomy.errors import Refused
 from ganatomy.recipes.recipe import Recipe
 
@@ -58,9 +58,8 @@ def _resolve_key(plain: Any, key: str, where: str) -> Any:
     names = list(plain) if isinstance(plain, dict) else []
     if key in names:
         return key
-    near = difflib.get_close_matches(key, names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'no parts below it'}."
-    raise Refused(f"{'.'.join(filter(None, (where, key)))} is not in the recipe; {hint}")
+    path = ".".join(filter(None, (where, key)))
+    raise Refused(end_sentence(f"{path} is not in the recipe; {suggest_name(key, names)}"))
 
 
 def _merge(plain: Any, content: Any, where: str) -> None:
@@ -76,6 +75,5 @@ def _validate_recipe(plain: dict[str, Any], what: str) -> Recipe:
     try:
         return Recipe.model_validate(plain)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(p) for p in first["loc"])
-        raise Refused(f"The recipe does not accept {what}: {path}: {first['msg']} (got {first['input']!r}).") from error
+        why = explain_validation_error(error, Recipe)
+        raise Refused(end_sentence(f"The recipe does not accept {what}: {why}")) from error

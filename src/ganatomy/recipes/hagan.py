@@ -57,34 +57,30 @@ def make_hagan() -> Recipe:
     change the generator and are trained afterwards (`hagan-encoder`).
     """
     old = make_hagan_2022()
-    return old.model_copy(
-        update={
-            "name": "hagan",
-            "networks": {"generator": HierarchicalGenerator(), "discriminator": HierarchicalDiscriminator()},
-            "objectives": (Adversarial(terms=(NonSaturating(), LABEL_LOSS), share_fakes=True),),
-            "strategy": HierarchicalAmortisation(batch_size=4),
-            "optimizers": {"generator": SLOW_ADAM, "discriminator": FAST_ADAM},
-            "order": "shuffled",
-            "ema_half_life_kimg": 2,
-        }
+    return old.replace(
+        name="hagan",
+        networks={"generator": HierarchicalGenerator(), "discriminator": HierarchicalDiscriminator()},
+        objectives=(Adversarial(terms=(NonSaturating(), LABEL_LOSS), share_fakes=True),),
+        strategy=HierarchicalAmortisation(batch_size=4),
+        optimizers={"generator": SLOW_ADAM, "discriminator": FAST_ADAM},
+        order="shuffled",
+        ema_half_life_kimg=2,
     )
 
 
 def make_hagan_encoder() -> Recipe:
     """HA-GAN's two encoders for a generator that is finished; give it with --generator RUN."""
-    return make_hagan().model_copy(
-        update={
-            "name": "hagan-encoder",
-            "networks": {
-                "generator": HierarchicalGenerator(),
-                "high_encoder": HighEncoder(),
-                "ground_encoder": GroundEncoder(),
-            },
-            "objectives": (HierarchicalReconstruction(),),
-            "strategy": HierarchicalAmortisation(whole=True, batch_size=4),
-            "optimizers": {"high_encoder": SLOW_ADAM, "ground_encoder": SLOW_ADAM},
-            "total_kimg": 80,
-        }
+    return make_hagan().replace(
+        name="hagan-encoder",
+        networks={
+            "generator": HierarchicalGenerator(),
+            "high_encoder": HighEncoder(),
+            "ground_encoder": GroundEncoder(),
+        },
+        objectives=(HierarchicalReconstruction(),),
+        strategy=HierarchicalAmortisation(whole=True, batch_size=4),
+        optimizers={"high_encoder": SLOW_ADAM, "ground_encoder": SLOW_ADAM},
+        total_kimg=80,
     )
 
 
@@ -92,15 +88,11 @@ def make_hagan_no_low() -> Recipe:
     """The ablation without the low-resolution branch: `hagan-2022` without G^L, D^L and their terms."""
     full = make_hagan_2022()
     networks = {
-        "generator": full.networks["generator"].model_copy(update={"low": False}),
-        "discriminator": full.networks["discriminator"].model_copy(update={"low": False}),
+        "generator": full.networks["generator"].replace(low=False),
+        "discriminator": full.networks["discriminator"].replace(low=False),
     }
-    return full.model_copy(
-        update={
-            "name": "hagan-no-low",
-            "networks": {**full.networks, **networks},
-            "strategy": full.strategy.model_copy(update={"low": None}),
-        }
+    return full.replace(
+        name="hagan-no-low", networks={**full.networks, **networks}, strategy=full.strategy.replace(low=None)
     )
 
 
@@ -108,19 +100,15 @@ def make_hagan_no_encoder() -> Recipe:
     """The ablation without the encoders: `hagan-2022` without E^H, E^G and their phases."""
     full = make_hagan_2022()
     kept = ("generator", "discriminator")
-    return full.model_copy(
-        update={
-            "name": "hagan-no-encoder",
-            "networks": {role: full.networks[role] for role in kept},
-            "optimizers": {role: full.optimizers[role] for role in kept},
-            "objectives": full.objectives[:1],
-        }
+    return full.replace(
+        name="hagan-no-encoder",
+        networks={role: full.networks[role] for role in kept},
+        optimizers={role: full.optimizers[role] for role in kept},
+        objectives=full.objectives[:1],
     )
 
 
 def make_hagan_deterministic() -> Recipe:
     """The ablation with a deterministic selector: `hagan-2022` whose sub-volumes follow one another (our reading)."""
     full = make_hagan_2022()
-    return full.model_copy(
-        update={"name": "hagan-deterministic", "strategy": full.strategy.model_copy(update={"selector": "cycle"})}
-    )
+    return full.replace(name="hagan-deterministic", strategy=full.strategy.replace(selector="cycle"))

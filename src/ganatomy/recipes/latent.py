@@ -43,11 +43,9 @@ def make_autoregressive() -> Recipe:
     """
     grid = CodeGrid(halvings=4)
     generator = AutoregressiveGenerator(grid=grid)
-    return make_latent_diffusion().model_copy(
-        update={
-            "name": "autoregressive",
-            "latent": generator.compute_latent_width(SHAPE),
-            "networks": {"encoder": GridEncoder(grid=grid), "generator": generator},
-            "objectives": (Autoregressive(),),
-        }
+    return make_latent_diffusion().replace(
+        name="autoregressive",
+        latent=generator.compute_latent_width(SHAPE),
+        networks={"encoder": GridEncoder(grid=grid), "generator": generator},
+        objectives=(Autoregressive(),),
     )

@@ -52,4 +52,4 @@ def make_wgan_mammogram() -> Recipe:
 
 def _replace_terms(name: str, *terms: LossTerm, updates: int) -> Recipe:
     objective = Adversarial(terms=terms, discriminator_updates=updates)
-    return make_pggan_mammogram().model_copy(update={"name": name, "objectives": (objective,)})
+    return make_pggan_mammogram().replace(name=name, objectives=(objective,))

@@ -176,20 +176,18 @@ class Recipe(Config):
             raise Refused(f"{flag} does not fit {self.name}: it makes images of {len(self.shape)} axes.")
         if objection := self.find_shape_problem(shape):
             raise Refused(f"{flag} does not fit {self.name}: {objection}.")
-        return self.model_copy(update={"shape": shape, "latent": self._compute_latent_width(shape, self.latent)})
+        return self.replace(shape=shape, latent=self._compute_latent_width(shape, self.latent))
 
     def make_tiny(self) -> "Recipe":
         """The same recipe, small enough to train on a laptop's processor in seconds."""
         strategy, shape = self.strategy.make_tiny(self.shape)
-        return self.model_copy(
-            update={
-                "shape": shape,
-                "latent": self._compute_latent_width(shape, TINY_LATENT),
-                "networks": {role: config.make_tiny() for role, config in self.networks.items()},
-                "strategy": strategy,
-                "ema_half_life_kimg": min(0.064, self.ema_half_life_kimg),
-                "total_kimg": TINY_STEPS * strategy.plan_step(0, shape, 0).batch_size / 1000,
-            }
+        return self.replace(
+            shape=shape,
+            latent=self._compute_latent_width(shape, TINY_LATENT),
+            networks={role: config.make_tiny() for role, config in self.networks.items()},
+            strategy=strategy,
+            ema_half_life_kimg=min(0.064, self.ema_half_life_kimg),
+            total_kimg=TINY_STEPS * strategy.plan_step(0, shape, 0).batch_size / 1000,
         )
 
     def adapt_to_generator(self, generator_recipe: "Recipe") -> "Recipe":
@@ -205,17 +203,15 @@ class Recipe(Config):
         if not theirs.can_replace(mine):
             raise Refused(f"{self.name} needs a {mine.kind}; {generator_recipe.name} has a {theirs.kind}.")
         networks = {role: config.adapt_to_generator(theirs) for role, config in self.networks.items()}
-        return self.model_copy(
-            update={
-                "shape": generator_recipe.shape,
-                "channels": generator_recipe.channels,
-                "latent": generator_recipe.latent,
-                "conditions": generator_recipe.conditions,
-                "networks": {**networks, "generator": theirs},
-                "strategy": self.strategy.adapt_to_image_parts(theirs.image_parts),
-            }
+        return self.replace(
+            shape=generator_recipe.shape,
+            channels=generator_recipe.channels,
+            latent=generator_recipe.latent,
+            conditions=generator_recipe.conditions,
+            networks={**networks, "generator": theirs},
+            strategy=self.strategy.adapt_to_image_parts(theirs.image_parts),
         )
 
     def can_continue(self, other: "Recipe") -> bool:
         """Whether a run of `other` may be taken further by this recipe: all is equal but the end."""
-        return self.model_copy(update={"total_kimg": other.total_kimg}) == other
+        return self.replace(total_kimg=other.total_kimg) == other

@@ -56,21 +56,16 @@ def make_wgan() -> Recipe:
 def make_wgan_gp() -> Recipe:
     """WGAN with the gradient penalty instead, and no normalisation in the critic (Gulrajani 2017)."""
     adam = Adam(lr=1e-4, betas=(0.0, 0.9))
-    return make_wgan().model_copy(
-        update={
-            "name": "wgan-gp",
-            "networks": {
-                "generator": ConvolutionalGenerator(),
-                "discriminator": ConvolutionalDiscriminator(norm="none"),
-            },
-            "objectives": (
-                Adversarial(
-                    terms=(Wasserstein(), GradientPenalty(weight=10), LabelClassification()),
-                    discriminator_updates=CRITIC_UPDATES,
-                ),
+    return make_wgan().replace(
+        name="wgan-gp",
+        networks={"generator": ConvolutionalGenerator(), "discriminator": ConvolutionalDiscriminator(norm="none")},
+        objectives=(
+            Adversarial(
+                terms=(Wasserstein(), GradientPenalty(weight=10), LabelClassification()),
+                discriminator_updates=CRITIC_UPDATES,
             ),
-            "optimizers": {"generator": adam, "discriminator": adam},
-        }
+        ),
+        optimizers={"generator": adam, "discriminator": adam},
     )
 
 
@@ -84,19 +79,17 @@ def make_alpha_gan() -> Recipe:
     """
     adam = Adam(lr=2e-4, betas=(0.9, 0.999))
     roles = ("encoder", "generator", "discriminator", "code_discriminator")
-    return make_wgan().model_copy(
-        update={
-            "name": "alpha-gan",
-            "latent": 1000,
-            "networks": {
-                "encoder": ConvolutionalEncoder(),
-                "generator": ConvolutionalGenerator(norm="group"),
-                "discriminator": ConvolutionalDiscriminator(norm="none"),
-                "code_discriminator": CodeDiscriminator(),
-            },
-            "objectives": (AlphaGAN(),),
-            "optimizers": dict.fromkeys(roles, adam),
-        }
+    return make_wgan().replace(
+        name="alpha-gan",
+        latent=1000,
+        networks={
+            "encoder": ConvolutionalEncoder(),
+            "generator": ConvolutionalGenerator(norm="group"),
+            "discriminator": ConvolutionalDiscriminator(norm="none"),
+            "code_discriminator": CodeDiscriminator(),
+        },
+        objectives=(AlphaGAN(),),
+        optimizers=dict.fromkeys(roles, adam),
     )
 
 
@@ -106,7 +99,7 @@ def make_cce_gan() -> Recipe:
     The short paper gives no settings that we could read: that it is an alpha-GAN with cycle consistency is the paper's,
     the form |z - E(G z)| and its weight are our reading.
     """
-    return make_alpha_gan().model_copy(update={"name": "cce-gan", "objectives": (AlphaGAN(cycle=10),)})
+    return make_alpha_gan().replace(name="cce-gan", objectives=(AlphaGAN(cycle=10),))
 
 
 def make_vae_gan() -> Recipe:
@@ -115,18 +108,16 @@ def make_vae_gan() -> Recipe:
     Its generator has a group normalisation, for the reason that `alpha-gan` gives.
     """
     adam = Adam(lr=1e-4, betas=(0.9, 0.999))
-    return make_wgan().model_copy(
-        update={
-            "name": "vae-gan",
-            "latent": 1000,
-            "networks": {
-                "encoder": ConvolutionalEncoder(variational=True),
-                "generator": ConvolutionalGenerator(norm="group"),
-                "discriminator": ConvolutionalDiscriminator(),
-            },
-            "objectives": (VAEGAN(),),
-            "optimizers": dict.fromkeys(("encoder", "generator", "discriminator"), adam),
-        }
+    return make_wgan().replace(
+        name="vae-gan",
+        latent=1000,
+        networks={
+            "encoder": ConvolutionalEncoder(variational=True),
+            "generator": ConvolutionalGenerator(norm="group"),
+            "discriminator": ConvolutionalDiscriminator(),
+        },
+        objectives=(VAEGAN(),),
+        optimizers=dict.fromkeys(("encoder", "generator", "discriminator"), adam),
     )
 
 
@@ -137,13 +128,11 @@ def make_vae() -> Recipe:
     """
     base = make_vae_gan()
     roles = ("encoder", "generator")
-    return base.model_copy(
-        update={
-            "name": "vae",
-            "networks": {role: base.networks[role] for role in roles},
-            "objectives": (VAE(),),
-            "optimizers": {role: base.optimizers[role] for role in roles},
-        }
+    return base.replace(
+        name="vae",
+        networks={role: base.networks[role] for role in roles},
+        objectives=(VAE(),),
+        optimizers={role: base.optimizers[role] for role in roles},
     )
 
 
@@ -179,19 +168,17 @@ def make_stylegan2() -> Recipe:
     HA-GAN's own settings are not known. The penalty is computed in every 16th step, 16 times as strong.
     """
     adam = Adam(lr=2e-3, betas=(0.0, 0.99))
-    return make_pggan().model_copy(
-        update={
-            "name": "stylegan2",
-            "latent": 128,
-            "networks": {"generator": StyleGenerator(), "discriminator": ResidualDiscriminator()},
-            "objectives": (
-                Adversarial(terms=(NonSaturating(), ZeroCentredPenalty(weight=10, every=16), LabelClassification())),
-            ),
-            "strategy": WholeImages(batch_size=4),
-            "optimizers": {"generator": adam, "discriminator": adam},
-            "ema_half_life_kimg": 10,
-            "total_kimg": 6_000,
-        }
+    return make_pggan().replace(
+        name="stylegan2",
+        latent=128,
+        networks={"generator": StyleGenerator(), "discriminator": ResidualDiscriminator()},
+        objectives=(
+            Adversarial(terms=(NonSaturating(), ZeroCentredPenalty(weight=10, every=16), LabelClassification())),
+        ),
+        strategy=WholeImages(batch_size=4),
+        optimizers={"generator": adam, "discriminator": adam},
+        ema_half_life_kimg=10,
+        total_kimg=6_000,
     )
 
 
@@ -208,28 +195,24 @@ def make_relativistic() -> Recipe:
         ZeroCentredPenalty(at="fakes", weight=1),
         LabelClassification(),
     )
-    return base.model_copy(
-        update={
-            "name": "relativistic",
-            "objectives": (Adversarial(terms=terms, augmentation=Augmentation()),),
-            "ema_half_life_kimg": 2,
-            "total_kimg": TOTAL_KIMG,
-        }
+    return base.replace(
+        name="relativistic",
+        objectives=(Adversarial(terms=terms, augmentation=Augmentation()),),
+        ema_half_life_kimg=2,
+        total_kimg=TOTAL_KIMG,
     )
 
 
 def make_relativistic_mammogram() -> Recipe:
     """The same for mammograms of 1280 x 1024, conditioned on the view."""
-    return make_relativistic().model_copy(
-        update={
-            "name": "relativistic-mammogram",
-            "shape": (1280, 1024),
-            "latent": 512,
-            "conditions": {"view_position": ("CC", "MLO")},
-            "networks": {
-                "generator": StyleGenerator(width=8192, widest=512),
-                "discriminator": ResidualDiscriminator(width=8192, widest=512),
-            },
-            "total_kimg": 15_000,
-        }
+    return make_relativistic().replace(
+        name="relativistic-mammogram",
+        shape=(1280, 1024),
+        latent=512,
+        conditions={"view_position": ("CC", "MLO")},
+        networks={
+            "generator": StyleGenerator(width=8192, widest=512),
+            "discriminator": ResidualDiscriminator(width=8192, widest=512),
+        },
+        total_kimg=15_000,
     )

@@ -78,7 +78,7 @@ class ProgressiveGrowing(Config):
 
     def change_stage_length(self, kimg: float) -> "ProgressiveGrowing":
         """The same with so many thousand images in every part of its timetable."""
-        return self.model_copy(update={"fade_kimg": kimg, "stable_kimg": kimg})
+        return self.replace(fade_kimg=kimg, stable_kimg=kimg)
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
         """The settings, by name, with which every step sees so many images: one size for all levels."""
@@ -91,7 +91,7 @@ class ProgressiveGrowing(Config):
     def make_tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
         """A short timetable and a small shape, to try it in seconds."""
         sizes = compute_pyramid(shape)
-        short = self.model_copy(update={"fade_kimg": 0.064, "stable_kimg": 0.064, "batch_sizes": (8,)})
+        short = self.replace(fade_kimg=0.064, stable_kimg=0.064, batch_sizes=(8,))
         return short, sizes[min(2, len(sizes) - 1)]
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
@@ -162,7 +162,7 @@ class HierarchicalAmortisation(Config):
 
     def adapt_to_image_parts(self, parts: int) -> "HierarchicalAmortisation":
         """The same for a generator that returns so many images of a step: one = there is no low-resolution volume."""
-        return self if parts > 1 else self.model_copy(update={"low": None})
+        return self if parts > 1 else self.replace(low=None)
 
     def make_tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
         return self, (2 * hierarchy.AXIS_MULTIPLE,) * len(shape)
@@ -247,7 +247,7 @@ class TwoStages(_WholeImageStrategy):
 
     def change_stage_length(self, kimg: float) -> "TwoStages":
         """The same with so many thousand images in every part of its timetable."""
-        return self.model_copy(update={"autoencoder_kimg": kimg})
+        return self.replace(autoencoder_kimg=kimg)
 
     def make_tiny(self, shape: Shape) -> tuple["TwoStages", Shape]:
         """A short timetable and a small shape, to try it in seconds."""

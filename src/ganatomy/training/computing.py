@@ -93,7 +93,7 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
     """
     if overrides.get("precision") not in (None, *PRECISIONS):
         raise Refused(f"--precision {overrides['precision']}: there are {', '.join(PRECISIONS)}.")
-    return base.model_copy(update={name: value for name, value in overrides.items() if value is not None})
+    return base.replace(**({name: value for name, value in overrides.items() if value is not None}))
 
 
 def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:

@@ -121,7 +121,7 @@ def estimate_training(
         part: of the timetable (`list_stage_steps`); the last by default.
         batch: another global batch size than the recipe's.
     """
-    key = settings.model_copy(update={"hold_memory": False, "channels_last": False, "compiled": False})
+    key = settings.replace(hold_memory=False, channels_last=False, compiled=False)
     return _make_estimate(
         _trace_training(recipe.model_dump_json(), stage_index, batch_size, key, processes),
         recipe,
@@ -239,13 +239,13 @@ def _list_alternatives(
     ]
     half = {"precision": "bfloat16"} if settings.precision == "float32" else {}
     for change in smaller:
-        yield settings.model_copy(update=change)
+        yield settings.replace(**change)
     if half:
         for change in [{}, *smaller]:
-            yield settings.model_copy(update=half | change)
+            yield settings.replace(**(half | change))
     if device.type == "cpu" and settings.hold_memory:
         for change in [{}, *smaller]:
-            yield settings.model_copy(update=half | change | {"hold_memory": False})
+            yield settings.replace(**(half | change | {"hold_memory": False}))
 
 
 def find_fitting_settings(

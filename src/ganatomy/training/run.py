@@ -14,14 +14,17 @@ import platform
 import re
 import shutil
 import sys
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from ganatomy import checkpoint
 from ganatomy.checkpoint import DamagedError
+from ganatomy.config import explain_validation_error
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
@@ -40,34 +43,38 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         try:
-            return Recipe.model_validate(json.loads((self.path / "recipe.json").read_text()))
-        except (OSError, ValueError) as error:
-            raise Refused(f"{self.path / 'recipe.json'} cannot be read by this version; update ganatomy.") from error
+            return Recipe.model_validate(_read_json(self.path / "recipe.json"))
+        except ValidationError as error:
+            why = explain_validation_error(error, Recipe)
+            raise Refused(
+                f"{self.path / 'recipe.json'} is no recipe of this version of ganatomy: {why}. Use the version named in"
+                " environment.json beside it, or start the run anew."
+            ) from error
 
     @property
     def store(self) -> dict[str, Any]:
-        return dict(json.loads((self.path / "store.json").read_text()))
+        return _read_json(self.path / "store.json")
 
     @property
     def generator_digest(self) -> str | None:
         """SHA-256 of the generator that was given, if one was."""
-        found = json.loads((self.path / "environment.json").read_text()).get("generator")
+        found = _read_json(self.path / "environment.json").get("generator")
         return None if found is None else str(found)
 
     @property
     def computing(self) -> dict[str, Any] | None:
         """How it is computed, as it was begun."""
-        found = json.loads((self.path / "environment.json").read_text()).get("computing")
+        found = _read_json(self.path / "environment.json").get("computing")
         return None if found is None else dict(found)
 
     def record_settings(self, settings: dict[str, Any], processes: int) -> None:
         """Write down how it is computed."""
         file = self.path / "environment.json"
-        write_json(file, {**json.loads(file.read_text()), "computing": settings, "processes": processes})
+        write_json(file, {**_read_json(file), "computing": settings, "processes": processes})
 
     @property
     def seed(self) -> int:
-        return int(json.loads((self.path / "environment.json").read_text())["seed"])
+        return int(_read_json(self.path / "environment.json")["seed"])
 
     def list_snapshots(self) -> list[Path]:
         """Folders of snapshots, oldest first."""
@@ -149,7 +156,7 @@ def find_run(out: Path, recipe: Recipe, store: Store, seed: int, generator_diges
                 " new one, or the recipe, store and seed of this run to continue it."
             )
         return Run(out)
-    fitting = (path for path in reversed(_runs(out)) if not _differences(path, recipe, store, seed, generator_digest))
+    fitting = (path for path in reversed(_runs(out)) if _fits(path, recipe, store, seed, generator_digest))
     return next((Run(path) for path in fitting), None)
 
 
@@ -201,6 +208,35 @@ def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator_
     if run.generator_digest != generator_digest:
         different.append("generator")
     return different
+
+
+def _fits(path: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None) -> bool:
+    """Whether a run of the folder is the one that is asked for; one that cannot be read is not."""
+    try:
+        return not _differences(path, recipe, store, seed, generator_digest)
+    except (Refused, KeyError, TypeError, ValueError) as error:
+        _report_unreadable(path, str(error) if isinstance(error, Refused) else f"{type(error).__name__} {error}")
+        return False
+
+
+@lru_cache(maxsize=256)  # once a run: it is looked for twice, before and after the memory is planned
+def _report_unreadable(path: Path, why: str) -> None:
+    progress.say(f"The run {path.name} beside cannot be read and is left alone. {why}")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """A JSON object of a run folder.
+
+    Raises:
+        Refused: it is missing, cut or no object.
+    """
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise Refused(f"{file} cannot be read ({str(error).splitlines()[0]}); restore it, or start anew.") from error
+    if not isinstance(content, dict):
+        raise Refused(f"{file} holds no JSON object; restore it, or start anew.")
+    return content
 
 
 def _runs(out: Path) -> list[Path]:

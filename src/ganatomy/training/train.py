@@ -154,14 +154,15 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
         )  # each has seen the free memory at a moment of its own
         layout = settings.get_layout(ndim)
         feed = Feed(store, "train", recipe.condition_space, seed, device, layout, whole_batch_size=fixed)
+        given = _get_pretrained_weights(recipe, request.generator_snapshot)
+        state = State(recipe, seed, device, given, layout, settings.precision == "float16")
+        # Written only now: networks that cannot be built leave no folder that looks begun.
         run = Run(
             distributed.run_on_first_process(
                 lambda: make_or_continue_run(request.out, recipe, store, seed, request.generator_digest).path
             )
         )
         distributed.run_on_first_process(lambda: run.record_settings(settings.model_dump(), get_world_size()))
-        given = _get_pretrained_weights(recipe, request.generator_snapshot)
-        state = State(recipe, seed, device, given, layout, settings.precision == "float16")
         _resume_run(run, state)
         settings.apply_to(state.networks, ndim)
         if get_rank() > 0:
