@@ -47,7 +47,7 @@ def _command(words, fault, told):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(value), int(value)))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if kind == "gradient":
-        real, calls = loop.distributed.gradients, []
+        real, calls = loop.distributed.list_gradients, []
 
         def poisoned(parameters):
             found = real(parameters)
@@ -56,7 +56,7 @@ def _command(words, fault, told):
                 found[0].fill_(float("nan"))
             return found
 
-        loop.distributed.gradients = poisoned
+        loop.distributed.list_gradients = poisoned
     if kind == "clock":
         real_time, jumps = time.time, []
         time.time = lambda: real_time() + CLOCK * (len(jumps) % 3 - 1) + (jumps.append(1) or 0)

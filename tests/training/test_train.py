@@ -251,3 +251,12 @@ def test_networks_that_cannot_be_built_leave_no_run(store, tmp_path, monkeypatch
     with pytest.raises(RuntimeError, match="no memory"):
         train(get_recipe("pggan-mammogram").make_tiny(), store, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_whose_command_was_killed_before_its_recipe_was_written_is_used(store, tmp_path):
+    (tmp_path / "00000-pggan-mammogram").mkdir()
+    (tmp_path / "00000-pggan-mammogram" / "environment.json").write_text("{}")
+    run = train(TINY.replace(total_kimg=0.016), store, tmp_path)
+    assert run.path.name == "00000-pggan-mammogram"
+    assert run.seed == 0
+    assert run.list_checkpoints()

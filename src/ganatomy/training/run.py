@@ -137,7 +137,7 @@ def make_or_continue_run(
         return _prepare_run(run, recipe)
     number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
     run = Run(out / f"{number:05d}-{recipe.name}")
-    run.path.mkdir(parents=True)
+    run.path.mkdir(parents=True, exist_ok=True)  # a command that was killed here leaves it without its recipe.json
     write_json(run.path / "environment.json", {**describe_environment(seed), "generator": generator_digest})
     write_json(run.path / "store.json", describe_store(store) | {"path": str(store.path.resolve())})
     return _prepare_run(run, recipe)  # recipe.json last: a folder without it is no run
