@@ -19,15 +19,16 @@ import numpy as np
 from scipy import ndimage
 
 from ganatomy.data.prepare import prepare
-from ganatomy.evaluation.evaluate import extract_feature_space
+from ganatomy.evaluation.evidence import gather_evidence
 from ganatomy.evaluation.extractors.handcrafted import Handcrafted
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.feature_scores import score_features
-from ganatomy.evaluation.image_statistics import measure_images, measure_likeness
+from ganatomy.evaluation.image_statistics import measure_images
 from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.sample_cache import SampleCache
 from ganatomy.evaluation.images.sets import RealImages, pair_facts
+from ganatomy.evaluation.metrics.ms_ssim import LIKENESS_OF_PAIRS
 from ganatomy.evaluation.metrics.swd import extract_descriptors
+from ganatomy.evaluation.metrics.table import score_features
 from ganatomy.evaluation.privacy.audit import audit_privacy
 from ganatomy.evaluation.privacy.planted import jitter_image
 from ganatomy.evaluation.swd_scores import make_swd_reference
@@ -123,7 +124,7 @@ def measured(samples, train, test, floor, extractor, measure):
     sides = Comparison(Mammogram(), test, train, floor, stack, list(range(len(stack))), {}, None, True)
     found = {}
     for one in (extractor, Handcrafted(sides.other_train)):
-        for row in score_features(extract_feature_space(sides, one)):
+        for row in score_features(gather_evidence(sides, one)):
             found[f"{row.metric} ({one.name})"] = getattr(row, "value", None)
     table = measure_images(sides)
     privacy = audit_privacy(sides, extractor)
@@ -139,7 +140,7 @@ def measured(samples, train, test, floor, extractor, measure):
         **found,
         **{f"{name}, Wasserstein": one["synthetic_against_test"]["wasserstein"] for name, one in distances.items()},
         "SWD x 1000": measure.compute_score([extract_descriptors(stack, measure.protocol, "fakes")]).average,
-        "MS-SSIM of pairs": measure_likeness(sides).value,
+        "MS-SSIM of pairs": LIKENESS_OF_PAIRS.score(gather_evidence(sides, extractor)).value,
         "distance share": pixels["distance_share"]["value"],
         "membership AUC": pixels["membership"]["auc"],
         "suspects": float(pixels["suspects"]["count"]),

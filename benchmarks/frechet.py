@@ -54,7 +54,7 @@ def passed(n, side):
     """In this process: write images, then take features from them, then once more from the cache; JSON on stdout."""
     from ganatomy.data.store import Manifest, Store, create_array, quantise_pixels
     from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-    from ganatomy.evaluation.feature_cache import get_features
+    from ganatomy.evaluation.feature_cache import FeatureCache
     from ganatomy.evaluation.images.sets import RealImages
     from ganatomy.machine import progress
     from ganatomy.phantoms.fields import draw_power_law_field
@@ -95,10 +95,10 @@ def passed(n, side):
         extractor([np.zeros(shape, np.float32)])
         before = resident("VmRSS")
         start = time.perf_counter()
-        first = get_features(extractor, RealImages(store, cases, shape), "images")
+        first = FeatureCache().get_features(extractor, RealImages(store, cases, shape), "images")
         seconds = time.perf_counter() - start
         start = time.perf_counter()
-        again = get_features(extractor, RealImages(store, cases, shape), "images")
+        again = FeatureCache().get_features(extractor, RealImages(store, cases, shape), "images")
         cached = time.perf_counter() - start
         assert (first == again).all()
         peak = round(resident("VmHWM") - before)

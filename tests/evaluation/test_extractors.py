@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors import table, weights
 from ganatomy.evaluation.extractors.dinov2 import SIZES, VisionTransformer
-from ganatomy.evaluation.extractors.extractor import digest_state, extract_features
+from ganatomy.evaluation.extractors.extractor import Extractor, digest_state, extract_features
 from ganatomy.evaluation.extractors.handcrafted import FEATURE_NAMES, Handcrafted
 from ganatomy.evaluation.extractors.inception import InceptionV3
 from ganatomy.evaluation.extractors.random_resnet import PROJECTION_DIMENSIONS, RandomResNet
@@ -208,11 +208,11 @@ def test_no_real_image_is_looked_at_twice(store, tmp_path):
     import shutil
 
     from ganatomy.data.store import open_store
-    from ganatomy.evaluation.feature_cache import get_features
+    from ganatomy.evaluation.feature_cache import FeatureCache
     from ganatomy.evaluation.images.sets import select_real_images
 
-    class Counting:
-        name, digest, words, seen = "counting", "0" * 64, "", 0
+    class Counting(Extractor):
+        name, digest, description, seen = "counting", "0" * 64, "", 0
 
         def __call__(self, images):
             self.seen += len(images)
@@ -221,14 +221,18 @@ def test_no_real_image_is_looked_at_twice(store, tmp_path):
     shutil.copytree(store.path, tmp_path / "store")
     own = open_store(tmp_path / "store")
     train, extractor = select_real_images(own, "train", (20, 16)), Counting()
-    first = get_features(extractor, train.select_cases(train.cases[:6]), "reals")
-    every = get_features(extractor, train, "reals")
+
+    def get_features(images):
+        return FeatureCache().get_features(extractor, images, "reals")  # one of a report of its own
+
+    first = get_features(train.select_cases(train.cases[:6]))
+    every = get_features(train)
     assert extractor.seen == len(train)
     np.testing.assert_array_equal(every[:6], first)
-    assert get_features(extractor, train.select_cases(train.cases[::-1]), "reals")[0] == pytest.approx(every[-1])
+    assert get_features(train.select_cases(train.cases[::-1]))[0] == pytest.approx(every[-1])
     assert extractor.seen == len(train)
     (kept,) = (own.path / "features").glob("counting-*")
     kept.write_bytes(kept.read_bytes()[:100])  # a damaged file is made again
-    np.testing.assert_array_equal(get_features(extractor, train, "reals"), every)
-    get_features(extractor, select_real_images(own, "train", (40, 32)), "reals")  # another level is another file
+    np.testing.assert_array_equal(get_features(train), every)
+    get_features(select_real_images(own, "train", (40, 32)))  # another level is another file
     assert len(list((own.path / "features").glob("counting-*"))) == 2

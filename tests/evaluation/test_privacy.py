@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from ganatomy.evaluation.images.image_set import PixelImages
 from ganatomy.evaluation.privacy import copying, planted
 from ganatomy.evaluation.privacy.copying import (
     PrivacyDistances,
@@ -162,7 +163,7 @@ def test_jittered_mirrored_copies_are_found_among_low_resolution_pixels():
     copies = [planted.jitter_image(image, rng) for image in train[:10]]
     space = PixelDistance()
     apart = compute_mirror_distances(
-        space, encode_mirrors(space, copies, 10, 2, "copies"), space.encode_images(train, 30, "train")
+        space, encode_mirrors(space, PixelImages(copies), "copies"), space.encode_images(PixelImages(train), "train")
     )
     assert (apart.argmin(1) == np.arange(10)).all()
     assert copying.SIGNIFICANCE_LEVEL == 0.05

@@ -11,6 +11,7 @@ from ganatomy.evaluation import protocols
 from ganatomy.evaluation.evaluate import evaluate
 from ganatomy.evaluation.extractors import weights
 from ganatomy.evaluation.extractors.resnet import ResNet
+from ganatomy.evaluation.feature_cache import FeatureCache
 from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.evaluation.metrics.frechet import compute_frechet_distance
 from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, fit_ellipse
@@ -37,7 +38,7 @@ def test_hagans_protocol_is_its_definition(volumes, med3d, monkeypatch):
         select_real_images(volumes, "test", (32, 32, 32)),
         select_real_images(volumes, "train", (32, 32, 32), 5),
     )
-    sides = SimpleNamespace(test=test, fakes=fakes)
+    sides = SimpleNamespace(test=test, fakes=fakes, features=FeatureCache())
     fid, mmd = protocols.compute_hagan_2022(sides, file)
 
     def features(images):

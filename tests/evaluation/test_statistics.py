@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from ganatomy.evaluation.evidence import Evidence
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.feature_scores import FeatureSpace, score_features
 from ganatomy.evaluation.images.sets import pair_facts
 from ganatomy.evaluation.metrics.frechet import compute_frechet_distance
 from ganatomy.evaluation.metrics.kid import compute_kid
+from ganatomy.evaluation.metrics.table import score_features
 from ganatomy.evaluation.statistics import MissingScore, Score, compute_jackknife_interval, draw_one_per_group
 
 
@@ -57,17 +58,17 @@ def test_pairs_have_the_same_facts_and_no_image_twice():
     assert pair_facts([{}, {}], [{}]) == [0, None]
 
 
-def _space(n, d=64, fake_scale=1.5):
+def _gather_evidence(n, d=64, fake_scale=1.5):
     rng = np.random.default_rng(0)
     draw = lambda k, s=1.0: (rng.normal(size=(k, d)) * s).astype(np.float32)  # noqa: E731
     patients = [str(i) for i in range(n)]
-    return FeatureSpace(
+    return Evidence(
         RandomResNet(2), draw(n), draw(n, fake_scale), draw(n), draw(300), patients, [f"t{i}" for i in range(n)]
     )
 
 
 def test_every_score_says_what_defines_it():
-    found = score_features(_space(250))
+    found = score_features(_gather_evidence(250))
     scores = [one for one in found if isinstance(one, Score)]
     assert {one.metric for one in scores} >= {
         "Frechet distance",
@@ -98,7 +99,7 @@ def test_every_score_says_what_defines_it():
 
 @pytest.mark.parametrize(("n", "dimensions"), [(100, 16), (40, 16), (20, None)])
 def test_few_images_get_few_dimensions_or_a_number_of_what_is_needed(n, dimensions):
-    found = {one.metric: one for one in score_features(_space(n))}
+    found = {one.metric: one for one in score_features(_gather_evidence(n))}
     frechet = found["Frechet distance"]
     assert getattr(frechet, "dimensions", None) == dimensions
     if dimensions is None:
@@ -108,7 +109,7 @@ def test_few_images_get_few_dimensions_or_a_number_of_what_is_needed(n, dimensio
 
 
 def test_equal_distributions_have_no_excess():
-    found = {one.metric: one for one in score_features(_space(250, fake_scale=1.0))}
+    found = {one.metric: one for one in score_features(_gather_evidence(250, fake_scale=1.0))}
     frechet = found["Frechet distance"]
     assert abs(frechet.excess) < 2 * (frechet.high - frechet.low)
     assert found["KID"].p > 0.01

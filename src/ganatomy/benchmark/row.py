@@ -11,10 +11,10 @@ from ganatomy.benchmark.plan import SPEED_FILE, BenchmarkPlan, get_row_folder
 from ganatomy.checkpoint import META_FILE, open_snapshot
 from ganatomy.data.samples import has_samples
 from ganatomy.data.store import open_store
-from ganatomy.evaluation.evaluate import extract_feature_space
+from ganatomy.evaluation.evidence import Evidence, gather_evidence
 from ganatomy.evaluation.extractors import table as extractors
-from ganatomy.evaluation.feature_scores import FeatureSpace, score_features
 from ganatomy.evaluation.images.comparison import ComparisonRequest, gather_comparison
+from ganatomy.evaluation.metrics.table import score_features
 from ganatomy.evaluation.statistics import MissingScore
 from ganatomy.export.export import write_samples
 from ganatomy.machine.durable import new_file, write_json
@@ -41,28 +41,28 @@ def make_row(plan: BenchmarkPlan, out: Path, name: str, seed: int) -> None:
     if not has_samples(samples):
         shutil.rmtree(samples, ignore_errors=True)
         write_samples(sample(snapshot, plan.n, seed, device=plan.device), plan.n, snapshot.modality, samples, "npy")
-    scores, space = score_samples(plan, samples)
+    scores, evidence = score_samples(plan, samples)
     with new_file(folder / FEATURES_FILE) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, fake=space.fake, test=space.test, floor=space.floor)
+        np.savez(handle, fake=evidence.fake, test=evidence.test, floor=evidence.floor)
     write_json(
         folder / ROW_FILE, {"recipe": name, "seed": seed, "kimg": recipe.total_kimg, "steps": _steps(run), **scores}
     )
 
 
-def score_samples(plan: BenchmarkPlan, samples: Path) -> tuple[dict[str, Any], FeatureSpace]:
+def score_samples(plan: BenchmarkPlan, samples: Path) -> tuple[dict[str, Any], Evidence]:
     """The scores of a folder of samples in features, with what could not be computed."""
     held_out = None if plan.held_out is None else Path(plan.held_out)
     compared = gather_comparison(samples, open_store(Path(plan.store)), ComparisonRequest(plan.n, held_out=held_out))
     weights = None if plan.weights is None else Path(plan.weights)
     extractor = extractors.get_extractor(plan.extractor, len(compared.test.shape), compared.other_train, weights)
-    space = extract_feature_space(compared, extractor)
-    found = score_features(space)
+    evidence = gather_evidence(compared, extractor)
+    found = score_features(evidence)
     return {
         "images": len(compared.test),
         "patients": len(set(compared.test.groups())),
         "scores": [one.model_dump() for one in found if not isinstance(one, MissingScore)],
         "not_computed": [one.model_dump() for one in found if isinstance(one, MissingScore)],
-    }, space
+    }, evidence
 
 
 def _steps(run: Run) -> int:

@@ -167,6 +167,7 @@ def evaluate(
             f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate {reader_study} --serve 8000"
         )
     from ganatomy.evaluation.evaluate import evaluate as run
+    from ganatomy.evaluation.metrics.table import is_headline
 
     others = {name: Path(folder) for name, folder in parse_pairs(beside, "--beside").items()}
     content = run(
@@ -187,8 +188,9 @@ def evaluate(
         f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})"
     )
     for row in content["scores"]:
-        if row["p"] is not None or row["metric"] == "Frechet distance":
-            progress.say(f"{row['metric']} ({row['extractor']}): {row['value']:.4g}, real floor {row['floor']:.4g}")
+        if is_headline(row["metric"]):
+            floor = "" if row["floor"] is None else f", real floor {row['floor']:.4g}"
+            progress.say(f"{row['metric']} ({row['extractor']}): {row['value']:.4g}{floor}")
     progress.say(content["privacy"]["verdict"])
     progress.say(f"report: {out / 'report.html'}")
 

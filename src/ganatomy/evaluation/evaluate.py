@@ -3,33 +3,27 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline
 
 from ganatomy.data.samples import AUDIT_FILE, has_samples, hash_samples
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
+from ganatomy.evaluation.evidence import Evidence, gather_evidence
 from ganatomy.evaluation.extractors import table as extractors
-from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, extract_features
-from ganatomy.evaluation.extractors.handcrafted import Handcrafted
-from ganatomy.evaluation.extractors.inception import Inception2015
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows
 from ganatomy.evaluation.failures import QualityScore, QualityScorer, find_best_and_worst
-from ganatomy.evaluation.feature_cache import get_features
-from ganatomy.evaluation.feature_scores import FeatureSpace, score_features
-from ganatomy.evaluation.image_statistics import measure_images, measure_likeness
-from ganatomy.evaluation.images.comparison import Comparison, ComparisonRequest, gather_comparison
-from ganatomy.evaluation.images.comparison import gather_other_model as other_model
-from ganatomy.evaluation.images.sets import ImageSet
+from ganatomy.evaluation.image_statistics import measure_images
+from ganatomy.evaluation.images.comparison import Comparison, ComparisonRequest, gather_comparison, gather_other_model
+from ganatomy.evaluation.images.sets import RealImages
 from ganatomy.evaluation.metrics.swd import extract_descriptors
+from ganatomy.evaluation.metrics.table import score_features, score_images
 from ganatomy.evaluation.privacy.audit import audit_privacy
-from ganatomy.evaluation.protocols import get_protocol as protocol_named
+from ganatomy.evaluation.protocols import get_protocol
 from ganatomy.evaluation.report import figures, page
 from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, fit_ellipse
 from ganatomy.evaluation.statistics import MissingScore, Score
@@ -40,6 +34,7 @@ from ganatomy.pyramid import Shape, format_shape
 
 FORMAT = 2
 RANKED_IMAGES = 15  # best and worst images that the report names
+MIN_REFERENCE_IMAGES = 8  # training images that an extractor is scaled by; where fewer are left the floor's do it
 
 
 def evaluate(
@@ -81,15 +76,18 @@ def evaluate(
     images, out = Path(images), Path(out)
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder for the report.")
-    needed, published = (0, None) if protocol is None else protocol_named(protocol)
+    needed, published = (0, None) if protocol is None else get_protocol(protocol)
     asked = ComparisonRequest(n, seed, facts or FactSource(), shape, held_out, needed)
     compared = gather_comparison(images, store, asked)
     ndim = len(compared.test.shape)
     chosen = extractors.get_extractor(extractor, ndim, compared.other_train, weights)
-    judged = QualityScorer(compared.train.store, compared.test.shape, compared.snapshot)(compared.fakes)
-    first = extract_feature_space(compared, chosen)
+    companions = extractors.list_companions(chosen, ndim, _select_reference(compared))
+    scorer = QualityScorer(compared.train.store, compared.test.shape, compared.snapshot, compared.features)
+    judged = scorer(compared.fakes)
+    evidence = gather_evidence(compared, chosen)
     models = {
-        name: _extract_features(chosen, other_model(compared, path, asked)) for name, path in (beside or {}).items()
+        name: compared.features.get_features(chosen, gather_other_model(compared, path, asked), f"images of {name}")
+        for name, path in (beside or {}).items()
     }
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -105,9 +103,9 @@ def evaluate(
             "seed": seed,
         },
         "swd": _measure_swd(compared),
-        **_compute_scores(compared, first, seed),
+        **_compute_scores(compared, evidence, companions, seed),
         **measure_images(compared),
-        "embedding": _compute_embeddings(first, models, seed),
+        "embedding": _compute_embeddings(evidence, models, seed),
         "failures": _summarise_failures(judged),
         "privacy": audit_privacy(compared, chosen, seed),
         "selection": _read_json(images / "selection.json"),
@@ -124,6 +122,11 @@ def evaluate(
     return _drop_points(content)
 
 
+def _select_reference(comparison: Comparison) -> RealImages:
+    """Training images that are not compared, or those that are where hardly any are left."""
+    return comparison.other_train if len(comparison.other_train) >= MIN_REFERENCE_IMAGES else comparison.floor
+
+
 def _describe_store(store: Store) -> dict[str, Any]:
     about = store.manifest
     return {
@@ -135,62 +138,29 @@ def _describe_store(store: Store) -> dict[str, Any]:
     }
 
 
-def extract_feature_space(comparison: Comparison, extractor: Extractor) -> FeatureSpace:
-    """Features of all sides; classes are the extractor's own, or else a fact of the store."""
-    others = get_features(extractor, comparison.other_train, "training images") if len(comparison.other_train) else None
-    test = get_features(extractor, comparison.test, "held-out images")
-    space = FeatureSpace(
-        extractor,
-        test,
-        _extract_features(extractor, comparison.matched_fakes),
-        get_features(extractor, comparison.floor, "training images"),
-        np.zeros((0, test.shape[1]), np.float32) if others is None else others,
-        comparison.test.groups(),
-        comparison.floor.groups(),
-    )
-    if isinstance(extractor, Inception2015):
-        return replace(space, classes=(extractor.compute_probabilities, "the 1,008 of Inception 2015"))
-    for name, model in _fit_classifiers(comparison, space).items():
-        return replace(space, classes=(model.predict_proba, f"{name}, learnt on training images"))
-    return space
-
-
-def _fit_classifiers(comparison: Comparison, space: FeatureSpace) -> dict[str, Pipeline]:
-    """A classifier for each fact that images show, learnt on training images."""
-    rows = np.concatenate([space.other_train, space.floor])
-    facts = comparison.other_train.facts() + comparison.floor.facts()
-    models = {}
-    for name in sorted(set(facts[0]) - set(comparison.modality.free_conditions)):
-        values = [fact[name] for fact in facts]
-        if len(set(values)) > 1:
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
-            models[name] = model.fit(rows, values)
-    return models
-
-
-def _compute_scores(comparison: Comparison, space: FeatureSpace, seed: int) -> dict[str, Any]:
-    found: list[Score | MissingScore] = [*score_features(space, seed), measure_likeness(comparison, seed)]
-    named: dict[str, Any] = {}
-    used: list[Extractor] = [space.extractor]
-    if space.extractor.name != "handcrafted":
-        reference = comparison.other_train if len(comparison.other_train) >= 8 else comparison.floor
-        hand = Handcrafted(reference)
-        found += score_features(extract_feature_space(comparison, hand), seed)
-        used.append(hand)
-        named = {"constant_among_reals": hand.measure_departures(comparison.matched_fakes)}
+def _compute_scores(
+    comparison: Comparison, evidence: Evidence, companions: list[Extractor], seed: int
+) -> dict[str, Any]:
+    found = score_features(evidence, seed) + score_images(evidence, seed)
+    constant: dict[str, float] = {}
+    for extractor in companions:
+        found += score_features(gather_evidence(comparison, extractor), seed)
+        constant |= extractor.measure_departures(comparison.matched_fakes)
     consistency = {
         name: {
-            "test": _compute_accuracy(model, space.test, comparison.test.facts(), name),
-            "synthetic": _compute_accuracy(model, space.fake, comparison.matched_fakes.facts(), name),
+            "test": _compute_accuracy(model, evidence.test, comparison.test.facts(), name),
+            "synthetic": _compute_accuracy(model, evidence.fake, comparison.matched_fakes.facts(), name),
             "definition": "share of images whose label a logistic regression on training images' features tells",
         }
-        for name, model in _fit_classifiers(comparison, space).items()
+        for name, model in evidence.label_classifiers.items()
     }
     return {
         "scores": [_dump_score(one) for one in found if isinstance(one, Score)],
         "not_computed": [one.model_dump() for one in found if isinstance(one, MissingScore)],
-        "extractors": {one.name: {"sha256": one.digest, "words": one.description} for one in used},
-        "handcrafted": named,
+        "extractors": {
+            one.name: {"sha256": one.digest, "words": one.description} for one in (evidence.extractor, *companions)
+        },
+        "handcrafted": {"constant_among_reals": constant} if companions else {},
         "label_consistency": consistency,
     }
 
@@ -220,18 +190,14 @@ def _measure_swd(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _extract_features(extractor: Extractor, images: ImageSet) -> FeatureRows:
-    return extract_features(extractor, images, len(images), "synthetic images")
-
-
-def _compute_embeddings(space: FeatureSpace, models: dict[str, FeatureRows], seed: int) -> dict[str, Any]:
+def _compute_embeddings(evidence: Evidence, models: dict[str, FeatureRows], seed: int) -> dict[str, Any]:
     """Points of the plane by side and model, and the share of each within the ellipse of the held-out images."""
-    sides = {"held-out": space.test, "training": space.floor, "synthetic": space.fake, **models}
+    sides = {"held-out": evidence.test, "training": evidence.floor, "synthetic": evidence.fake, **models}
     rows = np.concatenate(list(sides.values()))
     ends = np.cumsum([len(one) for one in sides.values()])[:-1]
     found: dict[str, Any] = {}
     for name, plane in (("classical MDS", compute_classical_mds(rows)), ("UMAP", compute_umap(rows, seed))):
-        if plane is not None and len(space.test) >= 3:
+        if plane is not None and len(evidence.test) >= 3:
             points = dict(zip(sides, np.split(plane, ends), strict=True))
             inside = fit_ellipse(points["held-out"])
             found[name] = {

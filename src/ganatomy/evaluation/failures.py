@@ -13,10 +13,11 @@ from scipy.spatial.distance import cdist
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store
-from ganatomy.evaluation.extractors.extractor import Extractor, Pixels, extract_features
+from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.feature_cache import get_features
-from ganatomy.evaluation.images.sets import MAX_TRAINING_IMAGES, ImageSet, RealImages, select_real_images
+from ganatomy.evaluation.feature_cache import FeatureCache
+from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.evaluation.images.sets import MAX_TRAINING_IMAGES, RealImages, select_real_images
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
@@ -51,26 +52,28 @@ class QualityScorer:
 
     Args:
         snapshot: with its discriminator, if it has one; None = nobody's.
+        features: what is known of these images already.
     """
 
     def __init__(
-        self, store: Store, shape: Shape, snapshot: Snapshot | None, extractor: Extractor | None = None
+        self, store: Store, shape: Shape, snapshot: Snapshot | None, features: FeatureCache | None = None
     ) -> None:
         self._modality = modalities.get_modality(store.manifest.modality)()
-        self._extractor = extractor or RandomResNet(len(shape))
+        self._extractor = RandomResNet(len(shape))
+        self._features = features or FeatureCache()
         train = select_real_images(store, "train", shape, MAX_TRAINING_IMAGES)
         self._spacing = train.spacing()
-        self._train_features = get_features(self._extractor, train, "training images")
+        self._train_features = self._get_features(train, "training images")
         ordinary = select_real_images(store, "validation", shape)
         self._critic = None
         if snapshot is not None and "discriminator" in snapshot.weights and snapshot.scope.regions[0].shape == shape:
             self._critic = DiscriminatorScorer(snapshot, ordinary)
         self._train_anatomy = self._measure_anatomy(select_real_images(store, "train", shape, REFERENCE_IMAGES))
-        raw = self._measure_parts(ordinary, get_features(self._extractor, ordinary, "validation images"))
+        raw = self._measure_parts(ordinary, self._get_features(ordinary, "validation images"))
         self._ordinary = {name: compute_median_and_width(values) for name, values in raw.items()}
 
     def __call__(self, images: ImageSet) -> QualityScore:
-        rows = extract_features(self._extractor, images, len(images), "images")
+        rows = self._get_features(images, "synthetic images")
         parts = {}
         for name, values in self._measure_parts(images, rows).items():
             middle, width = self._ordinary[name]
@@ -80,7 +83,10 @@ class QualityScorer:
             )  # bends towards 10, so that none are tied there
         return QualityScore(np.mean(list(parts.values()), axis=0), parts)
 
-    def _measure_parts(self, images: ImageSet, rows: NDArray[np.float32]) -> dict[str, FloatArray]:
+    def _get_features(self, images: ImageSet, what: str) -> FeatureRows:
+        return self._features.get_features(self._extractor, images, what)
+
+    def _measure_parts(self, images: ImageSet, rows: FeatureRows) -> dict[str, FloatArray]:
         """Each part in its own unit; larger is worse."""
         near = np.sort(cdist(rows, self._train_features), axis=1)[:, : NEIGHBOUR + 1]
         measures = self._measure_anatomy(images)

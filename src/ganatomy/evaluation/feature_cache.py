@@ -1,4 +1,4 @@
-"""Features of real images, kept in the store by the content of each image, so that none is looked at twice."""
+"""Features by the content of the image: none is looked at twice, and those of real images stay in their store."""
 
 import os
 import zipfile
@@ -7,31 +7,67 @@ from pathlib import Path
 import numpy as np
 
 from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, extract_features
-from ganatomy.evaluation.images.sets import RealImages
+from ganatomy.evaluation.images.image_set import ImageSet, ImageSubset
 from ganatomy.machine.durable import new_file
 from ganatomy.pyramid import format_shape
 
-CACHE_FOLDER = "features"  # within the store, so that what is derived from patients stays with them
+
+class FeatureCache:
+    """Features of all images of one report by all its extractors.
+
+    What is asked for is looked up by extractor, level and content of the image: first in memory, then in the set's own
+    folder on disk; only what is in neither goes through the extractor.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], dict[str, FeatureRows]] = {}
+
+    def get_features(self, extractor: Extractor, images: ImageSet, what: str) -> FeatureRows:
+        """Features of a set (images, dimensions), float32.
+
+        Args:
+            what: words for the progress bar.
+        """
+        level = format_shape(images.shape)
+        known = self._known.setdefault((extractor.digest, level), {})
+        keys = images.digests()
+        folder = images.cache_folder
+        if folder is None:
+            _extract_missing(known, extractor, images, keys, what)
+        elif not known.keys() >= set(keys):
+            path = folder / f"{extractor.name}-{extractor.digest[:16]}-{level}.npz"
+            kept = _read_file(path)
+            known |= kept
+            if new := _extract_missing(known, extractor, images, keys, what):
+                _write_file(path, kept | new)
+        return np.stack([known[key] for key in keys])
 
 
-def get_features(extractor: Extractor, reals: RealImages, what: str) -> FeatureRows:
-    """Features of real images (images, dimensions); those seen before by the same extractor at this level are read."""
-    path = reals.store.path / CACHE_FOLDER / f"{extractor.name}-{extractor.digest[:16]}-{format_shape(reals.shape)}.npz"
-    known = _read_cache(path)
-    missing = [case for case in reals.cases if case["pixels"] not in known]
-    if missing:
-        rows = extract_features(extractor, reals.select_cases(missing), len(missing), what)
-        known |= {case["pixels"]: row for case, row in zip(missing, rows, strict=True)}
-        if os.access(reals.store.path, os.W_OK):  # a store may lie on a disk that is not ours to write on
-            with new_file(path) as temporary, temporary.open("wb") as handle:
-                np.savez(handle, pixels=np.array(list(known)), features=np.stack(list(known.values())))
-    return np.stack([known[case["pixels"]] for case in reals.cases])
+def _extract_missing(
+    known: dict[str, FeatureRows], extractor: Extractor, images: ImageSet, keys: list[str], what: str
+) -> dict[str, FeatureRows]:
+    """Extract what is not known yet, add it to what is known, and return it."""
+    places = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
+    if not places:
+        return {}
+    missing = sorted(places.items(), key=lambda item: item[1])
+    rows = extract_features(extractor, ImageSubset(images, [i for _, i in missing]), len(missing), what)
+    new = {key: row for (key, _), row in zip(missing, rows, strict=True)}
+    known |= new
+    return new
 
 
-def _read_cache(path: Path) -> dict[str, FeatureRows]:
+def _read_file(path: Path) -> dict[str, FeatureRows]:
     """Features by the hash of the image's pixels; nothing where the file is absent or damaged: it is made again."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             return dict(zip(kept["pixels"].tolist(), kept["features"], strict=True))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return {}
+
+
+def _write_file(path: Path, rows: dict[str, FeatureRows]) -> None:
+    if not os.access(path.parent.parent, os.W_OK):
+        return  # a store may lie on a disk that is not ours to write on
+    with new_file(path) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, pixels=np.array(list(rows)), features=np.stack(list(rows.values())))

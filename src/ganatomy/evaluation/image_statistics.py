@@ -1,4 +1,4 @@
-"""What needs no extractor: anatomy, texture, values and likeness of pairs, each real against synthetic."""
+"""What needs no extractor: anatomy, texture and values, each real against synthetic."""
 
 from typing import Any
 
@@ -6,15 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.evaluation.images.comparison import Comparison
-from ganatomy.evaluation.images.sets import ImageSet
-from ganatomy.evaluation.metrics import ms_ssim, spectrum
+from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.evaluation.metrics import spectrum
 from ganatomy.evaluation.metrics.distributions import compare_distributions
 from ganatomy.evaluation.metrics.moments import MOMENT_NAMES, compute_moments, compute_support_overlap
-from ganatomy.evaluation.statistics import MissingScore, Score, compute_jackknife_interval
 from ganatomy.machine import progress
 
-PAIR_LIMITS = (100, 500)  # at least and at most; in between as many as have so many voxels together
-PAIR_VOXELS = 2**26
 ValueArray = NDArray[np.float64]
 
 
@@ -108,47 +105,3 @@ def _frequencies(shape: tuple[int, ...]) -> ValueArray:
 
 def _round_value(value: Any) -> float:
     return float(f"{float(value):.5g}")
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Likeness of pairs.
-
-
-def measure_likeness(comparison: Comparison, seed: int = 0) -> Score | MissingScore:
-    """MS-SSIM of pairs of synthetic images; beside it, instead of a floor, that of pairs of held-out ones."""
-    n, shape = len(comparison.test), comparison.test.shape
-    if min(shape) < ms_ssim.WINDOW:
-        return MissingScore(
-            metric="MS-SSIM of pairs", why=f"needs {ms_ssim.WINDOW} voxels an axis; the images have {shape}"
-        )
-    drawn = ms_ssim.draw_pairs(n, int(np.clip(PAIR_VOXELS // np.prod(shape), *PAIR_LIMITS)), seed)
-    fake, test = (
-        _compare_pairs(images, drawn, what)
-        for images, what in ((comparison.matched_fakes, "synthetic"), (comparison.test, "held-out"))
-    )
-    both = np.asarray(drawn)
-
-    def mean(_: Any, kept: NDArray[np.intp]) -> float:
-        return float(fake[np.isin(both, kept).all(1)].mean())
-
-    low, high = compute_jackknife_interval(mean, ["all"], [str(i) for i in range(n)]) if n > 8 else (None, None)
-    return Score(
-        metric="MS-SSIM of pairs",
-        value=float(fake.mean()),
-        floor=float(test.mean()),
-        low=low,
-        high=high,
-        images=n,
-        definition=f"{len(drawn)} pairs, {ms_ssim.count_scales(shape)} of 5 scales (Wang 2003; Odena 2017);"
-        " higher than the"
-        " held-out images' is less variety",
-    )
-
-
-def _compare_pairs(images: ImageSet, pairs: list[tuple[int, int]], what: str) -> ValueArray:
-    found = []
-    with progress.bar(f"pairs of {what}", len(pairs)) as bar:
-        for i, j in pairs:
-            found.append(ms_ssim.compute_ms_ssim(*((images[k] + 1) / np.float32(2) for k in (i, j))))
-            bar.advance()
-    return np.asarray(found)

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from ganatomy.errors import Refused
-from ganatomy.evaluation.extractors.extractor import extract_features
 from ganatomy.evaluation.extractors.med3d import Med3D
-from ganatomy.evaluation.feature_cache import get_features
 from ganatomy.evaluation.images.comparison import Comparison
+from ganatomy.evaluation.images.image_set import ImageSubset
 from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.evaluation.metrics import mmd
 from ganatomy.evaluation.metrics.frechet import compute_frechet_distance
@@ -29,11 +28,10 @@ def compute_hagan_2022(comparison: Comparison, weights: Path | None) -> list[Sco
         raise Refused("The protocol hagan-2022 is of volumes; these are images of two dimensions.")
     _check_enough("hagan-2022", "synthetic volumes", len(comparison.fakes), HAGAN_IMAGES)
     extractor = Med3D(50, weights)
-    real = get_features(extractor, comparison.test, "held-out images")
-    fake = extract_features(
-        extractor, (comparison.fakes[i] for i in range(HAGAN_IMAGES)), HAGAN_IMAGES, "synthetic images"
-    )
-    about = {"images": len(real), "dimensions": real.shape[1], "extractor": f"{extractor.name} {extractor.digest[:12]}"}
+    real = comparison.features.get_features(extractor, comparison.test, "held-out images")
+    some = ImageSubset(comparison.fakes, range(HAGAN_IMAGES))
+    fake = comparison.features.get_features(extractor, some, "synthetic images")
+    about = {"images": len(real), "dimensions": real.shape[1], "extractor": extractor.label}
     words = (
         f"protocol hagan-2022 (Sun 2022): {HAGAN_IMAGES} synthetic against {len(real)} held-out volumes,"
         f" {extractor.description}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.optimize
@@ -15,6 +15,9 @@ JACKKNIFE_PARTS = 20  # groups left out in turn, on each side
 NORMAL_QUANTILE = 1.959964  # of the normal distribution: 95 %
 
 Indices = NDArray[np.intp]
+
+
+Better = Literal["lower", "higher", "reals"]
 
 
 class Score(Config):
@@ -30,6 +33,7 @@ class Score(Config):
         dimensions: of the features.
         extractor: name and first digits of its hash.
         definition: the formula and its source.
+        better: which way; ``reals`` = the nearer to the floor.
     """
 
     metric: str
@@ -42,6 +46,7 @@ class Score(Config):
     dimensions: int | None = None
     extractor: str | None = None
     definition: str
+    better: Better | None = None
 
     @property
     def excess(self) -> float | None:

@@ -22,7 +22,7 @@ from ganatomy.data.store import Store
 from ganatomy.encoding import Autoencoder, Pixels, compute_ssim, read_original, select_cases
 from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
-from ganatomy.evaluation.feature_cache import get_features
+from ganatomy.evaluation.feature_cache import FeatureCache
 from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.imaging import nifti, pictures
 from ganatomy.imaging.image import Image
@@ -75,7 +75,7 @@ def transfer_images(
     coder = Autoencoder(snapshot, device)
     extractor = RandomResNet(len(snapshot.recipe.shape))
     sides = [select_real_images(one, "train", snapshot.recipe.shape) for one in (store, like) if one]
-    known = np.concatenate([get_features(extractor, side, "training images") for side in sides])
+    known = np.concatenate([FeatureCache().get_features(extractor, side, "training images") for side in sides])
     told = {name: _fit_fact_classifier(name, known, [facts for side in sides for facts in side.facts()]) for name in to}
     rows, shown = [], []
     features: dict[str, list[NDArray[np.float32]]] = {form: [] for form in FORMS}

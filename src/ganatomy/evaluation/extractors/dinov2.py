@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganatomy.evaluation.extractors import weights
-from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels, stack_images
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels, stack_images
 from ganatomy.machine.device import select_device
 
 PATCH = 14
@@ -92,7 +92,7 @@ class VisionTransformer(nn.Module):
         return torch.cat([self.pos_embed[:, :1], plane.permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
 
-class DinoV2:
+class DinoV2(Extractor):
     """Size s, b or l with patches of 14; grey repeated to three channels, resized to 224 (bicubic, smoothed).
 
     Raises:

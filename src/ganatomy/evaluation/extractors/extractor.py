@@ -1,9 +1,9 @@
 """What an extractor is, and one bounded-memory pass of it over any number of images."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,27 +18,40 @@ Pixels = NDArray[np.float32]  # one image in [-1, 1], canonically oriented
 FeatureRows = NDArray[np.float32]  # (images, dimensions)
 
 
-class Extractor(Protocol):
-    """Images in, features out, always the same ones for the same image."""
+class Extractor(ABC):
+    """Images in, features out, always the same ones for the same image.
+
+    Attributes:
+        name: as on the command line, such as ``random`` or ``med3d-50``.
+        digest: SHA-256 of all that decides the features: of a network its weights.
+        description: what it is, and what it does to an image before the first layer.
+        class_description: what the classes of `compute_probabilities` are; None = the extractor has none of its own.
+    """
+
+    name: str
+    digest: str
+    description: str
+    class_description: str | None = None
 
     @property
-    def name(self) -> str:
-        """As on the command line, such as ``random`` or ``med3d-50``."""
-        ...
+    def label(self) -> str:
+        """Name and first digits of the digest, as scores carry them."""
+        return f"{self.name} {self.digest[:12]}"
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of all that decides the features: of a network its weights."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """What it is and what it makes of an image before it looks."""
-        ...
-
+    @abstractmethod
     def __call__(self, images: list[Pixels]) -> FeatureRows:
         """Features of a batch of images of one shape."""
-        ...
+
+    def compute_probabilities(self, features: FeatureRows) -> FeatureRows:
+        """Probabilities (images, classes) of the extractor's own classes, from its features."""
+        raise AssertionError(f"The extractor {self.name} has no classes.")
+
+    def measure_departures(self, images: Iterable[Pixels]) -> dict[str, float]:
+        """Of what the extractor leaves out because it is constant among its reference: how far these images depart.
+
+        Empty for an extractor that leaves nothing out.
+        """
+        return {}
 
 
 def extract_features(extractor: Extractor, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:

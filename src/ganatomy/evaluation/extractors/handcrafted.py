@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels
 from ganatomy.evaluation.metrics.spectrum import apply_hann_window
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -27,7 +27,7 @@ CONSTANT_SHARE = 1e-6  # deviation below this share of the range of values, 2
 VERSION = "1"
 
 
-class Handcrafted:
+class Handcrafted(Extractor):
     """Scaled by a reference set of real images.
 
     Args:

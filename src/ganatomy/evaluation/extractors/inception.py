@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganatomy.evaluation.extractors import weights
-from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels, stack_images
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels, stack_images
 from ganatomy.machine.device import select_device
 
 SIDE = 299
@@ -196,7 +196,7 @@ class InceptionV3(nn.Module):
         return x.mean((2, 3))
 
 
-class Inception2015:
+class Inception2015(Extractor):
     """Grey repeated to three channels, resized to 299 (bilinear, not smoothed), [-1, 1].
 
     Raises:
@@ -204,6 +204,7 @@ class Inception2015:
     """
 
     name = "inception-2015"
+    class_description = "the 1,008 of Inception 2015"
 
     def __init__(self, file: Path | None) -> None:
         state, self.digest = weights.read_weights(self.name, file)

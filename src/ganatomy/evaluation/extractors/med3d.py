@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 
 from ganatomy.evaluation.extractors import weights
-from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels, stack_images
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels, stack_images
 from ganatomy.evaluation.extractors.resnet import ResNet
 from ganatomy.machine.device import select_device
 
 
-class Med3D:
+class Med3D(Extractor):
     """Depth 10, 18, 34 or 50 with dilated stages; volumes in [-1, 1], without the z-score of Med3D's own code.
 
     Raises:

@@ -9,7 +9,7 @@ nothing.
 import torch
 from torch import nn
 
-from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels, digest_state, stack_images
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels, digest_state, stack_images
 from ganatomy.evaluation.extractors.resnet import ResNet
 from ganatomy.machine.device import select_device
 
@@ -17,7 +17,7 @@ PROJECTION_DIMENSIONS = 64
 SEED = 0
 
 
-class RandomResNet:
+class RandomResNet(Extractor):
     """Seeded; images as they are, one channel in [-1, 1], at their own size."""
 
     name = "random"

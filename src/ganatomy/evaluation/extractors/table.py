@@ -18,6 +18,7 @@ PRETRAINED: dict[str, tuple[int, Callable[[Path | None], Extractor]]] = {
     **{f"dinov2-{size}": (2, partial(DinoV2, size)) for size in "sbl"},
 }
 EXTRACTOR_NAMES = ("random", "handcrafted", *PRETRAINED)
+COMPANIONS = ("handcrafted",)  # measured beside any other extractor: their numbers can be read without weights
 
 
 def get_extractor(name: str, ndim: int, reference: Iterable[Pixels], weights: Path | None = None) -> Extractor:
@@ -41,3 +42,8 @@ def get_extractor(name: str, ndim: int, reference: Iterable[Pixels], weights: Pa
     if needed != ndim:
         raise Refused(f"The extractor {name} takes images of {needed} dimensions; these have {ndim}.")
     return make(weights)
+
+
+def list_companions(chosen: Extractor, ndim: int, reference: Iterable[Pixels]) -> list[Extractor]:
+    """The extractors that a report shows beside the chosen one; arguments as of `get_extractor`."""
+    return [get_extractor(name, ndim, reference) for name in COMPANIONS if name != chosen.name]

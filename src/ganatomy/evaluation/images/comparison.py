@@ -4,6 +4,7 @@ import itertools
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from ganatomy.checkpoint import META_FILE, Snapshot, find_snapshot, open_snapsho
 from ganatomy.data.samples import has_samples, read_samples
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
+from ganatomy.evaluation.feature_cache import FeatureCache
 from ganatomy.evaluation.images.foreign import read_foreign_images
+from ganatomy.evaluation.images.image_set import ImageSet, ImageSubset
 from ganatomy.evaluation.images.sample_cache import SampleCache
 from ganatomy.evaluation.images.sets import (
     MAX_TRAINING_IMAGES,
-    ImageSet,
-    ImageSubset,
     RealImages,
     check_disjoint,
     list_requested_facts,
@@ -38,18 +39,19 @@ MIN_SAMPLES = {2: 60, 3: 24}  # samples of a run at least, so that there is some
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared.
+    """Both sides of a report, gathered once and read by all its parts.
 
     Args:
-        kind: the modality.
+        modality: of all images.
         test: held-out real images.
         train: training images, all or 4,096 of them.
         floor: training images with the facts of `test`, one by one.
         fakes: all synthetic images.
-        places: of those that have the facts of `test`, one by one.
-        about: what the report says of the synthetic images.
+        matched_indices: which of them have the facts of `test`, one by one.
+        provenance: what the report says of the synthetic images.
         snapshot: what drew them, if it is at hand.
         same_store: whether the model is known to have been trained on this store; None = not known.
+        features: of all images by all extractors that were asked.
     """
 
     modality: Modality
@@ -61,13 +63,14 @@ class Comparison:
     provenance: dict[str, Any]
     snapshot: Snapshot | None
     same_store: bool | None
+    features: FeatureCache = field(default_factory=FeatureCache)
 
-    @property
+    @cached_property
     def matched_fakes(self) -> ImageSet:
         """As many synthetic images as held-out ones, with the same facts."""
         return ImageSubset(self.fakes, self.matched_indices)
 
-    @property
+    @cached_property
     def other_train(self) -> RealImages:
         """Training images that are not in `floor`."""
         taken = {case["row"] for case in self.floor.cases}
@@ -88,7 +91,7 @@ class ComparisonRequest:
         facts: of anybody's images.
         shape: the level at which anybody's images are compared; None = the largest that they fill.
         held_out: a store of other patients to compare with; None = the test patients of the training set.
-        least: synthetic images that a protocol needs.
+        min_fakes: synthetic images that a protocol needs.
     """
 
     n: int | None = None

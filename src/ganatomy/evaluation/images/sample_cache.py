@@ -1,5 +1,6 @@
 """Synthetic images on disk while they are measured, so that memory does not depend on their number."""
 
+import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -28,6 +29,7 @@ class SampleCache:
 
     def __init__(self, samples: Iterable[Sample], max_samples: int, shape: Shape | None = None) -> None:
         self._facts: list[dict[str, str]] = []
+        self._digests: list[str] = []
         self.records: list[dict[str, Any]] = []
         self.constant_images: list[int] = []
         values: np.memmap[Any, Any] | None = None
@@ -40,7 +42,9 @@ class SampleCache:
                         values = np.memmap(file, np.uint16, "w+", shape=(max_samples, *shape))
                 if np.ptp(image.pixels) == 0:
                     self.constant_images.append(len(self._facts))
-                values[len(self._facts)] = quantise_pixels(image.pixels)
+                stored = quantise_pixels(image.pixels)
+                values[len(self._facts)] = stored
+                self._digests.append(hashlib.sha256(stored.tobytes()).hexdigest())
                 self._facts.append(dict(image.facts))
                 self.records.append(record)
                 bar.advance()
@@ -66,6 +70,15 @@ class SampleCache:
     def groups(self) -> list[str]:
         """Every synthetic image is drawn by itself."""
         return [f"synthetic {i}" for i in range(len(self))]
+
+    def digests(self) -> list[str]:
+        """Hashes of the quantised pixels."""
+        return self._digests
+
+    @property
+    def cache_folder(self) -> None:
+        """Nowhere: samples are drawn anew for each report."""
+        return None
 
 
 def _check_pixels(pixels: NDArray[np.float32], shape: Shape, record: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Real images of a split, and what both sides of a comparison have in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,31 +11,12 @@ from numpy.typing import NDArray
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
+from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import Shape, rescale_spacing
 
 MAX_TRAINING_IMAGES = 4096  # training images looked through
-
-
-class ImageSet(Protocol):
-    """Images of one shape, read when they are needed."""
-
-    @property
-    def shape(self) -> Shape: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, i: int) -> NDArray[np.float32]:
-        """Image i in [-1, 1], canonically oriented."""
-        ...
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
-
-    def facts(self) -> list[dict[str, str]]: ...
-
-    def groups(self) -> list[str]:
-        """Who each image is of: images of one group are not independent of one another."""
-        ...
+CACHE_FOLDER = "features"  # within a store
 
 
 @dataclass(frozen=True)
@@ -68,41 +50,21 @@ class RealImages:
         """Pseudonyms of the patients."""
         return [case["patient"] for case in self.cases]
 
+    def digests(self) -> list[str]:
+        """Hashes of the stored pixels."""
+        return [case["pixels"] for case in self.cases]
+
+    @property
+    def cache_folder(self) -> Path:
+        """Within the store, so that what is derived from patients stays with them."""
+        return self.store.path / CACHE_FOLDER
+
     def select_cases(self, cases: list[dict[str, Any]]) -> "RealImages":
         return RealImages(self.store, cases, self.shape)
 
     def spacing(self) -> tuple[float, ...] | None:
         """Millimetres of these images, the median of the store; coarser levels have larger voxels."""
         return rescale_spacing(self.store.manifest.spacing, self.store.manifest.shape, self.shape)
-
-
-@dataclass(frozen=True)
-class ImageSubset:
-    """Some of a set of images, in an order of their own."""
-
-    images: ImageSet
-    indices: Sequence[int]
-
-    @property
-    def shape(self) -> Shape:
-        return self.images.shape
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, i: int) -> NDArray[np.float32]:
-        return self.images[self.indices[i]]
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        return (self[i] for i in range(len(self)))
-
-    def facts(self) -> list[dict[str, str]]:
-        facts = self.images.facts()
-        return [facts[i] for i in self.indices]
-
-    def groups(self) -> list[str]:
-        groups = self.images.groups()
-        return [groups[i] for i in self.indices]
 
 
 def select_real_images(store: Store, split: str, shape: Shape, n: int | None = None, seed: int = 0) -> RealImages:

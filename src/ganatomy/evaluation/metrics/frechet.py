@@ -4,15 +4,22 @@ The trace of the root of a product of covariances is the nuclear norm of the pro
 is taken: exact also where there are fewer images than features, where the usual root is not.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
 from ganatomy.errors import Refused
+from ganatomy.evaluation.evidence import Evidence
+from ganatomy.evaluation.metrics.metric import PairMetric
+from ganatomy.evaluation.statistics import Score
 
 FeatureArray = NDArray[np.floating]  # (images, dimensions)
 
 LINE_POINTS = 12  # of the line through 1/N
+DIMENSIONS = ((200, 64), (32, 16))  # (images a side, dimensions): from so many images on so many are compared
+IMAGES_PER_AXIS = 2  # images a dimension that the axes are fitted on, of patients that are not compared
 
 
 def compute_frechet_distance(x: FeatureArray, y: FeatureArray) -> float:
@@ -68,3 +75,47 @@ def compute_frechet_infinity(x: FeatureArray, y: FeatureArray, seed: int = 0) ->
         for k in sizes
     ]
     return float(np.polyfit(1 / sizes, values, 1)[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianMetric(PairMetric):
+    """Of as many dimensions as the number of images allows: the first principal axes of other training images."""
+
+    def measure(self, evidence: Evidence, seed: int) -> Score:
+        n, full = evidence.test.shape
+        wanted = min(full, next(dimensions for images, dimensions in DIMENSIONS if n >= images))
+        if wanted == full:
+            return super().measure(evidence, seed)
+        if len(evidence.other_train) < IMAGES_PER_AXIS * wanted:
+            raise Refused(
+                f"needs {IMAGES_PER_AXIS * wanted} more training images for the axes of {wanted} dimensions; there are"
+                f" {len(evidence.other_train)}"
+            )
+        words = f"{self.definition}; on the first {wanted} principal axes of other training images"
+        return self.measure_sides(evidence, project_principal(evidence, wanted), definition=words)
+
+
+def project_principal(evidence: Evidence, dimensions: int) -> tuple[FeatureArray, FeatureArray, FeatureArray]:
+    """Held-out, synthetic and floor features on the principal axes of the other training images."""
+    centre = evidence.other_train.mean(0)
+    axes = np.linalg.svd(evidence.other_train - centre, full_matrices=False)[2][:dimensions]
+    test, fake, floor = ((rows - centre) @ axes.T for rows in (evidence.test, evidence.fake, evidence.floor))
+    return test, fake, floor
+
+
+FRECHET_DISTANCE = GaussianMetric(
+    name="Frechet distance",
+    better="lower",
+    headline=True,
+    min_images=DIMENSIONS[-1][0],
+    bounds=(0, np.inf),
+    compute=compute_frechet_distance,
+    definition="|m1-m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^1/2) (Heusel 2017); it shrinks with more images",
+)
+FID_INFINITY = GaussianMetric(
+    name="FID-infinity",
+    better="lower",
+    min_images=DIMENSIONS[-1][0],
+    compute=compute_frechet_infinity,
+    definition="the line of Frechet distances in 1/N at 1/N = 0 (Chong 2020)",
+)

@@ -1,13 +1,21 @@
 """Maximum mean discrepancy from a kernel matrix (Gretton 2012, equation 3), and its permutation test."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.errors import Refused
+from ganatomy.evaluation.evidence import Evidence
+from ganatomy.evaluation.metrics.metric import PairMetric
+from ganatomy.evaluation.statistics import Score, draw_one_per_group
 
 KernelMatrix = NDArray[
     np.float64
 ]  # kernel of all pairs of both sets together, the n of the first set before those of the second
+
+PERMUTATIONS = 1000
 
 
 def compute_unbiased_mmd(kernel: KernelMatrix, n: int) -> float:
@@ -55,3 +63,22 @@ def _compute_mmd(kernel: KernelMatrix, first: NDArray[np.float64]) -> NDArray[np
         + (within_second - trace_second) / (m * (m - 1))
         - 2 * across / (n * m)
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelMetric(PairMetric):
+    """With the p-value of a permutation test, of one image a patient, since images of one patient are not exchangeable.
+
+    Args:
+        compute_kernel: the kernel of all pairs of two sets of features.
+    """
+
+    compute_kernel: Callable[[NDArray[np.floating], NDArray[np.floating]], KernelMatrix]
+
+    def measure(self, evidence: Evidence, seed: int) -> Score:
+        alone = draw_one_per_group(evidence.patients, seed)
+        kernel = self.compute_kernel(evidence.test[alone], evidence.fake[alone])
+        p = compute_permutation_p(kernel, len(alone), PERMUTATIONS, seed)
+        test = f"p by {PERMUTATIONS} permutations of one image a patient ({len(alone)} a side)"
+        sides = (evidence.test, evidence.fake, evidence.floor)
+        return self.measure_sides(evidence, sides, p=p, definition=f"{self.definition}; {test}")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ganatomy.evaluation.metrics.frechet import FeatureArray
-from ganatomy.evaluation.metrics.kernel import KernelMatrix, compute_unbiased_mmd
+from ganatomy.evaluation.metrics.kernel import KernelMatrix, KernelMetric, compute_unbiased_mmd
 
 
 def compute_kid(x: FeatureArray, y: FeatureArray) -> float:
@@ -15,3 +15,13 @@ def compute_cubic_kernel(x: FeatureArray, y: FeatureArray) -> KernelMatrix:
     """The polynomial kernel of all pairs of both sets."""
     both = np.concatenate([x, y]).astype(np.float64)
     return (both @ both.T / both.shape[1] + 1) ** 3
+
+
+KID = KernelMetric(
+    name="KID",
+    better="lower",
+    headline=True,
+    compute=compute_kid,
+    compute_kernel=compute_cubic_kernel,
+    definition="unbiased MMD^2, kernel (x.y/D + 1)^3 (Binkowski 2018), all images at once",
+)

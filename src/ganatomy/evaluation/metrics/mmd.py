@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics.frechet import FeatureArray
-from ganatomy.evaluation.metrics.kernel import KernelMatrix, compute_unbiased_mmd
+from ganatomy.evaluation.metrics.kernel import KernelMatrix, KernelMetric, compute_unbiased_mmd
 
 
 def compute_mmd(x: FeatureArray, y: FeatureArray) -> float:
@@ -32,3 +32,13 @@ def compute_gaussian_kernel(x: FeatureArray, y: FeatureArray) -> KernelMatrix:
             "More than half of the images have the same features: an MMD with the median distance has no scale."
         )
     return np.exp(-squared / middle)
+
+
+MMD = KernelMetric(
+    name="MMD",
+    better="lower",
+    headline=True,
+    compute=compute_mmd,
+    compute_kernel=compute_gaussian_kernel,
+    definition="unbiased MMD^2, kernel exp(-d^2/median^2) (Sun 2022)",
+)

@@ -1,5 +1,7 @@
 """Multi-scale structural similarity (Wang 2003) in 2D and 3D; of pairs of a set: how alike they are (Odena 2017)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,9 +9,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganatomy.errors import Refused
+from ganatomy.evaluation.evidence import Evidence
+from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.evaluation.metrics.metric import Metric
+from ganatomy.evaluation.statistics import Indices, Score, compute_jackknife_interval
+from ganatomy.machine import progress
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest first
 WINDOW, SIGMA = 11, 1.5
+PAIR_LIMITS = (100, 500)  # at least and at most; in between as many as have so many voxels together
+PAIR_VOXELS = 2**26
+MIN_INTERVAL_IMAGES = 9  # images of a set below which there is no interval
 C1, C2 = 0.01**2, 0.03**2  # for values between 0 and 1
 
 
@@ -86,3 +96,46 @@ def _blur(x: Tensor) -> Tensor:
 
 def _halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2) if x.ndim == 4 else F.avg_pool3d(x, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikenessOfPairs(Metric):
+    """How alike the images of a set are; in place of a floor stands the same number of the held-out images."""
+
+    def measure(self, evidence: Evidence, seed: int) -> Score:
+        assert evidence.test_images is not None, "checked by `needs`"
+        assert evidence.fake_images is not None, "checked by `needs`"
+        n, shape = len(evidence.test_images), evidence.test_images.shape
+        if min(shape) < WINDOW:
+            raise Refused(f"needs {WINDOW} voxels an axis; the images have {shape}")
+        drawn = draw_pairs(n, int(np.clip(PAIR_VOXELS // np.prod(shape), *PAIR_LIMITS)), seed)
+        fake = _compare_pairs(evidence.fake_images, drawn, "synthetic")
+        test = _compare_pairs(evidence.test_images, drawn, "held-out")
+        both = np.asarray(drawn)
+
+        def compute_mean(_: Indices, kept: Indices) -> float:
+            return float(fake[np.isin(both, kept).all(1)].mean())
+
+        low = high = None
+        if n >= MIN_INTERVAL_IMAGES:
+            low, high = compute_jackknife_interval(compute_mean, ["all"], [str(i) for i in range(n)])
+        words = f"{len(drawn)} pairs, {count_scales(shape)} of {self.definition}"
+        floor = float(test.mean())
+        return self.make_score(evidence, float(fake.mean()), floor=floor, low=low, high=high, definition=words)
+
+
+def _compare_pairs(images: ImageSet, pairs: list[tuple[int, int]], what: str) -> NDArray[np.float64]:
+    found = []
+    with progress.bar(f"pairs of {what}", len(pairs)) as bar:
+        for i, j in pairs:
+            found.append(compute_ms_ssim(*((images[k] + 1) / np.float32(2) for k in (i, j))))
+            bar.advance()
+    return np.asarray(found)
+
+
+LIKENESS_OF_PAIRS = LikenessOfPairs(
+    name="MS-SSIM of pairs",
+    better="reals",
+    needs=("images",),
+    definition="5 scales (Wang 2003; Odena 2017); higher than the held-out images' is less variety",
+)

@@ -1,5 +1,6 @@
 """Precision and recall (Kynkaanniemi 2019, equation 1), density and coverage (Naeem 2020, equations 4 and 5)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy.spatial.distance import cdist
 
 from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics.frechet import FeatureArray
+from ganatomy.evaluation.metrics.metric import PairMetric
 
 NEIGHBOURS = 5
 
@@ -55,3 +57,20 @@ def compute_precision_recall(real: FeatureArray, fake: FeatureArray, neighbours:
 def _compute_radii(images: FeatureArray, neighbours: int) -> np.ndarray:
     """Distance of each image to its k-th nearest other."""
     return np.partition(cdist(images, images), neighbours, axis=1)[:, neighbours]
+
+
+def _make_metric(name: str, source: str, read: Callable[[PrecisionRecall], float], highest: float = 1) -> PairMetric:
+    return PairMetric(
+        name=name,
+        better="higher",
+        min_images=4 * NEIGHBOURS,  # so that leaving a twentieth out leaves neighbours
+        bounds=(0, highest),
+        compute=lambda real, fake: read(compute_precision_recall(real, fake)),
+        definition=f"{NEIGHBOURS} nearest neighbours ({source})",
+    )
+
+
+PRECISION = _make_metric("precision", "Kynkaanniemi 2019", lambda found: found.precision)
+RECALL = _make_metric("recall", "Kynkaanniemi 2019", lambda found: found.recall)
+DENSITY = _make_metric("density", "Naeem 2020", lambda found: found.density, np.inf)
+COVERAGE = _make_metric("coverage", "Naeem 2020", lambda found: found.coverage)

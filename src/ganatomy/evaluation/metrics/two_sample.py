@@ -1,5 +1,7 @@
 """Can a classifier tell two sets apart? (Lopez-Paz 2017): a linear one, and the nearest neighbour."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
@@ -10,7 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ganatomy.errors import Refused
+from ganatomy.evaluation.evidence import Evidence
 from ganatomy.evaluation.metrics.frechet import FeatureArray
+from ganatomy.evaluation.metrics.metric import Metric, PairMetric
+from ganatomy.evaluation.statistics import Score, compute_auc_interval
 
 FOLDS = 5
 
@@ -45,3 +50,34 @@ def compute_neighbour_accuracy(x: FeatureArray, y: FeatureArray) -> float:
     np.fill_diagonal(apart, np.inf)
     nearest = apart.argmin(1)
     return float(((nearest < len(x)) == (np.arange(len(both)) < len(x))).mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierAUC(Metric):
+    """Cross-validated by patient, so it needs to know whom each image is of."""
+
+    def measure(self, evidence: Evidence, seed: int) -> Score:
+        def compute(other: FeatureArray, others: list[str]) -> float:
+            groups = np.unique([*evidence.patients, *others], return_inverse=True)[1]
+            return compute_classifier_auc(evidence.test, other, groups, seed)
+
+        value = compute(evidence.fake, [f"synthetic {i}" for i in range(len(evidence.fake))])
+        low, high = compute_auc_interval(value, len(set(evidence.patients)), len(evidence.fake))
+        floor = compute(evidence.floor, evidence.floor_patients)
+        return self.make_score(evidence, value, floor=floor, low=low, high=high)
+
+
+CLASSIFIER_AUC = ClassifierAUC(
+    name="classifier AUC",
+    better="lower",
+    bounds=(0, 1),
+    definition="logistic regression, 5 folds by patient (Lopez-Paz 2017), interval by Newcombe 2006 for as many real"
+    " images as patients; 0.5 = cannot tell",
+)
+NEIGHBOUR_ACCURACY = PairMetric(
+    name="nearest-neighbour accuracy",
+    better="reals",
+    bounds=(0, 1),
+    compute=compute_neighbour_accuracy,
+    definition="share of images whose nearest other is of their own set (Lopez-Paz 2017); 0.5 = cannot tell",
+)

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels
-from ganatomy.evaluation.feature_cache import get_features
+from ganatomy.evaluation.extractors.extractor import Extractor
 from ganatomy.evaluation.images.comparison import Comparison
+from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.evaluation.privacy.copying import PrivacyDistances, audit_space, describe_verdict, list_failed_tests
 from ganatomy.evaluation.privacy.distances import (
     FeatureDistance,
@@ -24,13 +24,10 @@ TRAIN_SUBSET = 512  # training images that tell what is usual
 def audit_privacy(comparison: Comparison, extractor: Extractor, seed: int = 0) -> dict[str, Any]:
     """All synthetic images against training patients and held-out ones."""
     planted = make_copies(comparison.train, seed)
-    spaces: list[tuple[ImageDistance, FeatureRows | None]] = [
-        (PixelDistance(), None),
-        (FeatureDistance(extractor), get_features(extractor, comparison.train, "training images")),
-    ]
+    spaces: list[ImageDistance] = [PixelDistance(), FeatureDistance(extractor, comparison.features)]
     looked, found = [], []
-    for space, known in spaces:
-        one, ratio = _measure_distances(comparison, space, known, planted)
+    for space in spaces:
+        one, ratio = _measure_distances(comparison, space, planted)
         looked.append(one)
         found.append(ratio)
     audits = [audit_space(one, seed) for one in looked]
@@ -48,18 +45,13 @@ def audit_privacy(comparison: Comparison, extractor: Extractor, seed: int = 0) -
 
 
 def _measure_distances(
-    comparison: Comparison, space: ImageDistance, train_rows: FeatureRows | None, planted: list[Pixels]
+    comparison: Comparison, space: ImageDistance, planted: ImageSet
 ) -> tuple[PrivacyDistances, np.ndarray]:
-    ndim = len(comparison.test.shape)
-    train = (
-        space.encode_images(comparison.train, len(comparison.train), "training images")
-        if train_rows is None
-        else train_rows
-    )
-    fake = encode_mirrors(space, comparison.fakes, len(comparison.fakes), ndim, "synthetic images")
-    test = encode_mirrors(space, comparison.test, len(comparison.test), ndim, "held-out images")
+    train = space.encode_images(comparison.train, "training images")
+    fake = encode_mirrors(space, comparison.fakes, "synthetic images")
+    test = encode_mirrors(space, comparison.test, "held-out images")
     some = comparison.train.select_cases(comparison.train.cases[:: max(1, len(comparison.train) // TRAIN_SUBSET)])
-    usual = encode_mirrors(space, some, len(some), ndim, "training images")
+    usual = encode_mirrors(space, some, "training images")
     among = compute_mirror_distances(space, usual, train)
     among[np.array(some.groups())[:, None] == np.array(comparison.train.groups())] = np.inf
     far = compute_reach(space, np.concatenate([train, test[0]]), comparison.train.groups() + comparison.test.groups())
@@ -74,7 +66,7 @@ def _measure_distances(
         comparison.train.groups(),
         comparison.test.groups(),
     )
-    copied = encode_mirrors(space, planted, len(planted), ndim, "planted copies")
+    copied = encode_mirrors(space, planted, "planted copies")
     to_train, to_test = (
         (compute_mirror_distances(space, copied, keys) / own).min(1)
         for keys, own in ((train, far_train), (test[0], far_test))

@@ -1,6 +1,5 @@
 """Distances between images, mirrored ones too, in two spaces: registered pixels at low resolution, and features."""
 
-from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +7,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels, extract_features
+from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pixels
+from ganatomy.evaluation.feature_cache import FeatureCache
+from ganatomy.evaluation.images.image_set import ImageSet, MirroredImages
 from ganatomy.evaluation.metrics.nearest import downsample_image, make_unit_vectors
 
 NEIGHBOUR = 3
@@ -22,8 +23,8 @@ class ImageDistance(Protocol):
     @property
     def description(self) -> str: ...
 
-    def encode_images(self, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:
-        """One row an image."""
+    def encode_images(self, images: ImageSet, what: str) -> FeatureRows:
+        """One row an image; `what` are words for the progress bar."""
         ...
 
     def compute_distances(self, queries: FeatureRows, keys: FeatureRows) -> DistanceMatrix:
@@ -36,7 +37,7 @@ class PixelDistance:
 
     description = "1 - correlation of images averaged to at most 80 rows (32 planes) and centred on their brightness"
 
-    def encode_images(self, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:
+    def encode_images(self, images: ImageSet, what: str) -> FeatureRows:
         return make_unit_vectors([centre_image(downsample_image(image)) for image in images])
 
     def compute_distances(self, queries: FeatureRows, keys: FeatureRows) -> DistanceMatrix:
@@ -46,12 +47,12 @@ class PixelDistance:
 class FeatureDistance:
     """Euclidean distance of features."""
 
-    def __init__(self, extractor: Extractor) -> None:
-        self._extractor = extractor
-        self.description = f"Euclidean distance of features ({extractor.name} {extractor.digest[:12]})"
+    def __init__(self, extractor: Extractor, features: FeatureCache) -> None:
+        self._extractor, self._features = extractor, features
+        self.description = f"Euclidean distance of features ({extractor.label})"
 
-    def encode_images(self, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:
-        return extract_features(self._extractor, images, n, what)
+    def encode_images(self, images: ImageSet, what: str) -> FeatureRows:
+        return self._features.get_features(self._extractor, images, what)
 
     def compute_distances(self, queries: FeatureRows, keys: FeatureRows) -> DistanceMatrix:
         return np.asarray(cdist(queries, keys), dtype=np.float32)
@@ -80,14 +81,9 @@ def compute_reach(space: ImageDistance, rows: FeatureRows, patients: list[str]) 
     return np.maximum(widest, 1e-12).astype(np.float32)
 
 
-def list_mirror_axes(ndim: int) -> tuple[int | None, ...]:
-    """The axes along which a mirrored image would still be taken for the same person's; None = not mirrored."""
-    return (None, 0, 1) if ndim == 2 else (None, 2)
-
-
-def mirror_images(images: Iterable[Pixels], axis: int | None) -> Iterator[Pixels]:
-    for image in images:
-        yield image if axis is None else np.ascontiguousarray(np.flip(image, axis))
+def list_mirror_axes(ndim: int) -> tuple[int, ...]:
+    """The axes along which a mirrored image would still be taken for the same person's."""
+    return (0, 1) if ndim == 2 else (2,)
 
 
 def compute_mirror_distances(space: ImageDistance, queries: list[FeatureRows], keys: FeatureRows) -> DistanceMatrix:
@@ -95,10 +91,7 @@ def compute_mirror_distances(space: ImageDistance, queries: list[FeatureRows], k
     return np.minimum.reduce([space.compute_distances(rows, keys) for rows in queries])
 
 
-def encode_mirrors(space: ImageDistance, images: Iterable[Pixels], n: int, ndim: int, what: str) -> list[FeatureRows]:
-    """Rows of the images as they are and mirrored; `images` is gone through once for each."""
-    images = list(images) if isinstance(images, Iterator) else images
-    return [
-        space.encode_images(mirror_images(images, axis), n, f"{what}, mirrored" if axis is not None else what)
-        for axis in list_mirror_axes(ndim)
-    ]
+def encode_mirrors(space: ImageDistance, images: ImageSet, what: str) -> list[FeatureRows]:
+    """Rows of the images as they are, and mirrored along each axis of `list_mirror_axes`."""
+    mirrored = (MirroredImages(images, axis) for axis in list_mirror_axes(len(images.shape)))
+    return [space.encode_images(images, what), *(space.encode_images(one, f"{what}, mirrored") for one in mirrored)]

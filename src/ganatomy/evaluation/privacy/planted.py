@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from ganatomy.evaluation.extractors.extractor import Pixels
+from ganatomy.evaluation.images.image_set import PixelImages
 from ganatomy.evaluation.images.sets import RealImages
 from ganatomy.evaluation.privacy.copying import PAIRS_SHOWN, SIGNIFICANCE_LEVEL, PrivacyDistances, count_expected
 
@@ -31,11 +32,11 @@ def shake_image(image: Pixels, rng: np.random.Generator) -> Pixels:
     return np.clip(noisy, -1, 1).astype(np.float32)
 
 
-def make_copies(train: RealImages, seed: int = 0) -> list[Pixels]:
+def make_copies(train: RealImages, seed: int = 0) -> PixelImages:
     """Jittered copies of some training images."""
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(train), min(POOL_SIZE, len(train)), replace=False)
-    return [jitter_image(train[int(i)], rng) for i in chosen]
+    return PixelImages([jitter_image(train[int(i)], rng) for i in chosen])
 
 
 def estimate_power(

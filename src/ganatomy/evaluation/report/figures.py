@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ganatomy.evaluation.failures import QualityScore
 from ganatomy.evaluation.images.comparison import Comparison
-from ganatomy.evaluation.images.sets import ImageSet
+from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.evaluation.metrics.nearest import downsample_image, make_unit_vectors
 from ganatomy.evaluation.report import charts
 from ganatomy.imaging.image import Image

@@ -13,6 +13,8 @@ from ganatomy.machine.durable import write_text
 
 MAX_PICTURE_WIDTH = 1600  # pixels of a picture in the page; the files beside it keep their size
 
+BETTER = {"lower": "lower", "higher": "higher", "reals": "near the floor"}  # as the table says it
+
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.4rem; border-top: 1px solid #ddd; padding-top: .8rem; }
@@ -120,6 +122,7 @@ def _scores(content: dict[str, Any]) -> str:
         cells = [
             (
                 row["metric"],
+                row["better"] and BETTER[row["better"]],
                 row["value"],
                 row["floor"],
                 row["excess"],
@@ -131,7 +134,7 @@ def _scores(content: dict[str, Any]) -> str:
             )
             for row in rows
         ]
-        heads = ("", "synthetic", "real floor", "excess", "95 % interval", "p", "N", "D", "definition")
+        heads = ("", "better", "synthetic", "real floor", "excess", "95 % interval", "p", "N", "D", "definition")
         words = content["extractors"].get(extractor.split(" ")[0], {}).get("words", "")
         parts.append(
             f"<h3>Features: {escape(extractor)}</h3><p><small>{escape(words)}</small></p>{_table(heads, cells)}"
