@@ -1,1 +1,1 @@
-"""What is minimised, by whom, and how often."""
+"""Objectives: the losses, which networks minimise them, and how often."""

@@ -1,4 +1,4 @@
-"""The two phases of every GAN, as a sum of terms."""
+"""Adversarial training: a phase of the discriminator and a phase of the generator, each a sum of terms."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -37,12 +37,17 @@ LossTerm = Annotated[
 
 
 class Adversarial(Config):
-    """A discriminator and a generator that learn in turn from the same terms.
+    """D minimises Σₖ L_D,k, then G minimises Σₖ L_G,k; k runs over `terms`   (Goodfellow 2014, algorithm 1).
 
-    `terms` are added up; each may have a part for the discriminator, one for the generator, and a constraint on the
-    discriminator's weights. `discriminator_updates` is how many discriminator updates go before one of the generator.
-    With `share_fakes` the generator learns from the fakes that its discriminator has just seen instead of from new
-    ones: one pass of the generator less a step. With `augmentation` the discriminator sees reals and fakes through it.
+    Each term may have a loss for the discriminator, a loss for the generator, and a constraint on the discriminator's
+    weights.
+
+    Args:
+        terms: losses and penalties, which are added up.
+        discriminator_updates: updates of the discriminator before each update of the generator.
+        share_fakes: the generator learns from the fakes that its discriminator has just seen instead of from new ones.
+            This saves one pass of the generator a step.
+        augmentation: what the discriminator sees reals and fakes through; None = the images as they are.
     """
 
     kind: Literal["adversarial"] = "adversarial"
@@ -52,6 +57,8 @@ class Adversarial(Config):
     augmentation: Augmentation | None = None
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        """The discriminator's phase, then the generator's; `latent` is the width of z."""
+
         def discriminate(networks: Networks, batch: Batch) -> Losses:
             if self.share_fakes:
                 fake = tuple(image.detach() for image in generate_shared_fakes(networks, batch, "generator", latent))
@@ -81,6 +88,7 @@ class Adversarial(Config):
         fake: ImageParts,
         with_reals: bool,
     ) -> Losses:
+        """The losses of all terms by name, from one pass of the discriminator over fakes and, if needed, reals."""
         judge = networks["discriminator"]
         if self.augmentation is not None:
             fake = self.augmentation(fake, batch, "augment-fake")

@@ -1,4 +1,4 @@
-"""What a term of an adversarial objective is given, and what it does when it has nothing to say."""
+"""The base class of adversarial terms, and the scored batch from which a term computes its losses."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,14 @@ from ganatomy.steps.space import DiscriminatorOutput
 
 @dataclass(frozen=True)
 class ScoredBatch:
-    """Reals and fakes of one draw with the discriminator's verdicts on both.
+    """x, G(z), D(x) and D(G(z)) of one batch, in the notation of Goodfellow 2014, eq. 1.
 
-    `real` is None in the generator's phase unless a term says that it needs it.
+    Args:
+        discriminator: D, for terms that need its gradient.
+        batch: the real images x with their condition and scope.
+        fakes: G(z).
+        real_output: D(x); None in the generator's phase unless a term's `generator_needs_reals` is true.
+        fake_output: D(G(z)).
     """
 
     discriminator: nn.Module
@@ -25,17 +30,21 @@ class ScoredBatch:
 
 
 class AdversarialTerm(Config):
-    """A term with no part in either phase; each term replaces the parts it has."""
+    """L_D = 0, L_G = 0, no constraint: one summand of `Adversarial`; a term overrides the parts that it has."""
 
     @property
     def generator_needs_reals(self) -> bool:
+        """Whether the generator's loss contains D(x)."""
         return False
 
     def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
+        """L_D: named scalars; empty = the term adds nothing."""
         return {}
 
     def compute_generator_losses(self, scored: ScoredBatch) -> Losses:
+        """L_G: named scalars; empty = the term adds nothing."""
         return {}
 
     def constrain(self, discriminator: nn.Module) -> None:
+        """Change the discriminator's weights after an update; by default nothing is changed."""
         return None

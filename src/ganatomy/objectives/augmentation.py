@@ -1,7 +1,7 @@
-"""Differentiable augmentation: what the discriminator sees of reals and fakes alike, so that few images go further.
+"""Differentiable augmentation T: the discriminator sees T(x) and T(G(z)), never x and G(z)   (Zhao 2020).
 
-The generator learns through it, so it is never asked to draw augmented images (Zhao 2020, "DiffAugment"; Karras 2020,
-"ADA").
+The generator's gradients pass through T, so the generator is not asked to make augmented images. This helps where there
+are few training images (see also Karras 2020, "ADA").
 """
 
 import torch
@@ -13,16 +13,18 @@ from ganatomy.config import Config
 from ganatomy.objectives.phase import Batch
 from ganatomy.steps.scope import ImageParts
 
-LOWEST_VALUE = -1.0  # of an image
+LOWEST_VALUE = -1.0  # the smallest value of an image, in [-1, 1]
 
 
 class Augmentation(Config):
-    """Draws for every image by itself, from the draw's numbers: the same whoever asks.
+    """T(x) = shift(mean + (1 + contrast c) (x - mean) + brightness b), with b and c uniform in [-1, 1)   (Zhao 2020).
+
+    The mean is that of the image. The random numbers of an image depend on the run's seed and the image's number only.
 
     Args:
-        brightness: added, within +- this, in units of [-1, 1].
-        contrast: the image's deviation from its mean times 1 +- this.
-        translation: shift of each axis within +- this share of it; what comes in is the lowest value.
+        brightness: largest change of all voxels, in units of the value range [-1, 1].
+        contrast: largest relative change of the deviation from the mean.
+        translation: largest shift along each axis, as a share of the axis. Voxels that come in have the lowest value.
     """
 
     brightness: float = Field(0.2, ge=0, le=1)
@@ -30,7 +32,7 @@ class Augmentation(Config):
     translation: float = Field(0.125, ge=0, le=0.5)
 
     def __call__(self, images: ImageParts, batch: Batch, purpose: str) -> ImageParts:
-        """Images as the discriminator sees them; a sub-volume and its whole are shaded alike and never moved."""
+        """T(images). A sub-volume and its low-resolution volume get the same b and c, and are not shifted."""
         lighter, stronger = (2 * batch.draw_uniform(f"{purpose}-{name}") - 1 for name in ("brightness", "contrast"))
         shaded = tuple(self._shade(image, lighter, stronger) for image in images)
         if len(shaded) > 1 or not self.translation:
@@ -38,13 +40,14 @@ class Augmentation(Config):
         return (self._translate(shaded[0], batch, purpose),)
 
     def _shade(self, image: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
+        """mean + (1 + contrast c) (x - mean) + brightness b, where b and c are (batch,) in [-1, 1)."""
         ones = [1] * (image.ndim - 1)
         mean = image.flatten(1).mean(1).view(-1, *ones)
         scaled = (image - mean) * (1 + self.contrast * contrast).view(-1, *ones) + mean
         return scaled + (self.brightness * brightness).view(-1, *ones)
 
     def _translate(self, image: Tensor, batch: Batch, purpose: str) -> Tensor:
-        """Whole voxels, so that nothing is blurred."""
+        """The image shifted by whole voxels, so that nothing is interpolated."""
         shape = image.shape[2:]
         bounds = [int(self.translation * n) for n in shape]
         shares = [batch.draw_uniform(f"{purpose}-shift-{axis}") for axis in range(len(shape))]

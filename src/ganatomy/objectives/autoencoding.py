@@ -1,18 +1,8 @@
-"""Generators that learn with an encoder: alpha-GAN with its cycle-consistent form, VAE-GAN, VAE.
+"""Generators that learn together with an encoder: alpha-GAN and its cycle-consistent form, VAE-GAN, VAE.
 
-Players: ``encoder`` E, ``generator`` G, ``discriminator`` D, and for the alpha-GAN a ``code_discriminator`` C. x is a
-real image, z a standard normal code; bars are means over voxels.
-
-    alpha-GAN (Rosca 2017) as Kwon 2019 trains it, with Wasserstein losses and gradient penalties gp:
-        E, G:  -D(G(E x)) - D(G z) - C(E x) + reconstruction |x - G(E x)| + cycle |z - E(G z)|
-        D:     -2 D(x) + D(G(E x)) + D(G z) + gp(x, G(E x)) + gp(x, G z)
-        C:     -C(z) + C(E x) + gp(z, E x)
-    VAE-GAN (Larsen 2016) with voxels instead of features in the reconstruction (Kwon 2019, Sun 2022):
-        E:     KL(E x || N(0, 1)) + in_encoder |x - G(E x)|^2
-        G:     in_generator |x - G(E x)|^2 + softplus(-D(G(E x))) + softplus(-D(G z))
-        D:     softplus(-D(x)) + softplus(D(G(E x))) + softplus(D(G z))
-    VAE, with no discriminator (Kingma 2014; Rybkin 2021):
-        E, G:  (N/2 log |x - G(E x)|^2 + KL(E x || N(0, 1))) / N,   N voxels
+The networks are ``encoder`` E, ``generator`` G, ``discriminator`` D and, for the alpha-GAN, ``code_discriminator`` C.
+x is a real image and z a standard normal code. |·| is the mean absolute value and |·|² the mean square, over voxels or
+over the numbers of a code.
 """
 
 from typing import Literal
@@ -31,18 +21,23 @@ from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts
 from ganatomy.steps.space import DiscriminatorOutput
 
-LEAST_ERROR = 1e-6  # of a VAE's voxels: keeps the logarithm finite
+LEAST_ERROR = 1e-6  # added to a VAE's mean squared error, so that its logarithm stays finite
 
 
 class AlphaGAN(Config):
-    """An encoder and a generator that learn together against two discriminators.
+    """alpha-GAN (Rosca 2017) as Kwon 2019 trains it, with Wasserstein losses and gradient penalties:
 
-    Kwon's published code steps the generator's Adam twice on one gradient; that is nothing but a longer step, so here
-    it steps once. The paper's generator loss leaves out -C(E x), which the code has; so has this.
+        E, G:  -D(G(E(x))) - D(G(z)) - C(E(x)) + reconstruction |x - G(E(x))| + cycle |z - E(G(z))|
+        D:     -2 D(x) + D(G(E(x))) + D(G(z)) + penalty (gp(x, G(E(x))) + gp(x, G(z)))
+        C:     -C(z) + C(E(x)) + penalty gp(z, E(x))
+        gp(a, b) = (‖∇D(â)‖₂ - 1)², â uniformly between a and b   (Gulrajani 2017, eq. 3)
+
+    Kwon's published code steps the generator's Adam twice on one gradient, which amounts to a longer step; here it
+    steps once. Kwon's paper leaves -C(E(x)) out of the generator's loss; their code has it, and so has this class.
 
     Args:
-        reconstruction: weight of |x - G(E x)|.
-        cycle: weight of |z - E(G z)|: the cycle through the latent space (CCE-GAN: Xing 2021; our reading).
+        reconstruction: weight of |x - G(E(x))|.
+        cycle: weight of |z - E(G(z))|, the cycle through the latent space (CCE-GAN: Xing 2021; our reading).
         penalty: weight of every gradient penalty.
         labels: weight of the label classification on reals (D) and fakes (G), for conditional models.
     """
@@ -54,6 +49,8 @@ class AlphaGAN(Config):
     labels: float = Field(1, ge=0)
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        """The phases of E and G together, of D and of C; `latent` is the width of z."""
+
         def encode_and_generate(networks: Networks, batch: Batch) -> Losses:
             code = self.encode(networks, batch.real[0], batch.condition)
             again, made = _decode(networks, code, batch), generate_fakes(networks, batch, "generator", latent)
@@ -103,32 +100,42 @@ class AlphaGAN(Config):
 
     @property
     def encoder_roles(self) -> tuple[str, ...]:
+        """The roles whose networks `encode` calls."""
         return ("encoder",)
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """Latent codes (batch, latent) of images (batch, channel, *space)."""
+        """E(x): latent codes (batch, latent) of images (batch, channel, *space)."""
         code: Tensor = networks["encoder"](image)
         return code
 
 
 class _Variational(Config):
-    """An encoder that gives mean and logarithm of the variance of a code."""
+    """q(z | x) = N(μ(x), σ²(x)); the encoder returns μ and log σ² side by side   (Kingma 2014, eq. 9)."""
 
     @property
     def encoder_roles(self) -> tuple[str, ...]:
+        """The roles whose networks `encode` calls."""
         return ("encoder",)
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """The mean of the codes (batch, latent) of images (batch, channel, *space)."""
+        """μ(x): the means (batch, latent) of the codes of images (batch, channel, *space)."""
         mean: Tensor = networks["encoder"](image).chunk(2, 1)[0]
         return mean
 
 
 class VAEGAN(_Variational):
-    """A variational autoencoder whose decoder is the generator of a GAN.
+    """VAE-GAN (Larsen 2016, algorithm 1) with voxels instead of features in the reconstruction (Kwon 2019, Sun 2022):
 
-    The weights are those of Kwon's code: 20 for the reconstruction in the generator's loss, 10 in the encoder's. The KL
-    term is a mean over the code's numbers, the reconstruction one over voxels.
+        E:  KL(E(x) ‖ N(0, 1)) + in_encoder |x - G(E(x))|²
+        G:  in_generator |x - G(E(x))|² + softplus(-D(G(E(x)))) + softplus(-D(G(z)))
+        D:  softplus(-D(x)) + softplus(D(G(E(x)))) + softplus(D(G(z)))
+
+    KL is a mean over the numbers of the code. The default weights are those of Kwon's code.
+
+    Args:
+        in_encoder: weight of the reconstruction in the encoder's loss.
+        in_generator: weight of the reconstruction in the generator's loss.
+        labels: weight of the label classification on reals (D) and fakes (G), for conditional models.
     """
 
     kind: Literal["vae-gan"] = "vae-gan"
@@ -137,6 +144,8 @@ class VAEGAN(_Variational):
     labels: float = Field(1, ge=0)
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        """The phases of E, of G and of D; `latent` is the width of z."""
+
         def encode(networks: Networks, batch: Batch) -> Losses:
             code, divergence = _encode_reals(networks, batch, "encoder", latent)
             error = (batch.real[0] - _decode(networks, code, batch)[0]).square().mean()
@@ -174,14 +183,17 @@ class VAEGAN(_Variational):
 
 
 class VAE(_Variational):
-    """A variational autoencoder whose variance of voxels is what the error shows (Kingma 2014; Rybkin 2021).
+    """L = (N/2 log |x - G(E(x))|² + KL(E(x) ‖ N(0, 1))) / N, N voxels   (Kingma 2014, eq. 3; variance: Rybkin 2021).
 
-    So nothing has to be weighed: with N voxels and the mean squared error e the likelihood's part is N/2 log e.
+    The variance of the voxels given the code is set to the mean squared error, which maximises the likelihood. The two
+    summands therefore need no weight.
     """
 
     kind: Literal["vae"] = "vae"
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        """One phase, in which E and G learn together; `latent` is the width of z."""
+
         def autoencode(networks: Networks, batch: Batch) -> Losses:
             code, divergence = _encode_reals(networks, batch, "encoder", latent)
             error = average_over_processes((batch.real[0] - _decode(networks, code, batch)[0]).square().mean())
@@ -192,28 +204,39 @@ class VAE(_Variational):
 
 
 def _encode_reals(networks: Networks, batch: Batch, purpose: str, latent: int) -> tuple[Tensor, Tensor]:
-    """A code of each real image, and the divergence of what it was drawn from, a mean over the code's numbers."""
+    """z drawn from q(z | x) for every real image x, and the divergence of q(z | x) from N(0, 1)."""
     return draw_code(networks["encoder"](batch.real[0]), batch.draw_noise(purpose, latent))
 
 
 def draw_code(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """The same from mean and logarithm of the variance side by side, with as many normal numbers as a code has."""
+    """z = μ + σ ε and KL = mean of (σ² + μ² - 1 - log σ²) / 2   (Kingma 2014, eq. 10).
+
+    Args:
+        moments: μ and log σ² side by side along the second axis.
+        noise: ε, as many standard normal numbers for each image as its code has.
+
+    Returns:
+        z, in the shape of μ, and KL, a scalar: the mean over images and numbers of the code.
+    """
     mean, log_variance = moments.chunk(2, 1)
     code = mean + noise.view_as(mean) * (log_variance / 2).exp()
     return code, (log_variance.exp() + mean.square() - 1 - log_variance).mean() / 2
 
 
 def _decode(networks: Networks, code: Tensor, batch: Batch) -> ImageParts:
+    """G(code), for the batch's condition and scope."""
     images: ImageParts = networks["generator"](code, batch.condition, batch.scope)
     return images
 
 
 def _score_images(networks: Networks, images: ImageParts, batch: Batch) -> DiscriminatorOutput:
+    """D(images), for the batch's condition and scope."""
     verdict: DiscriminatorOutput = networks["discriminator"](images, batch.condition, batch.scope)
     return verdict
 
 
 def _penalty(networks: Networks, batch: Batch, fake: ImageParts, purpose: str) -> Tensor:
+    """gp(x, fake) = E[(‖∇D(x̂)‖₂ - 1)²], x̂ uniformly between x and the fake   (Gulrajani 2017, eq. 3)."""
     places = interpolate_points(batch.real, fake, batch.draw_uniform(f"penalty-{purpose}"))
     return compute_unit_norm_penalty(
         compute_squared_gradient_norms(lambda images: _score_images(networks, images, batch).scores, places)
@@ -221,4 +244,5 @@ def _penalty(networks: Networks, batch: Batch, fake: ImageParts, purpose: str) -
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """|a - b|: the mean absolute difference."""
     return (a.float() - b).abs().mean()

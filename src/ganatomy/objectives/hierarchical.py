@@ -1,10 +1,10 @@
-"""HA-GAN's two reconstructions: the encoders learn to undo a generator that they never change (Sun 2022).
+"""HA-GAN's two reconstruction losses: the encoders learn to undo a generator that they do not change (Sun 2022).
 
-    high:    | G^H(E^H(x_r)) - x_r |                     x_r a sub-volume
-    ground:  z = E^G(E^H over the whole volume);  ( | G^H(G^A(z))_r - x_r | + | G^L(G^A(z)) - x_low | ) / 2
+    L^H_recon(E^H) = |x_r - G^H(E^H(x_r))|                                    x_r: a sub-volume of the volume x
+    L^G_recon(E^G) = (|x_r - G^H(A)_r| + |x_low - G^L(A)|) / 2                A = G^A(E^G(E^H over all of x))
 
-The bars are mean absolute differences. As in the authors' code each loss steps one encoder and nothing else, so the
-generator is the same with and without them; they can be trained afterwards from a finished one.
+|·| is the mean absolute value over voxels; the 1/2 is from the authors' code. As there, each loss steps one encoder and
+nothing else, so the generator is the same with and without encoders, and they can be trained afterwards.
 """
 
 from typing import Literal, cast
@@ -22,12 +22,20 @@ from ganatomy.steps.scope import SubVolumeScope
 
 
 class HierarchicalReconstruction(Config):
-    """Phases for ``high_encoder`` and ``ground_encoder``; the scope must read the whole volume."""
+    """E^H minimises weight · L^H_recon, E^G minimises weight · L^G_recon, as above   (Sun 2022).
+
+    The scope must read the whole volume.
+
+    Args:
+        weight: of both losses.
+    """
 
     kind: Literal["hierarchical-reconstruction"] = "hierarchical-reconstruction"
     weight: float = Field(1, gt=0)
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        """The phases of ``high_encoder`` and ``ground_encoder``."""
+
         def high(networks: Networks, batch: Batch) -> Losses:
             sub_volume = batch.real[0]
             generator = cast(FeatureGenerator, networks["generator"])
@@ -50,10 +58,14 @@ class HierarchicalReconstruction(Config):
 
     @property
     def encoder_roles(self) -> tuple[str, ...]:
+        """The roles whose networks `encode` calls."""
         return ("high_encoder", "ground_encoder")
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """Latent codes (batch, latent); the high encoder sees one sub-volume after another, as it was trained."""
+        """z = E^G(E^H over all of x): latent codes (batch, latent) of volumes (batch, channel, *space).
+
+        E^H sees one sub-volume after another, as in training.
+        """
         code: Tensor = networks["ground_encoder"](
             encode_high_features(networks, image, compute_sub_volume_depth(image.shape[2]))
         )
@@ -61,9 +73,10 @@ class HierarchicalReconstruction(Config):
 
 
 def encode_high_features(networks: Networks, volume: Tensor, depth: int) -> Tensor:
-    """E^H over the whole volume, one sub-volume of `depth` planes after another, side by side: as it is trained."""
+    """E^H of one sub-volume of `depth` planes after another, joined along the first axis   (Sun 2022)."""
     return torch.cat([networks["high_encoder"](part) for part in volume.split(depth, 2)], 2)
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:
+    """|a - b|: the mean absolute difference."""
     return (a.float() - b).abs().mean()

@@ -1,4 +1,4 @@
-"""Conditioning by an auxiliary classifier (AC-GAN: Odena 2017, as in the official progressive GAN code)."""
+"""Conditioning by an auxiliary classifier (AC-GAN: Odena 2017), as in the official progressive GAN code."""
 
 from typing import Literal
 
@@ -12,10 +12,13 @@ from ganatomy.steps.condition import Condition
 
 
 class LabelClassification(AdversarialTerm):
-    """Cross-entropy of the discriminator's label logits: on reals and fakes for D, on fakes for G.
+    """L_D = w_r CE(D_c(x), c) + w_f CE(D_c(G(z)), c),  L_G = w_g CE(D_c(G(z)), c)   (Odena 2017, eq. 3).
 
-    Several conditions are several one-hot groups side by side, each with a softmax of its own. Without conditions the
-    terms are zero.
+    D_c are the label logits of the discriminator, c the condition of the images and CE the cross-entropy. Without
+    conditions all three are zero.
+
+    Args:
+        real_weight, fake_weight, generator_weight: w_r, w_f and w_g.
     """
 
     kind: Literal["label-classification"] = "label-classification"
@@ -36,7 +39,12 @@ class LabelClassification(AdversarialTerm):
 
 
 def compute_label_loss(logits: Tensor, condition: Condition) -> Tensor:
-    """Cross-entropy of label logits (batch, labels) and the categories of the images, a softmax for each group."""
+    """CE = -Σ over groups of log softmax(logits)[category], a mean over images; Odena 2017, eq. 3 is its negative.
+
+    Args:
+        logits: (batch, labels), the groups side by side; each group has a softmax of its own.
+        condition: of the images.
+    """
     groups = list(condition.groups)
     pairs = zip(logits.split(groups, 1), condition.categories.split(groups, 1), strict=True)
     return sum((F.cross_entropy(a, b) for a, b in pairs), start=logits.new_zeros(()))

@@ -1,14 +1,10 @@
 """Models of an autoencoder's codes: latent diffusion and the autoregressive model of tokens.
 
-Players: ``encoder`` E; ``generator`` with a decoder D and a prior over codes c = E x. First the autoencoder learns,
-then the prior, of codes that do not change any more (`strategies.TwoStages`). Bars are means over voxels.
+The networks are ``encoder`` E and ``generator``, which consists of a decoder D and a prior over codes c = E(x). The
+autoencoder learns first. Then the prior learns, from codes that do not change any more (`strategies.TwoStages`).
 
-    autoencoder:     |x - D(c)| + divergence KL(c || N(0, 1))            (no divergence where codes are rounded)
-    flow:            |v(c_t, t) - (e - c)|^2,  c_t = (1 - t) c + t e,  e normal, t uniform        (Liu 2023, eq. 1)
-    autoregressive:  -log p(token | tokens before it)                                            (van den Oord 2017)
-
-Left out of both: the adversarial and the perceptual loss of the autoencoder, which would need a discriminator and
-weights from elsewhere; reconstructions are softer for it.
+Both leave out the adversarial and the perceptual loss of the published autoencoders, which need a discriminator and
+pretrained weights; reconstructions are softer without them.
 """
 
 from typing import Literal, cast
@@ -26,16 +22,23 @@ from ganatomy.steps.modules import FlowGenerator, TokenGenerator
 
 
 class LatentDiffusion(Config):
-    """Codes of a variational autoencoder as the end of a flow that begins in noise.
+    """Latent diffusion (Rombach 2022, sections 3.1 and 3.2) with the loss of rectified flow (Liu 2023, eq. 1):
+
+        autoencoder:  |x - D(c)| + divergence KL(c ‖ N(0, 1))
+        prior:        |v(c_t, t) - (ε - c)|²,   c_t = (1 - t) c + t ε,   ε standard normal, t uniform in [0, 1)
+
+    |·| is the mean absolute value and |·|² the mean square.
 
     Args:
-        divergence: weight of the divergence of codes from the normal distribution, a mean over the code's numbers.
+        divergence: weight of KL, which is a mean over the numbers of the code.
     """
 
     kind: Literal["latent-diffusion"] = "latent-diffusion"
     divergence: float = Field(1e-3, ge=0)
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        """The phase of the autoencoder, then that of the prior; `latent` is the width of ε."""
+
         def autoencode(networks: Networks, batch: Batch) -> Losses:
             generator = cast(FlowGenerator, networks["generator"])
             codes, divergence = draw_code(networks["encoder"](batch.real[0]), batch.draw_noise("autoencoder", latent))
@@ -58,10 +61,11 @@ class LatentDiffusion(Config):
 
     @property
     def encoder_roles(self) -> tuple[str, ...]:
+        """The roles whose networks `encode` calls, besides the generator."""
         return ("encoder",)
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """The noise (batch, latent) from which the flow leads to images (batch, channel, *space)."""
+        """The noise (batch, latent) at t = 1 that the flow leads to the codes of images (batch, channel, *space)."""
         generator = cast(FlowGenerator, networks["generator"])
         codes = generator.standardise_codes(networks["encoder"](image).chunk(2, 1)[0])
         noise: Tensor = generator.integrate_flow(codes, condition, 0.0, 1.0)
@@ -69,11 +73,17 @@ class LatentDiffusion(Config):
 
 
 class Autoregressive(Config):
-    """Rounded codes of an autoencoder, each predicted from those before it."""
+    """An autoregressive prior of rounded codes (van den Oord 2017, section 3.3; rounding: Mentzer 2024, section 3.1):
+
+    autoencoder:  |x - D(round(c))|
+    prior:        -log p(tokenᵢ | tokens before i), a mean over tokens
+    """
 
     kind: Literal["autoregressive"] = "autoregressive"
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
+        """The phase of the autoencoder, then that of the prior."""
+
         def autoencode(networks: Networks, batch: Batch) -> Losses:
             generator = cast(TokenGenerator, networks["generator"])
             again = generator.decoder(generator.quantise_codes(networks["encoder"](batch.real[0])))
@@ -93,10 +103,11 @@ class Autoregressive(Config):
 
     @property
     def encoder_roles(self) -> tuple[str, ...]:
+        """The roles whose networks `encode` calls, besides the generator."""
         return ("encoder",)
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """Latent codes (batch, tokens) for which the tokens of images (batch, channel, *space) are drawn again."""
+        """Latent codes (batch, tokens) for which the generator draws the tokens of images (batch, channel, *space)."""
         generator = cast(TokenGenerator, networks["generator"])
         codes: Tensor = generator.encode_tokens(generator.tokenise_codes(networks["encoder"](image)), condition)
         return codes

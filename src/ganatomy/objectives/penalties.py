@@ -1,4 +1,4 @@
-"""What keeps a discriminator within bounds."""
+"""Penalties and constraints on the discriminator: its gradient, its scores, its weights."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,9 +14,9 @@ from ganatomy.steps.scope import ImageParts
 
 
 class GradientPenalty(AdversarialTerm):
-    """weight * E[(|grad D(x)|_2 - 1)^2] at x between a real and a fake, a uniform share each (Gulrajani 2017).
+    """L_D = weight · E[(‖∇D(x̂)‖₂ - 1)²],  x̂ = (1 - u) x + u G(z),  u uniform in [0, 1)   (Gulrajani 2017, eq. 3).
 
-    Images of a tuple (sub-volume, low-resolution volume) are mixed with the same share and their gradients form one
+    Where an image has two parts (sub-volume, low-resolution volume), both have the same u, and their gradients form one
     vector.
     """
 
@@ -33,12 +33,12 @@ class GradientPenalty(AdversarialTerm):
 
 
 def interpolate_points(a: ImageParts, b: ImageParts, share: Tensor) -> ImageParts:
-    """Points on the straight lines from `a` to `b`, at a share of each image (batch,)."""
+    """x̂ = (1 - u) a + u b for all parts of the images; u is `share` (batch,)   (Gulrajani 2017, algorithm 1)."""
     return tuple(x.lerp(y, share.view(-1, *[1] * (x.ndim - 1))) for x, y in zip(a, b, strict=True))
 
 
 def compute_squared_gradient_norms(score: Callable[[ImageParts], Tensor], points: ImageParts) -> Tensor:
-    """|grad of the judge's scores|^2 at some points, one number each (batch,); differentiable again."""
+    """‖∇ score‖₂² at some points, one number an image (batch,), summed over its parts; can be differentiated again."""
     places = tuple(x.detach().requires_grad_(True) for x in points)
     scores = score(places)
     with input_gradients_only():
@@ -47,9 +47,9 @@ def compute_squared_gradient_norms(score: Callable[[ImageParts], Tensor], points
 
 
 def compute_unit_norm_penalty(squared_norms: Tensor) -> Tensor:
-    """E[(|grad| - 1)^2] (Gulrajani 2017, equation 3), from the squared norms (batch,).
+    """E[(‖∇D‖₂ - 1)²] from squared norms (batch,)   (Gulrajani 2017, eq. 3).
 
-    The square root has an infinite derivative at zero, which would make every gradient nan; there the penalty is one
+    The square root has an infinite derivative at zero, which would make every gradient nan. There the penalty is one
     and its derivative is taken as zero.
     """
     positive = squared_norms > 0
@@ -58,12 +58,13 @@ def compute_unit_norm_penalty(squared_norms: Tensor) -> Tensor:
 
 
 class ZeroCentredPenalty(AdversarialTerm):
-    """weight / 2 * E[|grad D(x)|^2] at reals (R1) or fakes (R2) (Mescheder 2018).
+    """R₁: L_D = weight/2 · E[‖∇D(x)‖²];  R₂: L_D = weight/2 · E[‖∇D(G(z))‖²]   (Mescheder 2018, eq. 9 and 10).
 
     Args:
-        at: ``reals`` or ``fakes``.
+        at: ``reals`` for R₁, ``fakes`` for R₂.
         weight: gamma.
-        every: compute it in every so many steps, as many times as strong (StyleGAN2's lazy regularisation).
+        every: n = the penalty is computed in every n-th step and multiplied by n (lazy regularisation: Karras 2020,
+            StyleGAN2, section 3.1).
     """
 
     kind: Literal["zero-centred-penalty"] = "zero-centred-penalty"
@@ -83,7 +84,7 @@ class ZeroCentredPenalty(AdversarialTerm):
 
 
 class Drift(AdversarialTerm):
-    """weight * E[D(real)^2]: keeps the scores near zero (Karras 2018, appendix A.1)."""
+    """L_D = weight · E[D(x)²], which keeps the scores near zero   (Karras 2018, appendix A.1)."""
 
     kind: Literal["drift"] = "drift"
     weight: float = Field(0.001, ge=0)
@@ -94,11 +95,11 @@ class Drift(AdversarialTerm):
 
 
 class WeightClipping(AdversarialTerm):
-    """Every discriminator weight within +-limit after each update (Arjovsky 2017).
+    """w ← clip(w, -limit, limit) for every weight w of D, after each update   (Arjovsky 2017, algorithm 1).
 
-    The limit counts in stored weights. Those of an equalised layer have unit variance at the start, so a limit of one
-    is one standard deviation of every layer; the 0.01 of the paper, meant for weights with a deviation near 0.02,
-    would be half of one.
+    The limit applies to stored weights. Those of an equalised layer have unit variance at the start, so a limit of one
+    is one standard deviation in every layer. The paper's 0.01 is half of the standard deviation, near 0.02, of the
+    weights that it is meant for.
     """
 
     kind: Literal["weight-clipping"] = "weight-clipping"

@@ -1,4 +1,4 @@
-"""What an objective is made of: players, draws, terms and phases."""
+"""What an objective is made of: networks by role, a batch with its random numbers, and phases of learning."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,14 +12,14 @@ from ganatomy.steps.condition import Condition
 from ganatomy.steps.schedules import ConstantSchedule, Schedule
 from ganatomy.steps.scope import ImageParts, Scope
 
-Losses = dict[str, Tensor]  # named scalars; the loop minimises their sum and logs each
+Losses = dict[str, Tensor]  # named scalars; the loop minimises their sum and logs each of them
 
 
 class Networks(nn.ModuleDict):
-    """The networks of a run by role: ``players["generator"]``."""
+    """The networks of a run by role, such as ``networks["generator"]``."""
 
     def set_trainable(self, roles: tuple[str, ...]) -> None:
-        """Gradients for these roles only; all others are frozen."""
+        """Compute gradients for the weights of these roles only; all others are frozen."""
         for role, player in self.items():
             player.requires_grad_(role in roles)
 
@@ -29,13 +29,13 @@ class Batch:
     """One batch as a loss sees it.
 
     Args:
-        read: the regions of real images that the scope reads, each (batch, channel, *space) in [-1, 1].
+        regions: the regions of real images that the scope reads, each (batch, channel, *space) in [-1, 1].
         condition: of the images.
         scope: the part of the image that this step looks at.
         seed: of the run.
-        numbers: the global number of each image, which keys every random draw.
-
-    `real` is what the scope cuts from `read`; `made` keeps fakes that two phases share.
+        numbers: the global number of each image; with the seed it decides every random number of the image.
+        real: x, what the scope cuts from `regions`.
+        cached_fakes: fakes that two phases share, by purpose.
     """
 
     regions: ImageParts
@@ -50,27 +50,27 @@ class Batch:
         object.__setattr__(self, "real", self.scope.crop(*self.regions))
 
     def replace_reals(self, real: ImageParts) -> "Batch":
-        """The same draw with other reals: those that a discriminator sees."""
+        """The same batch with other real images, such as augmented ones."""
         other = replace(self)
         object.__setattr__(other, "real", real)
         return other
 
     @property
     def image(self) -> Tensor:
-        """The first region that was read; all of the image when the scope reads all of it."""
+        """The first region: all of the image where the scope reads all of it."""
         return self.regions[0]
 
     @property
     def step(self) -> int:
-        """Counts batches; the same in every process."""
+        """The number of the batch, from 0; the same in every process."""
         return self.numbers.start // max(1, len(self.numbers) * self.numbers.step)
 
     def draw_noise(self, purpose: str, width: int) -> Tensor:
-        """Standard normal latent codes (batch, width)."""
+        """z ~ N(0, 1): standard normal latent codes (batch, width)."""
         return randomness.draw_normal(self.seed, purpose, self.numbers, width).to(self.image.device)
 
     def draw_uniform(self, purpose: str) -> Tensor:
-        """One number in [0, 1) an image: (batch,)."""
+        """u ~ U[0, 1): one number for each image (batch,)."""
         return randomness.draw_uniform(self.seed, purpose, self.numbers).to(self.image.device)
 
 
@@ -78,19 +78,21 @@ ONE_UPDATE = ConstantSchedule(value=1)
 
 
 def _constrain_nothing(networks: Networks) -> None:
-    """Constrain nothing."""
+    """Leave all weights as they are."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Who learns, from which loss, how often.
+    """Which networks learn, from which loss, and how often.
 
     Args:
-        trains: roles whose weights move; all others are frozen while the loss is computed.
-        updates: how many times in a step; each update beyond the first gets fresh images.
-        constrain: runs after each update (weight clipping).
-        part: of the strategy's timetable in which it runs; None = in all.
-        separable: the loss is a mean over images, so that a batch may be computed in pieces.
+        name: for the log.
+        trained_roles: roles whose weights are updated; all others are frozen while the loss is computed.
+        compute_losses: the named losses, whose sum is minimised.
+        updates: how many updates a step; each one after the first gets new images.
+        constrain: called after each update (weight clipping).
+        stage: the stage of the strategy in which the phase runs; None = in all.
+        separable: whether the loss is a mean over images, so that a batch may be computed in pieces.
     """
 
     name: str
@@ -104,11 +106,11 @@ class Phase:
 
 @runtime_checkable
 class EncodingObjective(Protocol):
-    """An objective whose players can turn images into latent codes."""
+    """An objective whose networks can turn images into latent codes."""
 
     @property
     def encoder_roles(self) -> tuple[str, ...]:
-        """The roles that it takes."""
+        """The roles whose networks `encode` calls, besides the generator."""
         ...
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
@@ -117,13 +119,16 @@ class EncodingObjective(Protocol):
 
 
 def generate_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
-    """Images of the generator for the draw's conditions, at the draw's scope."""
+    """G(z, c) for the batch's condition c and scope; z is drawn for `purpose`   (Goodfellow 2014)."""
     images: ImageParts = networks["generator"](batch.draw_noise(purpose, latent), batch.condition, batch.scope)
     return images
 
 
 def generate_shared_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
-    """The same, made once a draw with a graph, whoever learns at the moment: one phase takes them detached."""
+    """G(z, c) with its graph, made once a batch and purpose; the discriminator's phase detaches it.
+
+    The graph reaches the generator's weights even when the generator is frozen at the time of the first call.
+    """
     if purpose not in batch.cached_fakes:
         frozen = [p for p in networks["generator"].parameters() if not p.requires_grad]
         for parameter in frozen:
@@ -135,6 +140,6 @@ def generate_shared_fakes(networks: Networks, batch: Batch, purpose: str, latent
 
 
 def generate_detached_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
-    """The same without a graph: for the discriminator's phase."""
+    """G(z, c) without a graph, for phases in which the generator does not learn."""
     with torch.no_grad():
         return generate_fakes(networks, batch, purpose, latent)

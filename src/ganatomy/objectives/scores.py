@@ -1,4 +1,7 @@
-"""Losses on scores: the mean over images; a discriminator with several scores an image has one term for each."""
+"""Adversarial losses on the discriminator's scores; every E is a mean over images.
+
+Where a discriminator gives several scores an image, the losses of all scores are added.
+"""
 
 from typing import Literal
 
@@ -10,7 +13,7 @@ from ganatomy.objectives.phase import Losses
 
 
 class Wasserstein(AdversarialTerm):
-    """D: E[D(fake)] - E[D(real)]; G: -E[D(fake)] (Arjovsky 2017)."""
+    """L_D = E[D(G(z))] - E[D(x)],  L_G = -E[D(G(z))]   (Arjovsky 2017, eq. 3)."""
 
     kind: Literal["wasserstein"] = "wasserstein"
 
@@ -23,7 +26,10 @@ class Wasserstein(AdversarialTerm):
 
 
 class NonSaturating(AdversarialTerm):
-    """The plain GAN: D: E[softplus(D(fake))] + E[softplus(-D(real))]; G: E[softplus(-D(fake))] (Goodfellow 2014)."""
+    """L_D = E[softplus(D(G(z)))] + E[softplus(-D(x))],  L_G = E[softplus(-D(G(z)))]   (Goodfellow 2014, eq. 1).
+
+    D is the score before the sigmoid. L_G is the form that section 3 of the paper prefers, since it does not saturate.
+    """
 
     kind: Literal["non-saturating"] = "non-saturating"
 
@@ -38,10 +44,10 @@ class NonSaturating(AdversarialTerm):
 
 
 class Relativistic(AdversarialTerm):
-    """Each fake against a real: D: E[softplus(D(fake) - D(real))]; G: E[softplus(D(real) - D(fake))].
+    """L_D = E[softplus(D(G(z)) - D(x))],  L_G = E[softplus(D(x) - D(G(z)))]   (Jolicoeur-Martineau 2019; Huang 2024).
 
-    The pairing makes a generator that leaves out a part of the data pay for it (Jolicoeur-Martineau 2019; Huang 2024,
-    "R3GAN", where it goes with zero-centred penalties on both sides).
+    Each fake is paired with a real image, so a generator that leaves out a part of the data pays for it. Huang 2024
+    ("R3GAN") uses this loss with zero-centred penalties on both reals and fakes.
     """
 
     kind: Literal["relativistic"] = "relativistic"
@@ -60,5 +66,5 @@ class Relativistic(AdversarialTerm):
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Over the batch; the sum over scores of one image: (batch,) or (batch, scores)."""
+    """E[values]: the mean over images, summed over the scores of an image; values are (batch,) or (batch, scores)."""
     return values.mean(0).sum()
