@@ -1,7 +1,7 @@
-"""An encoder and a decoder between images and a coarse grid of numbers, from MONAI's parts (Rombach 2022).
+"""An encoder c = E(x) and a decoder x = D(c) between images and a grid of codes, from MONAI's parts (Rombach 2022).
 
-Models that learn a distribution of such grids build on them: `networks.diffusion`, `networks.autoregressive`. Residual
-blocks with group normalisation, halved `halvings` times; no attention. MONAI comes with the extra ``benchmark``.
+Models of the distribution of such grids build on them: `networks.diffusion`, `networks.autoregressive`. Both are made
+of residual blocks with group normalisation, without attention. MONAI comes with the extra ``benchmark``.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,18 @@ from ganatomy.pyramid import Shape
 from ganatomy.steps.space import ImageSpace
 
 MONAI = {"monai": 200 * 2**20}  # bytes that its import takes, as measured (`benchmarks/memory_plan.py`)
-NORM_GROUPS = 4  # of the normalisations
+NORM_GROUPS = 4  # groups of every group normalisation
 GROUP_NORM_EPSILON = 1e-6
 
 
 class CodeGrid(Config):
-    """The size of the networks and of the grid that lies between them.
+    """The size of c = E(x): `channels` numbers at n / 2^halvings places an axis   (Rombach 2022, section 3.1).
 
     Args:
-        features: feature maps at full resolution, doubled a halving up to `widest`.
+        features: feature maps at full resolution; each halving doubles them, up to `widest`.
+        widest: most feature maps of a level.
         channels: numbers at each place of the grid.
-        halvings: of each axis.
+        halvings: of each axis of n voxels.
     """
 
     features: int = Field(16, ge=NORM_GROUPS, multiple_of=NORM_GROUPS)
@@ -38,15 +39,15 @@ class CodeGrid(Config):
     halvings: int = Field(3, ge=1)
 
     def compute_grid_shape(self, shape: Shape) -> Shape:
-        """Places per axis for images of a shape."""
+        """n / 2^halvings: places of the grid along each axis, for images of a shape."""
         return tuple(n // 2**self.halvings for n in shape)
 
     def list_widths(self) -> list[int]:
-        """Feature maps from full resolution down to the grid."""
+        """min(features · 2^l, widest), l = 0 to halvings: feature maps from full resolution to the grid."""
         return [min(self.features * 2**i, self.widest) for i in range(self.halvings + 1)]
 
     def make_monai_settings(self, ndim: int) -> dict[str, object]:
-        """What MONAI's encoder and decoder are both told."""
+        """The settings that MONAI's encoder and decoder have in common."""
         none = [False] * (self.halvings + 1)
         return {
             "spatial_dims": ndim,
@@ -60,7 +61,12 @@ class CodeGrid(Config):
 
 
 class GridEncoder(NetworkConfig):
-    """Settings of an encoder; with `variational` it gives mean and logarithm of the variance side by side."""
+    """Settings of E: c = E(x), or (μ, log σ²) = E(x) if `variational`   (Rombach 2022, section 3.1).
+
+    Args:
+        grid: the size of the codes.
+        variational: return the mean and the logarithm of the variance of the code, side by side.
+    """
 
     kind: Literal["grid-encoder"] = "grid-encoder"
     grid: CodeGrid = CodeGrid()
@@ -78,12 +84,15 @@ class GridEncoder(NetworkConfig):
 
 
 def make_tiny_grid(grid: CodeGrid) -> CodeGrid:
-    """The same grid from narrow networks."""
+    """The same grid, with narrow networks."""
     return grid.replace(features=2 * NORM_GROUPS, widest=2 * NORM_GROUPS)
 
 
 class GridEncoderModule(nn.Module):
-    """image (batch, channels, *shape) -> grid (batch, channels or twice as many, *grid)."""
+    """c = E(x): image (batch, channels, *shape) -> (batch, channels, *grid)   (Rombach 2022, section 3.1).
+
+    A variational encoder returns twice as many channels: μ, then log σ².
+    """
 
     def __init__(self, config: GridEncoder, space: ImageSpace) -> None:
         super().__init__()
@@ -97,7 +106,10 @@ class GridEncoderModule(nn.Module):
 
 
 class GridDecoderModule(nn.Module):
-    """grid (batch, channels, *grid) -> image (batch, channels, *shape), in [-1, 1]."""
+    """x = tanh(D(c)), in [-1, 1]   (Rombach 2022, section 3.1).
+
+    Grid (batch, channels, *grid) -> image (batch, channels, *shape).
+    """
 
     def __init__(self, grid: CodeGrid, space: ImageSpace) -> None:
         super().__init__()
@@ -107,7 +119,7 @@ class GridDecoderModule(nn.Module):
         )
 
     def list_blocks(self) -> list[nn.Module]:
-        """What may be recomputed or compiled, each by itself."""
+        """The parts that may be recomputed or compiled, each on its own."""
         return list(self.net.blocks)
 
     def forward(self, grid: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """An autoregressive model of volumes: a grid of tokens, each predicted from those before it (van den Oord 2017).
 
-The tokens are codes rounded to a few levels a channel (finite scalar quantisation: Mentzer 2024), which needs no
-codebook to be learnt. Their order is that of memory; MONAI's transformer predicts each from those before. A sample is a
-function of its latent code z: a token is where the normal number's quantile falls among the probabilities.
+The tokens are codes rounded to a few levels a channel (finite scalar quantisation: Mentzer 2024), so no codebook has to
+be learnt. They are in the order of memory, and MONAI's transformer predicts them. A sample is a function of its latent
+code z: z decides, by inverse transform sampling, which token is drawn from the predicted probabilities.
 """
 
 import math
@@ -20,15 +20,15 @@ from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import ImageSpace
 
-LATENT_BOUND = 6.0  # of a latent number, in deviations
+LATENT_BOUND = 6.0  # largest size of a latent number, in standard deviations
 
 
 class AutoregressiveGenerator(NetworkConfig):
-    """Settings of the generator.
+    """Settings of p(tokens) = Πᵢ p(tokenᵢ | tokens before i), and of the decoder   (van den Oord 2017, section 3.3).
 
     Args:
-        grid: of the tokens, that of the encoder.
-        levels: of each channel; a token is one of levels ** channels words.
+        grid: the size of the grid of tokens, the same as that of the encoder.
+        levels: of each channel; a token is one of levels^channels words.
         width, depth, heads: of the transformer.
     """
 
@@ -47,11 +47,11 @@ class AutoregressiveGenerator(NetworkConfig):
         return AutoregressiveGeneratorModule(self, space)
 
     def compute_latent_width(self, shape: Shape) -> int:
-        """Width of the latent code for images of a shape: the number of tokens."""
+        """The number of tokens: each is drawn with one latent number."""
         return math.prod(self.grid.compute_grid_shape(shape))
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        """Why images of a shape cannot be made, as the end of a sentence; None if they can."""
         multiple = 2**self.grid.halvings
         return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
 
@@ -60,7 +60,10 @@ class AutoregressiveGenerator(NetworkConfig):
 
 
 class AutoregressiveGeneratorModule(nn.Module):
-    """z (batch, tokens), condition, the whole -> (image,), in [-1, 1]."""
+    """x = D(tokens), tokenᵢ drawn from p(tokenᵢ | tokens before i, c)   (van den Oord 2017, section 3.3).
+
+    z (batch, tokens), condition c, the whole -> (image,), in [-1, 1].
+    """
 
     def __init__(self, config: AutoregressiveGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -77,30 +80,34 @@ class AutoregressiveGeneratorModule(nn.Module):
             use_flash_attention=True,
         )
         for block in self.net.blocks:
-            block.norm_cross_attn = nn.Identity()  # MONAI's blocks have it also where nothing is attended to across
+            block.norm_cross_attn = nn.Identity()  # MONAI's blocks have one even without cross-attention
         self.start = nn.Linear(1 + space.conditions.width, config.width, bias=False)  # before the first token
 
     def list_blocks(self) -> list[nn.Module]:
-        """What may be recomputed or compiled, each by itself."""
+        """The parts that may be recomputed or compiled, each on its own."""
         return self.decoder.list_blocks()
 
     # ------------------------------------------------------------------------------------------------------------------
     # Codes and tokens.
 
     def quantise_codes(self, codes: Tensor) -> Tensor:
-        """Codes (batch, channels, *grid) bounded and rounded to the levels, in [-1, 1]; gradients pass straight on."""
+        """round(h tanh(c)) / h, h = (levels - 1) / 2   (Mentzer 2024, section 3.1).
+
+        Codes (batch, channels, *grid) become numbers in [-1, 1]. The gradient is that of tanh(c), as if nothing were
+        rounded.
+        """
         half = (self.levels - 1) / 2
         bounded = codes.tanh()
         return bounded + ((bounded * half).round() / half - bounded).detach()
 
     def tokenise_codes(self, codes: Tensor) -> Tensor:
-        """The word (batch, tokens) that every code is rounded to."""
+        """token = Σₖ dₖ levels^k,  dₖ = round(h tanh(cₖ)) + h: codes (batch, channels, *grid) -> (batch, tokens)."""
         half = (self.levels - 1) // 2
         digits = (self.quantise_codes(codes) * half).round().long() + half
         return (digits * self._place_values(codes.device)).sum(1).flatten(1)
 
     def decode_tokens(self, tokens: Tensor) -> Tensor:
-        """Image (batch, channels, *shape) of tokens (batch, tokens)."""
+        """x = D((dₖ - h) / h), dₖ = ⌊token / levels^k⌋ mod levels: (batch, tokens) -> (batch, channels, *shape)."""
         half = (self.levels - 1) / 2
         places = self._place_values(tokens.device)
         digits = tokens.view(-1, 1, *self.grid) // places % self.levels
@@ -108,6 +115,7 @@ class AutoregressiveGeneratorModule(nn.Module):
         return image
 
     def _place_values(self, device: torch.device) -> Tensor:
+        """levels^k for each channel k, in the shape of a grid."""
         places = self.levels ** torch.arange(self.channels, device=device)
         return places.view(1, -1, *[1] * len(self.grid))
 
@@ -115,7 +123,7 @@ class AutoregressiveGeneratorModule(nn.Module):
     # Tokens and latent codes.
 
     def predict_logits(self, tokens: Tensor, condition: Condition) -> Tensor:
-        """(batch, n + 1, words): what follows nothing, and what follows each beginning of tokens (batch, n)."""
+        """Logits of p(tokenᵢ | tokens before i, c), i = 0 to n: tokens (batch, n) -> (batch, n + 1, words)."""
         vector = condition.vector
         start = self.start(torch.cat((vector.new_ones(len(vector), 1), vector), 1))[:, None]
         x = torch.cat((start, self.net.token_embeddings(tokens)), 1)
@@ -126,7 +134,10 @@ class AutoregressiveGeneratorModule(nn.Module):
         return found.float()
 
     def sample_tokens(self, z: Tensor, condition: Condition) -> Tensor:
-        """Tokens (batch, tokens) for latent codes (batch, tokens), one after another."""
+        """tokenᵢ = F⁻¹(Φ(zᵢ)), one after another: latent codes (batch, tokens) -> (batch, tokens).
+
+        F is the cumulative distribution of tokenᵢ given the tokens before it, and Φ that of the normal distribution.
+        """
         quantiles = torch.special.ndtr(z.double()).T.contiguous()[..., None]
         tokens = torch.zeros(len(z), 0, dtype=torch.long, device=z.device)
         for i in range(z.shape[1]):
@@ -136,7 +147,10 @@ class AutoregressiveGeneratorModule(nn.Module):
         return tokens
 
     def encode_tokens(self, tokens: Tensor, condition: Condition) -> Tensor:
-        """The latent codes (batch, tokens) in the middle of those that these tokens are drawn for."""
+        """zᵢ = Φ⁻¹((F(tokenᵢ - 1) + F(tokenᵢ)) / 2): tokens (batch, tokens) -> latent codes (batch, tokens).
+
+        This is the middle of the quantiles for which `sample_tokens` draws tokenᵢ.
+        """
         shares = self.predict_logits(tokens[:, :-1], condition).double().softmax(2)
         ends = shares.cumsum(2).gather(2, tokens[..., None])[..., 0]
         middle = ends - shares.gather(2, tokens[..., None])[..., 0] / 2

@@ -1,4 +1,4 @@
-"""What every network's configuration answers, so that no shared part has to ask which network it is."""
+"""What the configuration of every network answers, so that shared code never asks which network it has."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,69 +13,69 @@ from ganatomy.steps.space import ImageSpace
 
 
 class NetworkConfig(Config, ABC):
-    """Settings of a network. A new network gives `kind`, `build` and `make_tiny`, and overrides what is special of it.
+    """Settings of a network. A new network defines `kind`, `build` and `make_tiny`, and overrides what differs in it.
 
     Args:
-        kind: the name of this sort of network in recipes on disk; one line in `networks.table` says whose it is.
+        kind: the name of this kind of network in recipes on disk; one line in `networks.table` registers it.
     """
 
     kind: str
 
     @abstractmethod
     def build(self, space: ImageSpace) -> nn.Module:
-        """The module with fresh weights from torch's global generator; a generator's is a `GeneratorModule`."""
+        """The module with fresh weights from torch's global generator; for a generator it is a `GeneratorModule`."""
 
     @abstractmethod
     def make_tiny(self) -> Self:
-        """The same network with so few weights that a laptop's processor trains it in seconds."""
+        """The same network with few enough weights to train on a laptop's processor in seconds."""
 
     # ------------------------------------------------------------------------------------------------------------------
-    # Of every network.
+    # Questions to every network.
 
     @property
     def coupling(self) -> Coupling:
-        """How the images of a batch depend on one another in it."""
+        """How the network makes the images of a batch depend on one another."""
         return NO_COUPLING
 
     @property
     def libraries(self) -> Mapping[str, int]:
-        """Packages that its modules import and other trainings do not, and the bytes that each import takes."""
+        """Packages that only this network's modules import, with the bytes that each import takes."""
         return {}
 
     @property
     def feature_layer(self) -> str | None:
         """The name, within the module, of the layer whose inputs tell images apart; None = there is no such layer.
 
-        The squared difference of these inputs is a distance between two images (`studies.outliers`). A layer that runs
-        several times in a pass counts with its last.
+        The squared difference of these inputs is a distance between two images (`studies.outliers`). Where the layer
+        runs several times in a pass, its last inputs count.
         """
         return None
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """What is wrong with images of a shape, as the end of a sentence; None if nothing is."""
+        """Why images of a shape cannot be made, as the end of a sentence; None if they can."""
         return None
 
     def adapt_to_generator(self, generator: "NetworkConfig") -> Self:
-        """The same network where it learns from a finished generator with these settings."""
+        """The same network for learning from a finished generator with these settings."""
         return self
 
     # ------------------------------------------------------------------------------------------------------------------
-    # Of a generator.
+    # Questions to generators.
 
     def compute_latent_width(self, shape: Shape) -> int | None:
-        """Width of the latent code for images of a shape; None = any will do."""
+        """The width of z that the network needs for images of a shape; None = any width."""
         return None
 
     @property
     def image_parts(self) -> int:
-        """How many images it returns for a step that sees a part of the volume finely and the whole coarsely."""
+        """How many images the generator returns for a sub-volume: 2 = the sub-volume and the low-resolution volume."""
         return 1
 
     @property
     def min_slab_planes(self) -> int | None:
-        """The fewest planes of a slab where it makes volumes slab by slab (`SlabGenerator`); None = it does not."""
+        """The fewest planes of a slab if it makes volumes in slabs (`SlabGenerator`); None = it does not."""
         return None
 
     def can_replace(self, other: "NetworkConfig") -> bool:
-        """Whether it may stand where a recipe has the other; by default, whether both are of one kind."""
+        """Whether it may stand in a recipe in place of the other; by default, if both are of one kind."""
         return self.kind == other.kind

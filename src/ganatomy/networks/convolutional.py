@@ -1,8 +1,9 @@
 """Plain convolutional networks for whole images: the baselines of the HA-GAN paper (Sun 2022; Kwon 2019).
 
-- Generator: a dense layer to the base of the pyramid, then nearest x 2 and a 3-tap convolution a level; the widths
-  halve each time. With `features` 64 at 128 cubed it is the baseline of HA-GAN's authors: 1024-512-256-128-64-1.
-- Discriminator and encoder: convolutions of 4 taps and stride 2 down to the base, doubling the widths; one dense layer.
+- Generator: a dense layer to the base of the pyramid, then nearest x 2 and a convolution with a 3-tap kernel for each
+  level; the widths halve each time. With `features` 64 at 128 cubed it is the baseline of HA-GAN's authors:
+  1024-512-256-128-64-1.
+- Discriminator and encoder: convolutions of kernel 4 and stride 2 down to the base; the widths double; one dense layer.
 - Code discriminator: a multilayer perceptron on latent codes (alpha-GAN: Rosca 2017).
 """
 
@@ -30,6 +31,7 @@ NormKind = Literal["batch", "group", "none"]
 
 
 def _get_norm_coupling(norm: NormKind) -> Coupling:
+    """Batch normalisation couples the images of a batch; the others do not."""
     return BATCH_NORM_COUPLING if norm == "batch" else NO_COUPLING
 
 
@@ -38,11 +40,12 @@ def _get_norm_coupling(norm: NormKind) -> Coupling:
 
 
 class ConvolutionalGenerator(NetworkConfig):
-    """Settings of the generator.
+    """Settings of G(z) = tanh(conv(up(h_L))),  hₗ = relu(norm(conv(up(hₗ₋₁))))   (Sun 2022, Kwon 2019).
 
     Args:
         features: feature maps of the last hidden layer; each coarser level has twice as many, up to `widest`.
-        norm: after every hidden layer.
+        widest: most feature maps of a level.
+        norm: the normalisation of every hidden layer.
     """
 
     kind: Literal["convolutional-generator"] = "convolutional-generator"
@@ -62,7 +65,13 @@ class ConvolutionalGenerator(NetworkConfig):
 
 
 class ConvolutionalDiscriminator(NetworkConfig):
-    """Settings of the discriminator; `features` are those of the first layer, doubled a level up to `widest`."""
+    """Settings of D(x) = W h_L + b,  hₗ = lrelu(norm(conv(hₗ₋₁))), stride 2   (Sun 2022, Kwon 2019).
+
+    Args:
+        features: feature maps of the first layer; each further level has twice as many, up to `widest`.
+        widest: most feature maps of a level.
+        norm: the normalisation of every hidden layer but the first.
+    """
 
     kind: Literal["convolutional-discriminator"] = "convolutional-discriminator"
     features: int = Field(32, ge=1)
@@ -85,7 +94,12 @@ class ConvolutionalDiscriminator(NetworkConfig):
 
 
 class ConvolutionalEncoder(NetworkConfig):
-    """Settings of the encoder; with `variational` it gives mean and logarithm of the variance side by side."""
+    """Settings of E(x) = W h_L + b, with the layers of the discriminator   (Kwon 2019).
+
+    Args:
+        features, widest, norm: as in the discriminator.
+        variational: return the mean and the logarithm of the variance of the code, side by side.
+    """
 
     kind: Literal["convolutional-encoder"] = "convolutional-encoder"
     features: int = Field(32, ge=1)
@@ -105,7 +119,11 @@ class ConvolutionalEncoder(NetworkConfig):
 
 
 class CodeDiscriminator(NetworkConfig):
-    """Settings of the discriminator of latent codes: `hidden` is the width of its two hidden layers."""
+    """Settings of C(z), a multilayer perceptron on latent codes   (alpha-GAN: Rosca 2017; Kwon 2019).
+
+    Args:
+        hidden: width of its two hidden layers.
+    """
 
     kind: Literal["code-discriminator"] = "code-discriminator"
     hidden: int = Field(4096, ge=1)
@@ -122,7 +140,7 @@ class CodeDiscriminator(NetworkConfig):
 
 
 def make_norm(kind: NormKind, channels: int) -> nn.Module:
-    """A normalisation of feature maps without its rectifier."""
+    """Batch normalisation (Ioffe 2015), group normalisation (Wu 2018) or nothing, without a rectifier."""
     if kind == "batch":
         return BatchNorm(channels)
     if kind == "group":
@@ -131,7 +149,7 @@ def make_norm(kind: NormKind, channels: int) -> nn.Module:
 
 
 class NormalisedLayer(nn.Module):
-    """A layer, its normalisation and a rectifier."""
+    """y = lrelu(norm(layer(x))), with a slope below zero of `slope`   (Radford 2016, section 3)."""
 
     def __init__(self, layer: nn.Module, norm: nn.Module, slope: float) -> None:
         super().__init__()
@@ -142,7 +160,10 @@ class NormalisedLayer(nn.Module):
 
 
 class ConvolutionalTower(nn.Module):
-    """(batch, channels, *shape) -> (batch, out): halved down to the base of the pyramid, then one dense layer."""
+    """hₗ = lrelu(norm(conv(hₗ₋₁))), kernel 4, stride 2;  out = W h_L + b   (Radford 2016, section 3).
+
+    (batch, channels, *shape) -> (batch, out): halved down to the base of the pyramid, then one dense layer.
+    """
 
     def __init__(self, shape: Shape, channels: int, features: int, widest: int, norm: NormKind, out: int) -> None:
         super().__init__()
@@ -168,7 +189,11 @@ class ConvolutionalTower(nn.Module):
 
 
 class ConvolutionalGeneratorModule(nn.Module):
-    """z (batch, latent), condition, the whole -> (image,), in [-1, 1]."""
+    """G(z, c) = tanh(conv(up(h_L))),  hₗ = relu(norm(conv(up(hₗ₋₁))))   (Sun 2022, Kwon 2019).
+
+    z (batch, latent), condition c, the whole -> (image,), in [-1, 1]. h₀ = relu(norm(W (z, c) + b)) has the size of the
+    base, and up is nearest x 2.
+    """
 
     def __init__(self, config: ConvolutionalGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -186,7 +211,7 @@ class ConvolutionalGeneratorModule(nn.Module):
         self.head = PlainUpConv(ndim, widths[-1], space.channels, "phases")
 
     def list_blocks(self) -> list[nn.Module]:
-        """What may be recomputed or compiled, each by itself."""
+        """The parts that may be recomputed or compiled, each on its own."""
         return list(self.blocks)
 
     def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
@@ -198,7 +223,10 @@ class ConvolutionalGeneratorModule(nn.Module):
 
 
 class ConvolutionalDiscriminatorModule(nn.Module):
-    """(image,), condition, the whole -> verdict."""
+    """D(x): one `ConvolutionalTower` for the score and the label logits   (Sun 2022, Kwon 2019; labels: Odena 2017).
+
+    (image,), condition, the whole -> scores and labels.
+    """
 
     def __init__(self, config: ConvolutionalDiscriminator, space: ImageSpace) -> None:
         super().__init__()
@@ -211,7 +239,10 @@ class ConvolutionalDiscriminatorModule(nn.Module):
 
 
 class ConvolutionalEncoderModule(nn.Module):
-    """image (batch, channels, *shape) -> code (batch, latent), or mean and log variance (batch, 2 latent)."""
+    """z = E(x), or (μ, log σ²) = E(x): one `ConvolutionalTower`   (Kwon 2019).
+
+    image (batch, channels, *shape) -> code (batch, latent), or mean and log variance (batch, 2 latent).
+    """
 
     def __init__(self, config: ConvolutionalEncoder, space: ImageSpace) -> None:
         super().__init__()
@@ -224,7 +255,12 @@ class ConvolutionalEncoderModule(nn.Module):
 
 
 class CodeDiscriminatorModule(nn.Module):
-    """Codes (batch, latent) -> scores (batch,); no normalisation, so that a gradient penalty judges each by itself."""
+    """C(z) = W₃ lrelu(W₂ lrelu(W₁ z + b₁) + b₂) + b₃   (Rosca 2017, Kwon 2019).
+
+    Codes (batch, latent) -> scores (batch,).
+
+    It has no normalisation over the batch, so that the gradient penalty of a code does not depend on other codes.
+    """
 
     def __init__(self, config: CodeDiscriminator, space: ImageSpace) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""Latent diffusion: noise flows to a grid of codes, a decoder makes the image (Rombach 2022; flow of Liu 2023).
+"""Latent diffusion: a flow from noise to a grid of codes, and a decoder to the image (Rombach 2022; flow: Liu 2023).
 
-The velocity along the flow is MONAI's diffusion U-Net. Sampling is a plain integration without new noise, so an image
-is a function of its latent code z, the noise at the start, as for every other generator here; run backwards it encodes.
+MONAI's diffusion U-Net predicts the velocity of the flow. Sampling integrates the flow without new noise, so an image
+is a function of its latent code z, the noise at the start, as with every other generator here. Integrated backwards,
+the flow encodes an image.
 """
 
 import math
@@ -22,16 +23,16 @@ from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import ImageSpace
 
 TIME_SCALE = 1000.0  # the U-Net embeds times of a thousand steps
-UNET_LEVELS = 2  # of the U-Net
+UNET_LEVELS = 2  # levels of the U-Net
 
 
 class LatentDiffusionGenerator(NetworkConfig):
-    """Settings of the generator.
+    """Settings of x = D(σ c₀ + μ), c₀ = z + ∫₁⁰ v(c_t, t) dt   (Rombach 2022, section 3; flow: Liu 2023, eq. 1).
 
     Args:
-        grid: of the codes, that of the encoder.
+        grid: the size of the codes, the same as that of the encoder.
         width: feature maps of the U-Net's finer level; the coarser one, with attention, has twice as many.
-        steps: of the integration when an image is made or encoded.
+        steps: steps of the integration when an image is made or encoded.
     """
 
     kind: Literal["latent-diffusion-generator"] = "latent-diffusion-generator"
@@ -45,17 +46,17 @@ class LatentDiffusionGenerator(NetworkConfig):
 
     @property
     def coupling(self) -> Coupling:
-        return BATCH_NORM_COUPLING  # of the codes
+        return BATCH_NORM_COUPLING  # the codes are standardised over the batch
 
     def build(self, space: ImageSpace) -> nn.Module:
         return LatentDiffusionGeneratorModule(self, space)
 
     def compute_latent_width(self, shape: Shape) -> int:
-        """Width of the latent code for images of a shape."""
+        """The numbers of a grid of codes, for images of a shape."""
         return self.grid.channels * math.prod(self.grid.compute_grid_shape(shape))
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        """Why images of a shape cannot be made, as the end of a sentence; None if they can."""
         multiple = 2 ** (self.grid.halvings + UNET_LEVELS - 1)
         return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
 
@@ -64,7 +65,11 @@ class LatentDiffusionGenerator(NetworkConfig):
 
 
 class LatentDiffusionGeneratorModule(nn.Module):
-    """z (batch, latent), condition, the whole -> (image,), in [-1, 1]."""
+    """x = D(σ c₀ + μ), c₀ = z + ∫₁⁰ v(c_t, t) dt   (Rombach 2022, section 3; flow: Liu 2023, eq. 1).
+
+    z (batch, latent), condition, the whole -> (image,), in [-1, 1]. μ and σ are the mean and the standard deviation of
+    each channel of the codes.
+    """
 
     def __init__(self, config: LatentDiffusionGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -72,7 +77,7 @@ class LatentDiffusionGeneratorModule(nn.Module):
         self.steps = config.steps
         self.grid = (channels, *config.grid.compute_grid_shape(space.shape))
         self.decoder = GridDecoderModule(config.grid, space)
-        self.scale: Any = BatchNorm(channels, affine=False)  # of the codes
+        self.scale: Any = BatchNorm(channels, affine=False)  # standardises the codes
         self.net = import_monai("diffusion_model_unet").DiffusionModelUNet(
             spatial_dims=ndim,
             in_channels=channels + space.conditions.width,
@@ -85,18 +90,25 @@ class LatentDiffusionGeneratorModule(nn.Module):
         )
 
     def list_blocks(self) -> list[nn.Module]:
-        """What may be recomputed or compiled, each by itself."""
+        """The parts that may be recomputed or compiled, each on its own."""
         return self.decoder.list_blocks()
 
     def predict_velocity(self, codes: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        """Where scaled codes (batch, channels, *grid) at times (batch,) flow to: 0 = codes, 1 = noise."""
+        """v(c_t, t) ≈ ε - c: the velocity of the flow   (Liu 2023, eq. 1).
+
+        Standardised codes (batch, channels, *grid), times (batch,) -> velocities in the shape of the codes. Time 0 =
+        codes, time 1 = noise ε. The condition enters as constant planes beside the codes.
+        """
         vector = condition.vector
         planes = vector.view(*vector.shape, *[1] * (codes.ndim - 2)).expand(-1, -1, *codes.shape[2:])
         flow: Tensor = self.net(torch.cat((codes, planes), 1), time * TIME_SCALE)
         return flow.float()
 
     def integrate_flow(self, codes: Tensor, condition: Condition, start: float, end: float) -> Tensor:
-        """Scaled codes after the flow from one time to another, by the midpoint rule."""
+        """c ← c + h v(c + h/2 v(c, t), t + h/2), `steps` times from t = `start` to `end`: the midpoint rule.
+
+        Standardised codes (batch, channels, *grid) in and out; h = (end - start) / steps.
+        """
         step = (end - start) / self.steps
         for i in range(self.steps):
             time = torch.full((len(codes),), start + i * step, device=codes.device)
@@ -105,7 +117,7 @@ class LatentDiffusionGeneratorModule(nn.Module):
         return codes
 
     def standardise_codes(self, codes: Tensor) -> Tensor:
-        """Codes of mean 0 and deviation 1 in every channel, as known so far."""
+        """(c - μ) / σ, with the running mean and standard deviation of each channel."""
         return (codes - self._broadcast_channels(self.scale.running_mean)) / self._broadcast_channels(self._deviation())
 
     def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
@@ -117,8 +129,10 @@ class LatentDiffusionGeneratorModule(nn.Module):
         )
 
     def _deviation(self) -> Tensor:
+        """σ: the running standard deviation of each channel."""
         deviation: Tensor = (self.scale.running_var + self.scale.eps).sqrt()
         return deviation
 
     def _broadcast_channels(self, channels: Tensor) -> Tensor:
+        """One number for each channel, in the shape of a grid."""
         return channels.view(1, -1, *[1] * (len(self.grid) - 1))

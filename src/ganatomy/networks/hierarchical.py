@@ -1,12 +1,13 @@
 """HA-GAN's generator and encoders (Sun 2022): one common part, a high-resolution head, a low-resolution head.
 
-    z, condition -> common (G^A) -> features at a quarter of the size
-    features, cut to the sub-volume -> high (G^H) -> sub-volume at full size
-    features -> low (G^L) -> whole volume at a quarter of the size
+    A = G^A(z, c)              features at a quarter of the size
+    x_r = G^H(A_r)             a sub-volume at full size, from the features of its planes
+    x_low = G^L(A)             the whole volume at a quarter of the size
+    A_r ≈ E^H(x_r)             the high-resolution encoder
+    z ≈ E^G(A)                 the ground encoder
 
-- Sizes follow from the shape by rule (`hierarchy.py`). At 256 cubed they are the paper's.
-- `generator.common`, `.high`, `.low` and `.images(features, scope)` are there for the encoders' objective and for
-  inference slab by slab.
+- Sizes follow from the shape by rule (`steps.hierarchy`). At 256 cubed they are the paper's.
+- The encoders' objective and inference slab by slab use `generator.common`, `.high`, `.low` and `.decode_features`.
 - Widths: `features` is 64 in the paper; every other width is a multiple or a part of it.
 """
 
@@ -28,19 +29,19 @@ from ganatomy.steps.space import ImageSpace
 
 LOW_FACTOR = hierarchy.LOW_FACTOR
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
-CHANNELS_LAST_FROM = 16  # voxels an axis: from here on activations outweigh the weights (docs/performance.md)
+CHANNELS_LAST_FROM = 16  # voxels an axis: from here on activations take more memory than weights (docs/performance.md)
 
 
 class HierarchicalGenerator(NetworkConfig):
-    """Settings of the generator.
+    """Settings of x_r = G^H(G^A(z, c)_r) and x_low = G^L(G^A(z, c))   (Sun 2022).
 
     Args:
-        features: channels of the features at a quarter of the size.
-        groups: of the group normalisations.
-        low: whether there is a low-resolution head.
+        features: channels of the features A at a quarter of the size.
+        groups: groups of every group normalisation.
+        low: whether there is a low-resolution head G^L.
         halo: feature planes beyond each end of a sub-volume that training computes and cuts away, so that a sub-volume
             does not see zeros where the volume goes on. The authors' code has none.
-        high_norm: in the high-resolution head. ``group`` takes its statistics over what it is given, a sub-volume in
+        high_norm: the normalisation of G^H. ``group`` takes its statistics over what it is given, a sub-volume in
             training and the whole volume in sampling (the authors' code); ``voxel`` normalises each voxel by itself, so
             that both are one function.
         folded: compute up-sampling and convolution in one; the same function, faster.
@@ -76,7 +77,7 @@ def _read_widths(generator: NetworkConfig) -> dict[str, int]:
 
 
 class HighEncoder(NetworkConfig):
-    """Settings of E^H: a sub-volume to its features."""
+    """Settings of A_r = E^H(x_r): from a sub-volume to its features   (Sun 2022)."""
 
     kind: Literal["high-encoder"] = "high-encoder"
     features: int = Field(64, ge=4, multiple_of=4)
@@ -93,7 +94,7 @@ class HighEncoder(NetworkConfig):
 
 
 class GroundEncoder(NetworkConfig):
-    """Settings of E^G: the features of the whole volume to a latent code."""
+    """Settings of z = E^G(A): from the features of the whole volume to a latent code   (Sun 2022)."""
 
     kind: Literal["ground-encoder"] = "ground-encoder"
     features: int = Field(64, ge=4, multiple_of=4)
@@ -114,7 +115,11 @@ class GroundEncoder(NetworkConfig):
 
 
 class CommonTrunk(nn.Module):
-    """z (batch, latent), condition -> features (batch, features, *quarter of the size)."""
+    """A = G^A(z, c): a dense layer, then hᵢ = relu(GN(conv(up(hᵢ₋₁)))) five times   (Sun 2022).
+
+    z (batch, latent), condition c -> features (batch, features, *quarter of the size). GN is group normalisation. The
+    first block does not enlarge; the next ones do until the size is reached.
+    """
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -147,7 +152,10 @@ class CommonTrunk(nn.Module):
 
 
 class HighResolutionHead(nn.Module):
-    """Features (batch, features, n, *rest) -> volume (batch, channels, 4 n, *4 rest), in [-1, 1]."""
+    """x_r = G^H(A_r) = tanh(conv(up(relu(norm(conv(up(A_r)))))))   (Sun 2022).
+
+    Features (batch, features, n, *rest) -> volume (batch, channels, 4 n, *4 rest), in [-1, 1].
+    """
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -157,24 +165,27 @@ class HighResolutionHead(nn.Module):
         self.head = PlainUpConv(ndim, w // 2, space.channels, "phases" if config.folded else "plain")
 
     def forward(self, features: Tensor, before: int = 0, after: int = 0) -> Tensor:
-        """`before` and `after` count the planes of features beyond each end of what is wanted, 0 or 1."""
+        """The wanted planes; `before` and `after` (0 or 1) count the planes of features beyond each end of them."""
         return self.decode_hidden(self.norm(self.compute_hidden(features, before, after)), before, after)
 
     def compute_hidden(self, features: Tensor, before: int, after: int) -> Tensor:
-        """The hidden layer before its normalisation, without the planes that the zero padding has spoilt."""
+        """conv(up(A_r)) before its normalisation, without the planes that zero padding has changed."""
         both = min(before, after)
         x = self.hidden(features, both)
         return x[:, :, before - both : x.shape[2] - (after - both)]
 
     def decode_hidden(self, x: Tensor, before: int, after: int) -> Tensor:
-        """From the normalised hidden layer to the image."""
+        """tanh(conv(up(h))), from the normalised hidden layer h to the image."""
         both = min(before, after)
         y = torch.tanh(self.head(x, 2 * both))
         return y[:, :, 2 * (before - both) : y.shape[2] - 2 * (after - both)]
 
 
 class LowResolutionHead(nn.Module):
-    """Features -> the whole volume at a quarter of the size (batch, channels, *quarter), in [-1, 1]."""
+    """x_low = G^L(A) = tanh(conv(h₂)),  hᵢ = relu(GN(conv(hᵢ₋₁))),  h₀ = A   (Sun 2022).
+
+    Features -> the whole volume at a quarter of the size (batch, channels, *quarter), in [-1, 1].
+    """
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -190,7 +201,10 @@ class LowResolutionHead(nn.Module):
 
 
 class HierarchicalGeneratorModule(nn.Module):
-    """z (batch, latent), condition, a sub-volume or the whole -> (planes,) or (planes, low)."""
+    """x_r = G^H(A_r), x_low = G^L(A), A = G^A(z, c)   (Sun 2022).
+
+    z (batch, latent), condition c, a sub-volume or the whole -> (planes,) or (planes, low-resolution volume).
+    """
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -203,31 +217,33 @@ class HierarchicalGeneratorModule(nn.Module):
         return self.decode_features(self.common(z, condition), scope)
 
     def decode_features(self, features: Tensor, scope: SubVolumeScope | WholeScope) -> ImageParts:
-        """What the scope shows of the features of a whole volume."""
+        """G^H(A_r) and, for a sub-volume with a low-resolution volume, G^L(A)."""
         first = scope.start // LOW_FACTOR
         planes, before, after = cut_with_halo(features, first, first + scope.depth // LOW_FACTOR, self.halo)
         high = self.high(planes, before, after).float()
         return (high,) if self.low is None or scope.low is None else (high, self.low(features).float())
 
     def list_blocks(self) -> list[nn.Module]:
-        """What may be recomputed or compiled, each by itself; none depends on where a step looks."""
+        """The parts that may be recomputed or compiled, each on its own, whatever the scope."""
         return [*self.common.blocks, self.high, *([] if self.low is None else [self.low])]
 
     @torch.no_grad()
     def generate_slabs(self, z: Tensor, condition: Condition, planes: int) -> Iterator[Tensor]:
-        """The whole volume piece by piece, `planes` of its first axis at a time: equal to one pass to rounding.
+        """x = G^H(A) in slabs of `planes` planes of the first axis: equal to one pass, up to rounding.
 
-        The features are made whole; the high-resolution head sees them in pieces, and what two pieces share is carried
-        over. A group normalisation needs statistics of the whole: its input is then computed twice.
-        Memory is bounded by the features and one piece.
+        The features A are made whole. G^H sees them in pieces, and the hidden planes that two pieces share are kept. A
+        group normalisation needs statistics of the whole volume, so its input is computed twice. Memory is bounded by
+        the features and one piece.
 
         Args:
-            planes: a multiple of 4; the last piece may have fewer.
+            z: latent codes (batch, latent).
+            condition: of the images.
+            planes: planes of a slab, a multiple of 4; the last slab may have fewer.
         """
         features = self.common(z, condition)
         norm = self.high.norm
         whole = self._compute_hidden_moments(features, planes, norm) if isinstance(norm, GroupNormReLU) else None
-        carried = None  # the last two planes of the hidden layer: the next piece's head sees them too
+        carried = None  # the last two planes of the hidden layer, which the next piece needs as well
         for raw, before, after in self._hidden_pieces(features, planes):
             x = norm(raw) if whole is None else norm.apply_statistics(raw, *whole)  # type: ignore[operator]
             x = x if carried is None else torch.cat((carried, x), 2)
@@ -235,7 +251,7 @@ class HierarchicalGeneratorModule(nn.Module):
             yield self.high.decode_hidden(x, before, after).float()
 
     def _hidden_pieces(self, features: Tensor, planes: int) -> Iterator[tuple[Tensor, int, int]]:
-        """The hidden layer before its normalisation, each plane once, and whether there is more before and after."""
+        """The hidden layer before its normalisation, each plane once, and whether planes go before and after."""
         each, n = max(1, planes // LOW_FACTOR), features.shape[2]
         for start in range(0, n, each):
             stop = min(start + each, n)
@@ -243,7 +259,10 @@ class HierarchicalGeneratorModule(nn.Module):
             yield self.high.compute_hidden(features[:, :, start : stop + after], before, after), before, after
 
     def _compute_hidden_moments(self, features: Tensor, planes: int, norm: GroupNormReLU) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the groups of the hidden layer over the whole volume, merged piece by piece (Chan)."""
+        """Mean and variance of each group of the hidden layer over the whole volume, merged piece by piece (Chan 1983):
+
+        mean = mean_a + δ n_b / n,  S = S_a + S_b + δ² n_a n_b / n,  δ = mean_b - mean_a,  variance = S / n
+        """
         count, mean, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
         for x, *_ in self._hidden_pieces(features, planes):
             new = x[0, 0].numel() * (x.shape[1] // norm.groups)
@@ -257,7 +276,7 @@ class HierarchicalGeneratorModule(nn.Module):
 
 
 def cut_with_halo(features: Tensor, start: int, stop: int, halo: int) -> tuple[Tensor, int, int]:
-    """Planes start to stop, with up to `halo` more at each end where there are any, and how many there are."""
+    """Planes start to stop with up to `halo` more at each end, and how many more there are before and after."""
     before, after = min(halo, start), min(halo, features.shape[2] - stop)
     return features[:, :, start - before : stop + after], before, after
 
@@ -267,7 +286,10 @@ def cut_with_halo(features: Tensor, start: int, stop: int, halo: int) -> tuple[T
 
 
 class _HighEncoderModule(nn.Module):
-    """E^H: sub-volume (batch, channels, 4 n, *4 rest) -> features (batch, features, n, *rest)."""
+    """A_r = E^H(x_r): three times h = relu(GN(conv(h))), strides 2, 1, 2   (Sun 2022).
+
+    Sub-volume (batch, channels, 4 n, *4 rest) -> features (batch, features, n, *rest).
+    """
 
     def __init__(self, config: HighEncoder, space: ImageSpace) -> None:
         super().__init__()
@@ -285,7 +307,10 @@ class _HighEncoderModule(nn.Module):
 
 
 class _GroundEncoderModule(nn.Module):
-    """E^G: features of the whole volume -> latent code (batch, latent)."""
+    """z = E^G(A): h = relu(GN(conv(h))) with stride 2 down to the base, then a dense layer   (Sun 2022).
+
+    Features of the whole volume -> latent codes (batch, latent).
+    """
 
     def __init__(self, config: GroundEncoder, space: ImageSpace) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""HA-GAN's discriminator (Sun 2022): D^H sees a sub-volume and is told where it lies, D^L sees the whole, coarsely.
+"""HA-GAN's discriminator (Sun 2022): D^H sees a sub-volume and its position, D^L the low-resolution volume.
 
 The published kernels follow from the shapes by rule: an axis of 8 planes or more is halved by kernels of 4, one of 4 or
-2 planes by kernels of 2, one plane is left alone, and the last kernel takes what remains.
+2 planes by kernels of 2, one plane stays as it is, and the last kernel covers what remains.
 """
 
 from itertools import pairwise
@@ -24,11 +24,11 @@ LEAKY_SLOPE = 0.2  # of the leaky rectifiers
 
 
 class HierarchicalDiscriminator(NetworkConfig):
-    """Settings of the discriminator.
+    """Settings of D^H(x_r, r) and D^L(x_low)   (Sun 2022).
 
     Args:
         features: as in the generator.
-        low: whether there is a low-resolution branch.
+        low: whether there is a low-resolution branch D^L.
         scores: ``apart`` = one score from each branch, so that a loss has two adversarial terms (the paper's figure);
             ``averaged`` = their mean (the authors' code).
     """
@@ -50,7 +50,10 @@ class HierarchicalDiscriminator(NetworkConfig):
 
 
 class _SpectralTower(nn.Module):
-    """Strided convolutions down to a vector: (batch, channels, *shape) -> (batch, last)."""
+    """hₗ = lrelu(SN conv(hₗ₋₁)), out = SN conv(h_L)   (Sun 2022; spectral normalisation SN: Miyato 2018, algorithm 1).
+
+    (batch, channels, *shape) -> (batch, last).
+    """
 
     def __init__(self, widths: list[int], shape: Shape, last: int) -> None:
         super().__init__()
@@ -77,7 +80,10 @@ def _choose_kernel(n: int, axis: int) -> tuple[int, int, int]:
 
 
 class HighBranch(nn.Module):
-    """D^H: a sub-volume and its position (0 to 1) -> score and label logits (batch, 1 + labels)."""
+    """D^H(x_r, r) = SN W₂ lrelu(SN W₁ (lrelu(tower(x_r)), r))   (Sun 2022).
+
+    A sub-volume and its position r (0 to 1) -> score and label logits (batch, 1 + labels).
+    """
 
     def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         super().__init__()
@@ -97,7 +103,7 @@ class HighBranch(nn.Module):
 
 
 class LowBranch(_SpectralTower):
-    """D^L: the whole volume at a quarter of its size -> score and label logits (batch, 1 + labels)."""
+    """D^L(x_low) -> score and label logits (batch, 1 + labels): one tower   (Sun 2022)."""
 
     def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         shape = hierarchy.compute_low_shape(space.shape)
@@ -107,7 +113,11 @@ class LowBranch(_SpectralTower):
 
 
 class HierarchicalDiscriminatorModule(nn.Module):
-    """(sub-volume,) or (sub-volume, low), condition, the scope -> verdict; labels are the mean of both branches'."""
+    """D^H(x_r, r) and D^L(x_low) apart, or (D^H + D^L) / 2   (Sun 2022; the mean: authors' code).
+
+    (sub-volume,) or (sub-volume, low-resolution volume), condition, the scope -> scores and labels. The label logits
+    are the mean of those of both branches.
+    """
 
     def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         super().__init__()

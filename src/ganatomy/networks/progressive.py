@@ -1,8 +1,8 @@
 """Progressive GAN (Karras 2018, table 2 and appendix A.1), 2D and 3D.
 
-- Built whole, once; the scope says which levels a pass runs through, so growth is not state.
-- The base of the pyramid may be any size (5 x 4 for mammograms): the aspect ratio comes from it, not from cropping.
-- Labels enter as in the official code: one-hot beside the latent code, and an extra head of the discriminator.
+- All levels are built at once. The scope says which levels a pass runs through, so growth is no state of the network.
+- The base of the pyramid may have any size (5 x 4 for mammograms): the aspect ratio comes from it, not from cropping.
+- Labels enter as in the official code: one-hot beside the latent code, and as additional outputs of the discriminator.
 - Generator and discriminator are mirror images, level by level: blocks[l] belongs to level l of the pyramid.
 """
 
@@ -30,7 +30,7 @@ TINY_WIDTHS = {"width": 64, "widest": 16}
 
 
 def rectify(x: Tensor) -> Tensor:
-    """Leaky rectifier with the slope of the paper, in place: x is always a fresh output of a layer."""
+    """lrelu(x) = max(x, 0.2 x), in place: x is always a fresh output of a layer   (Karras 2018, appendix A.1)."""
     return F.leaky_relu_(x, LEAKY_SLOPE)
 
 
@@ -39,10 +39,14 @@ def rectify(x: Tensor) -> Tensor:
 
 
 class ProgressiveGenerator(NetworkConfig):
-    """Settings of the generator.
+    """Settings of G: z -> base -> block 1 -> ... -> block L, an image at any level   (Karras 2018, table 2).
 
-    `width` is the official code's fmap_base, `widest` its fmap_max: level l has min(width / 2^(l + 1), widest)
-    feature maps. `folded` computes enlarge-and-convolve in one pass: the same function, faster on CPU.
+    Level l has min(width / 2^(l + 1), widest) feature maps.
+
+    Args:
+        width: the official code's fmap_base.
+        widest: the official code's fmap_max, most feature maps of a level.
+        folded: compute up-sampling and convolution in one; the same function, faster on a processor.
     """
 
     kind: Literal["progressive-generator"] = "progressive-generator"
@@ -58,11 +62,14 @@ class ProgressiveGenerator(NetworkConfig):
 
 
 class ProgressiveDiscriminator(NetworkConfig):
-    """Settings of the discriminator.
+    """Settings of D, the mirror image of G   (Karras 2018, table 2).
 
-    `group` is the group size of the minibatch standard deviation. `pool_first` shrinks before the rectifier instead of
-    after it: the order of the official code's fused layers, which folds into one strided convolution and is much
-    cheaper. It is another function; the published table has the pooling last.
+    Args:
+        width, widest: as in the generator.
+        group: images of a group of the minibatch standard deviation.
+        pool_first: shrink before the rectifier instead of after it: the order of the official code's fused layers. It
+            folds into one strided convolution and is much cheaper. It is another function; the published table has the
+            pooling last.
     """
 
     kind: Literal["progressive-discriminator"] = "progressive-discriminator"
@@ -87,7 +94,7 @@ class ProgressiveDiscriminator(NetworkConfig):
 
 
 def count_features(level: int, width: int, widest: int) -> int:
-    """Feature maps of a level: nf(s) = min(8192 / 2^s, 512) with s = level + 1 in the official code."""
+    """nf(l) = min(width / 2^(l + 1), widest) feature maps of level l, at least 1   (Karras 2018, official code)."""
     return max(1, min(width // 2 ** (level + 1), widest))
 
 
@@ -96,12 +103,15 @@ def count_features(level: int, width: int, widest: int) -> int:
 
 
 class ProgressiveGeneratorBase(nn.Module):
-    """(batch, latent + conditions) -> (batch, features, *base)."""
+    """h₀ = PN(lrelu(conv(PN(lrelu(W PN(z, c) + b))))), PN = pixel normalisation   (Karras 2018, table 2).
+
+    (batch, latent + conditions) -> (batch, features, *base).
+    """
 
     def __init__(self, n_in: int, n_out: int, base: tuple[int, ...]) -> None:
         super().__init__()
         self.base = base
-        # Gain sqrt(2) / 4 and one bias a feature map, not a voxel, as in the official code.
+        # The gain is sqrt(2) / 4, and each feature map has one bias for all voxels, as in the official code.
         self.dense = Dense(n_in, n_out * math.prod(base), gain=HE_GAIN / 4, bias=False)
         self.bias = nn.Parameter(torch.zeros(n_out))
         self.conv = Conv(len(base), n_out, n_out)
@@ -113,7 +123,10 @@ class ProgressiveGeneratorBase(nn.Module):
 
 
 class ProgressiveGeneratorBlock(nn.Module):
-    """(batch, in, *space) -> (batch, out, *twice the space)."""
+    """hₗ = PN(lrelu(conv(PN(lrelu(conv(up(hₗ₋₁)))))))   (Karras 2018, table 2).
+
+    (batch, in, *space) -> (batch, out, *twice the space).
+    """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, folded: bool) -> None:
         super().__init__()
@@ -126,7 +139,10 @@ class ProgressiveGeneratorBlock(nn.Module):
 
 
 class ProgressiveGeneratorModule(nn.Module):
-    """z (batch, latent), condition, a level -> (image at that level,)."""
+    """x = (1 - α) up(rgbₗ₋₁(hₗ₋₁)) + α rgbₗ(hₗ), rgb a 1 x 1 convolution   (Karras 2018, section 2, figure 2).
+
+    z (batch, latent), condition, a level l -> (image at that level,). α is the share of level l in a fade; 1 = no fade.
+    """
 
     def __init__(self, config: ProgressiveGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -139,7 +155,7 @@ class ProgressiveGeneratorModule(nn.Module):
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
 
     def list_blocks(self) -> list[nn.Module]:
-        """What may be recomputed or compiled, each by itself; none depends on where a step looks."""
+        """The parts that may be recomputed or compiled, each on its own, whatever the scope."""
         return list(self.blocks)
 
     def forward(self, z: Tensor, condition: Condition, scope: LevelScope) -> ImageParts:
@@ -158,7 +174,10 @@ class ProgressiveGeneratorModule(nn.Module):
 
 
 class ProgressiveDiscriminatorBlock(nn.Module):
-    """(batch, in, *space) -> (batch, out, *half the space)."""
+    """hₗ₋₁ = down(lrelu(conv(lrelu(conv(hₗ)))))   (Karras 2018, table 2).
+
+    (batch, in, *space) -> (batch, out, *half the space). down is the mean over cells of two.
+    """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, pool_first: bool) -> None:
         super().__init__()
@@ -172,7 +191,10 @@ class ProgressiveDiscriminatorBlock(nn.Module):
 
 
 class ProgressiveDiscriminatorBase(nn.Module):
-    """(batch, features, *base) -> score and label logits (batch, 1 + labels)."""
+    """(D(x), labels) = W₂ lrelu(W₁ lrelu(conv(h₀, s)))   (Karras 2018, table 2; minibatch deviation s: section 3).
+
+    (batch, features, *base) -> score and label logits (batch, 1 + labels).
+    """
 
     def __init__(self, n_in: int, widest: int, base: tuple[int, ...], group: int, labels: int) -> None:
         super().__init__()
@@ -188,7 +210,10 @@ class ProgressiveDiscriminatorBase(nn.Module):
 
 
 class ProgressiveDiscriminatorModule(nn.Module):
-    """(image at a level,), condition, the level -> verdict."""
+    """hₗ₋₁ = (1 - α) rgbₗ₋₁(down(x)) + α blockₗ(rgbₗ(x)), then blocks l - 1 to 0   (Karras 2018, section 2, figure 2).
+
+    (image at a level,), condition, the level -> scores and labels.
+    """
 
     def __init__(self, config: ProgressiveDiscriminator, space: ImageSpace) -> None:
         super().__init__()

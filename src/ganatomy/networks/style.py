@@ -1,9 +1,9 @@
 """StyleGAN2 (Karras 2020), 2D and 3D, as 3D-StyleGAN has it (Hong 2021): one output at the end, residual discriminator.
 
-- The latent code goes through a mapping network; every convolution is modulated by it and demodulated again.
+- A mapping network turns the latent code into a style, which modulates every convolution; its output is demodulated.
 - Enlarging is linear (the filter 1-3-3-1), shrinking a mean over cells of two.
-- Left out: noise inputs, since every draw here is a function of a seed and a number and a generator has none of its
-  own; style mixing and path length regularisation, which need two codes or the code between the two networks.
+- Noise inputs are left out: here an image is a function of a seed and a number, and a generator draws nothing itself.
+- Style mixing and path length regularisation are left out: they need two codes, or the code between the two networks.
 """
 
 import itertools
@@ -28,7 +28,7 @@ from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
 INTERPOLATION_MODES = {2: "bilinear", 3: "trilinear"}
-MAPPING_LR_SCALE = 0.01  # of the mapping network's learning rate
+MAPPING_LR_SCALE = 0.01  # the mapping network's learning rate over that of all other layers
 EPSILON = 1e-8
 TINY_WIDTHS = {"width": 64, "widest": 16}
 
@@ -38,7 +38,7 @@ TINY_WIDTHS = {"width": 64, "widest": 16}
 
 
 class StyleGenerator(NetworkConfig):
-    """Settings of the generator.
+    """Settings of w = f(z), x = g(w)   (Karras 2020, section 2; mapping network f: Karras 2019, section 2).
 
     Args:
         width, widest: feature maps, as in the progressive networks.
@@ -58,7 +58,12 @@ class StyleGenerator(NetworkConfig):
 
 
 class ResidualDiscriminator(NetworkConfig):
-    """Settings of the discriminator; `group` is the group size of the minibatch standard deviation."""
+    """Settings of D(x) with residual blocks   (Karras 2020, section 4.1).
+
+    Args:
+        width, widest: feature maps, as in the progressive networks.
+        group: images of a group of the minibatch standard deviation.
+    """
 
     kind: Literal["residual-discriminator"] = "residual-discriminator"
     width: int = Field(2048, ge=4)
@@ -85,18 +90,21 @@ class ResidualDiscriminator(NetworkConfig):
 
 
 class MappingNetwork(nn.Module):
-    """(batch, latent + conditions) -> styles (batch, latent)."""
+    """w = f(PN(z, c)), fᵢ(h) = lrelu(Wᵢ h + bᵢ), PN = pixel normalisation   (Karras 2019, section 2).
+
+    (batch, latent + conditions) -> styles (batch, latent).
+    """
 
     def __init__(self, n_in: int, latent: int, layers: int) -> None:
         super().__init__()
         widths = [n_in, *[latent] * layers]
-        # A weight 100 times as large at a hundredth of the scale learns a hundred times more slowly under Adam.
+        # Weights that are 100 times as large and scaled by 1/100 learn 100 times more slowly under Adam (Karras 2019).
         self.layers = nn.ModuleList(
             Dense(a, b, gain=math.sqrt(2) * MAPPING_LR_SCALE) for a, b in itertools.pairwise(widths)
         )
         with torch.no_grad():
             for parameter in self.layers.parameters():
-                parameter.div_(MAPPING_LR_SCALE)  # biases are zero
+                parameter.div_(MAPPING_LR_SCALE)  # biases are zero, which this keeps
 
     def forward(self, z: Tensor) -> Tensor:
         x = normalise_pixels(z)
@@ -106,10 +114,11 @@ class MappingNetwork(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """x (batch, in, *space), styles (batch, latent) -> (batch, out, *space): scaled by style, brought to unit size.
+    """w'ᵢⱼₖ = sᵢ wᵢⱼₖ,  w''ᵢⱼₖ = w'ᵢⱼₖ / √(Σᵢₖ w'ᵢⱼₖ² + ε),  y = conv(x, w'') + b   (Karras 2020, eq. 1 and 3).
 
-    The scales of a style are applied to the input and the norms to the output instead of to a kernel of each image: the
-    same function, in one convolution for the batch.
+    x (batch, in, *space), styles (batch, latent) -> (batch, out, *space). s is a dense layer of the style. The input is
+    multiplied by s and the output by the inverse norms, instead of making a kernel for each image: the same function,
+    in one convolution for the batch.
     """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, latent: int, kernel: int = 3, demodulate: bool = True) -> None:
@@ -133,7 +142,10 @@ class ModulatedConv(nn.Module):
 
 
 class StyledBlock(nn.Module):
-    """(batch, in, *space) -> (batch, out, *twice the space); the first block keeps the size."""
+    """h = √2 lrelu(conv_w(up(x))),  y = √2 lrelu(conv_w(h)), conv_w = `ModulatedConv`   (Karras 2020, section 2).
+
+    (batch, in, *space) -> (batch, out, *twice the space); the first block keeps the size and has the second layer only.
+    """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, latent: int, enlarge: bool) -> None:
         super().__init__()
@@ -148,7 +160,11 @@ class StyledBlock(nn.Module):
 
 
 class StyleGeneratorModule(nn.Module):
-    """z (batch, latent), condition, the whole -> (image,)."""
+    """x = g(f(z, c))   (Karras 2020, section 2; Hong 2021).
+
+    g is a learnt constant, then styled blocks, then one 1 x 1 convolution to the image.
+    z (batch, latent), condition c, the whole -> (image,).
+    """
 
     def __init__(self, config: StyleGenerator, space: ImageSpace) -> None:
         super().__init__()
@@ -163,7 +179,7 @@ class StyleGeneratorModule(nn.Module):
         self.to_image = ModulatedConv(ndim, widths[-1], space.channels, space.latent, kernel=1, demodulate=False)
 
     def list_blocks(self) -> list[nn.Module]:
-        """What may be recomputed or compiled, each by itself."""
+        """The parts that may be recomputed or compiled, each on its own."""
         return list(self.blocks)
 
     def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
@@ -179,7 +195,10 @@ class StyleGeneratorModule(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """(batch, in, *space) -> (batch, out, *half the space)."""
+    """y = (down(lrelu(conv(lrelu(conv(x))))) + skip(down(x))) / √2   (Karras 2020, section 4.1).
+
+    (batch, in, *space) -> (batch, out, *half the space). skip is a 1 x 1 convolution.
+    """
 
     def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -192,7 +211,10 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualDiscriminatorModule(nn.Module):
-    """(image,), condition, the whole -> verdict."""
+    """D(x): residual blocks down to the base, then that of the progressive GAN   (Karras 2020, section 4.1).
+
+    (image,), condition, the whole -> scores and labels.
+    """
 
     def __init__(self, config: ResidualDiscriminator, space: ImageSpace) -> None:
         super().__init__()

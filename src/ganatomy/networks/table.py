@@ -1,4 +1,4 @@
-"""The networks by kind, and how a recipe on disk says which is meant."""
+"""The networks by kind, and reading a network's configuration from a recipe on disk."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -41,7 +41,7 @@ NETWORKS: dict[str, type[NetworkConfig]] = {
 
 
 def _read_network(given: Any) -> Any:
-    """The configuration that a mapping describes; a configuration as it is.
+    """The configuration that a mapping describes; a configuration is returned as it is.
 
     Raises:
         PydanticCustomError: no network of that kind is in the table; the message lists those that are.
