@@ -1,7 +1,7 @@
-"""What the images of one step have in common, when several processes have a share of them each.
+"""Statistics over the images of a batch when several processes have a share of them each.
 
-A batch of a run is one batch, however many processes there are: statistics over its images are taken over all of them,
-and differentiated, twice if need be. With one process nothing happens here.
+A batch of a run is one batch, however many processes there are: statistics over its images are taken over all of them
+and can be differentiated, twice if need be. With one process the functions here return what they are given.
 
     process r of w has the images r, r + w, r + 2 w, ... of the batch, as many as every other
 """
@@ -14,15 +14,17 @@ from torch.autograd import Function
 
 
 def get_world_size() -> int:
+    """w: the number of processes, 1 without torch.distributed."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def get_rank() -> int:
+    """r: the number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 class _Sum(Function):
-    """Its gradient is a sum over processes, too: every process's loss depends on every summand."""
+    """y = Σ_r x_r. Every process's loss depends on every x_r, so the gradient is a sum over processes as well."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -36,12 +38,12 @@ class _Sum(Function):
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of x over processes; of the same shape in all of them, differentiable as often as wished."""
+    """Σ_r x_r over processes r, of the same shape in all of them; differentiable any number of times."""
     return x if get_world_size() == 1 else _Sum.apply(x)
 
 
 def average_over_processes(x: Tensor) -> Tensor:
-    """The mean of x over processes."""
+    """(1/w) Σ_r x_r over the w processes."""
     return sum_over_processes(x) / get_world_size()
 
 
@@ -55,14 +57,14 @@ def gather_batch(x: Tensor) -> Tensor:
 
 
 def select_own_rows(x: Tensor) -> Tensor:
-    """The rows of x (batch, ...) that are this process's: what undoes `gather_batch`."""
+    """The rows of x (batch, ...) that belong to this process: the inverse of `gather_batch`."""
     return x if get_world_size() == 1 else x[get_rank() :: get_world_size()]
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation (Ioffe 2015) over the whole batch, in 2D and 3D; PyTorch's own with one process.
+    """y = γ (x - μ) / √(σ² + ε) + β, μ and σ² over the batch of all processes   (Ioffe 2015, algorithm 1).
 
-    PyTorch's SyncBatchNorm does the same on GPUs alone.
+    In 2D and 3D; with one process it is PyTorch's own. PyTorch's SyncBatchNorm does the same on GPUs alone.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -91,4 +93,5 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def _broadcast_channels(channels: Tensor, x: Tensor) -> Tensor:
+    """One number for each channel, in a shape that multiplies x (batch, channel, *space)."""
     return channels.view(1, -1, *[1] * (x.ndim - 2))

@@ -1,4 +1,4 @@
-"""Convolution whose second derivative is as fast as its first, for one to three dimensions.
+"""Convolution y = w * x whose second derivative is as fast as its first, for one to three dimensions.
 
 A gradient penalty differentiates a convolution twice. PyTorch expresses the second derivative of a convolution with
 respect to its weight as a convolution whose *kernel* is a whole image, which is far from any fast path. The three
@@ -21,9 +21,10 @@ F_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_tran
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
-    """Cross-correlation of x (batch, channel, *space) with weight (out, in, *kernel), any order differentiable.
+    """y = w * x + b, a cross-correlation that can be differentiated any number of times.
 
-    Under autocast the operands are cast here, so that every derivative works in the same precision.
+    x is (batch, channel, *space) and w (out, in, *kernel). Under autocast the operands are cast here, so that every
+    derivative works in the same precision.
     """
     if x.device.type in AUTOCAST_DEVICES and torch.is_autocast_enabled(x.device.type):
         precision = torch.get_autocast_dtype(x.device.type)
@@ -33,16 +34,16 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int 
     return y
 
 
-AUTOCAST_DEVICES = ("cpu", "cuda")  # meta tensors, which only measure, have none
+AUTOCAST_DEVICES = ("cpu", "cuda")  # the meta device, which only measures, has no autocast
 
 _only_inputs = False
 
 
 @contextmanager
 def input_gradients_only() -> Iterator[None]:
-    """Compute no weight gradients in this block: for `torch.autograd.grad(scores, images)`, which would drop them.
+    """Compute no weight gradients in this block: for `torch.autograd.grad(scores, images)`, which would discard them.
 
-    A Python autograd function is not told which of its gradients are wanted.
+    PyTorch does not tell a Python autograd function which of its gradients are wanted.
     """
     global _only_inputs
     _only_inputs = True
@@ -53,6 +54,8 @@ def input_gradients_only() -> Iterator[None]:
 
 
 class _ConvolutionOutput(Function):
+    """y = w * x + b;  ∂/∂x: `_InputGradient`,  ∂/∂w: `_WeightGradient`."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -70,6 +73,8 @@ class _ConvolutionOutput(Function):
 
 
 class _InputGradient(Function):
+    """gₓ = wᵀ * g, the transposed convolution;  ∂/∂g: `_ConvolutionOutput`,  ∂/∂w: `_WeightGradient`."""
+
     @staticmethod
     def forward(ctx: Any, g: Tensor, weight: Tensor, shape: torch.Size, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(g, weight)
@@ -87,6 +92,8 @@ class _InputGradient(Function):
 
 
 class _WeightGradient(Function):
+    """g_w = g * x, summed over images;  ∂/∂g: `_ConvolutionOutput`,  ∂/∂x: `_InputGradient`."""
+
     @staticmethod
     def forward(ctx: Any, g: Tensor, x: Tensor, shape: torch.Size, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(g, x)

@@ -1,7 +1,7 @@
-"""Layers with an equalised learning rate (Karras 2018, section 4.1).
+"""Layers with an equalised learning rate: y = (gain / √fan_in) w x + b   (Karras 2018, section 4.1).
 
-Weights are drawn from N(0, 1) and multiplied by gain / sqrt(fan_in) at run time, so that Adam moves every layer at
-the same relative speed. Biases start at zero.
+The weights w are drawn from N(0, 1) and scaled at run time, so that Adam moves every layer at the same relative speed.
+Biases start at zero.
 """
 
 import math
@@ -22,7 +22,7 @@ HE_GAIN = math.sqrt(2)  # He's gain for (leaky) rectifiers
 
 
 class Dense(nn.Module):
-    """x (batch, in) -> (batch, out)."""
+    """y = (gain / √n_in) w x + b: (batch, in) -> (batch, out)   (Karras 2018, section 4.1)."""
 
     def __init__(self, n_in: int, n_out: int, gain: float = HE_GAIN, bias: bool = True) -> None:
         super().__init__()
@@ -39,7 +39,10 @@ class Dense(nn.Module):
 
 
 class Conv(nn.Module):
-    """x (batch, in, *space) -> (batch, out, *space), zero padding."""
+    """y = (gain / √(n_in · kernel^ndim)) w * x + b   (Karras 2018, section 4.1).
+
+    x (batch, in, *space) -> (batch, out, *space), with zero padding.
+    """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, kernel: int = 3, gain: float = HE_GAIN) -> None:
         super().__init__()
@@ -56,7 +59,10 @@ class Conv(nn.Module):
 
 
 class UpConv(Conv):
-    """x (batch, in, *space) -> (batch, out, *twice the space)."""
+    """y = conv(up(x)), up = nearest x 2   (Karras 2018, section 2 and table 2).
+
+    x (batch, in, *space) -> (batch, out, *twice the space). `folded` computes both in one pass (`nn.fold`).
+    """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, folded: bool = True) -> None:
         super().__init__(ndim, n_in, n_out)
@@ -74,7 +80,10 @@ class UpConv(Conv):
 
 
 class DownConv(Conv):
-    """x (batch, in, *space) -> (batch, out, *half the space)."""
+    """y = down(conv(x)), down = mean over cells of two   (Karras 2018, table 2, without the rectifier between them).
+
+    x (batch, in, *space) -> (batch, out, *half the space). Both are always computed in one pass (`nn.fold`).
+    """
 
     def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
         super().__init__(ndim, n_in, n_out)

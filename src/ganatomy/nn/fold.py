@@ -1,11 +1,11 @@
-"""A 3-tap convolution beside a factor-two resampling, folded into one strided convolution.
+"""A convolution with a 3-tap kernel next to a resampling by two, folded into one strided convolution.
 
     nearest x 2, then conv3   =  transposed convolution, kernel 4, stride 2, padding 1
     conv3, then mean over 2   =  convolution,            kernel 4, stride 2, padding 1
 
-The same parameters and the same function to rounding, for 4 instead of 9 products an output pixel going up in 2D (8
-instead of 27 in 3D), and the enlarged tensor is never stored. NVIDIA's progressive GAN code folded in 2D (its
-`upscale2d_conv2d`). Exact only where nothing stands between the convolution and the resampling.
+The parameters and the function are the same, up to rounding. Going up, an output pixel takes 4 instead of 9 products in
+2D (8 instead of 27 in 3D), and the enlarged tensor is never stored. NVIDIA's progressive GAN code folded in 2D (its
+`upscale2d_conv2d`). The two are equal only where nothing stands between the convolution and the resampling.
 """
 
 from functools import lru_cache, reduce
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Row k of UP says which of the three taps meet at offset k of the transposed kernel; DOWN likewise, halved.
+# Row k of UP says which of the three taps are added at offset k of the transposed kernel; DOWN likewise, halved.
 UP_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 PHASE_TAPS = (
     (1.0, 0.0, 0.0),
@@ -27,19 +27,20 @@ DOWN_TAPS = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
 
 
 def fold_up(weight: Tensor) -> Tensor:
-    """Weight (out, in, 3, ...) of a convolution after nearest x 2 -> (in, out, 4, ...) of the transposed one."""
+    """v = w ⊗ UP: w (out, in, 3, ...) of a convolution after nearest x 2 -> transposed kernel v (in, out, 4, ...)."""
     return _fold(weight, UP_TAPS).transpose(0, 1)
 
 
 def fold_down(weight: Tensor) -> Tensor:
-    """Weight (out, in, 3, ...) of a convolution before a mean over 2 -> (out, in, 4, ...) of the strided one."""
+    """v = w ⊗ DOWN: w (out, in, 3, ...) of a convolution before a mean over 2 -> strided kernel v (out, in, 4, ...)."""
     return _fold(weight, DOWN_TAPS)
 
 
 def fold_phases(weight: Tensor) -> Tensor:
-    """Weight (out, in, 3, ...) of a convolution after nearest x 2 -> (2^n * out, in, 2, ...): one kernel a phase.
+    """v_p = w ⊗ PHASE_p: w (out, in, 3, ...) of a convolution after nearest x 2 -> v (2^n · out, in, 2, ...).
 
-    Output voxel 2i + p of an axis sees two inputs only: i - 1 and i for p = 0, i and i + 1 for p = 1.
+    There is one kernel for each of the 2^n parities p of an output voxel. Output voxel 2i + p of an axis depends on two
+    inputs only: i - 1 and i for p = 0, i and i + 1 for p = 1.
     """
     ndim = weight.ndim - 2
     folded = _fold(weight, PHASE_TAPS).unflatten(2, (2, 2))
@@ -51,6 +52,7 @@ def fold_phases(weight: Tensor) -> Tensor:
 
 @lru_cache
 def _make_fold_matrix(rows: tuple[tuple[float, ...], ...], ndim: int) -> NDArray[np.float32]:
+    """The Kronecker power of the rows, transposed: (3^ndim, rows^ndim)."""
     return np.ascontiguousarray(reduce(np.kron, [np.array(rows, dtype=np.float32)] * ndim).T)
 
 
@@ -59,5 +61,5 @@ def _fold(weight: Tensor, rows: tuple[tuple[float, ...], ...]) -> Tensor:
     ndim = weight.ndim - 2
     matrix = torch.from_numpy(_make_fold_matrix(rows, ndim)).to(weight)
     device = weight.device.type if weight.device.type != "meta" else "cpu"
-    with torch.autocast(device, enabled=False):  # fold in full precision, then cast
+    with torch.autocast(device, enabled=False):  # fold in full precision; the convolution casts the result
         return (weight.flatten(2) @ matrix).view(*weight.shape[:2], *[len(rows)] * ndim)

@@ -1,7 +1,7 @@
-"""Layers with PyTorch's own initialisation, as HA-GAN uses them: convolutions, normalisations, each with a rectifier.
+"""Layers with PyTorch's own initialisation, as HA-GAN uses them: convolutions, and normalisations with a rectifier.
 
-`PlainUpConv` is nearest x 2 and a 3-tap convolution; three exact ways of computing it are measured against each other
-in `docs/performance.md`.
+`PlainUpConv` is nearest x 2 and a convolution with a 3-tap kernel. `docs/performance.md` compares three exact ways of
+computing it.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from ganatomy.nn.resample import upsample_nearest
 
 CONV_CLASSES: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORM_EPSILON = 1e-5  # of the normalisations, PyTorch's default
-CHUNK_SIZE = 2**20  # numbers that a sum of moments takes at a time
+CHUNK_SIZE = 2**20  # numbers that are added up at a time when moments are computed
 MIN_FOLDED_SIZE = (
     8  # voxels of the longest axis of the input; below, a folded kernel costs more than the voxels it saves
 )
 
 
 def make_conv(ndim: int, n_in: int, n_out: int, kernel: int = 3, stride: int = 1, padding: int = 1) -> _ConvNd:
-    """A convolution of PyTorch for that number of axes."""
+    """PyTorch's convolution y = w * x + b for that number of axes."""
     return CONV_CLASSES[ndim](n_in, n_out, kernel, stride, padding)
 
 
@@ -34,11 +34,11 @@ def make_conv(ndim: int, n_in: int, n_out: int, kernel: int = 3, stride: int = 1
 
 
 class PlainUpConv(nn.Module):
-    """x (batch, in, *space) -> (batch, out, *twice the space).
+    """y = conv(up(x)), up = nearest x 2: x (batch, in, *space) -> (batch, out, *twice the space)   (Sun 2022).
 
     Args:
         impl: ``fold`` = one transposed convolution where it pays, ``phases`` = one 2-tap convolution for each parity of
-            the output, best with few channels out, ``plain`` = as it is written. One function to rounding.
+            the output, best with few channels out, ``plain`` = as it is written. One function, up to rounding.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class PlainUpConv(nn.Module):
         self.impl = impl
 
     def forward(self, x: Tensor, drop: int = 0) -> Tensor:
-        """`drop` planes of the output are left away at both ends of the first axis, where they need not be computed."""
+        """conv(up(x)) without `drop` planes at both ends of the first axis; where possible they are not computed."""
         ndim = x.ndim - 2
         if self.impl == "phases":
             if drop == 2:
@@ -65,11 +65,15 @@ class PlainUpConv(nn.Module):
 
 
 def _trim_planes(x: Tensor, drop: int) -> Tensor:
+    """x without `drop` planes at both ends of the first axis."""
     return x[:, :, drop : x.shape[2] - drop]
 
 
 def _convolve_phases(x: Tensor, weight: Tensor, bias: Tensor | None, inside: bool = False) -> Tensor:
-    """All phases in one convolution, then woven together; `inside` = without two planes at both ends of axis one."""
+    """y[2i + p] = (v_p * x)[i]: all parities p in one convolution, then interleaved.
+
+    `inside` leaves out two planes at both ends of the first axis.
+    """
     ndim = x.ndim - 2
     n_out = len(weight) // 2**ndim
     biases = None if bias is None else bias.repeat(2**ndim)
@@ -84,7 +88,10 @@ def _convolve_phases(x: Tensor, weight: Tensor, bias: Tensor | None, inside: boo
 
 
 class StridedConv(nn.Module):
-    """x (batch, in, *space) -> (batch, out, *half the space): 4 taps, stride 2; any order differentiable and fast."""
+    """y = w * x + b, kernel 4, stride 2   (Radford 2016, section 3); any order of derivative is fast.
+
+    x (batch, in, *space) -> (batch, out, *half the space).
+    """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, bias: bool = True) -> None:
         super().__init__()
@@ -102,9 +109,10 @@ class StridedConv(nn.Module):
 
 
 class GroupNormReLU(nn.Module):
-    """Group normalisation over channels and space, then a rectifier (Wu 2018).
+    """y = relu(γ (x - μ) / √(σ² + ε) + β)   (Wu 2018, eq. 1, 2, 6 and 7).
 
-    `statistics` and `applied` are the two halves, for who sees the space one piece after another.
+    μ and σ² are taken over the channels of a group and over space.
+    `compute_group_moments` and `apply_statistics` are its two halves, for volumes that are seen piece by piece.
     """
 
     def __init__(self, channels: int, groups: int) -> None:
@@ -119,7 +127,7 @@ class GroupNormReLU(nn.Module):
         return F.relu_(F.group_norm(x, self.groups, self.weight, self.bias, NORM_EPSILON))
 
     def apply_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """x normalised with given statistics (batch, groups), in place; not differentiable."""
+        """y for given μ and σ² (batch, groups), in place of x; not differentiable."""
         each = x.shape[1] // self.groups
         scale = (variance + NORM_EPSILON).rsqrt().repeat_interleave(each, 1) * self.weight
         shift = self.bias - mean.repeat_interleave(each, 1) * scale
@@ -129,10 +137,10 @@ class GroupNormReLU(nn.Module):
 
 
 def compute_group_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each group over its channels and space: two of (batch, groups), float32.
+    """μ and σ² of each group over its channels and space, each (batch, groups), float32   (Wu 2018, eq. 2 and 7).
 
-    Some planes at a time, in the order of memory, gathered in float64: little memory, and exact where PyTorch's own
-    normalisation of channels-last tensors adds millions of numbers one by one in float32.
+    A few planes are read at a time, in the order of memory, and added up in float64. This takes little memory and is
+    exact where PyTorch's own normalisation of channels-last tensors adds millions of numbers one by one in float32.
     """
     first = second = torch.zeros((), dtype=torch.float64, device=x.device)
     for part in x.split(max(1, CHUNK_SIZE // max(1, x[0, :, 0].numel())), 2):
@@ -148,7 +156,7 @@ def compute_group_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 
 
 class VoxelNormReLU(nn.Module):
-    """Each voxel's feature vector to zero mean and unit variance, then a rectifier.
+    """y = relu(γ (x - μ) / √(σ² + ε) + β), μ and σ² over the channels of each voxel   (layer normalisation: Ba 2016).
 
     It sees one voxel at a time, so a sub-volume and the whole volume are normalised alike.
     """
@@ -167,7 +175,7 @@ NORM_CLASSES = {"group": GroupNormReLU, "voxel": VoxelNormReLU}
 
 
 class PlainBlock(nn.Module):
-    """A convolution, its normalisation and rectifier."""
+    """y = norm(conv(x)); the normalisations here include a rectifier   (Sun 2022)."""
 
     def __init__(self, convolution: nn.Module, norm: nn.Module) -> None:
         super().__init__()

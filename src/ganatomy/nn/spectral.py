@@ -1,7 +1,7 @@
-"""Layers whose weight is divided by its largest singular value (Miyato 2018), by one power iteration a training pass.
+"""Layers with spectral normalisation: W / σ(W), σ by one power iteration a training pass   (Miyato 2018, algorithm 1).
 
-The vector of the iteration is a buffer, so it is saved and goes on where it was. The output is divided, not the weight:
-the same, and far fewer numbers.
+The vector u of the iteration is a buffer, so it is saved and continues where it was. The layers divide their output by
+σ instead of the weight: the same result, with far fewer numbers to divide.
 """
 
 import torch
@@ -15,7 +15,7 @@ EPSILON = 1e-12
 
 
 class _SpectralLayer(nn.Module):
-    """A weight (out, ...) with PyTorch's initialisation, and its largest singular value."""
+    """A weight W (out, ...) with PyTorch's initialisation, and σ(W)   (Miyato 2018, algorithm 1)."""
 
     u: Tensor
 
@@ -26,7 +26,7 @@ class _SpectralLayer(nn.Module):
         self.register_buffer("u", F.normalize(torch.randn(len(weight)), dim=0, eps=EPSILON))
 
     def compute_sigma(self) -> Tensor:
-        """The largest singular value of the weight, differentiable: (,)."""
+        """v ← Wᵀu / ‖Wᵀu‖₂,  u ← W v / ‖W v‖₂,  σ(W) = uᵀ W v, differentiable in W   (Miyato 2018, algorithm 1)."""
         with torch.autocast(self._autocast_device(), enabled=False):
             matrix = self.weight.flatten(1)
             with torch.no_grad():
@@ -42,7 +42,7 @@ class _SpectralLayer(nn.Module):
 
 
 class SpectralDense(_SpectralLayer):
-    """x (batch, in) -> (batch, out)."""
+    """y = W x / σ(W) + b: x (batch, in) -> (batch, out)   (Miyato 2018, eq. 8)."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         like = nn.Linear(n_in, n_out)
@@ -53,7 +53,10 @@ class SpectralDense(_SpectralLayer):
 
 
 class SpectralConv(_SpectralLayer):
-    """x (batch, in, *space) -> (batch, out, *space), with a kernel, stride and padding for each axis."""
+    """y = (W * x) / σ(W) + b   (Miyato 2018, eq. 8).
+
+    x (batch, in, *space) -> (batch, out, *space), with a kernel, stride and padding for each axis.
+    """
 
     def __init__(
         self, n_in: int, n_out: int, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]

@@ -1,1 +1,1 @@
-"""What one training step sees, and when."""
+"""What one training step sees, when it sees it, and under which conditions."""

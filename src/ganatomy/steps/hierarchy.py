@@ -1,29 +1,31 @@
 """The sizes of hierarchical amortised training, all from the shape of the volume by rule (HA-GAN: Sun 2022).
 
 At 256 cubed these are the paper's: features and low-resolution volume of 64 cubed, sub-volumes of 32 planes, a base of
-4 cubed. Other shapes follow by halving, so no size is written down twice.
+4 cubed. The sizes for other shapes follow by halving.
 """
 
 from ganatomy.pyramid import Shape, compute_pyramid
 
-LOW_FACTOR = 4  # voxels of the volume an axis for one of the features and of the low-resolution volume
-SUB_VOLUME_DIVISOR = 8  # a sub-volume is about this part of the volume, along the first axis
-AXIS_MULTIPLE = 16  # of which every axis must be one: then the features still halve to a base of four or more
-UPSAMPLINGS = 4  # up-sampling blocks of the generator's common part
+LOW_FACTOR = 4  # the volume's size over that of the features and of the low-resolution volume, an axis
+SUB_VOLUME_DIVISOR = 8  # a sub-volume has about an eighth of the planes of the first axis
+AXIS_MULTIPLE = 16  # every axis is a multiple of it, so that the features can be halved to a base of four or more
+UPSAMPLINGS = 4  # most up-sampling blocks of the generator's common part
 
 
 def fits_hierarchy(shape: Shape) -> bool:
-    """Whether the rule has an answer: every axis is a multiple of 16."""
+    """n ≥ 16 and n mod 16 = 0 for every axis n: then all sizes below exist."""
     return all(n >= AXIS_MULTIPLE and n % AXIS_MULTIPLE == 0 for n in shape)
 
 
 def compute_low_shape(shape: Shape) -> Shape:
-    """Size of the features A and of the low-resolution volume: a quarter of every axis."""
+    """n / 4 for every axis n: the size of the features A and of the low-resolution volume x_low   (Sun 2022)."""
     return tuple(n // LOW_FACTOR for n in shape)
 
 
 def compute_sub_volume_depth(depth: int) -> int:
-    """Planes of a sub-volume: the multiple of 4 nearest to an eighth of the volume that divides it without remainder.
+    """Planes of a sub-volume x_r: the divisor of the depth n, a multiple of 4, that is nearest to n / 8   (Sun 2022).
+
+    Nearest means that the ratio of the two is closest to one. The paper's 256 planes give 32.
 
     >>> [compute_sub_volume_depth(n) for n in (256, 128, 32, 48, 80)]
     [32, 16, 4, 8, 8]
@@ -33,10 +35,10 @@ def compute_sub_volume_depth(depth: int) -> int:
 
 
 def compute_feature_shapes(shape: Shape) -> tuple[Shape, ...]:
-    """Sizes that the features pass through in the generator's common part, base first."""
+    """The sizes that the features pass through in G^A, from the base to those of A   (Sun 2022)."""
     return compute_pyramid(compute_low_shape(shape))[-1 - UPSAMPLINGS :]
 
 
 def count_halvings(shape: Shape) -> int:
-    """How often an image of this shape is halved before its last, full-size kernel; 6 at 256 cubed."""
+    """How often an image of this shape is halved before the last kernel, which covers the rest; 6 at 256 cubed."""
     return len(compute_pyramid(shape)) - 1

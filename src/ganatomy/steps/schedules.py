@@ -1,4 +1,4 @@
-"""Numbers that change with images seen, as values (thousands of images: kimg)."""
+"""Numbers that change with the count of images seen, in thousands (kimg), as plain values."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from ganatomy.config import Config
 
 
 class ConstantSchedule(Config):
-    """Always the same number."""
+    """`value` at any count."""
 
     kind: Literal["constant"] = "constant"
     value: float
@@ -38,7 +38,7 @@ class LinearSchedule(Config):
 
 
 class RisingSchedule(Config):
-    """A whole number that rises by one every `each_kimg`, from `first` to at most `last`."""
+    """min(last, first + ⌊kimg / each_kimg⌋): a whole number that rises by one every `each_kimg`."""
 
     kind: Literal["rising"] = "rising"
     first: int = Field(1, ge=1)
@@ -50,6 +50,7 @@ class RisingSchedule(Config):
 
 
 def _wrap_number(value: object) -> object:
+    """A number means a constant schedule."""
     return {"kind": "constant", "value": value} if isinstance(value, int | float) else value
 
 

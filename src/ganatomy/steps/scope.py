@@ -19,7 +19,7 @@ class Region:
     """What has to be read of an image: planes along the first axis, at some resolution.
 
     Args:
-        shape: voxels per axis of the whole image at this resolution; the next larger stored one serves as well.
+        shape: voxels per axis of the whole image at this resolution; a larger stored level may be given instead.
         start: first plane.
         depth: number of planes; None = all of them.
     """
@@ -31,16 +31,16 @@ class Region:
 
 @runtime_checkable
 class Scope(Protocol):
-    """A part of the final image at some resolution; the generator returns, and `crop` cuts, the same tuple."""
+    """A part of the final image at some resolution: the generator returns it, and `crop` cuts it from reals."""
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        """The regions that `crop` wants to be given."""
+        """The regions that `crop` needs."""
         ...
 
     @property
     def log_values(self) -> dict[str, float]:
-        """What the log says of it."""
+        """The numbers that the log has of the scope, by name."""
         ...
 
     def crop(self, *regions: Tensor) -> ImageParts:
@@ -50,7 +50,7 @@ class Scope(Protocol):
 
 @dataclass(frozen=True)
 class WholeScope:
-    """The whole image at full resolution; for a hierarchical network a sub-volume that leaves nothing out."""
+    """The whole image at full resolution; to a hierarchical network it is a sub-volume of all planes."""
 
     shape: Shape
     start = 0
@@ -74,11 +74,11 @@ class WholeScope:
 
 @dataclass(frozen=True)
 class SubVolumeScope:
-    """Hierarchical amortisation: some planes at full resolution, and the whole volume at a quarter of it.
+    """x_r = x[r : r + depth] at full resolution, and x_low, the whole at a quarter of its size   (HA-GAN: Sun 2022).
 
     Args:
         shape: voxels per axis of the whole volume.
-        start: first plane of the sub-volume; the features of the generator are cut at ``start // 4``.
+        start: r, the first plane of the sub-volume; the features of the generator are cut at ``start // 4``.
         depth: planes of the sub-volume.
         low: how reals shrink to the low-resolution volume: ``mean`` over cells of 4, ``nearest`` takes every fourth
             voxel (the authors' code), None = there is no low-resolution branch.
@@ -93,7 +93,7 @@ class SubVolumeScope:
 
     @property
     def position(self) -> float:
-        """Where the sub-volume lies: 0 = at the first plane, 1 = at the last."""
+        """r / (n - depth): 0 = the sub-volume starts at the first plane, 1 = it ends at the last."""
         return self.start / (self.shape[0] - self.depth)
 
     @property
@@ -129,18 +129,20 @@ def crop_whole_images(scope: Scope, images: Tensor) -> ImageParts:
 
 
 def _shrink_to_shape(image: Tensor, shape: Shape) -> Tensor:
-    """A stored level may be larger than what is wanted."""
+    """The image by mean over cells where it is larger than `shape`, as a stored level may be."""
     factor = image.shape[-1] // shape[-1]
     return downsample_mean(image, factor) if factor > 1 else image
 
 
 @dataclass(frozen=True)
 class LevelScope:
-    """Progressive growing: the whole image at one level of the pyramid, fading in over the level below.
+    """x_l ← (1 - α) up(down(x_l)) + α x_l   (Karras 2018, section 2; official code).
+
+    The whole image at level l, which fades in over level l - 1.
 
     Args:
-        level: 0 is the base of the pyramid.
-        alpha: share of the new level, 0 to 1; 1 = this level only.
+        level: l; 0 is the base of the pyramid.
+        alpha: α, the share of the new level, 0 to 1; 1 = this level only.
         shape: voxels per axis of this level.
     """
 

@@ -1,4 +1,4 @@
-"""What every network is told when it is built, and what every discriminator answers."""
+"""What every network is told when it is built, and what every discriminator returns."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from ganatomy.steps.condition import ConditionSpace
 
 @dataclass(frozen=True)
 class ImageSpace:
-    """The facts that a recipe says once and hands to all its networks.
+    """The facts of a recipe that all its networks are built for.
 
     Args:
         shape: voxels per axis of the final image.
@@ -27,10 +27,10 @@ class ImageSpace:
 
 
 class DiscriminatorOutput(NamedTuple):
-    """A discriminator's answer, without sigmoid or softmax.
+    """D(x), without sigmoid or softmax.
 
-    `scores` is (batch,), or (batch, scores) when several branches judge; `labels`
-    (batch, `ConditionSpace.label_width`), width zero without conditions.
+    `scores` is (batch,), or (batch, scores) when several branches judge. `labels` is (batch,
+    `ConditionSpace.label_width`), of width zero without conditions.
     """
 
     scores: Tensor

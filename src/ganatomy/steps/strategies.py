@@ -1,4 +1,4 @@
-"""Training strategies: pure functions from images seen to what the next step looks at."""
+"""Training strategies: pure functions from the count of images seen to what the next step looks at."""
 
 import math
 from collections.abc import Iterator
@@ -16,10 +16,14 @@ from ganatomy.steps.scope import LevelScope, Scope, SubVolumeScope, WholeScope
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What one step does: its scope, its global batch size, the era and the part of the timetable it belongs to.
+    """What one step does.
 
-    Optimisers start anew when the era changes, so that Adam's moments of one level do not steer the next. Steps of one
-    part cost the same, and a phase of an objective may run in one part alone.
+    Args:
+        scope: the part of the image that it sees.
+        batch_size: images of the step, over all processes.
+        optimizer_epoch: optimisers start anew when it changes, so that Adam's moments of one level do not act on the
+            next.
+        stage: the part of the timetable. Steps of one stage cost the same, and a phase may run in one stage alone.
     """
 
     scope: Scope
@@ -29,11 +33,15 @@ class TrainingStep:
 
 
 class ProgressiveGrowing(Config):
-    """Start at the base, add a level at a time: fade it in, then train it stably (Karras 2018, section 2).
+    """Train the base, then add one level at a time, α from 0 to 1 in a fade, then 1   (Karras 2018, section 2).
 
-    The base is trained stably first; then each level fades in over `fade_kimg` and is stable for `stable_kimg`. The
-    last level stays. `batch_sizes` goes by level from the base up; the last one serves all later levels. Levels below
-    `first_level` are skipped: training starts there.
+    The last level stays. Levels below `first_level` are skipped: training starts there.
+
+    Args:
+        fade_kimg: length of a fade, in thousands of images.
+        stable_kimg: length of training the base, and each level after its fade.
+        batch_sizes: images of a step by level, from the base up; the last number serves all later levels.
+        first_level: the level where training starts.
     """
 
     kind: Literal["progressive-growing"] = "progressive-growing"
@@ -77,7 +85,7 @@ class ProgressiveGrowing(Config):
         return "every axis must be even and stay at 4 or more when halved, for example 160,128"
 
     def change_stage_length(self, kimg: float) -> "ProgressiveGrowing":
-        """The same with so many thousand images in every part of its timetable."""
+        """The same with so many thousand images in every stage."""
         return self.replace(fade_kimg=kimg, stable_kimg=kimg)
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
@@ -85,7 +93,7 @@ class ProgressiveGrowing(Config):
         return {"batch_sizes": [batch_size]}
 
     def adapt_to_image_parts(self, parts: int) -> "ProgressiveGrowing":
-        """The same: a step sees one image whatever a generator could return."""
+        """The same: a step sees one image, whatever the generator can return."""
         return self
 
     def make_tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
@@ -95,7 +103,7 @@ class ProgressiveGrowing(Config):
         return short, sizes[min(2, len(sizes) - 1)]
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """Each era with the kimg at which it begins."""
+        """Each optimiser epoch with the kimg at which it begins."""
         kimg, era = 0.0, -1
         while (moment := self.plan_step(round(kimg * 1000), shape, 0)).optimizer_epoch != era:
             yield kimg, moment
@@ -104,13 +112,17 @@ class ProgressiveGrowing(Config):
 
 
 class HierarchicalAmortisation(Config):
-    """Each step sees one sub-volume at full resolution and the whole volume at a quarter of it (Sun 2022).
+    """Each step sees x_r = x[r : r + n/8], r drawn anew, and x_low, the whole at a quarter of its size   (Sun 2022).
 
-    The sub-volume is one for all images of a step. With `selector` ``cycle`` the sub-volumes of a partition follow one
-    another instead of being drawn (the paper's ablation "deterministic r"; what it cycles through is our reading).
-    `aligned` draws starts that are multiples of 4, so that the sub-volume cut from the features is the one cut from the
-    reals; the authors' code draws any plane, and three of four draws are off by one to three planes. `low` and `whole`
-    are those of `SubVolume`.
+    All images of a step have the same r. It is drawn uniformly.
+
+    Args:
+        selector: ``random``, or ``cycle``: the sub-volumes of a partition one after another (the paper's ablation
+            "deterministic r"; what it cycles through is our reading).
+        aligned: draw r among multiples of 4, so that the sub-volume of the features is that of the reals. The authors'
+            code draws any plane, so three of four draws are off by one to three planes.
+        low, whole: as in `SubVolumeScope`.
+        batch_size: images of a step.
     """
 
     kind: Literal["hierarchical-amortisation"] = "hierarchical-amortisation"
@@ -121,7 +133,7 @@ class HierarchicalAmortisation(Config):
     batch_size: int = Field(4, ge=1)
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step at a count of images seen; the start is a function of it and the seed."""
+        """The step at a count of images seen; r is a function of the count and the seed."""
         depth = hierarchy.compute_sub_volume_depth(shape[0])
         if self.selector == "cycle":
             start = depth * (images_seen // self.batch_size % (shape[0] // depth))
@@ -143,7 +155,7 @@ class HierarchicalAmortisation(Config):
         return tuple(SubVolumeScope(shape, start, depth, self.low, self.whole) for start in range(0, shape[0], depth))
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """One era from the beginning to the end."""
+        """One epoch from the beginning to the end."""
         yield 0.0, self.plan_step(0, shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
@@ -153,7 +165,7 @@ class HierarchicalAmortisation(Config):
         return f"every axis must be a multiple of {hierarchy.AXIS_MULTIPLE}, for example 64,64,64"
 
     def change_stage_length(self, kimg: float) -> "HierarchicalAmortisation":
-        """The same: there is one part."""
+        """The same: there is one stage."""
         return self
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
@@ -161,7 +173,7 @@ class HierarchicalAmortisation(Config):
         return {"batch_size": batch_size}
 
     def adapt_to_image_parts(self, parts: int) -> "HierarchicalAmortisation":
-        """The same for a generator that returns so many images of a step: one = there is no low-resolution volume."""
+        """The same for a generator that returns `parts` images a step; with one there is no low-resolution volume."""
         return self if parts > 1 else self.replace(low=None)
 
     def make_tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
@@ -189,7 +201,7 @@ class _WholeImageStrategy(Config):
         return {"batch_size": batch_size}
 
     def adapt_to_image_parts(self, parts: int) -> Self:
-        """The same: a step sees one image whatever a generator could return."""
+        """The same: a step sees one image, whatever the generator can return."""
         return self
 
 
@@ -203,7 +215,7 @@ class WholeImages(_WholeImageStrategy):
         return TrainingStep(WholeScope(shape), self.batch_size)
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """One era from the beginning to the end."""
+        """One epoch from the beginning to the end."""
         yield 0.0, self.plan_step(0, shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
@@ -213,7 +225,7 @@ class WholeImages(_WholeImageStrategy):
         return "every axis must be even and stay at 4 or more when halved, for example 64,64,64"
 
     def change_stage_length(self, kimg: float) -> "WholeImages":
-        """The same: there is one part."""
+        """The same: there is one stage."""
         return self
 
     def make_tiny(self, shape: Shape) -> tuple["WholeImages", Shape]:
@@ -222,10 +234,14 @@ class WholeImages(_WholeImageStrategy):
 
 
 class TwoStages(_WholeImageStrategy):
-    """Whole images; an autoencoder learns first, then a model of its codes (``prior``) (Rombach 2022).
+    """Whole images; first an autoencoder learns, then a prior of its codes   (Rombach 2022, section 3).
 
-    The phases of an objective say by name in which of the two parts they run. What is shown before the second part are
-    codes of a model that has not learnt.
+    The phases of an objective name the stage in which they run: ``autoencoder`` or ``prior``. Samples drawn in the
+    first stage come from a prior that has not learnt.
+
+    Args:
+        autoencoder_kimg: length of the first stage, in thousands of images.
+        batch_size: images of a step.
     """
 
     kind: Literal["two-stages"] = "two-stages"
@@ -237,16 +253,16 @@ class TwoStages(_WholeImageStrategy):
         return TrainingStep(WholeScope(shape), self.batch_size, int(second), "prior" if second else "autoencoder")
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """Both parts with the kimg at which they begin."""
+        """Both stages with the kimg at which they begin."""
         for kimg in (0.0, self.autoencoder_kimg):
             yield kimg, self.plan_step(math.ceil(kimg * 1000), shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """Every shape that the networks can make will do."""
+        """None: the strategy accepts every shape that the networks can make."""
         return None
 
     def change_stage_length(self, kimg: float) -> "TwoStages":
-        """The same with so many thousand images in every part of its timetable."""
+        """The same with so many thousand images in the first stage."""
         return self.replace(autoencoder_kimg=kimg)
 
     def make_tiny(self, shape: Shape) -> tuple["TwoStages", Shape]:
