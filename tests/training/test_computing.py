@@ -6,8 +6,10 @@ import platform
 import pytest
 import torch
 
+from ganatomy.cli import main
 from ganatomy.errors import Refused
 from ganatomy.machine.device import keep_freed_memory
+from ganatomy.nn.layout import CHANNELS_LAST
 from ganatomy.objectives.phase import Batch
 from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.recipes.changes import change_recipe
@@ -86,6 +88,26 @@ def test_recomputation_keeps_fewer_tensors():
 def test_the_memory_layout_changes_rounding_only(name):
     plain, other = _step(name, ComputeSettings()), _step(name, ComputeSettings(channels_last=True))
     assert plain[0] == pytest.approx(other[0], rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_layout_of_a_card_suits_every_network(name):
+    recipe = get_recipe(name).make_tiny()
+    ndim = len(recipe.shape)
+    settings = get_default_settings(ndim, torch.device("cuda"))
+    given = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}
+    state = State(recipe, 0, CPU, given, layout=settings.get_layout(ndim))
+    settings.apply_to(state.networks, ndim)
+    layout = CHANNELS_LAST[ndim]
+    kernels = [p for p in state.networks.parameters() if p.ndim == ndim + 2]
+    assert kernels
+    assert all(kernel.is_contiguous(memory_format=layout) for kernel in kernels)
+
+
+@pytest.mark.parametrize("name", ["stylegan2", "relativistic", "autoregressive"])
+def test_recipes_with_weights_of_other_axes_train_with_the_channels_last(name, volumes, tmp_path):
+    words = f"train {name} {volumes.path} --out {tmp_path} --tiny --shape 32,32,32 --channels-last True --quiet --precision float32"
+    assert main([*words.split(), "--set", "total_kimg=0.004"]) == 0
 
 
 def test_half_precision_is_near_and_not_the_same():

@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganatomy.networks.config import NetworkConfig
+from ganatomy.nn.layout import CHANNELS_LAST
 from ganatomy.nn.plain import NORM_CLASSES, GroupNormReLU, PlainBlock, PlainUpConv, compute_group_moments, make_conv
 from ganatomy.steps import hierarchy
 from ganatomy.steps.condition import Condition
@@ -28,7 +29,6 @@ from ganatomy.steps.scope import ImageParts, SubVolumeScope, WholeScope
 from ganatomy.steps.space import ImageSpace
 
 LOW_FACTOR = hierarchy.LOW_FACTOR
-CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 CHANNELS_LAST_FROM = 16  # voxels an axis: from here on activations take more memory than weights (docs/performance.md)
 
 

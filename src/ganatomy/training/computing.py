@@ -11,11 +11,11 @@ from ganatomy.config import Config
 from ganatomy.errors import Refused
 from ganatomy.machine.device import keep_freed_memory
 from ganatomy.machine.device import select_device as named_device
+from ganatomy.nn.layout import CHANNELS_LAST, set_memory_layout
 from ganatomy.objectives.phase import Networks
 from ganatomy.steps.modules import GeneratorModule
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
 FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
@@ -46,7 +46,7 @@ class ComputeSettings(Config):
         return PRECISIONS[self.precision]
 
     def get_layout(self, ndim: int) -> torch.memory_format:
-        return LAYOUTS[ndim] if self.channels_last else torch.contiguous_format
+        return CHANNELS_LAST[ndim] if self.channels_last else torch.contiguous_format
 
     def check(self, ndim: int, device: torch.device) -> None:
         """Refuse what is known to compute wrongly.
@@ -66,7 +66,7 @@ class ComputeSettings(Config):
         if self.hold_memory:
             keep_freed_memory()
         if self.channels_last:
-            networks.to(memory_format=self.get_layout(ndim))  # type: ignore[call-overload]
+            set_memory_layout(networks, self.get_layout(ndim))
         for part in cast(GeneratorModule, networks["generator"]).list_blocks():
             if self.recompute:
                 part.forward = _recompute_forward(part)

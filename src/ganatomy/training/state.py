@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from ganatomy import randomness
+from ganatomy.nn.layout import set_memory_layout
 from ganatomy.objectives.phase import Networks
 from ganatomy.recipes.recipe import Recipe
 
@@ -55,7 +56,7 @@ class State:
         if self._device.type != "cpu":
             network.to(self._device)
         if self._layout != torch.contiguous_format:
-            network.to(memory_format=self._layout)  # type: ignore[call-overload]
+            set_memory_layout(network, self._layout)
         return network
 
     def _make_optimizer(self, role: str) -> optim.Adam:
