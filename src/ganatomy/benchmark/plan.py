@@ -10,7 +10,7 @@ from ganatomy.errors import Refused
 from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.recipes.recipe import Recipe
 
-VOLUME_ROWS = (
+ROWS = (  # in the order of the tables; which of them fit a store, their own number of axes decides
     "wgan",
     "wgan-gp",
     "vae-gan",
@@ -27,8 +27,11 @@ VOLUME_ROWS = (
     "hagan-no-low",
     "hagan-no-encoder",
     "hagan-deterministic",
+    "pggan-mammogram",
+    "gan-mammogram",
+    "wgan-mammogram",
+    "relativistic-mammogram",
 )
-MAMMOGRAM_ROWS = ("pggan-mammogram", "gan-mammogram", "wgan-mammogram", "relativistic-mammogram")
 ABLATION_ROWS = ("hagan-2022", "hagan-no-low", "hagan-no-encoder", "hagan-deterministic")
 PLAN_FILE, SPEED_FILE = "plan.json", "speed.json"  # files of a benchmark's folder
 SECONDS_BY_UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -113,13 +116,18 @@ def parse_budget(budget: str) -> float:
     return seconds
 
 
+def list_rows(ndim: int) -> tuple[str, ...]:
+    """All rows for images of so many axes."""
+    return tuple(name for name in ROWS if len(get_recipe(name).shape) == ndim)
+
+
 def choose_rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
     """The rows that were named, or all that there are for images of so many axes.
 
     Raises:
         Refused: an unknown name, or one for other images.
     """
-    known = VOLUME_ROWS if ndim == 3 else MAMMOGRAM_ROWS
+    known = list_rows(ndim)
     for name in names:
         if name not in RECIPES:
             raise Refused(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
