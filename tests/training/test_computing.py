@@ -106,8 +106,8 @@ def test_the_layout_of_a_card_suits_every_network(name):
 
 @pytest.mark.parametrize("name", ["stylegan2", "relativistic", "autoregressive"])
 def test_recipes_with_weights_of_other_axes_train_with_the_channels_last(name, volumes, tmp_path):
-    words = f"train {name} {volumes.path} --out {tmp_path} --tiny --shape 32,32,32 --channels-last True --quiet --precision float32"
-    assert main([*words.split(), "--set", "total_kimg=0.004"]) == 0
+    words = f"train {name} {volumes.path} --out {tmp_path} --tiny --shape 32,32,32 --channels-last True --quiet"
+    assert main([*words.split(), "--precision", "float32", "--set", "total_kimg=0.004"]) == 0
 
 
 def test_half_precision_is_near_and_not_the_same():
