@@ -86,7 +86,7 @@ def load_tensors(
     """Tensors by file name, and the meta; `names` limits what is read.
 
     Raises:
-        Damaged: a file is missing, or its hash is not the one that was written.
+        DamagedError: a file is missing, or its hash is not the one that was written.
         Refused: written by a newer version.
     """
     try:
@@ -129,7 +129,7 @@ class Snapshot:
         spacing: millimetres of a sample of the recipe's full shape, the median of the training set; None if unknown.
         digest: SHA-256 of the weights.
         trained_on: fingerprint and counts of the store; nothing about persons.
-        constants: facts of which all training images had one and the same value.
+        constant_facts: facts of which all training images had one and the same value.
         weights: tensors by role and name; the generator, and the encoders where there are any.
     """
 
@@ -162,7 +162,7 @@ class Snapshot:
 
 
 def save_snapshot(folder: Path, networks: Mapping[str, nn.Module], recipe: Recipe, metadata: Mapping[str, Any]) -> None:
-    """Write networks by role with their recipe; `about` holds images, seed, modality, spacing and trained_on."""
+    """Write networks by role with their recipe; `metadata` has images, seed, modality, spacing and trained_on."""
     use = "Research on synthetic images. Not for diagnosis. Samples are synthetic and must be marked so."
     meta = {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **metadata}
     save_tensors(folder, {role: dict(network.state_dict()) for role, network in networks.items()}, meta)

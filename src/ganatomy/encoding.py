@@ -1,4 +1,4 @@
-"""Images to features: the latent code that an encoder finds, and what the generator makes of it again."""
+"""Images to features: the latent code z = E(x) that an encoder finds, and its reconstruction G(z)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,15 +35,15 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EncodedCase:
-    """One case: its code, the volume that the generator makes of it, and how near that is.
+    """One case: its code z = E(x), the reconstruction G(z), and how near that is to x.
 
     Args:
         case: row of the store.
         z: latent code (latent,).
-        original: voxels in [-1, 1].
-        again: the reconstruction, likewise.
-        ssim: structural similarity with a 7-voxel window (Wang 2004), range 2.
-        psnr: peak signal to noise ratio in dB, peak 2.
+        original: x, voxels in [-1, 1].
+        reconstruction: G(z), likewise.
+        ssim: structural similarity with a 7-voxel window (Wang 2004), for a value range of 2.
+        psnr: 10 log₁₀(2² / mean squared error), in dB.
     """
 
     case: dict[str, Any]
@@ -63,21 +63,36 @@ def encode(
     device: str | None = None,
     to: str | None = None,
 ) -> int:
-    """Write a table of features, one row a case, and a picture of originals beside reconstructions; returns the rows.
+    """Write a table of features, one row a case, and a picture of originals beside reconstructions.
 
-    The table has the case's file, patient (a pseudonym), split and facts, SSIM and PSNR of the reconstruction, and the
-    latent code as ``z0000`` and so on.
+    The table has the case's file, patient (a pseudonym), split and facts, SSIM and PSNR (dB) of the reconstruction, and
+    the latent code as ``z0000`` and so on.
 
     Args:
         snapshot: opened with all its networks; it must have encoders.
         store: the images, at the snapshot's shape or larger.
         out: ``.parquet`` or ``.csv``; the picture gets the same name with ``.png``.
         split: ``train``, ``validation`` or ``test``; None = all.
-        n: at most so many cases.
-        to: ``nifti`` = write the reconstructions beside the table, too.
+        n: at most so many cases; None = all.
+        device: where to compute; None = a GPU if there is one.
+        to: ``nifti`` = also write the reconstructions, in a folder beside the table.
+
+    Returns:
+        The number of rows.
 
     Raises:
         Refused: no encoder, a store that does not fit, or another kind of table.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import ganatomy
+        >>> from ganatomy.checkpoint import find_snapshot, open_snapshot
+        >>> from ganatomy.data.store import open_store
+        >>> recipe = ganatomy.RECIPES["vae"]().make_tiny().replace(shape=(80, 64), total_kimg=0.04)
+        >>> run = ganatomy.train(recipe, "store", "runs")
+        >>> snapshot = open_snapshot(find_snapshot(run.path), roles=None)  # None = with the encoder
+        >>> ganatomy.encode(snapshot, open_store(Path("store")), "features.csv", split="test")
+        4
     """
     out = Path(out)
     if out.suffix not in TABLE_SUFFIXES:

@@ -31,25 +31,39 @@ def sample(
     first: int = 0,
     planes: int | None = None,
 ) -> Iterator[tuple[Image, dict[str, Any]]]:
-    """Draw images one after another, each with the record of how it was made. Wishes are checked at once.
+    """Draw images one after another, each with the record of how it was made. The arguments are checked at once.
 
     Args:
-        n: how many.
+        snapshot: where the generator comes from.
+        n: how many images.
         seed: image `first + i` of a seed is always the same.
         condition: wanted facts, such as ``{"view_position": "MLO"}``; those not named are taken in turn. Facts that a
-            canonical image does not show, such as the laterality of a breast, may be named too. A list gives the
-            wanted facts of each image.
-        truncation: latent numbers beyond +- this are drawn within it; less variety, fewer failures.
-        batch_size: images a pass on a GPU. On a processor every pass has one image, so that rounding cannot depend
-            on the batch.
+            canonical image does not show, such as the laterality of a breast, may be named too. A list has the wanted
+            facts of each image.
+        truncation: t > 0 = latent numbers within -t to t standard deviations: less variety, fewer failures. None = all.
+        batch_size: images a pass on a GPU. On a processor every pass has one image, so that rounding cannot depend on
+            the batch.
         device: where to compute; None = a GPU if there is one.
-        planes: make a volume this many planes at a time: the same to rounding, in bounded memory. None = in one pass.
+        first: number of the first image.
+        planes: make a volume this many planes at a time: the same up to rounding, in bounded memory. None = all.
 
     Returns:
-        One by one, the image in [-1, 1], canonically oriented, and a record: snapshot hash, seed, index, condition.
+        An iterator of pairs: the image in [-1, 1], canonically oriented, and its record: snapshot hash, seed, index,
+        condition.
 
     Raises:
-        Refused: an unknown fact or value, or numbers that make no sense.
+        Refused: an unknown fact or value; a number that must be above zero and is not; `planes` that the model cannot
+            make.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import ganatomy
+        >>> from ganatomy.checkpoint import find_snapshot, open_snapshot
+        >>> snapshot = open_snapshot(find_snapshot(Path("runs/00000-pggan-mammogram")))
+        >>> for image, record in ganatomy.sample(snapshot, 2, seed=7, condition={"view_position": "MLO"}):
+        ...     print(image.shape, record["seed"], record["index"], record["view_position"])
+        (20, 16) 7 0 MLO
+        (20, 16) 7 1 MLO
     """
     if n < 1 or batch_size < 1 or (truncation is not None and truncation <= 0):
         raise Refused(f"n={n}, batch_size={batch_size}, truncation={truncation}: all must be above zero.")

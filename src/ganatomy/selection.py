@@ -20,15 +20,25 @@ MAX_VALIDATION_IMAGES = 2048  # validation images compared at most, unless --n s
 def select(run: Run | Path | str, store: Store | Path | str | None = None, n: int | None = None) -> Snapshot:
     """Rank the snapshots of full size by SWD against validation patients and write ``selection.json`` in the run.
 
-    The report of `evaluate` uses the test patients, so that no image serves both.
+    SWD is the sliced Wasserstein distance (Karras 2018, section 5), the criterion of Korkinof 2018. The report of
+    `evaluate` uses the test patients, so that no image serves both.
 
     Args:
-        run: a run folder.
-        store: the store it was trained on; None = where it was.
-        n: validation images to compare with.
+        run: a run, or its folder.
+        store: the store it was trained on; None = where it was then.
+        n: validation images to compare with; None = at most 2,048.
+
+    Returns:
+        The snapshot with the smallest distance. `evaluate` and the command line use it for this run from now on.
 
     Raises:
-        Refused: no snapshot of full size yet, or the store is another one.
+        Refused: no snapshot has reached the full size, or the store is another one.
+
+    Example:
+        >>> import ganatomy
+        >>> best = ganatomy.select("runs/00000-pggan-mammogram")
+        >>> best.path.name, best.is_full_size
+        ('000000480', True)
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     store = open_run_store(run, store)

@@ -47,7 +47,7 @@ MAX_IDLE_ROUNDS = 2  # times that a pool may break without a part done
 def prepare(
     raw: Path | str, modality: Modality | str, out: Path | str, workers: int | None = None, dask: str | None = None
 ) -> Store:
-    """Make or complete a store of all usable images below a folder.
+    """Make or complete a store of all usable images below a folder, split by patient: train, validation, test.
 
     Args:
         raw: folder of DICOM or picture files, any depth.
@@ -57,10 +57,17 @@ def prepare(
         dask: address of a Dask scheduler whose workers do the work instead.
 
     Returns:
-        The store, complete.
+        The store, complete: pixels in [-1, 1] at several sizes, and a reason for every file left out.
 
     Raises:
-        Refused: no usable image, or `out` holds something else.
+        Refused: no usable image, `out` holds something else, or workers are ended for lack of memory.
+
+    Example:
+        >>> import ganatomy
+        >>> from ganatomy.modalities.mammogram import Mammogram
+        >>> store = ganatomy.prepare("mammograms", Mammogram(shape=(80, 64)), "store", workers=1)
+        >>> store.manifest.patients, store.manifest.cases
+        (10, 40)
     """
     raw, out, kind = Path(raw).resolve(), Path(out).resolve(), _resolve_modality(modality)
     candidates = kind.list_candidates(raw)

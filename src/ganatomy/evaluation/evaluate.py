@@ -57,14 +57,15 @@ def evaluate(
         images: a run or snapshot, which draws its own samples; a folder of samples; or a folder of anybody's images
             (DICOM, NIfTI, PNG, TIFF, JPEG, NPY), which are prepared as the store was.
         store: the training set; for a run None = the store it was trained on.
+        out: folder of the report, new or empty.
         n: images a side at most; None = as many as both sides have, at most 2,048.
-        seed: of the samples that are drawn here; away from those of the selection.
+        seed: of the samples that are drawn here; it differs from those of `select`.
         extractor: ``random`` (needs no weights), ``med3d-50``, ``inception-2015``, ``dinov2-s`` and others.
         weights: file of a pretrained extractor.
         protocol: also compute a published definition: ``hagan-2022`` or ``pggan-swd-16384``.
         held_out: a store of other patients to compare with; None = the test patients of `store`.
         facts: of anybody's images, where the files do not carry them.
-        shape: the stored size at which anybody's images are compared; None = the largest that they fill.
+        shape: the stored size at which anybody's images are compared, in voxels; None = the largest that they fill.
         beside: images of other models by name, for the figure of features in a plane.
 
     Returns:
@@ -72,6 +73,14 @@ def evaluate(
 
     Raises:
         Refused: too few images, sizes or labels that do not fit, patients that the training has seen, unknown weights.
+
+    Example:
+        >>> import ganatomy
+        >>> report = ganatomy.evaluate("runs/00000-pggan-mammogram", out="report", seed=1000)
+        >>> report["compared"]["images_a_side"], report["compared"]["real_split"]
+        (4, 'test')
+        >>> report["swd"]["real_floor"]["average"] < report["swd"]["fake"]["average"]
+        True
     """
     images, out = Path(images), Path(out)
     if out.exists() and any(out.iterdir()):

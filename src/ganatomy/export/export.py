@@ -1,4 +1,4 @@
-"""Samples to a folder of files with their index."""
+"""The verb `export`: samples to a folder of files with their index."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -120,22 +120,37 @@ def export(
     compress: str | None = None,
     label: bool = False,
 ) -> int:
-    """Write a folder of samples in another format; returns how many. Samples that failed the privacy audit stay.
+    """Write a folder of samples in another format. Samples that failed the privacy audit are not written.
 
     Args:
-        samples: made by `sample` as PNG, NPY or NIfTI.
+        samples: folder of samples as PNG, NPY or NIfTI.
         out: a new folder, or one that an interrupted export left: it is finished.
-        to: ``dicom``, ``png``, ``nifti``, ``npy`` or ``hanging``.
+        to: ``dicom``, ``png`` (16 bit), ``nifti``, ``npy`` (float32 in [-1, 1]) or ``hanging``.
         date: YYYYMMDD of the DICOM studies; None = the day on which the samples were drawn, so that the same samples
             always become the same files.
-        despite_audit: export them all the same.
+        spacing: millimetres between pixels, for samples that have none.
+        despite_audit: export them even if they failed the audit.
         enhanced: volumes as one Enhanced CT or MR instance each.
         secondary_capture: pictures, for archives that refuse the modality's own objects.
-        compress: ``rle``, ``jpeg-ls`` or ``jpeg2000``, each without loss.
+        compress: ``rle``, ``jpeg-ls`` or ``jpeg2000``, each without loss; None = not compressed.
         label: write SYNTHETIC into the image, outside the anatomy.
+
+    Returns:
+        The number of samples.
 
     Raises:
         Refused: no samples, failed by the privacy audit, or something that the format needs is not known.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from ganatomy.checkpoint import find_snapshot, open_snapshot
+        >>> from ganatomy.export.export import export, write_samples
+        >>> from ganatomy.sampling import sample
+        >>> snapshot = open_snapshot(find_snapshot(Path("runs/00000-pggan-mammogram")))
+        >>> write_samples(sample(snapshot, 4), 4, snapshot.modality, Path("samples"), to="png")
+        4
+        >>> export("samples", "dicom", to="dicom", date="20260131")
+        4
     """
     rows, images = read_samples(Path(samples))
     check_audit(Path(samples), despite_audit)

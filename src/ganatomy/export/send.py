@@ -1,4 +1,4 @@
-"""Samples to an archive: what was accepted is remembered, what failed is tried again, what was refused is listed."""
+"""The verb `send`: samples to an archive, with a note of each answer and new tries where delivery failed."""
 
 import json
 import time
@@ -30,7 +30,7 @@ class DeliveryReport:
 
     Args:
         accepted: how many were accepted now.
-        before: how many had been accepted before and were not sent again.
+        accepted_before: how many had been accepted before and were not sent again.
         refused: what was not accepted, with the archive's words.
     """
 
@@ -52,18 +52,27 @@ def send(
     compress: str | None = None,
     label: bool = False,
 ) -> DeliveryReport:
-    """Send samples as DICOM. What was accepted is noted in ``sent.jsonl`` beside them: the same call goes on.
+    """Send samples as DICOM. What was accepted is noted in ``sent.jsonl`` beside them; the same call continues.
 
     Args:
-        samples: made by `sample` as PNG, NPY or NIfTI.
+        samples: folder of samples as PNG, NPY or NIfTI.
         pacs: ``HOST:PORT/AET`` of an archive that takes C-STORE; all instances go over one association.
         url: of an archive that takes STOW-RS, without ``/studies``; credentials: `ganatomy.dicom.dicomweb`.
-        calling: our own Application Entity Title.
+        calling_aet: our own Application Entity Title, for C-STORE.
         date, spacing, despite_audit, enhanced, secondary_capture, compress, label: as in `export`.
+
+    Returns:
+        How many instances were accepted now and before, and what the archive refused.
 
     Raises:
         Refused: as in `export`; no archive or two; one that will never take what is sent.
-        Undelivered: the archive went away and did not come back.
+        DeliveryError: the archive went away and did not come back.
+
+    Example:
+        >>> import ganatomy
+        >>> report = ganatomy.send("samples", url="http://localhost:8042/dicom-web", date="20260131")
+        >>> report.accepted, report.refused
+        (4, ())
     """
     rows, images = read_samples(Path(samples))
     check_audit(Path(samples), despite_audit)
@@ -100,13 +109,15 @@ def make_destination(pacs: str | None, url: str | None, calling_aet: str) -> Des
 
 
 def deliver_instances(datasets: Iterable[Dataset], archive: Destination, journal: Path) -> DeliveryReport:
-    """Send instances, try again what may yet be taken, note each answer.
+    """Send instances, try again what may yet be accepted, and note each answer.
 
     Args:
+        datasets: the instances.
+        archive: where to.
         journal: one JSON line an answer; what it says was accepted by this archive is not sent again.
 
     Raises:
-        Undelivered: the archive went away and did not come back.
+        DeliveryError: the archive went away and did not come back.
     """
     done = _read_accepted(journal, archive.name)
     counts = {True: 0, False: 0}
@@ -156,7 +167,7 @@ def _send_with_retries(batch: list[Dataset], archive: Destination) -> list[Outco
 
 
 def _make_batches(datasets: Iterator[Dataset], batch_bytes: int) -> Iterator[list[Dataset]]:
-    """Instances that are sent together: at most `room` bytes of pixels, at least one."""
+    """Instances that are sent together: at most `batch_bytes` of pixels, at least one instance."""
     batch: list[Dataset] = []
     size = 0
     for ds in datasets:

@@ -1,4 +1,4 @@
-"""Of any folder of DICOM: what is marked synthetic, who made it, and whether the pixels are what the record says."""
+"""The verb `verify`: which files of any folder of DICOM are synthetic, who made them, and whether they were changed."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -75,18 +75,30 @@ class Finding:
 def verify(
     folder: Path | str, snapshot: Path | str | None = None, out: Path | str | None = None, device: str | None = None
 ) -> list[Finding]:
-    """Look at every DICOM file below a folder; anybody's, from any place.
+    """Examine every DICOM file below a folder, whoever made it.
 
-    That pixels are as written is told by the SOP Instance UID, into which our writers put their hash; with the snapshot
-    at hand each image is made anew from its seed and compared.
+    Our writers put a hash of the pixels into the SOP Instance UID, which tells whether the pixels are as written. With
+    the snapshot at hand each image is also made anew from its seed and compared.
 
     Args:
-        snapshot: a run or a snapshot.
-        out: a file for the findings, one JSON object a line.
-        device: where to make images.
+        folder: DICOM files, at any depth.
+        snapshot: a run or a snapshot; None = nothing is made anew.
+        out: a file for the findings, one JSON object a line; None = no file.
+        device: where to make images; None = a GPU if there is one.
+
+    Returns:
+        One finding for each DICOM file.
 
     Raises:
         Refused: no folder, no DICOM in it, or no snapshot there.
+
+    Example:
+        >>> import ganatomy
+        >>> findings = ganatomy.verify("dicom", snapshot="runs/00000-pggan-mammogram")
+        >>> len(findings), {(finding.pixels, finding.again) for finding in findings}
+        (4, {('as written', 'equal')})
+        >>> all(finding.is_sound for finding in findings)
+        True
     """
     if not Path(folder).is_dir():
         raise Refused(f"{folder} is not a folder; give one that holds DICOM files.")

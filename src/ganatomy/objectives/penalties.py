@@ -38,7 +38,10 @@ def interpolate_points(a: ImageParts, b: ImageParts, share: Tensor) -> ImagePart
 
 
 def compute_squared_gradient_norms(score: Callable[[ImageParts], Tensor], points: ImageParts) -> Tensor:
-    """‖∇ score‖₂² at some points, one number an image (batch,), summed over its parts; can be differentiated again."""
+    """‖∇ score‖₂² at some points, one number an image (batch,)   (in Gulrajani 2017, eq. 3, and Mescheder 2018, eq. 9).
+
+    The squares of all parts of an image are added. The result can be differentiated again.
+    """
     places = tuple(x.detach().requires_grad_(True) for x in points)
     scores = score(places)
     with input_gradients_only():

@@ -1,4 +1,4 @@
-"""The verb: make or continue a run."""
+"""The verb `train`: make a run, or continue it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,29 +51,37 @@ def train(
 ) -> Run:
     """Train a recipe on a store; the same call again continues where it was.
 
-    In processes that torchrun has started each computes its share of every batch; the first writes the run.
+    When torchrun has started several processes, each computes its share of every batch and the first writes the run.
 
     Args:
-        recipe: a name or a value.
-        store: where the images are.
-        out: folder of runs; a new one is made in it, or the one of this recipe, store and seed goes on.
-        seed: decides the first weights, the order of images and every draw.
-        device: None = a GPU if there is one; of several processes started by torchrun each gets one of its own.
-        intervals: how often to log, draw, and save.
-        computing: precision, memory layout and the like; None = as the run was begun, and at its beginning the fastest
+        recipe: a name of `RECIPES`, or a recipe.
+        store: where the images are; the training patients of it are used.
+        out: folder of runs. A new run is made in it, or the one of this recipe, store and seed is continued.
+        seed: decides the first weights, the order of images and every random number.
+        device: ``cpu``, ``cuda``, ``cuda:1`` and so on; None = a GPU if there is one. Each process started by torchrun
+            gets a GPU of its own.
+        intervals: how often to log, draw and save, in thousands of images.
+        computing: precision, memory layout and the like; None = as the run was begun, and for a new run the fastest
             that is safe on the device.
-        generator: a run or snapshot whose generator the recipe's networks learn from, such as `hagan-encoder`; the
+        generator: a run or snapshot with the generator that the recipe's networks learn from (`hagan-encoder`); the
             recipe takes over its shape, conditions and widths.
-        fit: where it would not fit into memory, compute it in the cheapest way that does (`need.easier`).
-        anyway: try what will not fit by prediction.
+        fit: if it would not fit into memory, compute it in the cheapest way that does.
+        anyway: try even what will not fit by prediction.
 
     Returns:
         The run, complete.
 
     Raises:
         Refused: the recipe does not fit the store or the memory, or `out` is another run.
-        Diverged: a loss is no finite number; the last good checkpoint is kept.
-        Interrupted: SIGINT or SIGTERM; a checkpoint was saved.
+        Diverged: a loss is not a finite number; the last good checkpoint is kept.
+        Interrupted: SIGINT or SIGTERM was received; a checkpoint was saved.
+
+    Example:
+        >>> import ganatomy
+        >>> recipe = ganatomy.RECIPES["pggan-mammogram"]().make_tiny()  # 20 x 16 pixels, 480 images
+        >>> run = ganatomy.train(recipe, "store", "runs", seed=0)
+        >>> run.path.name, run.list_snapshots()[-1].name
+        ('00000-pggan-mammogram', '000000480')
     """
     request = TrainingRequest(recipe, store, Path(out), seed, device, computing, generator, fit, anyway)
     return _train_request(resolve_request(request, distributed.count_processes()), intervals or Intervals())
