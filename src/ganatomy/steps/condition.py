@@ -1,8 +1,8 @@
-"""What a model is conditioned on, and the condition of a batch: made in one place, handed whole to every network.
+"""What a model is conditioned on, and the condition c of a batch: made in one place, handed whole to every network.
 
-Conditions are facts with a few values each. A number or a map beside them is one more field of `ConditionSpace`, which
-says what it is, and one of `Condition`, which `ConditionSpace.encode` fills. Whoever hands a condition on does not look
-into it, so only a network that wants the new field changes.
+Conditions are facts with a few values each. To add a number or a map beside them, add a field to `ConditionSpace`,
+which describes it, and one to `Condition`, which `ConditionSpace.encode` fills. Code that only hands a condition on
+does not look into it, so only a network that uses the new field changes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,11 +18,11 @@ Facts = Mapping[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """What the images of a batch are to show, or do show.
+    """c: what the images of a batch are to show, or do show.
 
     Args:
         categories: (batch, sum of `groups`), one-hot groups side by side, one for each fact.
-        groups: the width of each group; none for a model without conditions.
+        groups: the width of each group; empty for a model without conditions.
     """
 
     categories: Tensor
@@ -33,11 +33,11 @@ class Condition:
 
     @property
     def vector(self) -> Tensor:
-        """All that a dense layer takes: (batch, `ConditionSpace.width`), width zero without conditions."""
+        """The input of a dense layer: (batch, `ConditionSpace.width`), of width zero without conditions."""
         return self.categories
 
     def __len__(self) -> int:
-        """How many images."""
+        """The number of images."""
         return len(self.categories)
 
     def __getitem__(self, rows: slice | Sequence[int]) -> "Condition":
@@ -45,7 +45,7 @@ class Condition:
         return Condition(self.categories[rows], self.groups)
 
     def to(self, device: torch.device | str) -> "Condition":
-        """The same on a device."""
+        """The same condition on a device."""
         return Condition(self.categories.to(device), self.groups)
 
 
@@ -62,26 +62,26 @@ class ConditionSpace:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of everything that a condition says."""
+        """The names of all facts that the model is conditioned on."""
         return tuple(self.facts)
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """How many values each fact may have: the widths of the one-hot groups."""
+        """The number of values of each fact: the widths of the one-hot groups."""
         return tuple(len(values) for values in self.facts.values())
 
     @property
     def width(self) -> int:
-        """Of `Condition.vector`: what a network that is told the condition takes; zero without conditions."""
+        """The width of `Condition.vector`, zero without conditions."""
         return sum(self.groups)
 
     @property
     def label_width(self) -> int:
-        """Of the label logits of a discriminator, which guesses the categories: one logit for each value."""
+        """The number of label logits of a discriminator: one for each value of each fact."""
         return sum(self.groups)
 
     def encode(self, images: Sequence[Facts]) -> Condition:
-        """The condition of images with these facts, one mapping an image; facts that are no condition are left aside.
+        """The condition of images with these facts, one mapping an image; other facts than the model's are ignored.
 
         Raises:
             Refused: an image lacks a fact, or has a value that the model does not know.
@@ -93,11 +93,11 @@ class ConditionSpace:
         return Condition(torch.cat([torch.zeros(len(images), 0), *hot], 1), self.groups)
 
     def make_blank(self, images: int) -> Condition:
-        """A condition of so many images that says nothing: all zeros. It is the only one of a model without any."""
+        """A condition of so many images that says nothing: all zeros. A model without conditions has no other."""
         return Condition(torch.zeros(images, self.label_width), self.groups)
 
     def choose_facts(self, requested: Facts, number: int) -> dict[str, str]:
-        """The facts of sample `number`: those requested; all others are taken in turn, the first named fastest.
+        """The facts of sample `number`: those requested; all others take their values in turn, the first fact fastest.
 
         Raises:
             Refused: a fact or value that the model does not know.
@@ -117,7 +117,7 @@ class ConditionSpace:
         return facts
 
     def spread_facts(self, images: int) -> list[dict[str, str]]:
-        """Facts of so many images in equal runs: the first run has the first value of every fact, and so on."""
+        """The facts of so many images in equal runs: the first run has the first value of every fact, and so on."""
         return [{name: values[i * len(values) // images] for name, values in self.facts.items()} for i in range(images)]
 
     def add_free_facts(self, free: Mapping[str, Sequence[str]]) -> "ConditionSpace":
@@ -125,13 +125,13 @@ class ConditionSpace:
         return ConditionSpace({**self.facts, **{name: free[name] for name in free if name not in self.facts}})
 
     def check_store_knows(self, store_facts: Mapping[str, Collection[str]]) -> None:
-        """Whether a store says every condition of its images, and none that the model does not know.
+        """Check that a store has every condition of the model, and no value that the model does not know.
 
         Args:
             store_facts: the values that occur in the store, by fact.
 
         Raises:
-            Refused: it does not.
+            Refused: it lacks a condition, or has an unknown value.
         """
         for name, values in self.facts.items():
             if name not in store_facts:
@@ -140,13 +140,13 @@ class ConditionSpace:
                 raise Refused(f"The store has {name} {', '.join(unknown)} and the recipe knows {', '.join(values)}.")
 
     def check_store_shows(self, store_facts: Mapping[str, Collection[str]]) -> None:
-        """Whether a store has images of every condition, so that a model can learn them.
+        """Check that a store has images with every value of every condition, so that a model can learn them.
 
         Args:
-            store_facts: as above; every condition is among them.
+            store_facts: the values that occur in the store, by fact; every condition is among them.
 
         Raises:
-            Refused: it has not.
+            Refused: a value does not occur.
         """
         for name, values in self.facts.items():
             if absent := sorted(set(values) - set(store_facts[name])):
@@ -156,7 +156,7 @@ class ConditionSpace:
                 )
 
     def _find_place(self, name: str, facts: Facts) -> int:
-        """Which of its values a fact of an image has."""
+        """The place of an image's value among the values of a fact."""
         if name not in facts:
             raise Refused(
                 f"The model is conditioned on {name!r} and an image has {', '.join(facts) or 'no facts'}; say for every"

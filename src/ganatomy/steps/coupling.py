@@ -7,7 +7,7 @@ from ganatomy.nn.norm import find_group_size
 
 @dataclass(frozen=True)
 class Coupling:
-    """What a network's configuration says of the images of a batch.
+    """How a network couples the images of a batch, as its configuration says.
 
     Args:
         group: images that the network compares with one another, as many as the largest divisor of the batch size up
@@ -43,7 +43,7 @@ BATCH_NORM_COUPLING = Coupling(None, "its batch normalisation takes the mean of 
 
 
 def couple_groups(group: int) -> Coupling:
-    """The coupling of a minibatch deviation over groups of at most so many images; the setting is named `group`."""
+    """The coupling of a minibatch standard deviation over groups of at most so many images (`group`)."""
     return Coupling(
         group,
         "its {role} compares images of a batch of {batch} in groups; give fewer, larger batches, or"

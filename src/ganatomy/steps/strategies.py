@@ -51,7 +51,7 @@ class ProgressiveGrowing(Config):
     first_level: int = Field(0, ge=0)
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step at a count of images seen; `seed` is for strategies that draw, growth does not."""
+        """The step at a count of images seen; `seed` is not used, since growth draws nothing."""
         sizes = compute_pyramid(shape)
         first, last = min(self.first_level, len(sizes) - 1), len(sizes) - 1
         since = images_seen / 1000 - self.stable_kimg  # since the first fade began
@@ -67,11 +67,11 @@ class ProgressiveGrowing(Config):
         )
 
     def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
-        """What the generator can make of the whole image at that count: the level that it is training."""
+        """The level that the generator is training at that count."""
         return self.plan_step(images_seen, shape, 0).scope
 
     def get_final_scope(self, shape: Shape) -> Scope:
-        """What sampling uses in the end: the last level, alone."""
+        """The last level alone, which is what sampling uses in the end."""
         return LevelScope(len(compute_pyramid(shape)) - 1, 1.0, shape)
 
     def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
@@ -150,7 +150,7 @@ class HierarchicalAmortisation(Config):
         return WholeScope(shape)
 
     def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
-        """The sub-volumes of a partition, one after another."""
+        """The sub-volumes of a partition, from the first planes to the last."""
         depth = hierarchy.compute_sub_volume_depth(shape[0])
         return tuple(SubVolumeScope(shape, start, depth, self.low, self.whole) for start in range(0, shape[0], depth))
 
@@ -211,7 +211,7 @@ class WholeImages(_WholeImageStrategy):
     kind: Literal["whole-images"] = "whole-images"
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The same at any count."""
+        """The step, which is the same at any count."""
         return TrainingStep(WholeScope(shape), self.batch_size)
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
