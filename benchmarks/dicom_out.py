@@ -30,8 +30,8 @@ from pydicom import Dataset, dcmwrite
 from ganatomy.dicom import write, write_mammogram, write_series
 from ganatomy.dicom.association import CStoreArchive
 from ganatomy.dicom.volume_class import CT
-from ganatomy.export.export import export, write_samples
-from ganatomy.export.send import deliver_instances
+from ganatomy.exporting.export import export, write_samples
+from ganatomy.exporting.send import deliver_instances
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.durable import sync_tree

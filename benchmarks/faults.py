@@ -281,7 +281,7 @@ def main():
     options.kills = options.kills or (8 if options.quick else 60)
     os.environ["OMP_NUM_THREADS"] = "1"
     SERVER.set_forkserver_preload(
-        ["ganatomy.training.train", "ganatomy.export.export", "ganatomy.data.prepare", "faults"]
+        ["ganatomy.training.train", "ganatomy.exporting.export", "ganatomy.data.prepare", "faults"]
     )
     sys.path.insert(0, str(Path(__file__).parent))
     rows = []

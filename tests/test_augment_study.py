@@ -9,7 +9,7 @@ import torch
 from ganatomy.cli import main
 from ganatomy.data.store import dequantise_pixels
 from ganatomy.evaluation.statistics import compute_mean_auc
-from ganatomy.export.export import write_samples
+from ganatomy.exporting.export import write_samples
 from ganatomy.imaging.image import Image
 from ganatomy.machine.durable import read_lines, write_lines
 from ganatomy.studies import augment as augment_study

@@ -22,11 +22,6 @@ BASES = (NetworkConfig, AdversarialTerm)  # what networks and terms have in comm
 DOCUMENTED_ARCHIVE = "http://localhost:8042/dicom-web"  # of the example of `send`; the test has one of its own
 
 
-def _get_verb(name):
-    """The function itself: `ganatomy.export` is also the name of a package."""
-    return getattr(importlib.import_module(f"ganatomy.{ganatomy._WHERE[name]}"), name)
-
-
 def _read_section(verb, title):
     """The text below ``Title:`` up to the next section, without its indentation."""
     found = re.search(rf"^{title}:\n((?:(?:    .*)?\n)+)", inspect.getdoc(verb) + "\n", re.MULTILINE)
@@ -45,7 +40,7 @@ def test_every_verb_has_its_place_in_the_line():
 
 @pytest.mark.parametrize("name", LINE)
 def test_a_verb_says_what_it_takes_gives_and_refuses(name):
-    verb = _get_verb(name)
+    verb = getattr(ganatomy, name)
     missing = [title for title in SECTIONS if not _read_section(verb, title)]
     assert not missing, f"{name} has no {', '.join(missing)}"
     assert _list_entries(_read_section(verb, "Args")) == list(inspect.signature(verb).parameters)
@@ -67,7 +62,7 @@ def test_the_examples_of_the_verbs_run_in_the_order_of_the_line(cohort, tmp_path
     told = []
     with service() as archive:
         for name in LINE:
-            text = inspect.getdoc(_get_verb(name)).replace(DOCUMENTED_ARCHIVE, archive.url)
+            text = inspect.getdoc(getattr(ganatomy, name)).replace(DOCUMENTED_ARCHIVE, archive.url)
             example = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
             assert example.examples, name
             assert runner.run(example, out=told.append).failed == 0, "".join(told)

@@ -1,7 +1,7 @@
 """What the first release wrote is read as it was: a store, a snapshot, and a training that goes on.
 
 The files of `first_release/` were made by version 0.1.0 from phantoms (6 patients, seed 3) with ``pggan-mammogram`` in
-its tiny form; `samples.npy` and `log_after.jsonl` are what that version drew and logged afterwards.
+its tiny form; `samples.safetensors` and `log_after.jsonl` are what that version drew and logged afterwards.
 """
 
 import hashlib
@@ -42,7 +42,9 @@ def test_a_store_of_the_first_release_has_its_pixels_and_facts():
 def test_a_snapshot_of_the_first_release_draws_its_images():
     snapshot = open_snapshot(FILES / "snapshot")
     drawn = [image for image, _ in sample(snapshot, 4, seed=1)]
-    np.testing.assert_allclose(np.stack([one.pixels for one in drawn]), np.load(FILES / "samples.npy"), atol=1e-4)
+    np.testing.assert_allclose(
+        np.stack([one.pixels for one in drawn]), load_file(FILES / "samples.safetensors")["pixels"], atol=1e-4
+    )
     assert [one.facts["view_position"] for one in drawn] == ["CC", "MLO", "CC", "MLO"]
 
 

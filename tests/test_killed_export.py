@@ -13,9 +13,11 @@ from pydicom import dcmread
 
 from ganatomy.data.samples import INDEX_FILE
 from ganatomy.errors import Refused
-from ganatomy.export.export import UNFINISHED_FILE, export
+from ganatomy.exporting.export import UNFINISHED_FILE, export
 
-PROGRAM = "import sys; from ganatomy.export.export import export; export(sys.argv[1], sys.argv[2], compress='jpeg-ls')"
+PROGRAM = (
+    "import sys; from ganatomy.exporting.export import export; export(sys.argv[1], sys.argv[2], compress='jpeg-ls')"
+)
 
 
 def _files(folder):

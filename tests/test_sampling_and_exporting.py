@@ -16,7 +16,7 @@ from ganatomy.data.samples import read_samples
 from ganatomy.dicom import write
 from ganatomy.dicom.mammogram import read_mammogram
 from ganatomy.errors import Refused
-from ganatomy.export.export import export, write_samples
+from ganatomy.exporting.export import export, write_samples
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.recipes import get_recipe
 from ganatomy.sampling import draw_latents, sample

@@ -10,8 +10,8 @@ from pydicom import dcmread
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
 from ganatomy.errors import Refused
-from ganatomy.export.export import export, write_samples
-from ganatomy.export.verify import summarise_findings, verify
+from ganatomy.exporting.export import export, write_samples
+from ganatomy.exporting.verify import summarise_findings, verify
 from ganatomy.sampling import sample
 
 
@@ -56,7 +56,7 @@ def test_untouched_files_are_as_written_and_made_again_from_their_seed(exported,
 
 
 def test_volumes_are_made_once_for_all_their_slices(hagan, tmp_path, monkeypatch):
-    from ganatomy.export import verify as verifying
+    from ganatomy.exporting import verify as verifying
 
     snapshot = open_snapshot(hagan.list_snapshots()[-1])
     write_samples(sample(snapshot, 2, 3), 2, "chest_ct", tmp_path / "nifti")
@@ -166,8 +166,8 @@ def test_a_label_is_part_of_what_is_made_again(snapshot, hagan, tmp_path):
     room = np.zeros((32, 32, 32), bool)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChestCT, "segment_foreground", lambda self, image: room)  # at 32 cubed a thorax leaves none
-        patch.setattr("ganatomy.export.label.LABEL_TEXT", "SYN")
-        patch.setattr("ganatomy.export.export.LABEL_TEXT", "SYN")
+        patch.setattr("ganatomy.exporting.label.LABEL_TEXT", "SYN")
+        patch.setattr("ganatomy.exporting.export.LABEL_TEXT", "SYN")
         write_samples(sample(wide, 1, 3), 1, "chest_ct", tmp_path / "npy", "npy")
         export(tmp_path / "npy", tmp_path / "dicom", label=True)
         export(tmp_path / "npy", tmp_path / "plain")

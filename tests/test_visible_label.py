@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganatomy.errors import Refused
-from ganatomy.export.label import MARGIN, MIN_LETTER_HEIGHT, draw_label
+from ganatomy.exporting.label import MARGIN, MIN_LETTER_HEIGHT, draw_label
 
 
 def _disc(shape, radius):

@@ -16,7 +16,7 @@ from ganatomy.dicom import series
 from ganatomy.encoding import encode
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
-from ganatomy.export.export import export, write_samples
+from ganatomy.exporting.export import export, write_samples
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
 from ganatomy.sampling import sample

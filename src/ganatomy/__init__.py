@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ganatomy.encoding import encode
     from ganatomy.errors import Refused
     from ganatomy.evaluation.evaluate import evaluate
-    from ganatomy.export.export import export
-    from ganatomy.export.send import send
-    from ganatomy.export.verify import verify
+    from ganatomy.exporting.export import export
+    from ganatomy.exporting.send import send
+    from ganatomy.exporting.verify import verify
     from ganatomy.imaging.image import Image
     from ganatomy.recipes import RECIPES
     from ganatomy.recipes.recipe import Recipe
@@ -34,9 +34,9 @@ _WHERE = {
     "sample": "sampling",
     "encode": "encoding",
     "evaluate": "evaluation.evaluate",
-    "export": "export.export",
-    "send": "export.send",
-    "verify": "export.verify",
+    "export": "exporting.export",
+    "send": "exporting.send",
+    "verify": "exporting.verify",
     "Image": "imaging.image",
     "Recipe": "recipes.recipe",
     "RECIPES": "recipes",

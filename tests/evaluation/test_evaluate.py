@@ -10,7 +10,7 @@ from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
 from ganatomy.evaluation.images.sets import select_matching_images, select_real_images
 from ganatomy.evaluation.metrics.nearest import find_nearest, make_unit_vectors
-from ganatomy.export.export import write_samples
+from ganatomy.exporting.export import write_samples
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.phantoms.cohort import write_cohort
 from ganatomy.sampling import sample

@@ -17,7 +17,7 @@ from ganatomy.evaluation.evaluate import evaluate
 from ganatomy.evaluation.images.foreign import read_foreign_images
 from ganatomy.evaluation.images.sample_cache import SampleCache
 from ganatomy.evaluation.images.sets import check_disjoint, select_real_images
-from ganatomy.export.export import write_samples
+from ganatomy.exporting.export import write_samples
 from ganatomy.machine.durable import write_lines
 from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.mammogram import Mammogram

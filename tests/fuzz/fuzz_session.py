@@ -19,7 +19,7 @@ from pydicom import dcmread
 
 from ganatomy.dicom import series, write, write_enhanced, write_mammogram, write_series
 from ganatomy.dicom.volume_class import CT, MR
-from ganatomy.export.verify import verify
+from ganatomy.exporting.verify import verify
 from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.modalities.brain_mri import BrainMRI
 from ganatomy.modalities.chest_ct import ChestCT

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ganatomy.export.export import write_samples
+from ganatomy.exporting.export import write_samples
 from ganatomy.imaging.image import Image
 
 RECORD = {"generator": "test", "kimg": 1.0, "trained_on": "f" * 64, "seed": 0, "truncation": None}

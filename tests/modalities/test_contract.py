@@ -20,8 +20,8 @@ from ganatomy.dicom import write
 from ganatomy.dicom.instances import DicomForm
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
-from ganatomy.export.export import export, write_samples
-from ganatomy.export.verify import verify
+from ganatomy.exporting.export import export, write_samples
+from ganatomy.exporting.verify import verify
 from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.modality import Candidate

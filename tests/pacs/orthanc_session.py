@@ -22,8 +22,8 @@ from ganatomy.cli import main
 from ganatomy.data.samples import read_samples
 from ganatomy.dicom import series
 from ganatomy.dicom.mammogram import read_mammogram
-from ganatomy.export.export import export
-from ganatomy.export.send import send
+from ganatomy.exporting.export import export
+from ganatomy.exporting.send import send
 from ganatomy.modalities import table as modalities
 
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"

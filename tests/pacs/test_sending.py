@@ -16,8 +16,8 @@ from ganatomy.cli import main
 from ganatomy.data.samples import read_samples
 from ganatomy.dicom.instances import DicomForm
 from ganatomy.errors import Refused
-from ganatomy.export import send as sending
-from ganatomy.export.send import JOURNAL_FILE, DeliveryError, send
+from ganatomy.exporting import send as sending
+from ganatomy.exporting.send import JOURNAL_FILE, DeliveryError, send
 from ganatomy.modalities import table as modalities
 
 
@@ -298,7 +298,7 @@ def test_a_send_that_is_killed_goes_on_and_leaves_no_duplicate(tmp_path):
     folder = volumes(tmp_path / "volumes", "chest_ct", 2)
     program = textwrap.dedent("""
         import sys
-        from ganatomy.export.send import send
+        from ganatomy.exporting.send import send
         print(send(sys.argv[1], pacs=sys.argv[2]))
     """)
     with provider() as archive:

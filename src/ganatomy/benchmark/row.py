@@ -16,7 +16,7 @@ from ganatomy.evaluation.extractors import table as extractors
 from ganatomy.evaluation.images.comparison import ComparisonRequest, gather_comparison
 from ganatomy.evaluation.metrics.table import score_features
 from ganatomy.evaluation.statistics import MissingScore
-from ganatomy.export.export import write_samples
+from ganatomy.exporting.export import write_samples
 from ganatomy.machine.durable import new_file, write_json
 from ganatomy.sampling import sample
 from ganatomy.training.callbacks import Intervals

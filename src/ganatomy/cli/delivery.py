@@ -52,7 +52,7 @@ def export(
         despite_audit: export samples that failed the privacy audit
     """
     from ganatomy.data.samples import check_audit, read_samples
-    from ganatomy.export import export as exporting
+    from ganatomy.exporting import export as exporting
 
     check_above_zero(spacing=spacing)
     _check_destination(to, out, pacs, url)
@@ -65,8 +65,8 @@ def export(
             samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
         )
         return progress.say(f"{made} images in {out}")
-    from ganatomy.export.send import JOURNAL_FILE as JOURNAL
-    from ganatomy.export.send import DeliveryError, send
+    from ganatomy.exporting.send import JOURNAL_FILE as JOURNAL
+    from ganatomy.exporting.send import DeliveryError, send
 
     sent = send(
         samples, pacs, url, calling_aet, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
@@ -106,7 +106,7 @@ def verify(
         out: a file for all findings, one JSON object a line
         device: cpu or cuda
     """
-    from ganatomy.export import verify as verifying
+    from ganatomy.exporting import verify as verifying
 
     if dry_run:
         return progress.say(f"The DICOM files of {folder} would be read" + (f" and {out} written." if out else "."))

@@ -53,7 +53,7 @@ def sample(
     """
     from ganatomy import sampling
     from ganatomy.checkpoint import find_snapshot, open_snapshot
-    from ganatomy.export import export as exporting
+    from ganatomy.exporting import export as exporting
 
     check_above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
     share = parse_share(reject_worst, "--reject-worst")

@@ -14,7 +14,7 @@ from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.dicom import check, read, write
 from ganatomy.dicom.pixels import decode_frames
 from ganatomy.errors import Ended, Refused
-from ganatomy.export.export import render_samples
+from ganatomy.exporting.export import render_samples
 from ganatomy.imaging.image import UnusableImage
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_lines

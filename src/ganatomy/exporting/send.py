@@ -12,7 +12,7 @@ from ganatomy.data.samples import check_audit, read_samples
 from ganatomy.dicom.destination import Destination, Outcome, UnreachableError
 from ganatomy.dicom.instances import DicomForm
 from ganatomy.errors import Ended, Refused
-from ganatomy.export.export import parse_dicom_date, render_samples
+from ganatomy.exporting.export import parse_dicom_date, render_samples
 from ganatomy.machine import progress
 from ganatomy.modalities.table import get_modality
 

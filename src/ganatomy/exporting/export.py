@@ -10,8 +10,8 @@ from typing import Any
 from ganatomy.data.samples import INDEX_FILE, Sample, check_audit, read_samples
 from ganatomy.dicom.instances import PLAIN_FORM, DicomForm
 from ganatomy.errors import Refused
-from ganatomy.export.label import LABEL_TEXT, draw_label
-from ganatomy.export.writers import make_writer
+from ganatomy.exporting.label import LABEL_TEXT, draw_label
+from ganatomy.exporting.writers import make_writer
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.durable import sync_tree, write_json, write_lines
@@ -144,7 +144,7 @@ def export(
     Example:
         >>> from pathlib import Path
         >>> from ganatomy.checkpoint import find_snapshot, open_snapshot
-        >>> from ganatomy.export.export import export, write_samples
+        >>> from ganatomy.exporting.export import export, write_samples
         >>> from ganatomy.sampling import sample
         >>> snapshot = open_snapshot(find_snapshot(Path("runs/00000-pggan-mammogram")))
         >>> write_samples(sample(snapshot, 4), 4, snapshot.modality, Path("samples"), to="png")
