@@ -1,5 +1,9 @@
 # make setup | demo | test | lint | bench      all work from a clean clone and do nothing twice
 #
+# make test       what every change needs, about four minutes on two cores
+# make test-ci    what takes long by its nature: kills, faults, other processes, broken files, a real archive
+# make test-all   both, and the same for every recipe (marked slow)
+# WORKERS=2       processes that share the tests; each computes with one thread. WORKERS=0 runs them in pytest itself.
 # TORCH=cpu  (default) pins the version of constraints.txt; where a local wheel folder or a CPU index is configured for
 #            pip, its CPU build is taken. TORCH=auto takes the newest torch of the package index (several GB with CUDA).
 # EXTRA=...  more pip arguments, for example EXTRA="--index-url ..." for a CPU index.
@@ -7,13 +11,15 @@
 VENV ?= .venv
 TORCH ?= cpu
 PYTHON ?= python3
+WORKERS ?= 2
 BIN = $(VENV)/bin
+SHARED_OUT = -n $(WORKERS) --dist worksteal
 CONSTRAINTS = $(if $(filter cpu,$(TORCH)),-c constraints.txt)
 UV := $(shell command -v uv 2>/dev/null)
 LOCAL := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(LOCAL)
 
-.PHONY: setup demo demo-short test test-all lint bench clean
+.PHONY: setup demo demo-short test test-ci test-all lint bench clean
 
 setup: $(VENV)/.done
 
@@ -37,10 +43,13 @@ demo-short: setup
 	PATH="$(abspath $(BIN)):$$PATH" SHORT=1 OUT=demo/out/short-volumes bash demo/volumes.sh
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED_OUT)
+
+test-ci: setup
+	$(BIN)/python -m pytest $(SHARED_OUT) -m "ci and not slow"
 
 test-all: setup
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest $(SHARED_OUT) -m "slow or not slow"
 
 lint: setup
 	$(BIN)/ruff check src tests benchmarks

@@ -1,5 +1,10 @@
-"""Synthetic fixtures: a small phantom cohort, its store, and a tiny run, made once a session."""
+"""Synthetic fixtures: a small phantom cohort, its store, and a tiny run, made once a session.
 
+Every test computes with one thread: a run's bits depend on the number of threads, the networks here are too small to
+gain by a second one, and `make test` runs two workers of pytest on two cores.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
@@ -17,13 +22,16 @@ from ganatomy.training.train import train
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+THREADS = 1
+os.environ["OMP_NUM_THREADS"] = str(THREADS)  # of the commands that tests start, and of the workers of pytest
+
 OFTEN = Intervals(tick_kimg=0.04, grid_kimg=0.2, snapshot_kimg=0.08, checkpoint_kimg=0.16)
 
 
 @pytest.fixture(autouse=True)
-def _quiet_and_two_threads():
+def _quiet_and_one_thread():
     progress.quiet = True
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     yield
     progress.quiet = False
 

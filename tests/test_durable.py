@@ -40,7 +40,10 @@ def _small_files(limit):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "sample"])
+VERBS = ("prepare", pytest.param("train", marks=pytest.mark.ci), pytest.param("sample", marks=pytest.mark.ci))
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(verb, cohort, store, run, tmp_path):
     """A limit on the size of a file stands for the full disk: the same error, from the system itself."""
     words, limit = {

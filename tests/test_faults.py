@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "faults.py"
 
 
+@pytest.mark.ci
 def test_every_command_ends_as_if_nothing_had_been_or_says_why():
     done = subprocess.run(
         [sys.executable, SCRIPT, "--quick", "--seed", "1"], capture_output=True, text=True, check=False

@@ -24,6 +24,7 @@ def _files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("modality", "after"), [("mammogram", 3), ("chest_ct", 20)])
 def test_an_export_that_is_killed_is_finished_by_the_same_command(modality, after, tmp_path):
     samples = tmp_path / "samples"

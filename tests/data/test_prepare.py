@@ -92,6 +92,7 @@ def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, sto
     assert not again
 
 
+@pytest.mark.ci
 def test_killed_at_any_moment_the_same_command_completes_it(cohort, store, tmp_path):
     command = [
         sys.executable,

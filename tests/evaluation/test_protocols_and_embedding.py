@@ -105,6 +105,7 @@ def test_the_ellipse_holds_95_percent_whatever_the_number_of_points(n):
     np.testing.assert_allclose(fit_ellipse(points).outline().mean(0), points.mean(0), atol=0.1)
 
 
+@pytest.mark.ci  # numba compiles the library first
 def test_umap_needs_enough_points_and_is_the_same_for_a_seed():
     rows = np.random.default_rng(0).normal(size=(40, 8))
     assert compute_umap(rows[:20]) is None

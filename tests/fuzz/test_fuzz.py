@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 ROOM = 2**30  # bytes more than the imported libraries take
 PROGRAM = """
@@ -19,6 +21,7 @@ sys.exit(pytest.main([*options, fuzz_session.__file__]))
 """
 
 
+@pytest.mark.ci
 def test_broken_files_end_in_an_image_or_a_reason():
     told = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(room=ROOM)],

@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 ALONE = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
 
 
+@pytest.mark.ci
 def test_a_real_archive_takes_and_returns_everything():
     if shutil.which("Orthanc") is None:
         pytest.skip("Orthanc is not installed (Debian: orthanc, orthanc-dicomweb); test_sending.py has other archives")

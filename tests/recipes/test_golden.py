@@ -38,7 +38,7 @@ class Ramps:
 
 
 def losses(name):
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     recipe = get_recipe(name).make_tiny()
     torch.manual_seed(0)
     weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}

@@ -61,6 +61,7 @@ def _final(folder):
 EVERY = [pytest.param(name, marks=() if name in FAMILIES else pytest.mark.slow) for name in RECIPES]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", EVERY)
 def test_two_processes_learn_what_one_does_and_go_on_bit_for_bit(name, store, volumes, hagan, tmp_path):
     recipe = _recipe(name)
@@ -182,6 +183,7 @@ def _command(volumes, out, *more):
     ]
 
 
+@pytest.mark.ci
 def test_a_command_that_starts_two_processes_stops_with_a_checkpoint_and_goes_on(volumes, tmp_path):
     command = _command(volumes, tmp_path, "--processes", "2")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -21,6 +21,8 @@ from ganatomy.training.train import train
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "memory_plan.py"
 ALLOWED = 0.15
+# One recipe for all tests of what fits: what it needs is worked out once for each way of computing it.
+SHORT_HAGAN = change_recipe(get_recipe("hagan").make_tiny(), {"total_kimg": 0.004, "strategy.batch_size": 4})
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -64,6 +66,7 @@ def test_a_prediction_counts_what_is_alive_and_no_more():
         assert book.live_bytes == 0
 
 
+@pytest.mark.ci
 def test_a_prediction_is_near_the_measured_peak():
     done = subprocess.run(
         [sys.executable, BENCHMARK, "--quick", "--recipes", "vae"], capture_output=True, text=True, check=False
@@ -108,10 +111,10 @@ def test_only_pieces_that_learn_the_same_are_offered(name):
 
 
 def test_the_largest_batch_fits_and_one_more_does_not():
-    recipe = get_recipe("hagan").make_tiny()
-    memory = memory_estimate.estimate_training(recipe, ComputeSettings(), CUDA, batch_size=13).total
+    recipe = SHORT_HAGAN
+    memory = memory_estimate.estimate_training(recipe, ComputeSettings(), CUDA, batch_size=5).total
     most = memory_estimate.find_largest_batch(recipe, ComputeSettings(), CUDA, memory)
-    assert most in (12, 13)  # what is kept does not grow quite evenly
+    assert most in (4, 5)  # what is kept does not grow quite evenly
     assert memory_estimate.estimate_training(recipe, ComputeSettings(), CUDA, batch_size=most).total <= memory
     assert memory_estimate.find_largest_batch(recipe, ComputeSettings(), CUDA, GIB // 4) == 0
     memory = memory_estimate.estimate_training(recipe.resize((64, 64, 64)), ComputeSettings(), CUDA).total
@@ -120,7 +123,7 @@ def test_the_largest_batch_fits_and_one_more_does_not():
 
 
 def test_the_table_says_what_fits_and_what_would():
-    recipe = get_recipe("hagan").make_tiny()
+    recipe = SHORT_HAGAN
     text = plan.describe_plan(
         recipe, ComputeSettings(), CUDA, memory_estimate.estimate_training(recipe, ComputeSettings(), CUDA).total - 1
     )
@@ -134,7 +137,7 @@ def test_the_table_says_what_fits_and_what_would():
 
 
 def test_a_training_that_does_not_fit_is_refused_with_the_table_or_made_to_fit(volumes, tmp_path, monkeypatch):
-    recipe = change_recipe(get_recipe("hagan").make_tiny(), {"total_kimg": 0.004, "strategy.batch_size": 4})
+    recipe = SHORT_HAGAN
     wish = ComputeSettings(hold_memory=True)
     room = memory_estimate.estimate_training(recipe, wish, CPU).total - 1
     monkeypatch.setattr("ganatomy.training.train.measure_free_memory", lambda place: room)

@@ -63,8 +63,7 @@ def test_the_same_command_on_a_complete_run_changes_nothing(run, store):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_by_a_signal_the_run_goes_on_bit_for_bit(store, tmp_path, number, monkeypatch):
-    whole = train(TINY, store, tmp_path / "whole", intervals=OFTEN)
+def test_stopped_by_a_signal_the_run_goes_on_bit_for_bit(run, store, tmp_path, number, monkeypatch):
     steps, note = [], Callbacks.record_losses
 
     def kill_at_seventeen(self, terms):
@@ -77,14 +76,13 @@ def test_stopped_by_a_signal_the_run_goes_on_bit_for_bit(store, tmp_path, number
     with pytest.raises(Interrupted, match="with a checkpoint; the same command goes on"):
         train(TINY, store, tmp_path / "parts", intervals=OFTEN)
     monkeypatch.undo()
-    assert _equal(whole, train(TINY, store, tmp_path / "parts", intervals=OFTEN))
-    logs = [
-        (tmp_path / part / "00000-pggan-mammogram" / "log.jsonl").read_text().splitlines()
-        for part in ("whole", "parts")
-    ]
+    parts = train(TINY, store, tmp_path / "parts", intervals=OFTEN)
+    assert _equal(run, parts)
+    logs = [(one.path / "log.jsonl").read_text().splitlines() for one in (run, parts)]
     assert [json.loads(line)["images"] for line in logs[0]] == [json.loads(line)["images"] for line in logs[1]]
 
 
+@pytest.mark.ci
 def test_killed_outright_the_run_goes_on_bit_for_bit(run, store, tmp_path):
     command = [
         sys.executable,
@@ -105,7 +103,7 @@ def test_killed_outright_the_run_goes_on_bit_for_bit(run, store, tmp_path):
         "--checkpoint-kimg",
         "0.08",
         "--threads",
-        "2",
+        "1",
     ]
     folder = tmp_path / "00000-pggan-mammogram" / "checkpoints"
     for wanted in (1, 2):
