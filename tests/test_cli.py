@@ -115,7 +115,7 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
     ("line", "words"),
     [
         ("train nothing {store}", "There is no recipe 'nothing'; there are pggan-mammogram"),
-        ("train pggan-mammogram", "Give the store to train on"),
+        ("train pggan-mammogram", "No store is given"),
         ("train pggan-mammogram {store}", "The recipe makes 1280x1024 images and the store has"),
         ("train pggan-mammogram {store} --shape 81,64", "must be even"),
         ("train pggan-mammogram {store} --shape eighty", "whole numbers with commas"),

@@ -114,7 +114,7 @@ def test_a_transfer_is_measured(run, snapshot, volumes, tmp_path, capsys):
     value = snapshot.recipe.conditions["emphysema"][0]
     line = ["transfer", str(run.path), str(volumes.path), "--to", f"emphysema={value}", "--split", "train", "--n", "4"]
     assert main([*line, "--out", str(tmp_path / "out")]) == 0
-    assert f"told to be emphysema={value}: original" in capsys.readouterr().out
+    assert f"classified as emphysema={value}: original" in capsys.readouterr().out
     told = json.loads((tmp_path / "out" / "transfer.json").read_text())
     assert told["images"] == 4
     assert 0 < told["kept"]["reconstructed"]["ssim"] <= 1

@@ -102,7 +102,7 @@ def test_what_was_fetched_is_counted_and_its_licence_and_provenance_lie_beside(t
 def test_the_command_fetches(server, tmp_path, capsys):
     words = ["fetch", "--collection", "cmmd", "--patients", "2", "--out", str(tmp_path), "--endpoint", server.endpoint]
     assert main(words) == 0
-    assert "4 files, all that the index has" in capsys.readouterr().out
+    assert "4 files, all that the index lists" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fault", ["hidden", "cut", "changed"])

@@ -177,8 +177,8 @@ def test_an_interrupted_benchmark_says_so_and_another_wish_is_refused(made, monk
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("--out {new}", "one of the two"),
-        ("--out {new} --kimg 1 --budget 3m", "one of the two"),
+        ("--out {new}", "Give either --budget"),
+        ("--out {new} --kimg 1 --budget 3m", "Give either --budget"),
         ("--out {new} --budget 3", "such as 90s"),
         ("--out {new} --kimg 1 --recipe knee", "There is no recipe 'knee'"),
         ("--out {new} --kimg 1 --recipe gan-mammogram", "no row for images of 3 axes"),

@@ -268,7 +268,7 @@ def test_a_url_with_a_password_is_refused_without_repeating_it(views, capsys):
         ("--to dicomweb", "--to dicomweb and --url URL belong together"),
         ("--to dicom", "give --out, a new folder"),
         ("--to dicom --out {new} --pacs 127.0.0.1:1/A", "belong together"),
-        ("--to pacs --pacs 127.0.0.1:1/A --out {new}", "leave --out out"),
+        ("--to pacs --pacs 127.0.0.1:1/A --out {new}", "so omit --out"),
         ("--to pacs --pacs 127.0.0.1/A", "give HOST:PORT/AET"),
         ("--to pacs --pacs 127.0.0.1:99999/A", "give HOST:PORT/AET"),
         ("--to pacs --pacs 127.0.0.1:1/A --calling-aet ABCDEFGHIJKLMNOPQ", "1 to 16 characters"),

@@ -1,4 +1,4 @@
-"""ganatomy <verb>: one sub-command per verb, the same names as the functions."""
+"""The command line: one sub-command per public function, with the same name."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         app.cli(
             args=words,
             prog="ganatomy",
-            description="From a folder of DICOM to synthetic DICOM.",
+            description="Train generative models on medical images and write synthetic DICOM or NIfTI files.",
             config=(OmitArgPrefixes,),
         )
     except Ended as end:
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"ganatomy: {end}", file=sys.stderr)
         return end.exit_code
     except KeyboardInterrupt:
-        print("ganatomy: interrupted; the same command goes on where that is possible.", file=sys.stderr)
+        print("ganatomy: Interrupted. Give the same command again to resume where that is possible.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Out of the door: export, verify."""
+"""The commands that deliver and check images: export, verify."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,23 +33,24 @@ def export(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write samples in another format, or send them as DICOM; the same command goes on after an interruption.
+    """Write samples in another format or send them as DICOM; the same command resumes after an interruption.
 
     Args:
         samples: a folder made by sample
-        out: a new folder; not for --to pacs and --to dicomweb
-        to: dicom, png, nifti, npy, hanging (four mammograms a picture), pacs (C-STORE) or dicomweb (STOW-RS)
-        pacs: HOST:PORT/AET of the archive, for --to pacs
-        url: address of the DICOMweb service, for --to dicomweb; credentials come from GANATOMY_DICOMWEB_TOKEN, or
-            GANATOMY_DICOMWEB_USER and GANATOMY_DICOMWEB_PASSWORD in the environment, or from a netrc file
-        calling_aet: our own Application Entity Title, for --to pacs
-        enhanced: a volume as one Enhanced CT or MR instance instead of a series of slices
-        secondary_capture: pictures, for archives that refuse the modality's own objects
-        compress: rle, jpeg-ls or jpeg2000, all without loss
-        label: write SYNTHETIC into the image, outside the anatomy
-        spacing: millimetres, where the training images had none
-        date: YYYYMMDD of the DICOM studies; the day on which the samples were drawn by default
-        despite_audit: export samples that failed the privacy audit
+        out: output folder, new, empty or that of an interrupted export; not used with --to pacs and --to dicomweb
+        to: dicom, png, nifti, npy, hanging (PNG with four mammograms), pacs (C-STORE) or dicomweb (STOW-RS)
+        pacs: address of the archive as HOST:PORT/AET, for --to pacs
+        url: address of the DICOMweb service, for --to dicomweb; the credentials are taken from the environment
+            variables GANATOMY_DICOMWEB_TOKEN, or GANATOMY_DICOMWEB_USER and GANATOMY_DICOMWEB_PASSWORD, or from a
+            netrc file
+        calling_aet: calling Application Entity Title, for --to pacs
+        enhanced: write each volume as one Enhanced CT or MR instance instead of a series of slices
+        secondary_capture: write Secondary Capture objects, for archives that refuse the modality's own objects
+        compress: lossless compression: rle, jpeg-ls or jpeg2000
+        label: write the word SYNTHETIC into the pixels, outside the anatomy
+        spacing: pixel spacing in mm, if the training images had none
+        date: date of the DICOM studies as YYYYMMDD; by default the day on which the samples were drawn
+        despite_audit: export samples even if they failed the privacy audit
     """
     from ganatomy.data.samples import check_audit, read_samples
     from ganatomy.exporting import export as exporting
@@ -59,7 +60,7 @@ def export(
     if dry_run:
         rows, _ = read_samples(samples)
         check_audit(samples, despite_audit)
-        return progress.say(f"{len(rows)} images would go to {out or pacs or url} as {to}.")
+        return progress.say(f"{len(rows)} images would be written or sent to {out or pacs or url} as {to}.")
     if to not in ARCHIVE_FORMATS:
         made = exporting.export(
             samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
@@ -71,11 +72,13 @@ def export(
     sent = send(
         samples, pacs, url, calling_aet, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
     )
-    before = f", {sent.accepted_before} had been accepted before" if sent.accepted_before else ""
+    before = f"; {sent.accepted_before} had been accepted earlier" if sent.accepted_before else ""
     progress.say(f"{sent.accepted} instances accepted by {pacs or url}{before}; see {samples / JOURNAL}")
     if sent.refused:
         listed = "".join(f"\n  {one.uid}: {one.status}" for one in sent.refused[:REFUSALS_SHOWN])
-        raise DeliveryError(f"{len(sent.refused)} instances were refused; all are in {samples / JOURNAL}:{listed}")
+        raise DeliveryError(
+            f"{len(sent.refused)} instances were refused; {samples / JOURNAL} lists all of them:{listed}"
+        )
 
 
 def _check_destination(to: str, out: Path | None, pacs: str | None, url: str | None) -> None:
@@ -85,7 +88,7 @@ def _check_destination(to: str, out: Path | None, pacs: str | None, url: str | N
             raise Refused(f"--to {needed} and --{flag} belong together; got --to {to}.")
     if (out is None) != (to in ARCHIVE_FORMATS):
         raise Refused(
-            f"--to {to}: " + ("give --out, a new folder." if out is None else "nothing is written; leave --out out.")
+            f"--to {to}: " + ("give --out, a new folder." if out is None else "no files are written, so omit --out.")
         )
 
 
@@ -98,12 +101,12 @@ def verify(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell of any folder of DICOM whether it is marked synthetic, who made it, and whether that is true.
+    """Check whether the DICOM files of a folder are marked synthetic, which model made them, and whether that is true.
 
     Args:
-        folder: of anybody's files
-        snapshot: a run or snapshot; every image of its making is made anew from its seed and compared
-        out: a file for all findings, one JSON object a line
+        folder: folder of DICOM files of any origin
+        snapshot: a run or snapshot; every image that it made is generated again from its seed and compared
+        out: file for all findings, one JSON object per line
         device: cpu or cuda
     """
     from ganatomy.exporting import verify as verifying
@@ -115,6 +118,6 @@ def verify(
         progress.say(line)
     if wrong := sum(not finding.is_sound for finding in findings):
         raise verifying.VerificationError(
-            f"{wrong} of {len(findings)} files are not marked synthetic, or not what they say."
+            f"{wrong} of {len(findings)} files are not marked synthetic or contradict their own record."
         )
-    progress.say(f"all {len(findings)} files are marked synthetic, and nothing contradicts what they say")
+    progress.say(f"all {len(findings)} files are marked synthetic and consistent with their record")

@@ -1,4 +1,4 @@
-"""What encoders are for: outliers, transfer."""
+"""The commands that use an encoder: outliers, transfer."""
 
 from pathlib import Path
 
@@ -23,16 +23,16 @@ def outliers(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score how strange images are to a model with an encoder: their reconstruction, and what the discriminator sees.
+    """Score how unusual images are for a model with an encoder, by reconstruction error and discriminator features.
 
     Args:
         run: a run or a snapshot folder
-        store: what the model was trained on; its validation images tell what is usual
-        out: folder of scores.csv and outliers.json
-        split: of the images that are scored
-        others: a store of strangers, to be told apart from them
-        planted: spoil every image in several ways and tell how well that is found
-        seed: of what is planted
+        store: the store that the model was trained on; its validation images define the usual scores
+        out: folder for scores.csv and outliers.json
+        split: split of the images to score: train, validation or test
+        others: a store of images from another distribution, to measure how well the score separates them
+        planted: add artificial anomalies of several kinds to every image and measure how well they are detected
+        seed: seed of the artificial anomalies
         device: cpu or cuda
     """
     from ganatomy.checkpoint import find_snapshot, open_snapshot
@@ -41,7 +41,9 @@ def outliers(
     snapshot, opened = open_snapshot(find_snapshot(run), None), open_store(store)
     strangers = None if others is None else open_store(others)
     if dry_run:
-        return progress.say(f"The {split} images of {store} would be scored by {snapshot.path}, results in {out}.")
+        return progress.say(
+            f"The {split} images of {store} would be scored by {snapshot.path} and the results written to {out}."
+        )
     from ganatomy.studies.outliers import score_outliers as run_
 
     told = run_(snapshot, opened, out, split, planted, seed, strangers, device)
@@ -65,16 +67,16 @@ def transfer(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show images of one domain as another would have them, and measure what was kept and what was changed.
+    """Translate images to another domain, such as another scanner, and measure what was preserved and what changed.
 
     Args:
-        run: a run or a snapshot folder of a model with an encoder, conditioned on the facts
-        store: the images
-        to: a wanted fact, such as kernel=sharp; may be given several times
-        out: a new folder
-        split: of the images that are transferred
-        n: at most so many
-        like: a store of the other domain, if the first has one domain only
+        run: a run or a snapshot folder of a model with an encoder that is conditioned on the facts
+        store: store of the images to transfer
+        to: a fact of the target domain, such as kernel=sharp; may be given several times
+        out: output folder, new or empty
+        split: split of the images to transfer: train, validation or test
+        n: maximum number of images
+        like: a store of the target domain, if the first store has only one domain
         device: cpu or cuda
     """
     from ganatomy.checkpoint import find_snapshot, open_snapshot
@@ -83,7 +85,7 @@ def transfer(
     check_above_zero(n=n)
     wanted = parse_pairs(to, "--to")
     if not wanted:
-        raise Refused("Say what the images shall become: --to NAME=VALUE.")
+        raise Refused("No target domain is given: use --to NAME=VALUE.")
     snapshot, opened = open_snapshot(find_snapshot(run), None), open_store(store)
     other = None if like is None else open_store(like)
     if dry_run:
@@ -93,6 +95,6 @@ def transfer(
     told = run_(snapshot, opened, wanted, out, split, n, other, device)
     for name, shares in told["told_to_be_the_target"].items():
         words = ", ".join(f"{form} {100 * share:.0f} %" for form, share in shares.items())
-        progress.say(f"told to be {name}={wanted[name]}: {words}")
+        progress.say(f"classified as {name}={wanted[name]}: {words}")
     ssim = {form: kept["ssim"] for form, kept in told["kept"].items()}
     progress.say(f"similarity to the original: {ssim}; {told['images']} images in {out}")

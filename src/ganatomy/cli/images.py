@@ -1,4 +1,4 @@
-"""What a snapshot is good for: sample, encode, evaluate."""
+"""The commands that use a snapshot: sample, encode, evaluate."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,19 +37,19 @@ def sample(
 
     Args:
         run: a run or a snapshot folder
-        out: a new folder
-        n: how many
-        seed: image i of a seed is always the same
-        condition: a wanted fact, such as view_position=MLO; may be given several times
-        truncation: draw latent numbers within this bound only
-        to: png (16 bit), nifti, npy or dicom; png for mammograms and nifti for volumes by default
-        spacing: millimetres, where the training images had none
-        date: YYYYMMDD of the DICOM study; today by default
-        batch_size: images a pass on a GPU
-        planes: make a volume so many planes at a time, in bounded memory; in one pass by default
+        out: output folder, new or empty
+        n: number of images
+        seed: seed of the latent codes; image i of a seed is always the same
+        condition: a fact that all images are to have, such as view_position=MLO; may be given several times
+        truncation: draw each latent number from a normal distribution truncated at this absolute value
+        to: png (16 bit), nifti, npy or dicom; by default png for mammograms and nifti for volumes
+        spacing: pixel spacing in mm, if the training images had none
+        date: date of the DICOM study as YYYYMMDD; by default today
+        batch_size: images per forward pass on a GPU
+        planes: number of planes of a volume to generate at a time, which bounds memory; by default all
         device: cpu or cuda
-        reject_worst: leave out the samples with the most artefacts, such as 5%; more are drawn instead
-        store: with --reject-worst, the training set; for a run, its own by default
+        reject_worst: discard this share of samples with the most artefacts, such as 5%, and draw others instead
+        store: the training set, for --reject-worst; for a run, by default its own store
     """
     from ganatomy import sampling
     from ganatomy.checkpoint import find_snapshot, open_snapshot
@@ -70,7 +70,9 @@ def sample(
 
         drawn = reject_worst_samples(snapshot, resolve_store(run, store), n, share, draw)
     if dry_run:
-        return progress.say(f"{n} images of {snapshot.path} as {to or 'usual'} would be written to {out}.")
+        return progress.say(
+            f"{n} images of {snapshot.path} would be written to {out} as {to or 'files of the usual format'}."
+        )
     made = exporting.write_samples(drawn, n, snapshot.modality, out, to, date, spacing)
     progress.say(f"{made} synthetic images of {snapshot.path} in {out}")
 
@@ -87,14 +89,14 @@ def encode(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn images of a store into features: a table with one row a case, and a picture of the reconstructions.
+    """Encode the images of a store: a table of features with one row per case, and a figure of the reconstructions.
 
     Args:
-        run: a run or a snapshot with encoders: hagan-2022, or hagan-encoder after hagan
-        store: made by prepare
-        out: a file that ends in .parquet or .csv
-        split: train, validation or test; all by default
-        n: at most so many cases
+        run: a run or a snapshot of a model with an encoder, such as hagan-2022, hagan-encoder or vae-gan
+        store: folder of the images, made by prepare
+        out: output file, ending in .parquet or .csv
+        split: train, validation or test; by default all
+        n: maximum number of cases
         to: nifti, to write the reconstructions as well
         device: cpu or cuda
     """
@@ -107,7 +109,7 @@ def encode(
     if dry_run:
         return progress.say(f"Features of {opened.path} by {snapshot.path} would be written to {out}.")
     rows = run_(snapshot, opened, out, split, n, device, to)
-    progress.say(f"{rows} cases in {out}, originals beside reconstructions in {out.with_suffix('.png')}")
+    progress.say(f"{rows} cases in {out}; originals beside their reconstructions in {out.with_suffix('.png')}")
 
 
 @app.command
@@ -131,25 +133,25 @@ def evaluate(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare images with patients that the training has not seen; write report.json and report.html.
+    """Compare synthetic images with patients that were not used in training; write report.json and report.html.
 
     Args:
-        images: a run or snapshot, a folder of samples, or anybody's folder of DICOM, NIfTI, PNG or NPY
-        store: real images it was trained on; for a run, its own store by default
-        out: a new folder
-        n: images a side at most
-        extractor: of features: random (needs no weights), handcrafted, med3d-10, -18, -34, -50, inception-2015,
+        images: a run or snapshot, a folder of samples, or a folder of DICOM, NIfTI, PNG or NPY files of any origin
+        store: the real images that the model was trained on; for a run, by default its own store
+        out: output folder, new or empty
+        n: maximum number of images on each side
+        extractor: feature extractor: random (needs no weights), handcrafted, med3d-10, -18, -34, -50, inception-2015,
             dinov2-s, -b, -l
         weights: file of a pretrained extractor; nothing is downloaded
         protocol: also compute a published definition: hagan-2022 or pggan-swd-16384
-        held_out: a store of other patients to compare with; the test patients of the store by default
-        facts: CSV with a column "file" and the facts that anybody's images do not carry themselves
-        column: a fact and its column in that table; may be given several times
-        fact: a fact that holds for every one of anybody's images, such as view_position=CC; may be given several times
+        held_out: a store of other patients to compare with; by default the test patients of the store
+        facts: CSV with a column "file" and the facts that files of other origin do not carry
+        column: column of that CSV that holds a fact, such as laterality=side; may be given several times
+        fact: a fact shared by all files of other origin, such as view_position=CC; may be given several times
         beside: images of another model, NAME=FOLDER, for the figure of features; may be given several times
-        reader_study: write a blinded set of real and synthetic images and a page to rate them here, instead of a report
-        answers: a folder of readers' answers (JSON) to a reader study; images is then the study's folder
-        serve: show the reader study's page on this port of this machine; images is then the study's folder
+        reader_study: instead of a report, write a blinded set of real and synthetic images with a rating page here
+        answers: folder of the readers' answers (JSON) to a reader study; IMAGES is then the folder of the study
+        serve: serve the rating page on this port of this machine; IMAGES is then the folder of the study
     """
     check_above_zero(n=n)
     if answers is not None or serve is not None:

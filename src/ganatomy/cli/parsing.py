@@ -1,4 +1,4 @@
-"""From words of the command line to values; each mistake is one sentence."""
+"""Conversion of command-line arguments to values; every mistake is refused with one sentence."""
 
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def build_recipe(name: str | None, file: Path | None, changes: tuple[str, ...], 
     from ganatomy.recipes.changes import change_recipe, read_recipe
 
     if (name is None) == (file is None):
-        raise Refused("Name a recipe (see: ganatomy recipes) or give --recipe FILE, one of the two.")
+        raise Refused("Give either the name of a recipe (see: ganatomy recipes) or --recipe FILE.")
     chosen = read_recipe(file, {key: make() for key, make in RECIPES.items()}) if file else get_recipe(str(name))
     if size := parse_shape(shape):
         chosen = chosen.resize(size)
@@ -116,11 +116,11 @@ def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | Non
     if not fact_names:
         return recipe
     if store is None:
-        raise Refused("--condition takes its values from the store; give the store, too.")
+        raise Refused("--condition takes its values from the store, so give the store as well.")
     manifest = open_store(store).manifest
     conditions = dict(recipe.model_dump(mode="json")["conditions"])
     for name in fact_names:
         if name not in manifest.facts:
-            raise Refused(f"--condition {name}: the store has {', '.join(manifest.facts) or 'no facts'}.")
+            raise Refused(f"--condition {name}: the facts of the store are {', '.join(manifest.facts) or 'none'}.")
         conditions[name] = sorted(manifest.facts[name])
     return change_recipe(recipe, {"conditions": conditions})

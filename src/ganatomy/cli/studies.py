@@ -1,4 +1,4 @@
-"""What the models are worth: benchmark, probe, explore, augment-study."""
+"""The commands that study models: benchmark, probe, explore, augment-study."""
 
 import shlex
 from pathlib import Path
@@ -34,30 +34,30 @@ def benchmark(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train the systems of the papers' tables on one store with equal budgets, compare them, write one page.
+    """Train the systems of the papers' tables on one store with equal budgets and compare them on one page.
 
     Args:
-        store: made by prepare
-        out: a new folder, or one that an interrupted benchmark left
+        store: folder of the training images, made by prepare
+        out: a new folder, or the folder of an interrupted benchmark
         budget: training time of each row, such as 90s, 30m or 2h
-        kimg: thousands of images that each row sees, instead
-        recipe: a row; may be given several times; all that fit the store by default
-        seed: each row is trained with every one; may be given several times; 0 by default
-        tiny: every recipe made small and a few steps of each, to see the page in minutes
-        n: samples that are drawn and compared
-        held_out: a store of other patients to compare with; the test patients of the store by default
-        extractor: of features, as in evaluate
+        kimg: training length of each row in thousands of images, instead of --budget
+        recipe: a recipe to include as a row; may be given several times; by default all that suit the store
+        seed: train every row with this seed; may be given several times; by default 0
+        tiny: train small versions of the recipes for a few steps, to see the page in minutes
+        n: number of samples that are drawn and compared
+        held_out: a store of other patients to compare with; by default the test patients of the store
+        extractor: feature extractor, as in evaluate
         weights: file of a pretrained extractor
-        card: memory of a card in GiB, to say what would not fit
+        card: memory of a GPU in GiB; the page says which rows would not fit
         device: cpu or cuda
-        rounds: of the measurement of speed; 3 by default, 1 with --tiny
+        rounds: repetitions of the speed measurement; by default 3, with --tiny 1
     """
     from ganatomy.benchmark.plan import BenchmarkPlan, choose_rows, parse_budget
     from ganatomy.data.store import open_store
 
     check_above_zero(kimg=kimg, n=n, card=card, rounds=rounds)
     if (budget is None) == (kimg is None) and not (tiny and budget is None):
-        raise Refused("Give --budget 30m or --kimg 20, one of the two, or --tiny.")
+        raise Refused("Give either --budget, such as 30m, or --kimg, such as 20, or --tiny.")
     opened = open_store(store)
     size = parse_shape(shape) or opened.manifest.shape
     plan = BenchmarkPlan(
@@ -110,20 +110,21 @@ def probe(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell what features know of clinical measurements: R2 or AUC for patients not seen, with a permutation null.
+    """Predict clinical measurements from features: cross-validated R2 or AUC by patient, with a permutation test.
 
     Args:
         features: a table made by encode
         table: CSV with the measurements
-        target: a column of it, as it is or log:COLUMN; words are classes; may be given several times
+        target: the column to predict, COLUMN or log:COLUMN; a column of words is a set of classes; may be given several
+            times
         beside: features of another model, NAME=FILE; may be given several times
         key: the column that joins both tables
-        out: a JSON file for the results
-        seed: of the shuffles
-        few: learn from so many labelled patients, too, and predict all others; may be given several times
+        out: JSON file for the results
+        seed: seed of the permutations
+        few: also learn from only this many labelled patients and predict all others; may be given several times
     """
     if not target:
-        raise Refused("Name what to predict: --target COLUMN, or --target log:COLUMN.")
+        raise Refused("No column to predict is given: use --target COLUMN or --target log:COLUMN.")
     tables = {features.stem: features, **{name: Path(file) for name, file in parse_pairs(beside, "--beside").items()}}
     if dry_run:
         return progress.say(f"{', '.join(target)} of {table} would be predicted from {', '.join(tables)}.")
@@ -150,20 +151,20 @@ def explore(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the latent direction of an attribute, walk along it, and measure every image on the way again.
+    """Find the latent direction of an attribute, move codes along it, and measure every generated image.
 
     Args:
         run: a run or a snapshot folder
-        attribute: what the modality measures, such as lung_volume or density, of which the beginning is
-            enough; component_1 to component_4 for directions that nobody named; or a column of --table
-        out: a new folder
-        n: random images that the direction is learnt on
-        walks: codes that are moved
-        steps: of a walk, from -3 to 3 standard deviations
-        seed: of the codes
+        attribute: a measure of the modality, such as lung_volume or density (the first letters suffice); a principal
+            component, component_1 to component_4; or a column of --table
+        out: output folder, new or empty
+        n: number of random images from which the direction is learnt
+        walks: number of codes that are moved along the direction
+        steps: number of steps per walk, from -3 to 3 standard deviations
+        seed: seed of the codes
         condition: a fact of all images, such as view_position=MLO; may be given several times
         device: cpu or cuda
-        features: codes of real images, made by encode with this model, to learn the direction of a column on
+        features: codes of real images, made by encode with this model, from which the direction of a column is learnt
         table: CSV with the column
         key: the column that joins both tables
     """
@@ -172,7 +173,7 @@ def explore(
 
     check_above_zero(n=n, walks=walks, steps=steps)
     if (features is None) != (table is None):
-        raise Refused("A column of a table needs both --features and --table.")
+        raise Refused("The direction of a table's column needs both --features and --table.")
     column = None if features is None or table is None else TableColumn(features, table, key)
     snapshot = open_snapshot(find_snapshot(run), ("generator",) if column is None else None)
     if dry_run:
@@ -184,9 +185,9 @@ def explore(
     told = run_(snapshot, attribute, out, n, walks, steps, seed, parse_pairs(condition, "--condition"), device, column)
     largest = max(told["leakage"].items(), key=lambda pair: abs(pair[1]), default=("nothing", 0.0))
     progress.say(
-        f"{told['attribute']}: R2 of the direction {told['r2_of_the_direction']:.3f}, it grows on"
-        f" {100 * told['monotony']:.0f} % of the steps, by {told['change_in_deviations']:.2f} deviations a walk; most"
-        f" leakage into {largest[0]} ({largest[1]:.2f} of that). Pictures: {out / 'exploration.png'}"
+        f"{told['attribute']}: R2 of the direction {told['r2_of_the_direction']:.3f}; the measure increases"
+        f" on {100 * told['monotony']:.0f} % of the steps, by {told['change_in_deviations']:.2f} deviations per walk;"
+        f" largest leakage: {largest[0]} ({largest[1]:.2f} of that). Figure: {out / 'exploration.png'}"
     )
 
 
@@ -205,18 +206,19 @@ def augment_study(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train classifiers on real images, with synthetic or jittered ones added, and on synthetic ones alone; compare.
+    """Compare classifiers trained on real images, on real and synthetic or jittered images, and on synthetic alone.
 
     Args:
-        store: the training images of the models
-        target: the fact to classify by, which the models were conditioned on
+        store: store of the models' training images
+        target: the fact to classify by; the models must be conditioned on it
         samples: synthetic images of a model, NAME=FOLDER; may be given several times
-        out: a new folder, or one that an interrupted study left
-        held_out: a store of other patients to test on; the test patients of the store by default
-        share: of the real training patients, such as 0.1; may be given several times; 0.1, 0.25, 0.5 and 1 by default
-        seeds: classifiers of each kind
-        steps: of each classifier, of 16 images
-        shape: a stored size at which images are classified; the full one by default
+        out: a new folder, or the folder of an interrupted study
+        held_out: a store of other patients to test on; by default the test patients of the store
+        share: share of the real training patients, such as 0.1; may be given several times; by default 0.1, 0.25, 0.5
+            and 1
+        seeds: number of classifiers of each kind
+        steps: training steps of each classifier, of 16 images each
+        shape: a stored size at which images are classified; by default the full size
         device: cpu or cuda
     """
     from ganatomy.data.store import open_store

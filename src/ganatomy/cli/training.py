@@ -20,7 +20,7 @@ from ganatomy.cli.parsing import (
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
-CompileFlag = Annotated[bool, arg(name="compile", help="let torch compile the networks", help_behavior_hint="")]
+CompileFlag = Annotated[bool, arg(name="compile", help="compile networks with torch.compile", help_behavior_hint="")]
 
 
 @app.command
@@ -35,15 +35,15 @@ def phantom(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a cohort of phantom patients as DICOM or NIfTI with a table of truth.
+    """Generate a cohort of phantom patients as DICOM or NIfTI, with a table of the true values.
 
     Args:
-        kind: what to make: mammogram, chest_ct or brain_mri
-        out: a new folder
-        patients: how many; a mammogram patient has four views, the others one volume
-        seed: the same seed gives the same files
-        to: dicom or, for volumes, nifti
-        workers: processes; one a core by default
+        kind: modality of the phantoms: mammogram, chest_ct or brain_mri
+        out: output folder, new or empty
+        patients: number of patients; each has four views for mammogram, one volume otherwise
+        seed: seed of the random numbers; the same seed gives the same files
+        to: output format: dicom or, for volumes, nifti
+        workers: number of worker processes; by default one per core
     """
     from ganatomy.phantoms.cohort import write_cohort
     from ganatomy.phantoms.table import get_phantom
@@ -55,7 +55,7 @@ def phantom(
     if dry_run:
         return progress.say(f"{patients} phantom patients and truth.csv would be written to {out}.")
     made = write_cohort(kind, out, patients, seed, parse_shape(shape), to, workers)
-    progress.say(f"{made} images of {patients} phantom patients in {out}, truth in {out / 'truth.csv'}")
+    progress.say(f"{made} images of {patients} phantom patients in {out}, true values in {out / 'truth.csv'}")
 
 
 @app.command
@@ -71,17 +71,19 @@ def fetch(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Get a public collection of the NCI Imaging Data Commons; --dry-run tells its size, licence and citation offline.
+    """Download a public collection of the NCI Imaging Data Commons.
+
+    --dry-run shows its size, licence and citation without a network connection.
 
     Args:
-        collection: its name there, such as cmmd or lctsc
-        out: a folder of raw files
-        modality: DICOM's code, such as MG, CT or MR
-        patients: so many patients, the first by name
-        match: a column of the index and its value, such as SeriesDescription=CHEST; may be given several times
-        licence: accept these besides CC0 and CC BY
-        endpoint: another server of the same buckets, such as a mirror
-        workers: series at a time
+        collection: name of the collection, such as cmmd or lctsc
+        out: folder for the downloaded files
+        modality: DICOM modality code, such as MG, CT or MR
+        patients: number of patients to download, the first in the order of their names
+        match: select series by a column of the index, such as SeriesDescription=CHEST; may be given several times
+        licence: licences to accept in addition to CC0 and CC BY
+        endpoint: another server with the same buckets, such as a mirror
+        workers: number of series to download at the same time
     """
     from ganatomy.fetching.fetch import fetch_collection as run
     from ganatomy.fetching.index import FREE_LICENCES, select_series
@@ -92,7 +94,7 @@ def fetch(
     if dry_run:
         return progress.say(f"They would be downloaded to {out}.")
     files = run(found, out, workers, endpoint)
-    progress.say(f"{out / collection}: {files} files, all that the index has; LICENCE.txt says how to attribute them")
+    progress.say(f"{out / collection}: {files} files, all that the index lists; LICENCE.txt says how to attribute them")
 
 
 @app.command
@@ -112,20 +114,21 @@ def prepare(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn a folder of raw files into a store; give the same command again to go on after an interruption.
+    """Convert a folder of raw files to a store; the same command resumes after an interruption.
 
     Args:
         raw: folder of DICOM, NIfTI, PNG, TIFF or JPEG files
         modality: mammogram, chest_ct or brain_mri
-        out: the store
-        facts: CSV with a column "file" (for a series: its folder) and the facts that the files do not carry themselves
-        column: a fact and its column in the table, such as laterality=side or gold=GOLD; may be given several times
-        fact: a fact that holds for every file, such as view_position=CC; may be given several times
-        voi: apply the VOI LUT or window of DICOM mammograms; it is applied by default
-        field_of_view_mm: what the grid of a brain covers; 192 by default
-        workers: processes; one a core by default
-        shard: i/n, to do every n-th part in this job and the others in others, such as a SLURM array's
-        dask: address of a Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786
+        out: folder of the store
+        facts: CSV with a column "file" (for a series: its folder) and the facts that the files themselves do not carry
+        column: column of the CSV that holds a fact, such as laterality=side or gold=GOLD; may be given several times
+        fact: a fact that is the same for every file, such as view_position=CC; may be given several times
+        voi: apply the VOI LUT or window of DICOM mammograms; applied by default
+        field_of_view_mm: width of the grid of a brain in mm; 192 by default
+        workers: number of worker processes; by default one per core
+        shard: i/n: prepare every n-th part, beginning with part i, and leave the others to other jobs, such as those of
+            a SLURM array
+        dask: address of a Dask scheduler whose workers prepare the store, such as tcp://127.0.0.1:8786
     """
     from ganatomy.data.prepare import prepare as run
     from ganatomy.data.prepare import prepare_shard, preview_store
@@ -137,11 +140,11 @@ def prepare(
     if dry_run:
         return progress.say(preview_store(raw, kind))
     if shard is not None and dask is not None:
-        raise Refused("--shard and --dask are two ways to share the work; give one.")
+        raise Refused("--shard and --dask are alternative ways to share the work; give only one of them.")
     if shard is not None:
         done = prepare_shard(raw, kind, out, parse_shard(shard), workers)
         if done is None:
-            return progress.say(f"{out}: shard {shard} is done; the store is complete when all are.")
+            return progress.say(f"{out}: shard {shard} is done; the store is complete when all shards are done.")
         manifest = done.manifest
     else:
         manifest = run(raw, kind, out, workers, dask).manifest
@@ -156,7 +159,7 @@ def prepare(
 
 @app.command
 def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
-    """List the recipes, one a line."""
+    """List the recipes, one per line."""
     from ganatomy.recipes import RECIPES
 
     for name, make in RECIPES.items():
@@ -193,32 +196,32 @@ def train(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe on a store; the same command again continues where it was.
+    """Train a recipe on a store; the same command resumes an interrupted training.
 
     Args:
-        recipe: a name from "ganatomy recipes"; left out when --recipe FILE is given
-        store: made by prepare
-        out: folder of runs
-        seed: first weights, order of images, every draw
-        set_: change the recipe, such as strategy.fade_kimg=300; may be given several times
-        recipe_file: YAML that names a base recipe and what differs
-        tiny: the recipe made small, to try it in seconds
-        device: cpu or cuda; a GPU if there is one by default
-        threads: of the processor
-        condition: a fact of the store to condition on, with the values found there; may be given several times
-        generator: a run or snapshot whose finished generator is learnt from, for hagan-encoder
-        precision: float32, bfloat16 or float16; what is fastest and safe on the device by default, like the next
-        channels_last: keep the channels of a voxel together in memory
-        recompute: forget activations and compute them again: less memory, more time
-        micro_batches: compute a batch in so many pieces: less memory, the same result to rounding
-        hold_memory: on a processor, keep freed memory within the process: faster, a higher peak
-        fit: where it would not fit into memory, compute it in the cheapest way that does
-        anyway: try what will not fit by prediction
-        processes: on this machine, which share every batch; for several machines see torchrun
-        tick_kimg: a line in the log every so many thousand images
-        grid_kimg: a picture of samples every so many
-        snapshot_kimg: a snapshot every so many
-        checkpoint_kimg: a checkpoint every so many, besides those when stopped
+        recipe: a name listed by "ganatomy recipes"; omit it when --recipe FILE is given
+        store: folder of the training images, made by prepare
+        out: folder in which the run folder is created
+        seed: seed of the initial weights, the order of images and all random draws
+        set_: change one setting of the recipe, such as strategy.fade_kimg=300; may be given several times
+        recipe_file: YAML file with a base recipe and the settings that differ
+        tiny: train a small version of the recipe, to try it in seconds
+        device: cpu or cuda; by default a GPU if there is one
+        threads: number of CPU threads
+        condition: a fact of the store to condition on, with the values it has there; may be given several times
+        generator: a run or snapshot with the finished generator that hagan-encoder learns from
+        precision: float32, bfloat16 or float16; by default the fastest that is safe on the device
+        channels_last: store the channels of a voxel next to each other in memory; by default chosen for the device
+        recompute: discard activations and recompute them for the backward pass: less memory, more time
+        micro_batches: number of pieces into which each batch is divided: less memory, the same result to rounding
+        hold_memory: on a CPU, keep freed memory in the process: faster, but with a higher peak
+        fit: if the training does not fit into memory, use the cheapest options with which it fits
+        anyway: train even if the prediction says that memory will not suffice
+        processes: number of processes on this machine that share every batch; use torchrun for several machines
+        tick_kimg: write a line to the log every N thousand images
+        grid_kimg: save a grid of samples every N thousand images
+        snapshot_kimg: save a snapshot every N thousand images
+        checkpoint_kimg: save a checkpoint every N thousand images; one is also saved when training is stopped
     """
     import torch
 
@@ -244,9 +247,9 @@ def train(
     chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny), condition, store)
     if dry_run:
         progress.say(describe_recipe(chosen))
-        return progress.say(f"\na run folder would be made or continued in {out}")
+        return progress.say(f"\nA run folder in {out} would be created or continued.")
     if store is None:
-        raise Refused("Give the store to train on: ganatomy train RECIPE STORE, or --dry-run to see the plan.")
+        raise Refused("No store is given: use ganatomy train RECIPE STORE, or --dry-run to see the plan.")
     how = computing(
         len(chosen.shape),
         device,
@@ -281,20 +284,20 @@ def plan(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say whether training and sampling fit into memory, before anything is allocated, and what would make them fit.
+    """Predict whether training and sampling fit into memory, and which options would make them fit.
 
     Args:
-        recipe: a name from "ganatomy recipes"; left out when --recipe FILE is given
-        memory: such as 16GB or 24GiB; what is free on the device by default
-        set_: change the recipe, such as strategy.fade_kimg=300; may be given several times
-        recipe_file: YAML that names a base recipe and what differs
-        batch: images a step, of all processes together
-        device: cpu or cuda; cuda where --memory is given, whether there is one here or not
-        processes: that share every batch
-        precision: float32, bfloat16 or float16; what is usual on the device by default
-        recompute: forget activations and compute them again
-        micro_batches: compute a batch in so many pieces
-        hold_memory: on a processor, keep freed memory within the process
+        recipe: a name listed by "ganatomy recipes"; omit it when --recipe FILE is given
+        memory: available memory, such as 16GB or 24GiB; by default what is free on the device
+        set_: change one setting of the recipe, such as strategy.fade_kimg=300; may be given several times
+        recipe_file: YAML file with a base recipe and the settings that differ
+        batch: images per step, summed over all processes
+        device: cpu or cuda; with --memory the default is cuda, even on a machine without a GPU
+        processes: number of processes that share every batch
+        precision: float32, bfloat16 or float16; by default the usual one on the device
+        recompute: discard activations and recompute them for the backward pass
+        micro_batches: number of pieces into which each batch is divided
+        hold_memory: on a CPU, keep freed memory in the process
     """
     import torch
 
@@ -308,7 +311,7 @@ def plan(
     chosen = change_batch_size(build_recipe(recipe, recipe_file, set_, shape, tiny=False), batch)
     kinds = ("cpu", "cuda")
     if device not in (None, *kinds):
-        raise Refused(f"--device {device}: a plan is for {' or '.join(kinds)}.")
+        raise Refused(f"--device {device}: plan accepts {' or '.join(kinds)}.")
     place = torch.device(device or "cuda") if memory else named_device(device)
     how = override_settings(
         get_recipe_default_settings(chosen, place),
@@ -335,8 +338,8 @@ def select(
 
     Args:
         run: a run folder
-        store: the store it was trained on; where it was by default
-        n: validation images to compare with
+        store: the store that the run was trained on; by default at the path it had during training
+        n: number of validation images to compare with
     """
     from ganatomy import selection
     from ganatomy.training.run import open_run
