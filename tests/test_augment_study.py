@@ -131,11 +131,11 @@ def test_jittered_copies_keep_labels_and_change_images():
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{store} --target fev1", "has no such fact; it has emphysema"),
+        ("{store} --target fev1", "has no such fact; its facts are emphysema"),
         ("{store} --target emphysema --share 1.5", "above 0 and at most 1"),
-        ("{store} --target emphysema --shape 24,24,24", "the store has"),
+        ("{store} --target emphysema --shape 24,24,24", "the sizes of the store are"),
         ("{store} --target emphysema --samples a={unlabelled}", "says emphysema=None"),
-        ("{store} --target emphysema --samples a={samples} --out {other}", "is not empty and not a study"),
+        ("{store} --target emphysema --samples a={samples} --out {other}", "is neither empty nor a study"),
         ("{store} --target emphysema --seeds 0", "above zero"),
     ],
 )

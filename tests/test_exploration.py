@@ -80,7 +80,7 @@ def test_the_command_walks_through_a_real_model(hagan, tmp_path, capsys):
     ("options", "words"),
     [
         ({"attribute": "weight"}, "this modality measures lung volume"),
-        ({"attribute": "b"}, "give the beginning of one"),
+        ({"attribute": "b"}, "give one of these"),
         ({"n": 3}, "give at least 20"),
         ({"steps": 1}, "give at least 20, 1 and 2"),
         ({"condition": {"age": "3"}}, "not conditioned on 'age'"),

@@ -63,7 +63,9 @@ def test_what_may_not_be_used_by_all_is_left_out_and_named():
     found = select_series("nsclc_radiomics", modality="SEG")
     assert set(found.licences) == {"CC BY 4.0"}
     assert "left out" in select_series("nsclc_radiomics").describe()
-    with pytest.raises(Refused, match=r"under CC BY-NC 3.0; accept that with --licence 'CC BY-NC 3.0'"):
+    with pytest.raises(
+        Refused, match=r"under CC BY-NC 3.0; if its terms permit your use, give --licence 'CC BY-NC 3.0'"
+    ):
         select_series("nsclc_radiomics", modality="CT")
     assert set(select_series("nsclc_radiomics", "CT", 1, licences=("CC BY-NC 3.0",)).licences) == {"CC BY-NC 3.0"}
 

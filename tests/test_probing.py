@@ -102,7 +102,7 @@ def test_the_command_compares_tables_and_writes_json(tmp_path, capsys):
     ("options", "words"),
     [
         ({"targets": ["weight"]}, "has no column weight; it has file, value"),
-        ({"targets": ["log:value"]}, "have no logarithm"),
+        ({"targets": ["log:value"]}, "without a logarithm"),
         ({"targets": ["empty"]}, "0 patients have both"),
         ({"key": "name"}, "has no column name|no latent code, name"),
         ({"features": "measured.csv"}, "has no latent code"),

@@ -44,7 +44,7 @@ def test_conditions_are_taken_in_turn_or_as_wanted(snapshot):
 
 @pytest.mark.parametrize(
     ("condition", "words"),
-    [({"view_position": "ML"}, "the model knows CC, MLO"), ({"age": "50"}, "not conditioned on 'age'")],
+    [({"view_position": "ML"}, "the model accepts CC, MLO"), ({"age": "50"}, "not conditioned on 'age'")],
 )
 def test_unknown_conditions_are_refused(snapshot, condition, words):
     with pytest.raises(Refused, match=words):

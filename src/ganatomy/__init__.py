@@ -1,4 +1,4 @@
-"""Synthetic mammograms and volumes by published GANs: from a folder of DICOM to DICOM, with numbers you can check.
+"""Synthetic mammograms, CT and MRI by published generative models, with quality measures and their intervals.
 
 The verbs, in the order of the line; ``ganatomy --help`` has the same words.
 

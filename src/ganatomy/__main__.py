@@ -1,4 +1,4 @@
-"""``python -m ganatomy`` and the command ``ganatomy``."""
+"""Entry point of ``python -m ganatomy`` and of the command ``ganatomy``."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Snapshots (to use) and checkpoints (to go on): folders of safetensors with one JSON that holds their hashes.
+"""Snapshots of a model and checkpoints of a training: folders of safetensors files with a JSON file of their hashes.
 
-Nothing that is loaded can run code. The JSON is written last and the folder is renamed into place, so a folder is whole
-or not there; a changed byte is found by its hash.
+Nothing that is loaded can run code. The JSON is written last and the folder is renamed into place, so that a folder is
+either complete or absent. A changed byte is detected by the hash.
 """
 
 import json
@@ -93,14 +93,14 @@ def load_tensors(
         meta = json.loads((folder / META_FILE).read_text())
         if meta["format"] > FORMAT_VERSION:
             raise Refused(
-                f"{folder} has format {meta['format']}, this version reads up to {FORMAT_VERSION}; update ganatomy."
+                f"{folder} has format {meta['format']} and this version reads up to {FORMAT_VERSION}; update ganatomy."
             )
         files = {}
         for name, written in meta["sha256"].items():
             if names is None or name in names:
                 file = folder / f"{name}.safetensors"
                 if compute_sha256(file) != written:
-                    raise DamagedError(f"{file} is not what was written: its SHA-256 differs")
+                    raise DamagedError(f"{file} has changed since it was written: its SHA-256 differs")
                 files[name] = load_file(file)
         return files, meta
     except (OSError, KeyError, TypeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
@@ -175,7 +175,7 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,
         Refused: not a snapshot, damaged, or written by a newer version.
     """
     if not (folder / META_FILE).exists():
-        raise Refused(f"{folder} is not a snapshot; snapshots lie in RUN/snapshots/.")
+        raise Refused(f"{folder} is not a snapshot; the snapshots of a run are in RUN/snapshots/.")
     try:
         files, meta = load_tensors(folder, roles)
         spacing = meta["spacing"]
@@ -192,7 +192,7 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,
             files,
         )
     except (DamagedError, KeyError, ValidationError) as error:
-        raise Refused(f"The snapshot {folder} is damaged ({error}); take another one of the run.") from error
+        raise Refused(f"The snapshot {folder} is damaged ({error}); use another snapshot of the run.") from error
 
 
 def find_snapshot(path: Path) -> Path:

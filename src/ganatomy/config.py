@@ -1,4 +1,4 @@
-"""The base of every setting: a frozen value that refuses unknown fields, when it is made and when it is copied."""
+"""Base class of all settings: an immutable value that refuses unknown fields when it is created or copied."""
 
 import difflib
 from collections.abc import Iterable, Mapping

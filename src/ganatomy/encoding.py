@@ -1,4 +1,4 @@
-"""Images to features: the latent code z = E(x) that an encoder finds, and its reconstruction G(z)."""
+"""Encoding of images: latent codes found by an encoder, and their reconstructions by the generator."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ def encode(
     shown: list[pictures.GreyPicture] = []
     kind = modalities.get_modality(store.manifest.modality)()
     if to is not None and to not in kind.formats:
-        raise Refused(f"--to {to}: for {kind.name} there are {', '.join(kind.formats)}; leave --to out.")
+        raise Refused(f"--to {to}: {kind.name} is written as {', '.join(kind.formats)}; omit --to.")
     cases = select_cases(snapshot, store, split, n)
     with progress.bar("encoding", len(cases)) as bar:
         for number, one in enumerate(encode_cases(snapshot, store, cases, device)):
@@ -195,7 +195,7 @@ def check_encoder(snapshot: Snapshot) -> None:
 
 
 def _advise_encoder(snapshot: Snapshot) -> str:
-    """How to come by an encoder: one that learns from this generator, or a recipe that has its own."""
+    """How to obtain an encoder: train one for this generator, or use a recipe that includes one."""
     generator = snapshot.recipe.networks["generator"]
     encoding = [recipe for recipe in map(get_recipe, RECIPES) if recipe.encoding_objective is not None]
     fitting = [
@@ -214,7 +214,7 @@ def select_cases(snapshot: Snapshot, store: Store, split: str | None, n: int | N
     check_encoder(snapshot)
     check_store_for_model(store, recipe.shape, recipe.channels, recipe.condition_space)
     if split is not None and split not in SPLITS:
-        raise Refused(f"--split {split}: there are {', '.join(SPLITS)}.")
+        raise Refused(f"--split {split}: give {', '.join(SPLITS)}.")
     return (store.cases if split is None else store.split(split))[:n]
 
 

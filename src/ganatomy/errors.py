@@ -1,4 +1,4 @@
-"""How a command ends early: one sentence for the user, and an exit code."""
+"""Exceptions that end a command with one sentence for the user and an exit code."""
 
 
 class Ended(Exception):

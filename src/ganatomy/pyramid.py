@@ -1,4 +1,4 @@
-"""The sizes that an image passes through when it is halved again and again."""
+"""The sizes of an image pyramid, in which each level halves the one before."""
 
 Shape = tuple[int, ...]
 

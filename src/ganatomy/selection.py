@@ -45,10 +45,10 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
     found = run.list_snapshots()
     newest_one = open_snapshot(found[-1]) if found else None
     if newest_one is None or not newest_one.is_full_size:  # the full size, once reached, is kept
-        newest = f"the newest is at {newest_one.images / 1000:g} kimg" if newest_one else "there is none at all"
+        newest = f"the newest is at {newest_one.images / 1000:g} kimg" if newest_one else "the run has no snapshot"
         raise Refused(
-            f"No snapshot of {run.path} has reached {format_shape(run.recipe.shape)} alone ({newest}); train"
-            " it further."
+            f"No snapshot of {run.path} has reached the full size {format_shape(run.recipe.shape)} ({newest}); continue"
+            " the training."
         )
     held_out = select_real_images(store, "validation", run.recipe.shape, n or MAX_VALIDATION_IMAGES)
     measure = make_swd_reference(held_out, select_matching_images(store, "train", held_out))
@@ -84,7 +84,7 @@ def open_run_store(run: Run, store: Store | Path | str | None) -> Store:
     """
     store = store if isinstance(store, Store) else open_store(Path(store or run.store["path"]))
     if store.manifest.fingerprint != run.store["fingerprint"]:
-        raise Refused(f"{store.path} is not the store that {run.path} was trained on; give that one with --store.")
+        raise Refused(f"{store.path} is not the store that {run.path} was trained on; give that store with --store.")
     return store
 
 
@@ -98,14 +98,14 @@ def describe_selection(run: Run) -> str:
 
 
 def _verdict(ranked: list[tuple[float, float]]) -> str:
-    """By how much the winner wins, against the spread over sampling seeds."""
+    """The margin of the best snapshot, compared with the spread over sampling seeds."""
     if len(ranked) == 1:
-        return "There was one snapshot of full size, so nothing was selected."
+        return "The run has only one snapshot of full size, so no selection was necessary."
     (first, spread_first), (second, spread_second) = ranked[:2]
     spread = (spread_first**2 + spread_second**2) ** 0.5
     share = 100 * (second - first) / second
     worth = "more" if second - first > 2 * spread else "not more"
     return (
-        f"The best wins by {second - first:.2f} ({share:.1f} %) over the next; that is {worth} than two standard"
-        f" deviations of the difference between sampling seeds ({spread:.2f})."
+        f"The best snapshot is ahead of the next by {second - first:.2f} ({share:.1f} %), which is {worth} than two"
+        f" standard deviations of the difference between sampling seeds ({spread:.2f})."
     )

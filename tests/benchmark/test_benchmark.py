@@ -28,7 +28,7 @@ def test_every_row_and_every_published_name_is_a_recipe():
     assert choose_rows((), 2) == ("pggan-mammogram", "gan-mammogram", "wgan-mammogram", "relativistic-mammogram")
     assert set(choose_rows((), 3)) == set(plans.ROWS) - set(choose_rows((), 2))
     assert choose_rows(("wgan",), 3) == ("wgan",)
-    with pytest.raises(Refused, match="no row for images of 3 axes"):
+    with pytest.raises(Refused, match="does not train on images of 3 axes"):
         choose_rows(("pggan-mammogram",), 3)
 
 
@@ -181,9 +181,9 @@ def test_an_interrupted_benchmark_says_so_and_another_wish_is_refused(made, monk
         ("--out {new} --kimg 1 --budget 3m", "Give either --budget"),
         ("--out {new} --budget 3", "such as 90s"),
         ("--out {new} --kimg 1 --recipe knee", "There is no recipe 'knee'"),
-        ("--out {new} --kimg 1 --recipe gan-mammogram", "no row for images of 3 axes"),
+        ("--out {new} --kimg 1 --recipe gan-mammogram", "does not train on images of 3 axes"),
         ("--out {new} --kimg 1 --recipe hagan --shape 36,36,36", "must be a multiple of 16"),
-        ("--out {used} --kimg 1 --recipe hagan", "not a benchmark"),
+        ("--out {used} --kimg 1 --recipe hagan", "neither empty nor a benchmark"),
     ],
 )
 def test_mistakes_get_one_sentence(line, words, volumes, tmp_path, capsys):

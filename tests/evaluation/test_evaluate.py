@@ -29,7 +29,7 @@ def test_the_best_snapshot_is_ranked_with_its_margin(run, selected):
     assert len(averages) >= 2
     assert selection["best"] == selected.path.name == selection["ranking"][0]["snapshot"]
     assert 0 < selection["floor"]["average"] < averages[0]
-    assert "wins by" in selection["verdict"]
+    assert "is ahead of the next by" in selection["verdict"]
     assert "images a set" in selection["protocol"]
 
 

@@ -67,7 +67,7 @@ def test_the_report_of_anybodys_images(others, store, tmp_path, capsys):
     content = json.loads((out / "report.json").read_text())
     assert content["compared"]["images_a_side"] == 4
     assert content["compared"]["trained_on_this_store"] is None
-    assert "is assumed" in (out / "report.html").read_text()
+    assert "but assumed" in (out / "report.html").read_text()
     assert content["failures"]["parts"] == ["manifold", "anatomy"]
 
 
@@ -110,7 +110,7 @@ def test_no_image_and_one_image_are_refused(store, tmp_path, n):
 def test_labels_that_no_real_image_has_are_refused(store, tmp_path):
     for i in range(5):
         np.save(tmp_path / f"{i}.npy", select_real_images(store, "train", (80, 64))[i])
-    with pytest.raises(Refused, match=r"No label fits: the synthetic images have view_position=XCCL"):
+    with pytest.raises(Refused, match=r"No labels agree: the synthetic images have view_position=XCCL"):
         evaluate(tmp_path, store, tmp_path / "report", facts=FactSource(constants={"view_position": "XCCL"}))
 
 

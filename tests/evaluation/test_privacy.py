@@ -148,7 +148,7 @@ def test_the_verdict_says_its_power_and_never_more():
         {"share": 0.1, "detected": 0.2, "copies": 1, "of": 600},
     ]
     told = describe_verdict([], power, 40)
-    assert "No copies found at this detection power" in told
+    assert "No copies found at this sensitivity" in told
     assert "90 % of sets with 6 copies among 600, 20 % of sets with 1 copy among 600" in told
     assert "no guarantee" in told.replace("\n", " ")
     assert "anonym" not in told

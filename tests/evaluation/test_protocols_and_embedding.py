@@ -53,14 +53,14 @@ def test_hagans_protocol_is_its_definition(volumes, med3d, monkeypatch):
     with pytest.raises(Refused, match="needs --weights"):
         protocols.compute_hagan_2022(sides, None)
     monkeypatch.setattr(protocols, "HAGAN_IMAGES", 6)
-    with pytest.raises(Refused, match="needs 6 synthetic volumes; there are 5"):
+    with pytest.raises(Refused, match="needs 6 synthetic volumes, but there are only 5"):
         protocols.compute_hagan_2022(sides, file)
 
 
 def test_the_published_swd_needs_its_images(store, monkeypatch):
     train = select_real_images(store, "train", (80, 64))
     sides = SimpleNamespace(test=select_real_images(store, "test", (80, 64)), fakes=train)
-    with pytest.raises(Refused, match="16384 synthetic images; there are 32"):
+    with pytest.raises(Refused, match="16384 synthetic images, but there are only 32"):
         protocols.compute_pggan_swd_16384(sides, None)
     monkeypatch.setattr(protocols, "SWD_IMAGES", 8)
     (score,) = protocols.compute_pggan_swd_16384(sides, None)
@@ -69,7 +69,7 @@ def test_the_published_swd_needs_its_images(store, monkeypatch):
 
 
 def test_unknown_protocols_and_other_dimensions_are_refused(run, store, tmp_path):
-    with pytest.raises(Refused, match="there are hagan-2022, pggan-swd-16384"):
+    with pytest.raises(Refused, match="choose one of hagan-2022, pggan-swd-16384"):
         protocols.get_protocol("fid-50k")
     with pytest.raises(Refused, match="of volumes"):
         protocols.compute_hagan_2022(SimpleNamespace(test=select_real_images(store, "test", (80, 64))), None)

@@ -238,9 +238,9 @@ def test_a_modality_has_formats_and_options_of_its_own(tmp_path):
     ]
     assert write_samples(samples, 2, "text_writing", tmp_path / "out", "text") == 2
     assert (tmp_path / "out" / "1.txt").read_text() == "0.500"
-    with pytest.raises(Refused, match="for chest_radiograph there are png, npy, dicom"):
+    with pytest.raises(Refused, match="chest_radiograph is written as png, npy, dicom"):
         write_samples(samples, 2, "chest_radiograph", tmp_path / "other", "text")
-    with pytest.raises(Refused, match="for mammogram there are png, npy, dicom, hanging"):
+    with pytest.raises(Refused, match="mammogram is written as png, npy, dicom, hanging"):
         write_samples(samples, 2, "mammogram", tmp_path / "other", "text")
     assert make_modality("text_writing", offset=1.0).offset == 1.0
     with pytest.raises(Refused, match="--offset is not an option of chest_radiograph"):
@@ -252,7 +252,7 @@ def test_what_a_modality_lacks_is_refused(tmp_path):
         get_modality("chest_radiograph")().dicom.make_instances(DicomForm(enhanced=True), "20260101")
     with pytest.raises(Refused, match="no DICOM objects of tomography; it is written as nifti, npy"):
         _ = Tomography().dicom
-    with pytest.raises(Refused, match="no phantom 'tomography'; there are mammogram, chest_ct, brain_mri"):
+    with pytest.raises(Refused, match="no phantom 'tomography'; choose one of mammogram, chest_ct, brain_mri"):
         write_cohort("tomography", tmp_path / "phantoms", 1)
-    with pytest.raises(Refused, match=r"no modality 'x_ray'; there are .*brain_mri, chest_radiograph"):
+    with pytest.raises(Refused, match=r"no modality 'x_ray'; choose one of .*brain_mri, chest_radiograph"):
         get_modality("x_ray")

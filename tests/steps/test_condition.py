@@ -81,15 +81,15 @@ def test_free_facts_come_after_those_of_the_model_and_never_in_place_of_them():
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
-        ({"view_position": "ML", "density": "a"}, "view_position cannot be 'ML'; the model knows CC, MLO."),
+        ({"view_position": "ML", "density": "a"}, "view_position cannot be 'ML'; the model accepts CC, MLO."),
         (
             {"view_position": "CC"},
-            "The model is conditioned on 'density' and an image has view_position; say for every image whether its"
+            "The model is conditioned on 'density', but an image has view_position; state for every image whether its"
             " density is a, b, c.",
         ),
         (
             {},
-            "The model is conditioned on 'view_position' and an image has no facts; say for every image whether its"
+            "The model is conditioned on 'view_position', but an image has no facts; state for every image whether its"
             " view_position is CC, MLO.",
         ),
     ],
@@ -118,9 +118,9 @@ def test_a_request_that_the_model_does_not_know_is_refused(space, requested, sen
 
 def test_every_fact_of_the_model_has_to_be_in_the_store():
     SPACE.check_store_knows({"density": {"a": 3}, "view_position": {"CC": 3}, "laterality": {"R": 3}})
-    with pytest.raises(Refused, match="conditioned on 'density' and the store has view_position"):
+    with pytest.raises(Refused, match="conditioned on 'density', but the facts of the store are view_position"):
         SPACE.check_store_knows({"view_position": {"CC": 3}})
-    with pytest.raises(Refused, match="store has density d and the recipe knows a, b, c"):
+    with pytest.raises(Refused, match="store has density d, but the recipe accepts a, b, c"):
         SPACE.check_store_knows({"view_position": {"CC": 3}, "density": {"a": 1, "d": 2}})
     with pytest.raises(Refused, match="store has no case of MLO; add such cases"):
         SPACE.check_store_shows({"view_position": {"CC": 3}, "density": {"a": 1, "b": 1, "c": 1}})

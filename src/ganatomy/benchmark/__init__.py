@@ -1,1 +1,1 @@
-"""Every system of the papers' tables on one store, with one evaluator: `ganatomy benchmark`."""
+"""The command `benchmark`: all systems of the papers' tables on one store, compared by one evaluator."""

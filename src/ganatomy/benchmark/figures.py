@@ -1,4 +1,4 @@
-"""The pictures of a benchmark: random samples of each model beside reals, and their features in a plane."""
+"""Figures of a benchmark: random samples of each model, real images, and a plane of their features."""
 
 import itertools
 from pathlib import Path
@@ -35,15 +35,15 @@ MODEL_COLOURS = (
 
 
 def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Pictures by file name, with title and words."""
+    """Figures by file name, each with its title and caption."""
     done = [(row["recipe"], row["seed"]) for row in rows if "failed" not in row and row["seed"] == plan.seeds[0]]
     if not done:
         return {}
     found = {}
     save_png(_reals(plan), out / "reals.png")
-    found["reals.png"] = ("Training images", f"{SHOWN_SAMPLES} of them.")
+    found["reals.png"] = ("Training images", f"{SHOWN_SAMPLES} training images.")
     save_png(_samples(out, done), out / "samples.png")
-    words = f"One line each, {SHOWN_SAMPLES} images: {', '.join(name for name, _ in done)}."
+    words = f"Each row shows {SHOWN_SAMPLES} images of one model, in the order {', '.join(name for name, _ in done)}."
     found["samples.png"] = ("Random samples", words)
     figure, told = _plane(out, done)
     figure.savefig(out / "plane.png", dpi=110, metadata={"Software": None})
@@ -99,5 +99,8 @@ def _plane(out: Path, models: list[tuple[str, int]]) -> tuple[Figure, str]:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    words = "Classical scaling of the features; ellipses hold 95 % of a Gaussian. Within that of the held-out images: "
-    return figure, words + ", ".join(inside) + ". A picture, not evidence."
+    words = "Classical scaling of the features. Each ellipse contains 95 % of a fitted Gaussian. Share of images within"
+    return (
+        figure,
+        f"{words} the ellipse of the held-out images: {', '.join(inside)}. The figure is only an illustration.",
+    )

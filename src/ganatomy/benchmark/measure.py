@@ -1,4 +1,4 @@
-"""Speed and memory of one recipe, in a process of its own: warm up, then steps on random images."""
+"""Measurement of the speed and memory of one recipe in a separate process, on random images."""
 
 import math
 import platform

@@ -1,4 +1,4 @@
-"""The page: the paper's tables and figures with ours, as HTML and as Markdown."""
+"""The page of a benchmark, as HTML and Markdown: measured tables and figures beside those of the paper."""
 
 import html
 from pathlib import Path

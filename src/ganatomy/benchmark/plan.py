@@ -1,4 +1,4 @@
-"""What a benchmark was asked for, as a plain value, and equal budgets for unequal recipes."""
+"""The settings of a benchmark, and how a budget is applied equally to different recipes."""
 
 from pathlib import Path
 from typing import Literal
@@ -130,9 +130,9 @@ def choose_rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
     known = list_rows(ndim)
     for name in names:
         if name not in RECIPES:
-            raise Refused(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
+            raise Refused(f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
         if name not in known:
-            raise Refused(f"{name} is no row for images of {ndim} axes; there are {', '.join(known)}.")
+            raise Refused(f"{name} does not train on images of {ndim} axes; choose one of {', '.join(known)}.")
     return names or known
 
 

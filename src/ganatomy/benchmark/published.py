@@ -1,4 +1,4 @@
-"""Figures of the HA-GAN paper (Sun 2022), by recipe. The data are others, so they stand beside ours and prove nothing.
+"""Figures of the HA-GAN paper (Sun 2022) by recipe; they come from other data and are shown for orientation only.
 
 Tables 1 and 2 (COPDGene: thorax CT; GSP: brain MRI), five folds; the ablation; memory and parameters. Frechet distance
 and MMD are on Med3D's ResNet-50 features. The authors' own row is recalled from the published version and was checked

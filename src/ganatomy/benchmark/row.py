@@ -1,4 +1,4 @@
-"""One row with one seed: train, draw, score. Each part is skipped when it is there already."""
+"""One row of a benchmark with one seed: training, sampling and scoring; parts that are already done are skipped."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The verb: measure every row in turn, train and score each, write the page. Interrupted, it goes on where it was."""
+"""The function `run_benchmark`: measure, train and score every row and write the page; it can be resumed."""
 
 import json
 import statistics
@@ -48,10 +48,10 @@ def _begin(plan: BenchmarkPlan, out: Path) -> None:
         if before.replace(**same) != plan:
             changed = [name for name in BenchmarkPlan.model_fields if getattr(before, name) != getattr(plan, name)]
             raise Refused(
-                f"{out} was begun with another {', '.join(changed)}; give what it was begun with, or a new folder."
+                f"{out} was begun with another {', '.join(changed)}; give the same values as then, or a new folder."
             )
     elif out.exists() and any(out.iterdir()):
-        raise Refused(f"{out} is not empty and not a benchmark; give a new folder.")
+        raise Refused(f"{out} is neither empty nor a benchmark; give a new folder.")
     if open_store(Path(plan.store)).manifest.fingerprint != plan.fingerprint:
         raise Refused(f"{plan.store} has changed since the benchmark was begun; give a new folder.")
     write_json(out / PLAN_FILE, plan.model_dump(mode="json"))
@@ -107,7 +107,7 @@ def _row(plan: BenchmarkPlan, out: Path, name: str, seed: int, speed: dict[str, 
         if code == 0:
             return dict(json.loads((folder / ROW_FILE).read_text()))
         if code in (Interrupted.exit_code, -2):
-            raise Interrupted("The benchmark was interrupted; the same command goes on where it was.")
+            raise Interrupted("The benchmark was interrupted; give the same command again to resume it.")
         error = error or f"ended by signal {-code}"
     row = {"recipe": name, "seed": seed, "failed": error}
     write_json(folder / FAILED_FILE, row)

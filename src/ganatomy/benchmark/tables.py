@@ -1,4 +1,4 @@
-"""The tables of a benchmark, as text cells."""
+"""Tables of a benchmark, as cells of text."""
 
 from dataclasses import dataclass
 from statistics import mean
@@ -17,7 +17,7 @@ EMPTY_CELL = "-"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a page: `words` stand below it."""
+    """A table of a page; the caption is shown below it."""
 
     title: str
     heads: tuple[str, ...]
@@ -26,18 +26,18 @@ class Table:
 
 
 def make_intro(plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str, Any], command: str) -> list[str]:
-    """What was done, by which command, on what."""
+    """Sentences that say what was done, by which command and on which store."""
     done = [row for row in rows if "failed" not in row]
     machine = next((s for s in speed.values() if "failed" not in s), None)
     budget = f"{plan.kimg:g} thousand images" if plan.kimg else f"{plan.seconds:g} s of training"
-    told = [f"All images of models are synthetic. Made by: {command}"]
+    told = [f"All images of models are synthetic. Command: {command}"]
     told.append(
         f"Store {plan.fingerprint[:16]}, images of"
         f" {format_shape(plan.shape)}{' (tiny recipes)' if plan.tiny else ''}; every"
-        f" row trained for {budget} with seeds {', '.join(map(str, plan.seeds))}."
+        f" row was trained for {budget} with seeds {', '.join(map(str, plan.seeds))}."
     )
     if done:
-        told.append(f"{done[0]['images']} images a side, of {done[0]['patients']} held-out patients.")
+        told.append(f"{done[0]['images']} images on each side, of {done[0]['patients']} held-out patients.")
     if machine:
         told.append(f"Device {machine['device']} ({machine['machine']}), {machine['precision']}.")
     return told
@@ -46,7 +46,7 @@ def make_intro(plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str,
 def make_tables(
     plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str, Any], card_gib: float | None
 ) -> list[Table]:
-    """All tables for which there is something."""
+    """All tables for which there are results."""
     found = [make_quality_table(plan, rows, plan.recipes, "Quality")]
     ablations = tuple(name for name in ABLATION_ROWS if name in plan.recipes)
     if len(ablations) > 1:
@@ -58,7 +58,7 @@ def make_tables(
 
 
 def make_quality_table(plan: BenchmarkPlan, rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Table:
-    """Each metric with its interval, the floor above, and the paper's figure beside."""
+    """Each metric with its interval, after the floor in the first row and before the paper's figure."""
     done = [row for row in rows if "failed" not in row]
     metrics = [m for m in QUALITY_METRICS if any(s["metric"] == m for row in done for s in row["scores"])]
     body: list[tuple[str, ...]] = []
@@ -90,9 +90,9 @@ def make_quality_table(plan: BenchmarkPlan, rows: list[dict[str, Any]], names: t
     left_out = [one for row in done[:1] for one in row["not_computed"] if one["metric"] in QUALITY_METRICS]
     missing = {one["metric"]: one["why"] for one in left_out}
     words = (
-        f"Features: {plan.extractor}. In brackets 95 % intervals of one training (jackknife over patients), or the"
-        " range over seeds when there are several. The floor compares training with held-out images. The paper's"
-        " figures are of other data and other features."
+        f"Features: {plan.extractor}. Brackets give the 95 % interval of one training (jackknife over patients), or the"
+        " range over seeds if there are several. The floor compares training with held-out images. The paper's"
+        " figures were measured on other data with other features."
     )
     words += "".join(f" Not computed: {metric}, {why}." for metric, why in missing.items())
     return Table(title, ("model", "kimg", *metrics, "paper: FID, MMD, IS"), body, words)
@@ -140,12 +140,12 @@ def make_cost_table(plan: BenchmarkPlan, speed: dict[str, Any], card_gib: float 
             )
         )
     words = (
-        "One harness for all rows: a process each, one step to warm up, the median over"
-        f" {plan.rounds} round{'s' if plan.rounds > 1 else ''} of all rows in turn, in brackets slowest and fastest."
-        " An iteration is one step of all networks, five updates of the critic included where a recipe has them; of a"
-        " recipe with levels or stages it is one of the last. Memory is the measured peak of the process above what the"
-        " libraries take; the prediction is of a whole process in float32 on a processor, libraries included. The paper"
-        " does not say at which size and on which card its speeds were measured."
+        "All rows were measured in the same way: each in its own process, after one warm-up step, as the median over"
+        f" {plan.rounds} round{'s' if plan.rounds > 1 else ''} of all rows in turn; brackets give the slowest and the"
+        " fastest. An iteration is one step of all networks and includes the five updates of the critic if a recipe has"
+        " them; for a recipe with levels or stages it is an iteration of the last one. Memory is the measured peak of"
+        " the process above that of the imported libraries; the prediction is for a whole process in float32 on a CPU,"
+        " libraries included. The paper does not state the size and the GPU of its speed measurements."
     )
     heads = (
         "model",
@@ -186,7 +186,7 @@ def make_resolution_table(card_gib: float | None) -> Table:
             )
         )
     words = (
-        "hagan-2022 at its own batch of 4, predicted without allocating; the paper's figures were measured on a GPU."
+        "hagan-2022 at its own batch of 4, predicted without allocation; the paper's figures were measured on a GPU."
     )
     heads = ("resolution", "predicted GiB", "paper: GiB", "parameters (million)", "paper: parameters (million)")
     return Table("HA-GAN by resolution", heads, body, words)

@@ -1,6 +1,6 @@
-"""What a child process does: ``python -m ganatomy.benchmark.work measure|row OUT NAME SEED``.
+"""The child process of a benchmark: ``python -m ganatomy.benchmark.work measure|row OUT NAME SEED``.
 
-A process for each row keeps its memory apart, and lets a row that is killed be a row that says so.
+Each row has its own process, so that its memory is measured separately and a killed row is reported as failed.
 """
 
 import json

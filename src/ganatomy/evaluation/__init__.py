@@ -1,1 +1,1 @@
-"""Numbers with the protocol that defines them, on anybody's images."""
+"""Evaluation of images of any origin; every measure is reported with its definition."""

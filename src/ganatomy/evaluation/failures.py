@@ -1,7 +1,7 @@
-"""How faulty an image looks: far from real images, outside what anatomy allows, not believed by the discriminator.
+"""The score for artefacts: distance from real images, unusual anatomical measures, and the discriminator's score.
 
-Each part is counted in deviations of the same part over validation images, so that 0 is an ordinary real image; the
-score is the mean of the parts, each bent so that it stays below 10.
+Each part is given in deviations of the same part over validation images, so that 0 is a typical real image. The score
+is the mean of the parts, each compressed so that it stays below 10.
 """
 
 from dataclasses import dataclass

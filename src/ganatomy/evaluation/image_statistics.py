@@ -35,8 +35,8 @@ def measure_images(comparison: Comparison) -> dict[str, Any]:
             "beta": beta,
             "frequency": _frequencies(comparison.test.shape).round(5).tolist(),
             **{side: _band(rows["power"]) for side, rows in found.items()},
-            "definition": "radial power of up to 4 Hann-windowed regions inside the body an image; P ~ 1/f^beta fitted"
-            f" from {spectrum.FIT_BAND[0]:g} cycles a region to {spectrum.FIT_BAND[1]:g} cycles a voxel",
+            "definition": "radial power of up to 4 Hann-windowed regions inside the body per image; P ~ 1/f^beta fitted"
+            f" from {spectrum.FIT_BAND[0]:g} cycles per region to {spectrum.FIT_BAND[1]:g} cycles per voxel",
         },
         "constant_images": len(comparison.fakes.constant_images),
     }

@@ -1,4 +1,4 @@
-"""Published definitions by name, followed to the letter: what may stand beside a figure of a paper, data aside."""
+"""Published protocols by name, followed exactly, so that only the data differ from those of the paper."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def compute_hagan_2022(comparison: Comparison, weights: Path | None) -> list[Sco
         Refused: images of two dimensions, fewer samples, or no weights.
     """
     if len(comparison.test.shape) != 3:
-        raise Refused("The protocol hagan-2022 is of volumes; these are images of two dimensions.")
+        raise Refused("The protocol hagan-2022 is defined for volumes; these images have two dimensions.")
     _check_enough("hagan-2022", "synthetic volumes", len(comparison.fakes), HAGAN_IMAGES)
     extractor = Med3D(50, weights)
     real = comparison.features.get_features(extractor, comparison.test, "held-out images")
@@ -71,7 +71,7 @@ def compute_pggan_swd_16384(comparison: Comparison, weights: Path | None) -> lis
 
 def _check_enough(name: str, what: str, available: int, needed: int) -> None:
     if available < needed:
-        raise Refused(f"The protocol {name} needs {needed} {what}; there are {available}.")
+        raise Refused(f"The protocol {name} needs {needed} {what}, but there are only {available}.")
 
 
 PROTOCOLS: dict[str, tuple[int, Callable[[Comparison, Path | None], list[Score]]]] = {
@@ -87,5 +87,5 @@ def get_protocol(name: str) -> tuple[int, Callable[[Comparison, Path | None], li
         Refused: there is none of that name.
     """
     if name not in PROTOCOLS:
-        raise Refused(f"There is no protocol {name!r}; there are {', '.join(PROTOCOLS)}.")
+        raise Refused(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")
     return PROTOCOLS[name]

@@ -1,4 +1,4 @@
-"""Samples without the worst of them, by the same score that the report ranks failures by."""
+"""Rejection of the samples with the most artefacts, by the score with which the report ranks failures."""
 
 import math
 from collections import defaultdict

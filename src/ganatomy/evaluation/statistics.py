@@ -1,4 +1,4 @@
-"""How sure a number is: leave groups of patients out and see how it moves."""
+"""Jackknife intervals of measures, from leaving out groups of patients."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance of a snapshot against held-out patients, with the real-against-real floor beside it."""
+"""Sliced Wasserstein distance of a snapshot from held-out patients, with its real-against-real floor."""
 
 from dataclasses import dataclass
 from statistics import mean, stdev

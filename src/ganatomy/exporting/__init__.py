@@ -1,1 +1,1 @@
-"""Samples out of the door: files, DICOM instances, archives, checks."""
+"""Export of samples as files and DICOM instances, delivery to archives, and verification of DICOM files."""

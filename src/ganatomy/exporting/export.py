@@ -1,4 +1,4 @@
-"""The verb `export`: samples to a folder of files with their index."""
+"""The function `export`: write samples to a folder of files with an index."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -50,9 +50,11 @@ def write_samples(
     kind = modalities.get_modality(modality)()
     to = to or kind.formats[0]
     if to not in kind.formats:
-        raise Refused(f"--to {to}: for {modality} there are {', '.join(kind.formats)}.")
+        raise Refused(f"--to {to}: {modality} is written as {', '.join(kind.formats)}.")
     if label and to == "npy":
-        raise Refused("--label is for pictures, and NPY holds just what the network made; take another --to.")
+        raise Refused(
+            "--label cannot be combined with --to npy, whose values are the network's output; choose another format."
+        )
     wish = {"modality": modality, "to": to, "label": label, **asdict(form)}
     date = _resolve_date(out, wish, date)
     write_one = make_writer(to, kind, out, date, form)

@@ -1,4 +1,4 @@
-"""The word SYNTHETIC in an image, where nobody looks for anatomy."""
+"""The word SYNTHETIC in the pixels of an image, outside the anatomy."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,8 @@ def draw_label(pixels: NDArray[np.float32], anatomy: Mask) -> NDArray[np.float32
     rows, columns = taken.shape
     raise Refused(
         f"There is no room outside the anatomy for the word {LABEL_TEXT} in an image of {rows} x {columns};"
-        " leave --label"
-        " out: the header says it, too."
+        " omit --label; the"
+        " header marks the image as synthetic as well."
     )
 
 

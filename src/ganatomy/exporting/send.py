@@ -1,4 +1,4 @@
-"""The verb `send`: samples to an archive, with a note of each answer and new tries where delivery failed."""
+"""The function `send`: send samples to an archive, retry failures, and record what was accepted or refused."""
 
 import json
 import time
@@ -94,7 +94,7 @@ def make_destination(pacs: str | None, url: str | None, calling_aet: str) -> Des
         Refused: none or two were, its address is wrong, or the packages that talk to it are not installed.
     """
     if (pacs is None) == (url is None):
-        raise Refused("Give --pacs HOST:PORT/AET for C-STORE, or --url URL for STOW-RS, one of the two.")
+        raise Refused("Give either --pacs HOST:PORT/AET for C-STORE or --url URL for STOW-RS.")
     try:
         if pacs is not None:
             from ganatomy.dicom.association import CStoreArchive
@@ -161,7 +161,7 @@ def _send_with_retries(batch: list[Dataset], archive: Destination) -> list[Outco
             lost = str(error)
     if lost:
         raise DeliveryError(
-            f"{lost}, after {1 + len(RETRY_DELAYS)} tries. What was accepted is noted; the same command goes on."
+            f"{lost}, after {1 + len(RETRY_DELAYS)} tries. Give the same command again to send the remaining instances."
         )
     return [final[str(ds.SOPInstanceUID)] for ds in batch]
 

@@ -1,4 +1,4 @@
-"""The verb `verify`: which files of any folder of DICOM are synthetic, who made them, and whether they were changed."""
+"""The function `verify`: check which DICOM files are marked synthetic, which model made them, and their pixels."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -29,12 +29,12 @@ StoredValues = NDArray[np.integer[Any]]
 
 
 class VerificationError(Ended):
-    """Not every file is marked synthetic and just what its record says."""
+    """Some files are not marked synthetic or contradict their record."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a file says of itself, and whether it is true. Nothing else of its header is kept.
+    """What a file states about its origin, and whether that is true; nothing else of its header is kept.
 
     Args:
         file: path below the folder.
@@ -75,7 +75,7 @@ class Finding:
 def verify(
     folder: Path | str, snapshot: Path | str | None = None, out: Path | str | None = None, device: str | None = None
 ) -> list[Finding]:
-    """Examine every DICOM file below a folder, whoever made it.
+    """Check every DICOM file below a folder, whatever its origin.
 
     Our writers put a hash of the pixels into the SOP Instance UID, which tells whether the pixels are as written. With
     the snapshot at hand each image is also made anew from its seed and compared.
@@ -118,7 +118,7 @@ def verify(
 
 
 def summarise_findings(findings: list[Finding]) -> Iterator[str]:
-    """Lines for a reader: files of one folder that say the same are one line."""
+    """Lines of text; files of one folder with the same findings share a line."""
     lines: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         lines.setdefault((str(Path(finding.file).parent), finding.describe()), []).append(finding.file)
@@ -175,7 +175,7 @@ def _read_record(ds: Dataset) -> tuple[Mapping[str, Any], str | None]:
 
 
 class _Maker:
-    """Makes images anew; holds the last one, of which a series has many slices."""
+    """Generates images again; keeps the last one, because a series consists of many slices of it."""
 
     def __init__(self, snapshot: Snapshot | None, device: str | None) -> None:
         self.snapshot, self.device = snapshot, device
@@ -193,7 +193,7 @@ class _Maker:
         try:
             expected = self._make_again(self.snapshot, record)
         except (Refused, KeyError, TypeError) as error:
-            return str(error) if isinstance(error, Refused) else "the record does not tell how", None
+            return str(error) if isinstance(error, Refused) else "the record is incomplete", None
         if expected.ndim > pixels.ndim:
             expected = expected[number - 1] if 0 < number <= len(expected) else expected[:0]
         if expected.shape != pixels.shape:

@@ -1,4 +1,4 @@
-"""One sample to one file, or one series: PNG, NPY, NIfTI, DICOM. All but NPY say that they are synthetic."""
+"""Writers of samples as PNG, NPY, NIfTI or DICOM; all formats but NPY mark the image as synthetic."""
 
 import json
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def make_writer(to: str, modality: Modality, out: Path, date: str, form: DicomFo
     if to == "dicom":
         return DicomWriter(out, modality.dicom.make_instances(form, date))
     if form != PLAIN_FORM:
-        raise Refused(f"--enhanced, --secondary-capture and --compress are for DICOM, not for {to}.")
+        raise Refused(f"--enhanced, --secondary-capture and --compress apply to DICOM, not to {to}.")
     if to == "nifti":
         return NiftiWriter(out, modality)
     writers: dict[str, Callable[[Path], SampleWriter]] = {"png": PngWriter, "npy": NpyWriter, **modality.own_formats}

@@ -1,1 +1,1 @@
-"""Public collections of the NCI Imaging Data Commons: what there is, and getting it."""
+"""Download of public collections from the NCI Imaging Data Commons."""

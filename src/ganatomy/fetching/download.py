@@ -1,4 +1,4 @@
-"""Series from a public bucket to a folder, each file whole or not there, and counted."""
+"""Download of series from a public bucket; every file is complete or absent, and all are counted."""
 
 import hashlib
 import re
@@ -61,7 +61,7 @@ def _open_bucket(bucket: str, endpoint: str | None) -> Any:
     try:
         from obstore.store import S3Store
     except ImportError as error:
-        raise Refused("fetch needs a client for buckets: pip install 'ganatomy[idc]'.") from error
+        raise Refused("fetch needs a client for cloud storage: pip install 'ganatomy[idc]'.") from error
     options: dict[str, Any] = {"skip_signature": True, "region": REGION}
     if endpoint is not None:
         options |= {"endpoint": endpoint, "client_options": {"allow_http": True}, "virtual_hosted_style_request": False}
@@ -85,7 +85,7 @@ def _download_one(series: Series, bucket: Any, out: Path, advance: Callable[[int
     except Exception as error:  # of the client: its own kinds, all of them a series that has not arrived
         return DownloadedSeries(series, files, size, f"{type(error).__name__}: {str(error).splitlines()[0][:200]}")
     if files != series.files:
-        return DownloadedSeries(series, files, size, f"{files} files have come and the index has {series.files}")
+        return DownloadedSeries(series, files, size, f"{files} files arrived and the index lists {series.files}")
     return DownloadedSeries(series, files, size)
 
 
@@ -104,7 +104,7 @@ def _download_file(bucket: Any, entry: Any, folder: Path) -> None:
             file.write(content)
         tag = str(entry.get("e_tag") or "").strip('"')
         if came != size or (re.fullmatch(r"[0-9a-f]{32}", tag) and digest.hexdigest() != tag):
-            raise UnusableSeries(f"{path.name} arrived changed: {came} of {size} bytes")
+            raise UnusableSeries(f"{path.name} is not the file of the index: {came} of {size} bytes arrived")
 
 
 def _safe_name(text: str) -> str:

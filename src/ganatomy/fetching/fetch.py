@@ -1,4 +1,4 @@
-"""The verb: a public collection to a folder, with its licence and where each series is from."""
+"""The function `fetch_collection`: download a collection with its licence and the origin of each series."""
 
 import shutil
 from datetime import UTC, datetime
@@ -42,8 +42,8 @@ def fetch_collection(selection: SeriesSelection, out: Path | str, workers: int =
     if free < selection.megabytes * 1e6 * DISK_MARGIN and not (out / selection.collection).exists():
         raise Refused(
             f"{selection.collection} needs {selection.megabytes / 1000:.1f} GB and {out} has {free / 1e9:.1f}"
-            " GB free; give"
-            " another folder, or fewer --patients."
+            " GB free; choose"
+            " another folder or fewer --patients."
         )
     write_text(out / selection.collection / "LICENCE.txt", _licence_text(selection))
     with progress.bar(f"fetching {selection.collection}", selection.files) as shown:
@@ -55,9 +55,9 @@ def fetch_collection(selection: SeriesSelection, out: Path | str, workers: int =
     if short:
         told = "; ".join(f"{one.series.uid} of {one.series.patient}: {one.problem}" for one in short[:5])
         raise IncompleteFetchError(
-            f"{len(short)} of {len(arrived)} series have not arrived whole: {told}"
+            f"{len(short)} of {len(arrived)} series are incomplete: {told}"
             + (f"; and {len(short) - 5} more" if len(short) > 5 else "")
-            + ". Give the same command again; what is there is kept."
+            + ". Give the same command again; complete files are kept."
         )
     return sum(one.files for one in arrived)
 

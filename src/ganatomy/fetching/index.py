@@ -1,7 +1,7 @@
-"""What a collection holds, from the index that the Imaging Data Commons ships as a package; no network.
+"""Contents of a collection, read offline from the index that the Imaging Data Commons publishes as a package.
 
-The index (idc-index-data) has a row for every series: its patient, number of files, size, licence, DOI, and where it
-lies.
+The index (idc-index-data) has a row for every series: its patient, number of files, size, licence, DOI and storage
+location.
 """
 
 import html
@@ -129,7 +129,9 @@ def select_series(
     series = [one for one in every if one.licence in licences]
     if not series:
         found = ", ".join(sorted({one.licence for one in every}))
-        raise Refused(f"{collection} is under {found}; accept that with --licence '{found}', if you may.")
+        raise Refused(
+            f"{collection} is licensed under {found}; if its terms permit your use, give --licence '{found}'."
+        )
     first = sorted({one.patient for one in series})[:patients]
     chosen = tuple(one for one in series if one.patient in set(first))
     left_out = Counter(one.licence for one in every if one.licence not in licences)

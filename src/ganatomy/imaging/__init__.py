@@ -1,1 +1,1 @@
-"""An image, its geometry and its files; no torch."""
+"""Images, their geometry and their files, without torch."""

@@ -1,4 +1,4 @@
-"""Image: the only image type in memory; NumPy, no torch."""
+"""The class `Image`, the only image type in memory, based on NumPy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

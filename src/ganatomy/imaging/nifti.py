@@ -1,4 +1,4 @@
-"""NIfTI in and out; no torch."""
+"""Reading and writing of NIfTI files, without torch."""
 
 import json
 from pathlib import Path

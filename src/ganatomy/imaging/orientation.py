@@ -1,4 +1,4 @@
-"""One orientation for all volumes: axes upwards, backwards and to the left of the body (S, P, L), as DICOM slices lie.
+"""The common orientation of all volumes: axes towards superior, posterior and left (S, P, L), as in DICOM slices.
 
 An affine takes voxel indices to millimetres in NIfTI's axes (R, A, S). Nothing is resampled here.
 """

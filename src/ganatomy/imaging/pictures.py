@@ -1,4 +1,4 @@
-"""Pictures as a reader looks at them: grids, pairs, PNG files."""
+"""Display pictures: grids, pairs and PNG files."""
 
 import math
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""The computer: devices, whole files, workers, progress."""
+"""Devices, durable files, worker processes and progress display."""

@@ -1,4 +1,4 @@
-"""Where to compute, how much memory is free there, and how the processor's memory is kept."""
+"""Choice of the device, its free memory, and whether freed CPU memory stays in the process."""
 
 import ctypes
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writing that is either whole or not there: beside the target, to the disk, then renamed."""
+"""Durable writing: files are written beside their target, synchronised to disk and renamed, so none is incomplete."""
 
 import errno
 import hashlib
@@ -99,7 +99,7 @@ def _refuse_when_full(path: Path) -> Iterator[None]:
         if error.errno not in DISK_FULL_ERRORS:
             raise
         raise Refused(
-            f"The disk is full: {path} could not be written and nothing half-written was left. Free some space or give"
+            f"The disk is full: {path} could not be written, and no incomplete file was left. Free some space or give"
             " another folder, then give the same command again."
         ) from error
 

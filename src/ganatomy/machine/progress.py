@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, plain lines elsewhere, nothing when asked to be quiet."""
+"""Progress display: a bar on a terminal, plain lines elsewhere, nothing with --quiet."""
 
 import sys
 import time

@@ -1,1 +1,1 @@
-"""One file per modality: all that is true of it and of nothing else."""
+"""Modalities: reading, preparation, measures and display of one kind of image per module."""

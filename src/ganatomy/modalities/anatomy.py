@@ -1,8 +1,7 @@
-"""Measures of an image in its own values: what a reader would doubt first when it is wrong.
+"""Anatomical measures of an image, such as areas, volumes and densities, from thresholds and connected components.
 
-Simple definitions by thresholds and connectedness, the same for real and synthetic images, so that the two can be
-compared as distributions. They are no segmentation for the clinic; docs/evaluation.md has their agreement with phantoms
-of known truth.
+The definitions are the same for real and synthetic images, so that their distributions can be compared. They are not
+clinical segmentations; docs/evaluation.md compares them with phantoms of known truth.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""T1-weighted brain MRI: foreground, robust grey values, a fixed field of view, and back."""
+"""T1-weighted brain MRI: normalisation of grey values, a fixed field of view, and the inverse."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

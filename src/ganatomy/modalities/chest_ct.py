@@ -1,4 +1,4 @@
-"""Thorax CT: Hounsfield units to the grid and back, and lungs and bones as a reader sees them."""
+"""Chest CT: conversion between Hounsfield units and the grid, and display of lungs and bone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Masks over a picture as contours."""
+"""Drawing of masks as contours over a picture."""
 
 from collections.abc import Sequence
 

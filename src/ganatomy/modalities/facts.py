@@ -1,4 +1,4 @@
-"""Facts about image files that carry none: a CSV table beside PNG, TIFF or JPEG."""
+"""Facts of images that the files themselves do not carry, from a CSV table or from the command line."""
 
 import csv
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The files of a raw folder, in a fixed order."""
+"""Listing of the files of a raw folder in a fixed order."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The standard mammographic hanging: RCC | LCC over RMLO | LMLO, chest walls back to back in the middle."""
+"""The standard mammographic hanging: RCC | LCC above RMLO | LMLO, with the chest walls together in the middle."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Full-field digital mammograms: reading, the 1280 x 1024 grid of Korkinof 2018, and back."""
+"""Full-field digital mammograms: reading, conversion to the 1280 x 1024 grid of Korkinof 2018, and the inverse."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a modality is; the table of modalities is in `modalities.table`."""
+"""The base class of modalities; `modalities.table` lists them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Grey values from PNG, TIFF and JPEG files."""
+"""Reading of grey values from PNG, TIFF and JPEG files."""
 
 from pathlib import Path
 

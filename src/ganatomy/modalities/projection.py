@@ -1,4 +1,4 @@
-"""What projection images share: grey pictures in [0, 1], read from DICOM or picture files, fitted into a grid."""
+"""The base class of projection modalities: grey images in [0, 1], read from DICOM or picture files."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -39,7 +39,8 @@ class ProjectionModality(Modality):
     def __post_init__(self) -> None:
         if len(self.shape) != 2 or len(compute_pyramid(self.shape)) < 2:
             raise Refused(
-                f"--shape {','.join(map(str, self.shape))}: give rows and columns that halve, as 1280,1024 do."
+                f"--shape {','.join(map(str, self.shape))}: give rows and columns that can be halved"
+                " repeatedly, such as 1280,1024."
             )
 
     @property

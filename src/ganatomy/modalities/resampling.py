@@ -1,4 +1,4 @@
-"""Resampling of volumes, one axis after another, without aliasing."""
+"""Anti-aliased resampling of volumes, one axis after another."""
 
 from typing import Any
 

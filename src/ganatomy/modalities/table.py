@@ -1,4 +1,4 @@
-"""The modalities by name."""
+"""Table of the modalities by name."""
 
 from dataclasses import fields
 
@@ -18,7 +18,7 @@ def get_modality(name: str) -> type[Modality]:
         Refused: there is none; the message lists those there are.
     """
     if name not in MODALITIES:
-        raise Refused(f"There is no modality {name!r}; there are {', '.join(MODALITIES)}.")
+        raise Refused(f"There is no modality {name!r}; choose one of {', '.join(MODALITIES)}.")
     return MODALITIES[name]
 
 

@@ -1,7 +1,7 @@
-"""Lungs, bone and body of a thorax CT by thresholds and connectedness: to look at, and to measure phantoms by.
+"""Masks of lungs, bone and body in chest CT, from thresholds and connected components.
 
 Lungs are the air inside the body, below -500 HU; bone is above 250 HU. These are the simple definitions of HA-GAN's
-figure of thresholded masks (Sun 2022), not a segmentation for the clinic.
+figure of thresholded masks (Sun 2022), not clinical segmentations.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What chest CT and brain MRI share: finding cases among DICOM series and NIfTI files, and reading them."""
+"""The base class of volume modalities: finding cases among DICOM series and NIfTI files, and reading them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class VolumeModality(Modality):
             Refused: the modality has no DICOM objects.
         """
         if self.volume_class is None:
-            raise Refused(f"There are no DICOM objects of {self.name}; it is written as {', '.join(self.formats)}.")
+            raise Refused(f"{self.name} has no DICOM object; it is written as {', '.join(self.formats)}.")
         return VolumeKind(self.volume_class)
 
     def list_candidates(self, raw: Path) -> list[Candidate]:
@@ -97,7 +97,7 @@ class VolumeModality(Modality):
         voxels, spacing, oblique = found
         if min(voxels.shape) < MIN_VOXELS_PER_AXIS:
             raise UnusableImage(
-                "too small", f"{voxels.shape}; {MIN_VOXELS_PER_AXIS} voxels an axis are needed at least"
+                "too small", f"{voxels.shape}; at least {MIN_VOXELS_PER_AXIS} voxels per axis are needed"
             )
         image = Image(voxels, spacing, labels, {"oblique_degrees": oblique})
         return image, candidate.facts.get("patient") or who

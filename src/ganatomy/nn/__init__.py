@@ -1,1 +1,1 @@
-"""Layers for any number of dimensions; torch only."""
+"""Layers of networks in two and three dimensions; they depend on torch only."""

@@ -3,7 +3,7 @@
 A batch of a run is one batch, however many processes there are: statistics over its images are taken over all of them
 and can be differentiated, twice if need be. With one process the functions here return what they are given.
 
-    process r of w has the images r, r + w, r + 2 w, ... of the batch, as many as every other
+    process r of w has the images r, r + w, r + 2 w, ... of the batch; all processes have equally many
 """
 
 from typing import Any

@@ -1,1 +1,1 @@
-"""Procedural phantoms: labelled studies with known truth, no patient and no licence."""
+"""Procedural phantoms: labelled studies with known truth that show no patient and need no licence."""

@@ -1,4 +1,4 @@
-"""The anatomy of one phantom patient: what the four views of her breasts have in common.
+"""The breast anatomy of one phantom patient, shared by her four views.
 
 Distributions after Yaffe 2009 (thickness, volumetric density), Rodriguez-Ruiz 2017 (outlines) and VICTRE (Graff 2016).
 """

@@ -1,4 +1,4 @@
-"""A cohort of phantom patients as DICOM or NIfTI files with a table of truth."""
+"""Cohorts of phantom patients as DICOM or NIfTI files with a table of the true values."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A phantom of a T1-weighted brain without its skull, with known truth; no person's anatomy is in it.
+"""The brain phantom: a T1-weighted brain without skull, with known truth and no patient's anatomy.
 
 Cerebrum, cerebellum and brainstem are smooth bodies; sulci are the zeros of a band-passed random field near the
 surface; grey matter is a ribbon of fixed thickness below what is left; sulci and ventricles widen with age. Thin

@@ -1,4 +1,4 @@
-"""A digital breast phantom in mammography: outline, composition, x-ray projection, grey values.
+"""The breast phantom as a mammogram: outline, composition, x-ray projection and grey values.
 
 In the order of the code: outline of the view, path lengths through skin and breast, gland by a power-law texture with
 strands towards the nipple, bias so that the volumetric density is what it should be, lesions, pectoral muscle,

@@ -1,4 +1,4 @@
-"""What a kind of phantom patients says of itself, and how one patient of it becomes files."""
+"""Kinds of phantoms: their shapes and formats, and how one phantom patient is written to files."""
 
 import json
 from collections.abc import Callable
@@ -51,7 +51,9 @@ class MammogramPhantom:
 
     def check_request(self, shape: Shape, to: str) -> None:
         if len(shape) != 2 or min(shape) < 32 or shape[0] * 4 != shape[1] * 5:
-            raise Refused(f"{_name_shape(shape)}: mammograms are 5 to 4, at least 40,32, such as 1280,1024.")
+            raise Refused(
+                f"{_name_shape(shape)}: give rows and columns in the ratio 5 to 4, at least 40,32, such as 1280,1024."
+            )
         if to != "dicom":
             raise Refused(f"--to {to}: phantom mammograms are written as dicom.")
 

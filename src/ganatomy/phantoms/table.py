@@ -1,4 +1,4 @@
-"""The phantoms by the name of their modality."""
+"""Table of the phantoms by the name of their modality."""
 
 from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.errors import Refused
@@ -20,5 +20,5 @@ def get_phantom(name: str) -> Phantom:
         Refused: there is none; the message lists those there are.
     """
     if name not in PHANTOMS:
-        raise Refused(f"There is no phantom {name!r}; there are {', '.join(PHANTOMS)}.")
+        raise Refused(f"There is no phantom {name!r}; choose one of {', '.join(PHANTOMS)}.")
     return PHANTOMS[name]

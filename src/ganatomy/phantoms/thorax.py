@@ -1,4 +1,4 @@
-"""A phantom of the thorax in Hounsfield units with known truth; no patient's anatomy is in it.
+"""The thorax phantom: a CT volume in Hounsfield units, with known truth and no patient's anatomy.
 
 Body, lungs and heart are super-ellipsoids, the diaphragm a pair of domes, ribs a tilted periodic shell, vessels the
 common zeros of two random fields that thicken towards the hilum; emphysema takes the lowest values of a random field.

@@ -1,4 +1,4 @@
-"""The recipes by name."""
+"""Table of the recipes by name."""
 
 from collections.abc import Callable
 
@@ -38,5 +38,5 @@ def get_recipe(name: str) -> Recipe:
         Refused: there is none; the message lists those there are.
     """
     if name not in RECIPES:
-        raise Refused(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
+        raise Refused(f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
     return RECIPES[name]()

@@ -1,4 +1,4 @@
-"""Changing a recipe from outside, by dotted paths or a YAML file.
+"""Changes of a recipe by dotted paths or a YAML file.
 
 Changes are merged onto the complete base, so that no default is lost, and then checked.
 """

@@ -15,7 +15,7 @@ LABEL_LOSS = LabelClassification(real_weight=1, fake_weight=0, generator_weight=
 
 
 def make_hagan_2022() -> Recipe:
-    """HA-GAN as its authors' code trains it: 256 cubed, both encoders in every step, quirks included (Sun 2022).
+    """HA-GAN as its authors' code trains it: 256 cubed, both encoders in every step, peculiarities included (Sun 2022).
 
     The quirks, each an option: one adversarial loss on the mean of both branches' scores (`scores`), the sub-volume of
     the features up to three planes off that of the reals (`aligned`), every fourth voxel as the low-resolution target
@@ -48,7 +48,7 @@ def make_hagan_2022() -> Recipe:
 
 
 def make_hagan() -> Recipe:
-    """HA-GAN as we recommend it: 256 cubed, aligned, shuffled, averaged weights, one function in training and sampling.
+    """HA-GAN, recommended form: 256 cubed, averaged weights, the same function in training and sampling.
 
     Against `hagan-2022`: the sub-volume of the features is that of the reals; a quarter-size target by the mean; both
     adversarial terms of the paper's figure; every voxel normalised by itself in the high-resolution head, with a plane

@@ -1,6 +1,7 @@
-"""What today's reviews set beside GANs: models of an autoencoder's codes, for volumes of 128 cubed; MONAI's networks.
+"""Models of an autoencoder's codes for volumes of 128 cubed, an alternative to GANs, with MONAI's networks.
 
-They need the extra ``benchmark``. Widths are small beside published models, so that one card or a processor will do.
+They need the extra ``benchmark``. Their widths are smaller than those of published models, so that one GPU or a CPU
+suffices.
 """
 
 from ganatomy.networks.autoencoder import CodeGrid, GridEncoder

@@ -1,4 +1,4 @@
-"""Recipe: a model and its training as one plain value."""
+"""The class `Recipe`: a model and its training as one value."""
 
 from typing import Annotated, Literal
 
@@ -113,7 +113,7 @@ class Recipe(Config):
         return Networks({role: config.build(self.space) for role, config in self.networks.items()})
 
     def build_meta_networks(self) -> Networks:
-        """The networks with shapes and no numbers; nothing is allocated."""
+        """The networks on torch's meta device: they have shapes but no values, and nothing is allocated."""
         with torch.device("meta"):
             return self.build()
 
@@ -131,7 +131,7 @@ class Recipe(Config):
         return self.strategy.find_shape_problem(shape) or next(filter(None, theirs), None)
 
     def _compute_latent_width(self, shape: Shape, free: int) -> int:
-        """What a network asks for; where none does, the width that is given."""
+        """The latent width that a network requires; if none does, the given width."""
         asked = (config.compute_latent_width(shape) for config in self.networks.values())
         return next((width for width in asked if width is not None), free)
 
@@ -154,7 +154,7 @@ class Recipe(Config):
         return [(kimg, moment) for kimg, moment in self.strategy.make_timetable(self.shape) if kimg < self.total_kimg]
 
     def find_split_problem(self, pieces: int) -> str | None:
-        """Why the images of a batch cannot be computed in so many pieces, one after another; None if they can."""
+        """Why a batch cannot be divided into this number of micro-batches; None if it can."""
         if any(not phase.separable for phase in self.build_phases()):
             return "its loss is not a mean over images"
         sizes = dict.fromkeys(step.batch_size for _, step in self.make_timetable())
@@ -179,7 +179,7 @@ class Recipe(Config):
         return self.replace(shape=shape, latent=self._compute_latent_width(shape, self.latent))
 
     def make_tiny(self) -> "Recipe":
-        """The same recipe, small enough to train on a laptop's processor in seconds."""
+        """The same recipe, small enough to train on a laptop's CPU in seconds."""
         strategy, shape = self.strategy.make_tiny(self.shape)
         return self.replace(
             shape=shape,
@@ -199,7 +199,7 @@ class Recipe(Config):
         theirs = generator_recipe.networks["generator"]
         mine = self.networks["generator"]
         if "generator" not in self.pretrained_roles:
-            raise Refused(f"{self.name} trains its own generator; leave --generator out.")
+            raise Refused(f"{self.name} trains its own generator; omit --generator.")
         if not theirs.can_replace(mine):
             raise Refused(f"{self.name} needs a {mine.kind}; {generator_recipe.name} has a {theirs.kind}.")
         networks = {role: config.adapt_to_generator(theirs) for role, config in self.networks.items()}

@@ -1,8 +1,8 @@
 """The systems that HA-GAN was compared with (Sun 2022, table 1), for CT and MRI volumes of 128 cubed.
 
-The paper names them and gives no settings; the authors' early repository has the networks of WGAN, alpha-GAN and
-VAE-GAN, Kwon 2019 the losses and weights of the last two. What is taken from where, and what is our reading, each
-docstring says.
+The paper names these systems without their settings. The networks of WGAN, alpha-GAN and VAE-GAN follow the authors'
+early repository, the losses and weights of the last two Kwon 2019. Each docstring states the sources and our own
+assumptions.
 """
 
 from ganatomy.networks.convolutional import (

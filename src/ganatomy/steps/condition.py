@@ -135,9 +135,11 @@ class ConditionSpace:
         """
         for name, values in self.facts.items():
             if name not in store_facts:
-                raise Refused(f"The recipe is conditioned on {name!r} and the store has {', '.join(store_facts)}.")
+                raise Refused(
+                    f"The recipe is conditioned on {name!r}, but the facts of the store are {', '.join(store_facts)}."
+                )
             if unknown := sorted(set(store_facts[name]) - set(values)):
-                raise Refused(f"The store has {name} {', '.join(unknown)} and the recipe knows {', '.join(values)}.")
+                raise Refused(f"The store has {name} {', '.join(unknown)}, but the recipe accepts {', '.join(values)}.")
 
     def check_store_shows(self, store_facts: Mapping[str, Collection[str]]) -> None:
         """Check that a store has images with every value of every condition, so that a model can learn them.
@@ -151,7 +153,7 @@ class ConditionSpace:
         for name, values in self.facts.items():
             if absent := sorted(set(values) - set(store_facts[name])):
                 raise Refused(
-                    f"The recipe is conditioned on {name} {', '.join(values)} and the store has no case of"
+                    f"The recipe is conditioned on {name} {', '.join(values)}, but the store has no case of"
                     f" {', '.join(absent)}; add such cases or change the recipe: --set 'conditions.{name}=[...]'."
                 )
 
@@ -159,15 +161,15 @@ class ConditionSpace:
         """The place of an image's value among the values of a fact."""
         if name not in facts:
             raise Refused(
-                f"The model is conditioned on {name!r} and an image has {', '.join(facts) or 'no facts'}; say for every"
-                f" image whether its {name} is {', '.join(self.facts[name])}."
+                f"The model is conditioned on {name!r}, but an image has {', '.join(facts) or 'no facts'}; state for"
+                f" every image whether its {name} is {', '.join(self.facts[name])}."
             )
         self._check_value(name, facts[name])
         return list(self.facts[name]).index(facts[name])
 
     def _check_value(self, name: str, value: str) -> None:
         if value not in self.facts[name]:
-            raise Refused(f"{name} cannot be {value!r}; the model knows {', '.join(self.facts[name])}.")
+            raise Refused(f"{name} cannot be {value!r}; the model accepts {', '.join(self.facts[name])}.")
 
 
 UNCONDITIONAL = ConditionSpace()

@@ -1,4 +1,4 @@
-"""How the images of a batch depend on one another in a network, and so whether a batch can be computed in pieces."""
+"""Dependence between the images of a batch within a network, which decides whether a batch can be divided."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The sizes of hierarchical amortised training, all from the shape of the volume by rule (HA-GAN: Sun 2022).
+"""The sizes of hierarchical amortised training, derived from the shape of the volume (HA-GAN: Sun 2022).
 
 At 256 cubed these are the paper's: features and low-resolution volume of 64 cubed, sub-volumes of 32 planes, a base of
 4 cubed. The sizes for other shapes follow by halving.

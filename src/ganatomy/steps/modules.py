@@ -1,4 +1,4 @@
-"""What the loop, the sampling and the objectives call on the modules of networks, besides their forward pass.
+"""Protocols of the methods that training, sampling and objectives call on a network besides its forward pass.
 
 A role of a recipe gives a plain `nn.Module`; code that needs more of it names one of these protocols and `cast`s to it.
 A network that has the methods fits; it need not inherit from anything.

@@ -1,4 +1,4 @@
-"""Which part of the final image one training step looks at."""
+"""Scopes: the part of the final image that one training step computes."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable

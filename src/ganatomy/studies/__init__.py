@@ -1,1 +1,1 @@
-"""Uses of a finished model; nothing below needs them."""
+"""Studies of what a finished model can be used for."""

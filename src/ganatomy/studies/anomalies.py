@@ -1,4 +1,4 @@
-"""Planted anomalies: what a score of strangeness should find. Real images, each spoilt in one way."""
+"""Artificial anomalies: real images, each altered in one way that an outlier score should detect."""
 
 from collections.abc import Callable
 

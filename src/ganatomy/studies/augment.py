@@ -1,8 +1,8 @@
-"""Do synthetic images help a classifier? Trained on them, on real images, on both, and on jittered copies as a control.
+"""Augmentation study: classifiers trained on real images, synthetic images, both, or jittered copies as a control.
 
-Every classifier takes as many steps, and is tested on the same images of patients whom neither it nor a generator has
-seen. Within a seed all that is compared starts from the same weights and the same real images, so differences are taken
-seed by seed. That a gain is not had by mere repetition is what the jittered copies show.
+All classifiers take the same number of steps and are tested on the same images, of patients that neither a classifier
+nor a generator has seen. Within a seed all classifiers start from the same weights and the same real images, so
+differences are computed seed by seed. The jittered copies show how much of a gain is due to repetition alone.
 """
 
 import json
@@ -113,7 +113,7 @@ def run_augment_study(
     shape = shape or store.manifest.shape
     if shape not in store.manifest.levels:
         known = ", ".join(format_shape(level) for level in store.manifest.levels)
-        raise Refused(f"--shape {format_shape(shape)}: the store has {known}.")
+        raise Refused(f"--shape {format_shape(shape)}: the sizes of the store are {known}.")
     classes = _classes(store, target)
     plan = StudyPlan(
         store=store.manifest.fingerprint,
@@ -162,9 +162,11 @@ def _classes(store: Store, target: str) -> tuple[str, ...]:
     counts = store.manifest.facts.get(target)
     if counts is None:
         known = ", ".join(store.manifest.facts) or "none"
-        raise Refused(f"--target {target}: {store.path} has no such fact; it has {known}. Facts are given to prepare.")
+        raise Refused(
+            f"--target {target}: {store.path} has no such fact; its facts are {known}. Facts are given to prepare."
+        )
     if not 2 <= len(counts) <= MAX_CLASSES:
-        raise Refused(f"--target {target} has {len(counts)} values; a classifier wants 2 to {MAX_CLASSES} classes.")
+        raise Refused(f"--target {target} has {len(counts)} values; a classifier needs 2 to {MAX_CLASSES} classes.")
     return tuple(sorted(counts))
 
 
@@ -278,7 +280,7 @@ def _begin(plan: StudyPlan, out: Path) -> None:
         if changed := [name for name in now if before.get(name) != now[name]]:
             raise Refused(f"{out} holds a study with another {', '.join(changed)}; give a new folder.")
     elif out.exists() and any(out.iterdir()):
-        raise Refused(f"{out} is not empty and not a study; give a new folder.")
+        raise Refused(f"{out} is neither empty nor a study; give a new folder.")
     write_json(out / STUDY_PLAN_FILE, plan.model_dump(mode="json"))
 
 

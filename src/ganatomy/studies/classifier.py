@@ -1,4 +1,4 @@
-"""A classifier of images for studies of synthetic data: MONAI's residual network, trained the same way on anything."""
+"""The image classifier of the studies: MONAI's residual network, trained in the same way on every data set."""
 
 import numpy as np
 import torch

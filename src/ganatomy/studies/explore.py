@@ -1,12 +1,12 @@
-"""Walks through the latent space along a measured attribute (Sun 2022, figure 5).
+"""Walks through the latent space along the direction of a measured attribute (Sun 2022, figure 5).
 
-Random codes are drawn, their images measured, and ridge regression finds the direction in which an attribute grows.
-Then each of some new codes is moved along it: its component there is replaced by a fixed value, all else is kept. Every
-image on the way is measured again, since a direction is a claim and the measurement its test.
+Random codes are drawn, their images are measured, and ridge regression finds the direction in which an attribute
+increases. New codes are then moved along it: their component in this direction is replaced by a fixed value, and the
+rest is kept. Every image of a walk is measured, to test whether the attribute really changes.
 
-An attribute is what the modality measures, a ``component`` of the random images (their principal components: directions
-that nobody named), or a column of a table. The direction of a column is learnt on codes of real images, and on the way
-each image is encoded again and the column predicted from its code.
+An attribute is a measure of the modality, a principal ``component`` of the random images, or a column of a table. The
+direction of a column is learnt from the codes of real images; during the walk each image is encoded again and the
+column is predicted from its code.
 """
 
 from collections.abc import Iterator
@@ -170,7 +170,9 @@ class _ColumnPredictor:
             )
         rows = read_measurements(column.table, column.key)
         if name not in next(iter(rows.values())):
-            raise Refused(f"{column.table} has no column {name}; it has {', '.join(next(iter(rows.values())))}.")
+            raise Refused(
+                f"{column.table} has no column {name}; its columns are {', '.join(next(iter(rows.values())))}."
+            )
         values = np.array([_number(rows.get(key, {}).get(name)) for key in keys])
         self.direction, self.r2 = _direction(codes, values, name, patients)
         seen = np.isfinite(values)
@@ -194,7 +196,8 @@ def _match_attribute(attribute: str, measures: ImageMeasures) -> str:
     fitting = [name for name in names if name.lower().startswith(wanted)]
     if len(fitting) != 1:
         raise Refused(
-            f"--attribute {attribute}: this modality measures {', '.join(names)}; give the beginning of one, or"
+            f"--attribute {attribute}: this modality measures {', '.join(names)}; give one of these (the first letters"
+            " suffice), or"
             " --features and --table for a column of a table."
         )
     return fitting[0]
@@ -214,7 +217,8 @@ def _direction(
     seen = np.isfinite(values)
     if seen.sum() < MIN_MEASURED_IMAGES or np.ptp(values[seen]) == 0:
         raise Refused(
-            f"{int(seen.sum())} of {len(values)} images show {name}, or all show the same; nothing can be learnt."
+            f"{int(seen.sum())} of {len(values)} images have a value of {name}, or all have the same value;"
+            " no direction can be learnt."
         )
     x, y = codes[seen], values[seen]
     folds = KFold(DIRECTION_FOLDS, shuffle=True, random_state=0) if groups is None else GroupKFold(DIRECTION_FOLDS)

@@ -1,9 +1,9 @@
-"""How strange an image is to a model: far from its reconstruction, in voxels and in what the discriminator sees.
+"""Outlier scores of images from their reconstruction by a model: differences of voxels and of discriminator features.
 
 The score is that of f-AnoGAN (Schlegl 2019): the mean squared difference of an image x and its reconstruction G(E x),
 and that of the discriminator's features of both, the numbers that enter its last layer. Each is put in units of the
-validation images (median 0, 80 % of a normal distribution within +-1.28); the score is their mean. Beside it
-stands a baseline that knows no model: the distance to the nearest training image, small.
+validation images (median 0, 80 % of a normal distribution within +-1.28); the score is their mean. A baseline without a
+model is computed as well: the distance to the nearest training image at low resolution.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,8 +56,8 @@ class AnomalyScore:
         usual = select_cases(snapshot, store, "validation", None)
         if len(usual) < MIN_VALIDATION_IMAGES:
             raise Refused(
-                f"{store.path} has {len(usual)} validation images; {MIN_VALIDATION_IMAGES} are needed to know"
-                " what is usual."
+                f"{store.path} has {len(usual)} validation images; {MIN_VALIDATION_IMAGES} are needed to"
+                " scale the scores."
             )
         train = select_cases(snapshot, store, "train", None)
         with progress.bar("training images", len(train)) as bar:
@@ -71,7 +71,7 @@ class AnomalyScore:
         self._units = {name: compute_median_and_width(np.array([one[name] for one in raw])) for name in raw[0]}
 
     def __call__(self, image: Pixels, facts: dict[str, str]) -> dict[str, float]:
-        """``score``, its parts, and the baseline; larger is stranger."""
+        """``score``, its parts, and the baseline; larger values mean more unusual images."""
         raw = self._raw(image, facts)
         found = {name: (value - self._units[name][0]) / self._units[name][1] for name, value in raw.items()}
         return {"score": float(np.mean([found[name] for name in self.parts])), **found}
@@ -90,7 +90,7 @@ class AnomalyScore:
 
 
 class DiscriminatorFeatures:
-    """What enters a layer of a discriminator, over all the views that it has of an image."""
+    """The input of a layer of a discriminator, over all parts of an image that it computes."""
 
     def __init__(self, snapshot: Snapshot, layer: str, device: str | None) -> None:
         self._device = named_device(device)

@@ -1,8 +1,8 @@
-"""What features know of clinical measurements: cross-validated prediction with a permutation null (Sun 2022, table 5).
+"""Cross-validated prediction of clinical measurements from features, with a permutation test (Sun 2022, table 5).
 
-A number is predicted by ridge regression, a class by logistic regression, both on standardised features. Patients stay
-together in a fold. The strength of the ridge is chosen within the training folds, by leave-one-out. What is reported is
-of predictions for patients that the fit has not seen.
+A number is predicted by ridge regression, a class by logistic regression, both on standardised features. All images of
+a patient are in the same fold. The strength of the ridge is chosen within the training folds by leave-one-out. The
+reported values are of predictions for patients that the fit has not seen.
 """
 
 import math
@@ -146,7 +146,9 @@ def _join_target(
 ) -> _ProbeData:
     column = target.removeprefix(LOG_PREFIX)
     if column not in next(iter(measurements.values())):
-        raise Refused(f"{table} has no column {column}; it has {', '.join(next(iter(measurements.values())))}.")
+        raise Refused(
+            f"{table} has no column {column}; its columns are {', '.join(next(iter(measurements.values())))}."
+        )
     here = [i for i, k in enumerate(keys) if (measurements.get(k, {}).get(column) or "").strip()]
     who = [patients[i] for i in here]
     if len(set(who)) < MIN_PROBED_PATIENTS:
@@ -158,7 +160,7 @@ def _join_target(
     words = [measurements[keys[i]][column].strip() for i in here]
     numbers = _parse_numbers(words, target)
     if numbers is None and target.startswith(LOG_PREFIX):
-        raise Refused(f"{target}: {column} holds words or numbers that have no logarithm, such as {words[0]!r}.")
+        raise Refused(f"{target}: {column} contains words or numbers without a logarithm, such as {words[0]!r}.")
     return _ProbeData(codes[here], numbers, np.array(words), who)
 
 
@@ -186,7 +188,7 @@ def _probe_with_few_labels(name: str, target: str, data: _ProbeData, count: int,
         elif min(len(np.unique(data.labels[side])) for side in (labelled, ~labelled)) > 1:  # else nothing to learn
             values.append(_auc_of(data.codes, data.labels, labelled))
     if not values:
-        raise Refused(f"--few {count}: {target} has one and the same value in every choice of patients; give more.")
+        raise Refused(f"--few {count}: {target} has only one value in every choice of patients; give a larger number.")
     low, high = np.quantile(values, (0.025, 0.975))
     return FewLabelsResult(
         features=name,
@@ -246,7 +248,7 @@ def _classification(
 ) -> ProbeResult:
     classes = np.unique(y)
     if len(classes) < 2 or min((y == c).sum() for c in classes) < PROBE_FOLDS:
-        raise Refused(f"{target}: every class needs {PROBE_FOLDS} images at least, and there must be two classes.")
+        raise Refused(f"{target}: at least two classes with at least {PROBE_FOLDS} images each are needed.")
 
     def probabilities(labels: NDArray[Any]) -> FloatArray:
         found = np.zeros((len(labels), len(classes)))

@@ -1,4 +1,4 @@
-"""The page of a reader study: one image at a time, six degrees, answers to a file or to the server that showed it."""
+"""The rating page of a reader study: one image at a time, six degrees, answers to a file or to the server."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Reader study</title>
@@ -12,7 +12,7 @@ button { font: inherit; margin: .2rem; padding: .5rem .9rem; background: #333; c
 button.chosen { background: #2a5d8f; } input { font: inherit; padding: .4rem; }
 </style></head><body><main>
 <h1 style="font-size:1.2rem">Real or synthetic?</h1>
-<p>About half of these images were made by a computer. Rate each; keys 1 to 6 work, too. Not for diagnosis.</p>
+<p>About half of these images are synthetic. Rate each one with the buttons or the keys 1 to 6. Not for diagnosis.</p>
 <p><label>Your name or number: <input id="reader" maxlength="40"></label></p>
 <p><img id="image" alt="image to rate"></p>
 <p id="choices"></p>
@@ -61,14 +61,14 @@ at("send").onclick = async () => {
   const text = JSON.stringify({study: study.study, reader: reader, ratings: ratings}, null, 1);
   if (location.protocol.startsWith("http")) {
     const answer = await fetch("answers", {method: "POST", body: text});
-    at("told").textContent = answer.ok ? "Thank you; your answers are kept." : "That did not work: " + answer.status;
+    at("told").textContent = answer.ok ? "Thank you. Your answers are saved." : "Not saved: error " + answer.status;
     if (answer.ok) { return; }
   }
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], {type: "application/json"}));
   link.download = reader.replace(/[^A-Za-z0-9_-]/g, "") + ".json";
   link.click();
-  at("told").textContent = "Your answers are in your downloads; please send that file.";
+  at("told").textContent = "Your answers are a file in your downloads. Please send it to the study's organiser.";
 };
 show();
 </script></body></html>

@@ -1,9 +1,9 @@
-"""Can readers tell? A blinded, shuffled set with a page to rate it, and the answers read back (Korkinof 2021).
+"""Reader studies: a blinded set of real and synthetic images, a rating page, and the analysis (Korkinof 2021).
 
-page.html        what a reader opens, or is shown by `serve_study`; it holds no key
-images/          0001.png and so on; real and synthetic alike in size, depth and everything a file says of itself
-answers/         what readers sent, one JSON each
-key.json         which images are synthetic: keep it from the readers
+page.html        the rating page, opened as a file or served by `serve_study`; it does not contain the key
+images/          0001.png and so on; real and synthetic files agree in size, bit depth and metadata
+answers/         the readers' answers, one JSON file each
+key.json         which images are synthetic; do not give it to the readers
 """
 
 import hashlib
@@ -111,7 +111,7 @@ def read_answers(folder: Path, answers: Path) -> list[ReaderResult]:
     key = _read_key(folder)
     files = sorted(answers.glob("*.json"))
     if not files:
-        raise Refused(f"There is no answer (JSON) in {answers}.")
+        raise Refused(f"{answers} contains no answers (JSON files).")
     return [_score_answers(file, key) for file in files]
 
 
@@ -165,7 +165,7 @@ def serve_study(folder: Path, port: int) -> None:
         Refused: no study, or the port is taken.
     """
     server = make_server(folder, port)
-    progress.say(f"http://127.0.0.1:{server.server_address[1]}/ shows the study; Ctrl-C ends it.")
+    progress.say(f"The study is served at http://127.0.0.1:{server.server_address[1]}/; press Ctrl-C to stop.")
     try:
         server.serve_forever()
     finally:
@@ -217,4 +217,4 @@ def make_server(folder: Path, port: int) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), Handler)
     except (OSError, OverflowError) as error:
-        raise Refused(f"--serve {port}: this port cannot be used ({error}); give another.") from error
+        raise Refused(f"--serve {port}: this port cannot be used ({error}); give another port.") from error

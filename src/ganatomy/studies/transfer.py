@@ -1,9 +1,9 @@
-"""Images of one domain as another would have them: encoded with their own facts, decoded with others.
+"""Translation of images between domains: images are encoded with their own facts and decoded with those of the target.
 
-What a transfer is worth is measured twice: what was kept (the measures of the modality, before and after, and the
-structural similarity), and what was changed (how often a classifier of the domain, learnt on training images, is
-persuaded). Beside both stands the mere reconstruction, encoded and decoded with the same facts, since what an
-autoencoder loses is no transfer.
+Two things are measured: what was preserved (the measures of the modality before and after, and the structural
+similarity), and what changed (how often a classifier of the domain, trained on the training images, assigns the target
+domain). Both are also given for the plain reconstruction, decoded with the original facts, because the losses of the
+autoencoder must not be counted as transfer.
 """
 
 from collections.abc import Mapping
@@ -68,10 +68,12 @@ def transfer_images(
         raise Refused(f"{out} is not empty; give a new folder.")
     cases = [case for case in _find_cases(snapshot, store, to, split) if to.items() - case["facts"].items()][:n]
     if not cases:
-        raise Refused(f"All images of {split} in {store.path} have the wanted facts already.")
+        raise Refused(f"All images of the split {split} in {store.path} already have the target facts.")
     kind = modalities.get_modality(store.manifest.modality)()
     if "nifti" not in kind.formats:
-        raise Refused(f"Transferred images are written as NIfTI, and {kind.name} is not; take a model of volumes.")
+        raise Refused(
+            f"Transferred images are written as NIfTI, which {kind.name} does not support; use a model of volumes."
+        )
     coder = Autoencoder(snapshot, device)
     extractor = RandomResNet(len(snapshot.recipe.shape))
     sides = [select_real_images(one, "train", snapshot.recipe.shape) for one in (store, like) if one]
@@ -113,7 +115,7 @@ def _find_cases(snapshot: Snapshot, store: Store, to: Mapping[str, str], split: 
             has = ", ".join(known) or "none"
             raise Refused(f"--to {name}={value}: the model is not conditioned on {name}; its conditions are {has}.")
         if value not in known[name]:
-            raise Refused(f"--to {name}={value}: the model knows {name} as {', '.join(known[name])}.")
+            raise Refused(f"--to {name}={value}: the model accepts {', '.join(known[name])}.")
     return select_cases(snapshot, store, split, None)
 
 

@@ -1,1 +1,1 @@
-"""The images that are compared, of any origin."""
+"""The images of a comparison: held-out real images and synthetic images of any origin."""

@@ -1,4 +1,4 @@
-"""The two sides of a report: held-out real images, and synthetic ones with the same facts, of any origin."""
+"""The two sides of a comparison: held-out real images, and synthetic images with the same facts."""
 
 import itertools
 import json
@@ -141,7 +141,7 @@ def gather_other_model(comparison: Comparison, images: Path, request: Comparison
     """
     found = _gather_images(images, comparison.train.store, replace(request, shape=comparison.test.shape, min_fakes=0))
     if found.fakes.shape != comparison.test.shape:
-        raise Refused(f"{images} holds images of {found.fakes.shape}; these are {comparison.test.shape}.")
+        raise Refused(f"{images} contains images of {found.fakes.shape}, but the others have {comparison.test.shape}.")
     return ImageSubset(found.fakes, _match_facts(comparison.test, found.fakes)[1])
 
 
@@ -182,7 +182,7 @@ def resolve_store(images: Path, store: Store | Path | str | None) -> Store:
     run = images if (images / "store.json").exists() else images.parent.parent
     if (run / "store.json").exists():
         return open_store(Path(json.loads((run / "store.json").read_text())["path"]))
-    raise Refused(f"{images} does not tell its store of real images; give the store, too.")
+    raise Refused(f"{images} does not record which store it was trained on; give the store of real images as well.")
 
 
 def _select_held_out(store: Store, other: Path | None, shape: Shape, n: int) -> RealImages:
@@ -190,7 +190,9 @@ def _select_held_out(store: Store, other: Path | None, shape: Shape, n: int) -> 
         return select_real_images(store, "test", shape, n)
     opened = open_store(other)
     if opened.manifest.modality != store.manifest.modality or shape not in opened.manifest.levels:
-        raise Refused(f"{other} holds {opened.manifest.modality} of {opened.manifest.levels}; {shape} is needed.")
+        raise Refused(
+            f"{other} contains {opened.manifest.modality} of {opened.manifest.levels}, but {shape} is needed."
+        )
     return RealImages(opened, opened.cases[:n], shape)
 
 
@@ -232,10 +234,10 @@ def _match_facts(test: RealImages, fakes: SampleCache) -> tuple[RealImages, list
     if not places:
         sides = [Counter(", ".join(f"{k}={v}" for k, v in sorted(f.items())) for f in s.facts()) for s in (fakes, test)]
         told = [" and ".join(words or "no facts" for words in side) for side in sides]
-        raise Refused(f"No label fits: the synthetic images have {told[0]}, the held-out images {told[1]}.")
+        raise Refused(f"No labels agree: the synthetic images have {told[0]}, the held-out images {told[1]}.")
     if len(places) < MIN_IMAGES:
         raise Refused(
-            f"{len(places)} images a side are too few; {MIN_IMAGES} are needed at least (there are"
+            f"{len(places)} images on each side are too few; at least {MIN_IMAGES} are needed (there are"
             f" {len(fakes)} synthetic"
             f" and {len(test)} held-out images)."
         )

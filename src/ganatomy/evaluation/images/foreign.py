@@ -1,4 +1,4 @@
-"""Images that any tool has made: a folder of DICOM, NIfTI, PNG, TIFF, JPEG or NPY, read as the store's images were."""
+"""Images of any origin: a folder of DICOM, NIfTI, PNG, TIFF, JPEG or NPY files, prepared like those of the store."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def read_foreign_images(
     level = shape or _choose_level(folder, probe, candidates, store)
     if level not in store.manifest.levels:
         levels = ", ".join(format_shape(size) for size in store.manifest.levels)
-        raise Refused(f"The store {store.path} has no level {format_shape(level)}; it has {levels}.")
+        raise Refused(f"The store {store.path} has no level {format_shape(level)}; its levels are {levels}.")
     return len(candidates), level, _read_images(folder, make_modality(store, facts, level, labelled), candidates)
 
 
@@ -115,6 +115,6 @@ def _make_refusal(folder: Path, reasons: Counter[str], total: int | None = None)
     told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
     words = f"{sum(reasons.values())} of {total or sum(reasons.values())} files"
     return Refused(
-        f"{words} in {folder} cannot be compared: {told}. Facts that files do not carry come from facts.csv beside"
-        " them, from --facts TABLE, or from --fact NAME=VALUE for all."
+        f"{words} in {folder} cannot be compared: {told}. Give facts that the files do not carry in facts.csv beside"
+        " them, with --facts TABLE, or with --fact NAME=VALUE for all files."
     )

@@ -1,4 +1,4 @@
-"""Synthetic images on disk while they are measured, so that memory does not depend on their number."""
+"""Temporary storage of synthetic images on disk, so that memory does not depend on their number."""
 
 import hashlib
 import tempfile
@@ -88,4 +88,4 @@ def _check_pixels(pixels: NDArray[np.float32], shape: Shape, record: dict[str, A
             f"All images must have one shape: {name} is {format_shape(pixels.shape)}, others {format_shape(shape)}."
         )
     if not np.isfinite(pixels).all():
-        raise Refused(f"{name} holds values that are not finite (NaN or infinite); leave it out or make it again.")
+        raise Refused(f"{name} contains values that are not finite (NaN or infinite); remove it or generate it again.")

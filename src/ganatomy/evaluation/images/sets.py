@@ -1,4 +1,4 @@
-"""Real images of a split, and what both sides of a comparison have in common."""
+"""Sets of images: the common interface of both sides of a comparison, and the real images of a split."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,12 +74,12 @@ def select_real_images(store: Store, split: str, shape: Shape, n: int | None = N
         Refused: the store has no such level or no such case.
     """
     if tuple(shape) not in store.manifest.levels:
-        raise Refused(f"The store {store.path} has no level {shape}; it has {store.manifest.levels}.")
+        raise Refused(f"The store {store.path} has no level {shape}; its levels are {store.manifest.levels}.")
     cases = store.split(split)
     if not cases:
         raise Refused(
-            f"The store {store.path} has no {split} patient (splits: {store.manifest.splits}); three patients are"
-            " needed at least, so that training, selection and report see different ones."
+            f"The store {store.path} has no {split} patient (splits: {store.manifest.splits}); at least three patients"
+            " are needed, so that training, selection and report use different ones."
         )
     if n is not None and n < len(cases):
         chosen = np.random.default_rng(seed).choice(len(cases), n, replace=False)
@@ -97,7 +97,7 @@ def check_disjoint(held_out: RealImages, seen: RealImages) -> None:
     if patients:
         raise Refused(
             f"The held-out images of {held_out.store.path} share {len(patients)} patients with the training set of"
-            f" {seen.store.path}, such as {min(patients)}; nothing measured on them would mean anything."
+            f" {seen.store.path}, such as {min(patients)}; a comparison with them would not be valid."
         )
     pictures = {case["pixels"] for case in held_out.cases} & {case["pixels"] for case in seen.cases}
     if pictures:

@@ -1,1 +1,1 @@
-"""Whether a model has copied its training images."""
+"""The privacy audit: tests of whether a model has copied its training images."""

@@ -1,4 +1,4 @@
-"""The privacy audit of both sides, in two spaces, with its power and its verdict."""
+"""The privacy audit in two spaces of features, with its detection power and its verdict."""
 
 from typing import Any
 

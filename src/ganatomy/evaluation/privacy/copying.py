@@ -1,9 +1,9 @@
-"""Did it copy the patients? Training images against an equal number of held-out ones, and how sure the answer can be.
+"""Tests for copied training images, which compare training images with equally many held-out images.
 
-A distance to the nearest training image says nothing by itself: a model whose images are all alike is near to everyone.
-So every question is asked twice, of training patients and of held-out patients, and the answer is the difference. That
-none is found means only as much as the power to find one: copies are planted and looked for (`planted.py`). And even so
-it is no guarantee: sets that pass such distances have been shown to give their members away (Yao 2025).
+A distance to the nearest training image means little by itself, because a model whose images are all alike is close to
+every patient. Every quantity is therefore computed for training and held-out patients, and the difference is tested. A
+passed test means only as much as its detection power, which is measured with planted copies (`planted.py`). It is no
+guarantee of privacy: members of sets that pass such tests have been identified (Yao 2025).
 """
 
 from dataclasses import dataclass
@@ -111,7 +111,7 @@ def _compute_share(apart: DistanceMatrix, held_out: NDArray[np.bool_], rng: np.r
 
 
 def _infer_membership(distances: PrivacyDistances, seed: int) -> dict[str, Any]:
-    """Can one tell from the synthetic images who was in the training set? (GAN-Leaks, black box: Chen 2020)."""
+    """Membership inference: whether synthetic images reveal who was in the training set (GAN-Leaks, Chen 2020)."""
     scores = -np.r_[distances.fake_train.min(0), distances.fake_test.min(0)]
     member = np.r_[np.ones(distances.fake_train.shape[1]), np.zeros(distances.fake_test.shape[1])]
     patients = np.array([*distances.train_patients, *distances.test_patients])
@@ -130,7 +130,7 @@ def _infer_membership(distances: PrivacyDistances, seed: int) -> dict[str, Any]:
     if held_out < MIN_IMAGES_FOR_TPR:
         return told | {
             "tpr_at_1_percent_fpr": None,
-            "why": f"needs {MIN_IMAGES_FOR_TPR} held-out images; there are {held_out}",
+            "why": f"needs {MIN_IMAGES_FOR_TPR} held-out images, but there are {held_out}",
         }
     false, true, _ = roc_curve(member, scores)
     return told | {"tpr_at_1_percent_fpr": round(float(true[false <= 0.01].max()), 4)}
@@ -153,7 +153,7 @@ def count_expected(ratios: NDArray[np.floating], train_ratios: NDArray[np.floati
 
 
 def _list_pairs(distances: PrivacyDistances) -> list[dict[str, Any]]:
-    """The most suspect synthetic images with their nearest training images, for eyes."""
+    """The most suspicious synthetic images with their nearest training images, for visual inspection."""
     order = np.argsort(distances.ratios)[:PAIRS_SHOWN]
     return [
         {
@@ -190,11 +190,11 @@ def list_failed_tests(audits: list[dict[str, Any]]) -> list[str]:
 
 
 def describe_verdict(failed_tests: list[str], power: list[dict[str, Any]], held_out: int) -> str:
-    """One sentence or two; it never says more than was looked for."""
+    """One or two sentences that claim no more than the audit has tested."""
     if failed_tests:
         return (
-            f"Signs of copied training images: {'; '.join(failed_tests)}. Look at the pairs before anyone"
-            " gets these images."
+            f"Signs of copied training images: {'; '.join(failed_tests)}. Inspect the pairs before"
+            " sharing these images."
         )
     different = {row["copies"]: row for row in reversed(power)}  # a small set has one copy at several shares
     told = ", ".join(
@@ -203,10 +203,10 @@ def describe_verdict(failed_tests: list[str], power: list[dict[str, Any]], held_
     )
     if power[0]["detected"] < MIN_POWER:
         return (
-            f"No copies found, but this audit could hardly have found any: with {held_out} held-out images it finds"
-            f" {told}. Nothing can be concluded; hold out more patients, or look at the pairs."
+            f"No copies found, but the sensitivity of this audit is too low: with {held_out} held-out images it detects"
+            f" {told}. Nothing can be concluded; hold out more patients, or inspect the pairs."
         )
     return (
-        f"No copies found at this detection power: with {held_out} held-out images the audit finds {told}. It is no"
+        f"No copies found at this sensitivity: with {held_out} held-out images the audit detects {told}. It does not"
         " guarantee that nobody can be recognised."
     )

@@ -1,4 +1,4 @@
-"""Distances between images, mirrored ones too, in two spaces: registered pixels at low resolution, and features."""
+"""Distances between images and mirrored images in two spaces: registered low-resolution pixels, and features."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Planted copies: would the audit have found them? Training images, jittered as a generator's copies might be."""
+"""Planted copies: jittered training images with which the sensitivity of the audit is measured."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ POOL_SIZE = 60  # copies to plant from
 TRIALS = 200
 SHIFT, GAIN, NOISE = 0.02, 0.05, 0.02  # of the axis, of the contrast, of half the range
 SHAKE_DESCRIPTION = "moved by up to 2 % of an axis, contrast +-5 %, noise of 1 %"
-JITTER_DESCRIPTION = f"planted copies are {SHAKE_DESCRIPTION}, half of them mirrored"
+JITTER_DESCRIPTION = f"Planted copies are training images, {SHAKE_DESCRIPTION}, half of them mirrored"
 
 
 def jitter_image(image: Pixels, rng: np.random.Generator) -> Pixels:

@@ -1,1 +1,1 @@
-"""The report as a page, with its figures and charts."""
+"""The report as an HTML page with figures and charts."""

@@ -1,4 +1,4 @@
-"""The charts of a report."""
+"""Charts of a report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ def draw_charts(
         if content["spectrum"]["test"] and content["spectrum"]["synthetic"]:
             keep("spectrum", "Texture", content["spectrum"]["definition"], _spectrum(content["spectrum"]))
         if content["embedding"]:
-            words = "A picture, not evidence. Ellipses hold 95 % of a Gaussian of the points (chi-square)."
+            words = "For illustration only. Each ellipse contains 95 % of a Gaussian fitted to the points (chi-square)."
             keep("embedding", "Features in a plane", words, _embedding(content["embedding"]))
         if content["selection"]:
             keep(
@@ -50,7 +50,7 @@ def draw_charts(
             keep(
                 "training",
                 "Training",
-                "Terms of the losses of discriminator and generator; and what a step saw.",
+                "Terms of the losses of discriminator and generator; level, fade-in and batch size of each step.",
                 _training(log),
             )
 
@@ -112,7 +112,7 @@ def _spectrum(found: dict[str, Any]) -> Figure:
     for side, words in (("test", "held-out, median"), ("synthetic", "synthetic, median")):
         axes.plot(frequency, found[side]["median"], color=COLOURS[side], label=words)
     axes.set_xscale("log")
-    axes.set_xlabel("cycles a voxel")
+    axes.set_xlabel("cycles per voxel")
     axes.set_ylabel("log10 power")
     axes.legend(frameon=False)
     return figure

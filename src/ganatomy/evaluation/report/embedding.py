@@ -1,4 +1,4 @@
-"""Real and synthetic images as points of a plane: a picture, not evidence."""
+"""Projection of real and synthetic images to a plane, for illustration."""
 
 from dataclasses import dataclass
 

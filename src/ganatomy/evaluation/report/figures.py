@@ -1,4 +1,4 @@
-"""The pictures of a report: grids, best and worst, real beside synthetic, neighbours, the hanging."""
+"""Figures of a report: grids, best and worst samples, pairs, nearest neighbours and the hanging."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ RANDOM, PAIRS, BEST, WORST, SUSPECTS = 30, 12, 15, 10, 6  # images of a grid in 
 FAULTY_SCORE = 1.0  # score above which an image is marked as faulty; about one real image in twenty is
 CONVINCING_SCORE = 0.5  # score below which it is marked as convincing
 RED, GREEN = (0.92, 0.27, 0.24), (0.24, 0.86, 0.35)
-NOTE = "Synthetic images; not for diagnosis."
+NOTE = "Synthetic images, not for diagnosis."
 
 PictureSaver = Callable[[str, str, str, Any], None]
 
@@ -62,7 +62,7 @@ def _render_image(comparison: Comparison, images: ImageSet, i: int) -> GreyPictu
 
 
 def _draw_random(save: PictureSaver, comparison: Comparison) -> None:
-    """Not picked: the first of each value of the first fact, such as the view."""
+    """The first images of each value of the first fact, such as the view, without selection."""
     by_fact: dict[str, list[int]] = {}
     for i, facts in enumerate(comparison.fakes.facts()):
         by_fact.setdefault(next(iter(facts.values()), ""), []).append(i)
@@ -73,7 +73,7 @@ def _draw_random(save: PictureSaver, comparison: Comparison) -> None:
         save(
             name,
             f"{title}, random",
-            f"Not picked: the first {len(flat)}. {NOTE}",
+            f"The first {len(flat)} samples, without selection. {NOTE}",
             make_grid(flat, _count_columns(comparison)),
         )
 
@@ -89,8 +89,9 @@ def _draw_real_beside_synthetic(save: PictureSaver, comparison: Comparison, qual
             _add_frame(_render_image(comparison, comparison.fakes, place), colour),
         ]
     words = (
-        f"Left of each pair: a held-out image; right: a sample with the same facts. Green frame: convincing (score"
-        f" below {CONVINCING_SCORE:g}); red: faulty (above {FAULTY_SCORE:g})."
+        "The left image of each pair is a held-out image, the right one a sample with the same facts. A green frame"
+        f" marks a low score for artefacts (below {CONVINCING_SCORE:g}), a red frame a high one (above"
+        f" {FAULTY_SCORE:g})."
     )
     save("real_beside_synthetic", "Real beside synthetic", words, make_grid(pictures, _count_columns(comparison)))
 
@@ -115,14 +116,14 @@ def _draw_best_and_worst(
     save(
         "best",
         "Lowest scores for artefacts",
-        f"Picked: the best {len(best)} of {len(quality.scores)}, from {low:.2f} up. {NOTE}",
+        f"The {len(best)} best of {len(quality.scores)} samples, with scores from {low:.2f} upwards. {NOTE}",
         make_grid([_render_image(comparison, comparison.fakes, i) for i in best], _count_columns(comparison, 5)),
     )
     save(
         "failures",
         "Failures",
-        f"Picked: the worst {len(worst)} of {len(quality.scores)}, from {high:.2f} down, with"
-        f" the part that is worst: {reasons}. {NOTE}",
+        f"The {len(worst)} worst of {len(quality.scores)} samples, with scores from {high:.2f} downwards. The"
+        f" largest part of each score: {reasons}. {NOTE}",
         make_grid([_render_image(comparison, comparison.fakes, i) for i in worst], _count_columns(comparison, 5)),
     )
 
@@ -142,8 +143,9 @@ def _draw_three_nearest(save: PictureSaver, comparison: Comparison) -> None:
     columns = 4 if len(comparison.test.shape) == 3 else 8
     save(
         "real_nearest_synthetic",
-        "Each real beside its three nearest synthetics",
-        "First of each four: a held-out image. What has no good partner is not covered by the model.",
+        "Real images and their three nearest synthetic images",
+        "The first image of each group of four is a held-out image. If no synthetic image resembles it, the model does"
+        " not cover it.",
         make_grid(pictures, columns),
     )
 
@@ -163,9 +165,9 @@ def _draw_suspects(save: PictureSaver, comparison: Comparison, privacy: dict[str
         pictures += [comparison.modality.render_image(fake), comparison.modality.render_image(near)]
     save(
         "synthetic_nearest_training",
-        "The most suspect samples beside their nearest training images",
-        "Left of each"
-        " pair: a sample that lies much nearer to a training image than to any held-out one; right: that training"
-        " image. Look here for copies.",
+        "The most suspicious samples beside their nearest training images",
+        "The left image"
+        " of each pair is a sample much nearer to a training image than to any held-out image; the right image is that"
+        " training image. Inspect these pairs for copies.",
         make_grid(pictures, _count_columns(comparison)),
     )

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: numbers with their definition, floor and interval, and the pictures."""
+"""The report as one self-contained HTML page: measures with definition, floor and interval, and figures."""
 
 import base64
 import io
@@ -29,7 +29,7 @@ img { width: min(100%, 60rem); background: #000; } figcaption, small { color: #5
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings of the pictures' names
     ("Pictures", ("random", "real_beside", "best", "failures", "real_nearest", "hanging", "masks")),
-    ("Likeness and variety", ("swd", "embedding")),
+    ("Fidelity and variety", ("swd", "embedding")),
     ("Texture and values", ("spectrum", "moments")),
     ("Anatomy", ("measures",)),
     ("Privacy", ("synthetic_nearest",)),
@@ -38,9 +38,9 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings o
 
 
 def write_page(path: Path, content: dict[str, Any], pictures: dict[str, tuple[str, str]]) -> None:
-    """Write the page; the pictures lie beside it and are put into it."""
+    """Write the page; the figures are read from its folder and embedded."""
     tables = {
-        "Likeness and variety": _swd(content["swd"]) + _scores(content),
+        "Fidelity and variety": _swd(content["swd"]) + _scores(content),
         "Texture and values": _distributions({"beta": content["spectrum"]["beta"], **content["moments"]}),
         "Anatomy": _distributions(content["measures"]) + _consistency(content["label_consistency"]),
         "Privacy": _privacy(content["privacy"]),
@@ -66,9 +66,9 @@ def write_page(path: Path, content: dict[str, Any], pictures: dict[str, tuple[st
 def _head(content: dict[str, Any]) -> str:
     images, compared, privacy = content["images"], content["compared"], content["privacy"]
     seen = {
-        True: "that neither training nor the selection of the snapshot has seen",
-        None: "of the store's test split; whether the model was trained on this store is not known, and is assumed",
-        False: "of a store that the model was NOT trained on, so that the privacy audit means nothing",
+        True: "that were used neither in training nor in the selection of the snapshot",
+        None: "of the store's test split; it is not known, but assumed, that the model was trained on this store",
+        False: "of a store that the model was NOT trained on, so that the privacy audit is not valid",
     }[compared["trained_on_this_store"]]
     constant = content["constant_images"]
     return (
@@ -108,8 +108,8 @@ def _swd(swd: dict[str, Any]) -> str:
     return (
         "<h3>Sliced Wasserstein distance x 1000</h3>"
         f"{_table(('level', 'synthetic', 'real floor', '95 % interval'), rows)}<p><small>{escape(swd['protocol'])}. The"
-        " floor compares training with held-out patients: a model cannot be expected to do better. The distance does"
-        " not see a change of contrast of the whole set.</small></p>"
+        " floor compares training with held-out patients; a model cannot be expected to do better. The distance is not"
+        " sensitive to a change of contrast of the whole set.</small></p>"
     )
 
 
@@ -144,7 +144,9 @@ def _scores(content: dict[str, Any]) -> str:
         parts.append(f"<h3>Not computed</h3>{_table(('', 'features', 'why'), absent)}")
     if constant := content["handcrafted"].get("constant_among_reals"):
         told = ", ".join(f"{name} (synthetic differ by up to {value:.3g})" for name, value in constant.items())
-        parts.append(f"<p><small>Constant among real images, left out of the features: {escape(told)}.</small></p>")
+        parts.append(
+            f"<p><small>These features are constant among real images and were excluded: {escape(told)}.</small></p>"
+        )
     return "".join(parts)
 
 
@@ -167,8 +169,9 @@ def _distributions(tables: dict[str, Any]) -> str:
         )
     heads = ("", "held-out median", "synthetic median", "Wasserstein", "its floor", "KS", "p", "overlap", "its floor")
     return _table(heads, rows) + (
-        "<p><small>KS: Kolmogorov-Smirnov; p takes images for independent, which views of one woman are not. Overlap:"
-        " area under both histograms. Floors: training against held-out patients.</small></p>"
+        "<p><small>KS: Kolmogorov-Smirnov test; its p-value assumes independent images, although views of one patient"
+        " are not independent. Overlap: area under both histograms. Floors: training against held-out patients."
+        "</small></p>"
     )
 
 
@@ -176,7 +179,7 @@ def _consistency(found: dict[str, Any]) -> str:
     if not found:
         return ""
     rows = [(name, one["test"], one["synthetic"], one["definition"]) for name, one in found.items()]
-    return f"<h3>Does an image show its label?</h3>{_table(('', 'held-out', 'synthetic', ''), rows)}"
+    return f"<h3>Label consistency</h3>{_table(('', 'held-out', 'synthetic', ''), rows)}"
 
 
 def _privacy(privacy: dict[str, Any]) -> str:
@@ -186,7 +189,13 @@ def _privacy(privacy: dict[str, Any]) -> str:
             one[key] for key in ("distance_share", "membership", "nearer_than_any_held_out", "suspects")
         )
         rows += [
-            (one["space"], "nearer to training than to as many held-out", share["value"], 0.5, share["p"]),
+            (
+                one["space"],
+                "share of samples nearer to a training than to a held-out image",
+                share["value"],
+                0.5,
+                share["p"],
+            ),
             ("", "membership inference, AUC", member["auc"], 0.5, member["p"]),
             (
                 "",
@@ -197,14 +206,14 @@ def _privacy(privacy: dict[str, Any]) -> str:
             ),
             (
                 "",
-                "samples nearer to a training image than any held-out image is",
+                "samples nearer to a training image than any held-out image",
                 nearer["count"],
                 nearer["expected"],
                 None,
             ),
             (
                 "",
-                "samples with a ratio that no held-out image would have",
+                "samples with an unusually small ratio of distances (suspects)",
                 suspects["count"],
                 suspects["expected"],
                 suspects["p"],
@@ -215,12 +224,13 @@ def _privacy(privacy: dict[str, Any]) -> str:
         for row in privacy["power"]
     ]
     return (
-        _table(("space", "question", "found", "if nothing is copied", "p"), rows)
-        + "<h3>Power: would planted copies be found?</h3>"
+        _table(("space", "test", "measured", "expected without copies", "p"), rows)
+        + "<h3>Sensitivity, measured with planted copies</h3>"
         + _table(("planted", "copies", "audit fails (share of sets)", "a copy is among the pairs shown"), power)
-        + f"<p><small>{escape(privacy['jitter'])}. Distances to a real image are counted in that image's own to its"
-        " third nearest image of another patient. The ratio is the distance to the nearest training image over that to"
-        " the nearest held-out image. The audit fails if a test does at 5 % over all tests (Bonferroni).</small></p>"
+        + f"<p><small>{escape(privacy['jitter'])}. Distances to a real image are divided by that image's own"
+        " distance to its third nearest image of another patient. The ratio is the distance to the nearest training"
+        " image divided by that to the nearest held-out image. The audit fails if any test is significant at 5 % after"
+        " Bonferroni correction.</small></p>"
     )
 
 
@@ -244,4 +254,4 @@ def _about(content: dict[str, Any]) -> str:
         "score for artefacts": content["failures"]["definition"],
         "seed": content["compared"]["seed"],
     }
-    return f"<h2>What was measured</h2>{_table(('', ''), ((k, str(v)) for k, v in rows.items()))}"
+    return f"<h2>Details of the comparison</h2>{_table(('', ''), ((k, str(v)) for k, v in rows.items()))}"
