@@ -94,7 +94,7 @@ def test_the_memory_layout_changes_rounding_only(name):
 def test_the_layout_of_a_card_suits_every_network(name):
     recipe = get_recipe(name).make_tiny()
     ndim = len(recipe.shape)
-    settings = get_default_settings(ndim, torch.device("cuda"))
+    settings = get_default_settings(ndim, torch.device("cuda")).replace(channels_last=True)
     given = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}
     state = State(recipe, 0, CPU, given, layout=settings.get_layout(ndim))
     settings.apply_to(state.networks, ndim)
@@ -106,8 +106,8 @@ def test_the_layout_of_a_card_suits_every_network(name):
 
 @pytest.mark.parametrize("name", ["stylegan2", "relativistic", "autoregressive"])
 def test_recipes_with_weights_of_other_axes_train_with_the_channels_last(name, volumes, tmp_path):
-    words = f"train {name} {volumes.path} --out {tmp_path} --tiny --shape 32,32,32 --channels-last True --quiet"
-    assert main([*words.split(), "--precision", "float32", "--set", "total_kimg=0.004"]) == 0
+    words = f"train {name} {volumes.path} --out {tmp_path} --tiny --shape 32,32,32 --set total_kimg=0.004 --quiet"
+    assert main([*words.split(), "--channels-last", "True", "--precision", "float32"]) == 0
 
 
 def test_half_precision_is_near_and_not_the_same():
@@ -115,6 +115,12 @@ def test_half_precision_is_near_and_not_the_same():
     assert plain[0] != half[0]
     assert plain[0] == pytest.approx(half[0], rel=0.1, abs=0.05)
     assert all(value.dtype == torch.float32 for value in half[1].values())
+
+
+def test_on_a_card_images_have_their_channels_last_and_volumes_do_not():
+    card = torch.device("cuda")
+    assert get_default_settings(2, card).channels_last
+    assert not get_default_settings(3, card).channels_last
 
 
 def test_wishes_go_before_what_is_usual():

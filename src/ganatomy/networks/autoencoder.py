@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ganatomy.config import Config
 from ganatomy.errors import Refused
 from ganatomy.networks.config import NetworkConfig
+from ganatomy.nn.precision import keep_input_precision
 from ganatomy.pyramid import Shape
 from ganatomy.steps.space import ImageSpace
 
@@ -98,7 +99,8 @@ class GridEncoderModule(nn.Module):
         super().__init__()
         out = config.grid.channels * (2 if config.variational else 1)
         settings = config.grid.make_monai_settings(len(space.shape))
-        self.net = import_monai("autoencoderkl").Encoder(in_channels=space.channels, out_channels=out, **settings)
+        encoder = import_monai("autoencoderkl").Encoder(in_channels=space.channels, out_channels=out, **settings)
+        self.net = keep_input_precision(encoder)
 
     def forward(self, x: Tensor) -> Tensor:
         grid: Tensor = self.net(x)
@@ -114,9 +116,10 @@ class GridDecoderModule(nn.Module):
     def __init__(self, grid: CodeGrid, space: ImageSpace) -> None:
         super().__init__()
         settings = grid.make_monai_settings(len(space.shape))
-        self.net = import_monai("autoencoderkl").Decoder(
+        decoder = import_monai("autoencoderkl").Decoder(
             in_channels=grid.channels, out_channels=space.channels, **settings
         )
+        self.net = keep_input_precision(decoder)
 
     def list_blocks(self) -> list[nn.Module]:
         """The parts that may be recomputed or compiled, each on its own."""

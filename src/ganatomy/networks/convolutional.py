@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.across import BatchNorm
 from ganatomy.nn.plain import NORM_EPSILON, PlainUpConv, StridedConv
+from ganatomy.nn.precision import GroupNorm
 from ganatomy.pyramid import Shape, compute_pyramid
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.coupling import BATCH_NORM_COUPLING, NO_COUPLING, Coupling
@@ -144,7 +145,7 @@ def make_norm(kind: NormKind, channels: int) -> nn.Module:
     if kind == "batch":
         return BatchNorm(channels)
     if kind == "group":
-        return nn.GroupNorm(min(NORM_GROUPS, channels), channels, NORM_EPSILON)
+        return GroupNorm(min(NORM_GROUPS, channels), channels, NORM_EPSILON)
     return nn.Identity()
 
 

@@ -29,7 +29,7 @@ from ganatomy.steps.scope import ImageParts, SubVolumeScope, WholeScope
 from ganatomy.steps.space import ImageSpace
 
 LOW_FACTOR = hierarchy.LOW_FACTOR
-CHANNELS_LAST_FROM = 16  # voxels an axis: from here on activations take more memory than weights (docs/performance.md)
+CHANNELS_LAST_FROM = 16  # voxels an axis: from here on a processor is faster (docs/performance.md)
 
 
 class HierarchicalGenerator(NetworkConfig):
@@ -141,7 +141,7 @@ class CommonTrunk(nn.Module):
     def forward(self, z: Tensor, condition: Condition) -> Tensor:
         x = self.dense(torch.cat((z, condition.vector), 1)).view(len(z), -1, *self.base)
         for block in self.blocks:
-            if min(x.shape[2:]) >= CHANNELS_LAST_FROM:
+            if x.device.type == "cpu" and min(x.shape[2:]) >= CHANNELS_LAST_FROM:
                 x = x.contiguous(memory_format=CHANNELS_LAST[x.ndim - 2])
             x = block(x)
         return x

@@ -118,7 +118,7 @@ class ProgressiveGeneratorBase(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.dense(normalise_pixels(z)).view(len(z), -1, *self.base)
-        x = normalise_pixels(rectify(x + self.bias.view(-1, *[1] * len(self.base))))
+        x = normalise_pixels(rectify(x + self.bias.view(-1, *[1] * len(self.base)).to(x.dtype)))
         return normalise_pixels(rectify(self.conv(x)))
 
 
@@ -234,6 +234,6 @@ class ProgressiveDiscriminatorModule(nn.Module):
             x = self.blocks[level](x)
             if level == scope.level and scope.alpha < 1:
                 below = rectify(self.from_image[level - 1](downsample_mean(image)))
-                x = below.to(x.dtype).lerp(x, scope.alpha)  # under autocast pooling may keep float32
+                x = below.lerp(x, scope.alpha)
         answer = self.blocks[0](x).float()
         return DiscriminatorOutput(answer[:, 0], answer[:, 1:])

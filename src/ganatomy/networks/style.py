@@ -13,21 +13,20 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ganatomy.networks.config import NetworkConfig
 from ganatomy.networks.progressive import ProgressiveDiscriminatorBase, count_features, rectify
 from ganatomy.nn.convolution import convolve
 from ganatomy.nn.equalised import Conv, Dense
 from ganatomy.nn.norm import normalise_pixels
-from ganatomy.nn.resample import downsample_mean
+from ganatomy.nn.precision import disable_autocast
+from ganatomy.nn.resample import downsample_mean, upsample_linear
 from ganatomy.pyramid import compute_pyramid
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.coupling import Coupling, couple_groups
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-INTERPOLATION_MODES = {2: "bilinear", 3: "trilinear"}
 MAPPING_LR_SCALE = 0.01  # the mapping network's learning rate over that of all other layers
 EPSILON = 1e-8
 TINY_WIDTHS = {"width": 64, "widest": 16}
@@ -136,7 +135,8 @@ class ModulatedConv(nn.Module):
         style, weight = self.style(w), self.weight * self.scale
         y = convolve(x * style.view(*style.shape, *ones).to(x.dtype), weight, padding=weight.shape[-1] // 2)
         if self.demodulate:
-            norm = (style.to(weight.dtype).square() @ weight.square().flatten(2).sum(2).T + EPSILON).rsqrt()
+            with disable_autocast(x):
+                norm = (style.to(weight.dtype).square() @ weight.square().flatten(2).sum(2).T + EPSILON).rsqrt()
             y = y * norm.view(*norm.shape, *ones).to(y.dtype)
         return y + self.bias.view(1, -1, *ones).to(y.dtype)
 
@@ -154,8 +154,7 @@ class StyledBlock(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         if self.first is not None:
-            x = F.interpolate(x, scale_factor=2, mode=INTERPOLATION_MODES[x.ndim - 2], align_corners=False)
-            x = rectify(self.first(x, w)) * math.sqrt(2)
+            x = rectify(self.first(upsample_linear(x), w)) * math.sqrt(2)
         return rectify(self.second(x, w)) * math.sqrt(2)
 
 

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from ganatomy.nn.precision import AUTOCAST_DEVICES
+
 F_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 F_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
@@ -33,8 +35,6 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int 
     y: Tensor = _ConvolutionOutput.apply(x, weight, bias, stride, padding)
     return y
 
-
-AUTOCAST_DEVICES = ("cpu", "cuda")  # the meta device, which only measures, has no autocast
 
 _only_inputs = False
 

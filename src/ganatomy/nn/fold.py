@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Row k of UP says which of the three taps are added at offset k of the transposed kernel; DOWN likewise, halved.
+from ganatomy.nn.precision import disable_autocast
+
+# Row k of UP says which of the three taps meet at offset k of the transposed kernel; DOWN likewise, halved.
 UP_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 PHASE_TAPS = (
     (1.0, 0.0, 0.0),
@@ -60,6 +62,5 @@ def _fold(weight: Tensor, rows: tuple[tuple[float, ...], ...]) -> Tensor:
     """All axes in one product with the Kronecker power of the rows: (out, in, 3, ...) -> (out, in, len(rows), ...)."""
     ndim = weight.ndim - 2
     matrix = torch.from_numpy(_make_fold_matrix(rows, ndim)).to(weight)
-    device = weight.device.type if weight.device.type != "meta" else "cpu"
-    with torch.autocast(device, enabled=False):  # fold in full precision; the convolution casts the result
+    with disable_autocast(weight):  # fold in full precision, then cast
         return (weight.flatten(2) @ matrix).view(*weight.shape[:2], *[len(rows)] * ndim)

@@ -14,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from ganatomy.nn.convolution import F_CONV, F_CONV_TRANSPOSE, convolve
 from ganatomy.nn.fold import fold_phases, fold_up
+from ganatomy.nn.precision import normalise_groups, normalise_last_axis
 from ganatomy.nn.resample import upsample_nearest
 
 CONV_CLASSES: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -124,7 +125,7 @@ class GroupNormReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             return self.apply_statistics(x, *compute_group_moments(x, self.groups))
-        return F.relu_(F.group_norm(x, self.groups, self.weight, self.bias, NORM_EPSILON))
+        return F.relu_(normalise_groups(x, self.groups, self.weight, self.bias, NORM_EPSILON))
 
     def apply_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """y for given μ and σ² (batch, groups), in place of x; not differentiable."""
@@ -167,7 +168,7 @@ class VoxelNormReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.layer_norm(x.movedim(1, -1), (x.shape[1],), self.weight, self.bias, NORM_EPSILON)
+        y = normalise_last_axis(x.movedim(1, -1), (x.shape[1],), self.weight, self.bias, NORM_EPSILON)
         return F.relu_(y.movedim(-1, 1))
 
 

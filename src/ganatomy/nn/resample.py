@@ -1,16 +1,35 @@
-"""Enlarging by two and shrinking, for any number of dimensions."""
+"""Factor-two enlarging and shrinking, for any number of dimensions, in the precision of what is given."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganatomy.nn.precision import disable_autocast
+
 F_AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def upsample_nearest(x: Tensor) -> Tensor:
     """up(x)[i] = x[⌊i/2⌋] along every axis: (batch, channel, *space) -> (batch, channel, *twice the space)."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+    with disable_autocast(x):
+        return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def upsample_linear(x: Tensor) -> Tensor:
+    """Linear x 2 between the voxels' centres: (batch, channel, *space) -> (batch, channel, *twice the space)."""
+    with disable_autocast(x):
+        return F.interpolate(x, scale_factor=2, mode=LINEAR_MODES[x.ndim - 2], align_corners=False)
 
 
 def downsample_mean(x: Tensor, factor: int = 2) -> Tensor:
     """down(x) = mean over cells of `factor` voxels an axis: (batch, channel, *space) -> (..., *space / factor)."""
-    return F_AVG_POOL[x.ndim - 2](x, factor)
+    with disable_autocast(x):
+        if x.ndim == 5 and x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16):
+            return _average_cells(x, factor)  # PyTorch's processor kernel knows whole precision only
+        return F_AVG_POOL[x.ndim - 2](x, factor)
+
+
+def _average_cells(x: Tensor, factor: int) -> Tensor:
+    cells = x.unflatten(4, (-1, factor)).unflatten(3, (-1, factor)).unflatten(2, (-1, factor))
+    return cells.mean((3, 5, 7))

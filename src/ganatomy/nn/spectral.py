@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ganatomy.nn.convolution import F_CONV
 from ganatomy.nn.plain import CONV_CLASSES
+from ganatomy.nn.precision import disable_autocast
 
 EPSILON = 1e-12
 
@@ -27,7 +28,7 @@ class _SpectralLayer(nn.Module):
 
     def compute_sigma(self) -> Tensor:
         """v ← Wᵀu / ‖Wᵀu‖₂,  u ← W v / ‖W v‖₂,  σ(W) = uᵀ W v, differentiable in W   (Miyato 2018, algorithm 1)."""
-        with torch.autocast(self._autocast_device(), enabled=False):
+        with disable_autocast(self.weight):
             matrix = self.weight.flatten(1)
             with torch.no_grad():
                 v = F.normalize(self.u @ matrix, dim=0, eps=EPSILON)
@@ -35,10 +36,6 @@ class _SpectralLayer(nn.Module):
                 if self.training:
                     self.u.copy_(u)
             return u @ (matrix @ v)
-
-    def _autocast_device(self) -> str:
-        kind = self.weight.device.type
-        return "cpu" if kind == "meta" else kind
 
 
 class SpectralDense(_SpectralLayer):
@@ -49,7 +46,8 @@ class SpectralDense(_SpectralLayer):
         super().__init__(like.weight, like.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight) / self.compute_sigma() + self.bias
+        y = F.linear(x, self.weight)
+        return y / self.compute_sigma() + self.bias.to(y.dtype)
 
 
 class SpectralConv(_SpectralLayer):
@@ -67,4 +65,4 @@ class SpectralConv(_SpectralLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         y = F_CONV[x.ndim - 2](x, self.weight, None, self.stride, self.padding)
-        return y / self.compute_sigma() + self.bias.view(-1, *[1] * (x.ndim - 2))
+        return y / self.compute_sigma() + self.bias.view(-1, *[1] * (x.ndim - 2)).to(y.dtype)

@@ -100,12 +100,13 @@ def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
     """The fastest settings that are safe on this device, as measured (docs/performance.md, docs/diary.md).
 
     On a processor with bfloat16 of its own volumes are trained in it; mammograms, with their gradient penalty, in
-    float32. On a GPU nothing has been measured yet: channels-last, float32.
+    float32. On a GPU nothing has been measured yet: float32, with channels-last for images of two axes; PyTorch's group
+    normalisation of volumes gives that layout up at every layer on a GPU (PyTorch issue 59168).
     """
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
     if ndim == 3 and device.type == "cpu" and native():
         return ComputeSettings(precision="bfloat16", hold_memory=True)
-    return ComputeSettings(channels_last=ndim == 2 or device.type == "cuda", hold_memory=device.type == "cpu")
+    return ComputeSettings(channels_last=ndim == 2, hold_memory=device.type == "cpu")
 
 
 def _recompute_forward(block: nn.Module):  # type: ignore[no-untyped-def]
