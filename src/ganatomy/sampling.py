@@ -7,17 +7,20 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganatomy import randomness
 from ganatomy.checkpoint import Snapshot
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
+from ganatomy.machine import progress
+from ganatomy.machine.device import is_out_of_memory
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import rescale_spacing
-from ganatomy.steps.condition import ConditionSpace
+from ganatomy.steps.condition import Condition, ConditionSpace
 from ganatomy.steps.modules import SlabGenerator
+from ganatomy.steps.scope import Scope
 
 
 def sample(
@@ -41,8 +44,8 @@ def sample(
             canonical image does not show, such as the laterality of a breast, may be named too. A list has the wanted
             facts of each image.
         truncation: t > 0 = latent numbers within -t to t standard deviations: less variety, fewer failures. None = all.
-        batch_size: images a pass on a GPU. On a processor every pass has one image, so that rounding cannot depend on
-            the batch.
+        batch_size: images a pass on a GPU, halved where they do not fit into its memory. On a processor every pass has
+            one image, so that rounding cannot depend on the batch.
         device: where to compute; None = a GPU if there is one.
         first: number of the first image.
         planes: make a volume this many planes at a time: the same up to rounding, in bounded memory. None = all.
@@ -53,7 +56,7 @@ def sample(
 
     Raises:
         Refused: an unknown fact or value; a number that must be above zero and is not; `planes` that the model cannot
-            make.
+            make; or there is no memory for a single image.
 
     Example:
         >>> from pathlib import Path
@@ -72,7 +75,8 @@ def sample(
     place = named_device(device)
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
     wanted = _choose_facts(snapshot, wishes, range(first, first + n))
-    return _generate_images(snapshot, wanted, first, seed, truncation, batch_size, place, planes)
+    at_once = batch_size if place.type == "cuda" else 1
+    return _generate_images(snapshot, wanted, first, seed, truncation, at_once, place, planes)
 
 
 def _check_planes(snapshot: Snapshot, planes: int) -> None:
@@ -134,19 +138,17 @@ def _generate_images(
 ) -> Iterator[tuple[Image, dict[str, Any]]]:
     n = len(requested_facts)
     generator = snapshot.load_network("generator", device)
-    scope = snapshot.scope
-    size = batch_size if device.type == "cuda" else 1
-    for start in range(0, n, size):
+    start, size = 0, batch_size
+    while start < n:
         numbers = range(first + start, first + min(start + size, n))
         z = draw_latents(snapshot, seed, numbers, truncation).to(device)
         facts = requested_facts[start : start + size]
         condition = snapshot.recipe.condition_space.encode(facts).to(device)
-        with torch.inference_mode():
-            if planes is None:
-                made = generator(z, condition, scope)[0][:, 0].float().cpu().numpy()
-            else:
-                slabs = cast(SlabGenerator, generator).generate_slabs(z, condition, planes)
-                made = _join_planes(slabs, (len(z), *scope.regions[0].shape))
+        made = _generate_batch(generator, z, condition, snapshot.scope, planes)
+        if made is None:
+            size = _halve_batch(len(facts), snapshot, device, planes)
+            continue
+        start += len(facts)
         for number, fact, one in zip(numbers, facts, made, strict=True):
             yield (
                 Image(np.clip(one, -1, 1, out=one), _spacing(snapshot, one.shape), fact),
@@ -161,6 +163,42 @@ def _generate_images(
                     **fact,
                 },
             )
+
+
+def _generate_batch(
+    generator: nn.Module, z: Tensor, condition: Condition, scope: Scope, planes: int | None
+) -> NDArray[np.float32] | None:
+    """Images (batch, *shape) in one pass or by planes; None when memory ran out."""
+    try:
+        with torch.inference_mode():
+            if planes is None:
+                made: NDArray[np.float32] = generator(z, condition, scope)[0][:, 0].float().cpu().numpy()
+                return made
+            slabs = cast(SlabGenerator, generator).generate_slabs(z, condition, planes)
+            return _join_planes(slabs, (len(z), *scope.regions[0].shape))
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return None
+        raise
+
+
+def _halve_batch(size: int, snapshot: Snapshot, device: torch.device, planes: int | None) -> int:
+    """Half of the images a pass that memory did not suffice for.
+
+    Raises:
+        Refused: it was one image.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if size > 1:
+        progress.say(f"{size} images at once need more memory than {device} has; going on with {size // 2}.")
+        return size // 2
+    by_planes = planes is None and snapshot.recipe.networks["generator"].min_slab_planes is not None
+    advice = "--planes 16" if by_planes else "fewer --planes" if planes else "another --device"
+    raise Refused(
+        f"There is not enough memory on {device} for one image of {snapshot.recipe.name} at a time; close what else"
+        f" uses it, or give {advice}."
+    )
 
 
 def _join_planes(pieces: Iterator[Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import sys
 from tyro.conf import OmitArgPrefixes
 
 from ganatomy.cli.app import app, command_arguments
-from ganatomy.errors import Ended, Interrupted
+from ganatomy.errors import Ended, Interrupted, Refused
 from ganatomy.machine import progress
 from ganatomy.machine.durable import DISK_FULL_ERRORS
 
@@ -34,6 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ganatomy: Interrupted. Give the same command again to resume where that is possible.", file=sys.stderr)
         return 130
+    except RuntimeError as error:
+        from ganatomy.machine.device import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        why = str(error).splitlines()[0]
+        print(
+            f"ganatomy: Memory has run out ({why}); close what else uses it, or give another --device.", file=sys.stderr
+        )
+        return Refused.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

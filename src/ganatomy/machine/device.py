@@ -44,6 +44,25 @@ def keep_freed_memory() -> bool:
     return all([mallopt(option, value) == 1 for option, value in MALLOC_OPTIONS.items()])
 
 
+OUT_OF_MEMORY_PHRASES = (
+    "not enough memory",
+    "can't allocate memory",
+    "STATUS_ALLOC_FAILED",
+)  # processor; cuBLAS, cuDNN
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that a device had no memory left."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in OUT_OF_MEMORY_PHRASES)
+
+
+def measure_total_memory(device: torch.device) -> int:
+    """Bytes that a GPU has; of a processor what can still be allocated (`measure_free_memory`)."""
+    return int(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else measure_free_memory(device)
+
+
 def measure_free_memory(device: torch.device) -> int:
     """Bytes that can still be allocated on a device: of a GPU, or of this machine within the limits of a container."""
     if device.type == "cuda":

@@ -19,6 +19,7 @@ from ganatomy.training.memory_estimate import GIB, MemoryEstimate
 from ganatomy.training.memory_trace import can_sample_by_planes
 
 SLAB_PLANES = 16  # of a slab, in the plan of a drawing
+SHORTAGE_GOAL = 0.7  # of what was planned: flags are listed until one needs no more
 
 
 def count_parameters(recipe: Recipe) -> dict[str, int]:
@@ -192,6 +193,25 @@ def check_memory(
             f"{recipe.name} will not fit; --fit applies what makes it fit, --anyway tries it as it is.\n"
             + describe_plan(recipe, settings, device, free_bytes, processes)
         )
+
+
+def describe_shortage(recipe: Recipe, settings: ComputeSettings, device: torch.device, processes: int = 1) -> str:
+    """What to do when memory has run out though the plan did not foresee it: what a step needs, and what needs less."""
+    total = memory_estimate.find_heaviest_stage(recipe, settings, device, processes)[1]
+    goal = round(SHORTAGE_GOAL * total.total)
+    lines = [
+        f"There is not enough memory on {device} to train {recipe.name} at {format_shape(recipe.shape)} with"
+        f" {_describe_settings(settings)}; close what else uses it, or give the same command with one of the flags"
+        " below, and it goes on from the last checkpoint.",
+        f"  {'planned':38s} {total.total / GIB:8.2f} GiB",
+        *(f"    {part:36s} {size / GIB:8.2f} GiB" for part, size in total.break_down().items()),
+    ]
+    for other, one in memory_estimate.cheaper_settings(recipe, settings, device, goal, processes):
+        if one.total < total.total:
+            lines.append(f"  {format_flags(other, settings):38s} {one.total / GIB:8.2f} GiB")
+        if one.total <= goal:
+            return "\n".join(lines)
+    return "\n".join([*lines, "  a smaller --shape or batch (--set) needs less still"])
 
 
 def fit_settings(

@@ -12,7 +12,7 @@ from ganatomy.data.feed import Feed, check_store_for_training
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Diverged, Interrupted, Refused
 from ganatomy.machine import progress
-from ganatomy.machine.device import measure_free_memory
+from ganatomy.machine.device import is_out_of_memory, measure_free_memory
 from ganatomy.nn.across import get_rank, get_world_size
 from ganatomy.pyramid import rescale_spacing
 from ganatomy.recipes import get_recipe
@@ -72,7 +72,7 @@ def train(
         The run, complete.
 
     Raises:
-        Refused: the recipe does not fit the store or the memory, or `out` is another run.
+        Refused: the recipe does not fit the store or the memory, or `out` is another run; or memory has run out.
         Diverged: a loss is not a finite number; the last good checkpoint is kept.
         Interrupted: SIGINT or SIGTERM was received; a checkpoint was saved.
 
@@ -84,7 +84,16 @@ def train(
         ('00000-pggan-mammogram', '000000480')
     """
     request = TrainingRequest(recipe, store, Path(out), seed, device, computing, generator, fit, anyway)
-    return _train_request(resolve_request(request, distributed.count_processes()), intervals or Intervals())
+    resolved = resolve_request(request, distributed.count_processes())
+    try:
+        return _train_request(resolved, intervals or Intervals())
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        processes = distributed.count_processes()
+        raise Refused(
+            plan.describe_shortage(resolved.recipe, resolved.computing, resolved.device, processes)
+        ) from error
 
 
 @dataclass(frozen=True)
