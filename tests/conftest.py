@@ -24,6 +24,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 THREADS = 1
 os.environ["OMP_NUM_THREADS"] = str(THREADS)  # of the commands that tests start, and of the workers of pytest
+torch.set_num_threads(THREADS)  # fixtures of the session are made before those of a test
 
 OFTEN = Intervals(tick_kimg=0.04, grid_kimg=0.2, snapshot_kimg=0.08, checkpoint_kimg=0.16)
 
@@ -34,6 +35,7 @@ def _quiet_and_one_thread():
     torch.set_num_threads(THREADS)
     yield
     progress.quiet = False
+    torch.set_num_threads(THREADS)  # a test may have given --threads
 
 
 @pytest.fixture(scope="session")
