@@ -103,7 +103,7 @@ def test_an_image_that_cannot_be_encoded_is_refused(facts, sentence):
     ("space", "requested", "sentence"),
     [
         (SPACE, {"age": "50"}, "The model is not conditioned on 'age'; its conditions are view_position, density."),
-        (SPACE, {"density": "d"}, "density cannot be 'd'; the model knows a, b, c."),
+        (SPACE, {"density": "d"}, "density cannot be 'd'; the model accepts a, b, c."),
         (
             UNCONDITIONAL,
             {"age": "50"},
