@@ -143,7 +143,7 @@ def test_a_column_of_a_table_is_learnt_on_codes_and_told_of_images_on_the_way(sn
     assert np.ptp(told["values"][0]) == pytest.approx(6 * 0.5, rel=0.1)  # six deviations along the direction
     with pytest.raises(Refused, match="has no column weight"):
         explore_attribute(snapshot, "weight", tmp_path / "no", column=tables)
-    with pytest.raises(Refused, match=r"0 of 60 images show smoker"):
+    with pytest.raises(Refused, match=r"0 of 60 images have a value of smoker"):
         explore_attribute(snapshot, "smoker", tmp_path / "no", column=tables)
 
 

@@ -114,7 +114,7 @@ def test_a_shortfall_is_loud_and_the_same_command_mends_it(two, server, tmp_path
     words = ["fetch", "--collection", "cmmd", "--patients", "2", "--out", str(tmp_path), "--endpoint", server.endpoint]
     assert main(words) == 1
     told = capsys.readouterr().err
-    assert "1 of 2 series have not arrived whole" in told
+    assert "1 of 2 series are incomplete" in told
     assert not json.loads((tmp_path / "cmmd" / "provenance.json").read_text())["complete"]
     before = _files(tmp_path)
     assert len(before) < 4
@@ -130,7 +130,7 @@ def test_a_server_that_is_busy_is_asked_again(two, server, tmp_path):
 
 
 def test_a_server_that_is_not_there_is_a_shortfall(two, tmp_path):
-    with pytest.raises(IncompleteFetchError, match="2 of 2 series have not arrived whole"):
+    with pytest.raises(IncompleteFetchError, match="2 of 2 series are incomplete"):
         fetch_collection(two, tmp_path, endpoint="http://127.0.0.1:9")
 
 

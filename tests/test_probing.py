@@ -101,7 +101,7 @@ def test_the_command_compares_tables_and_writes_json(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"targets": ["weight"]}, "has no column weight; it has file, value"),
+        ({"targets": ["weight"]}, "has no column weight; its columns are file, value"),
         ({"targets": ["log:value"]}, "without a logarithm"),
         ({"targets": ["empty"]}, "0 patients have both"),
         ({"key": "name"}, "has no column name|no latent code, name"),

@@ -126,7 +126,7 @@ def test_a_longer_training_of_the_encoder_reconstructs_better(hagan, volumes, tm
     ("change", "words"),
     [
         ({"out": "f.txt"}, "ends in .parquet or .csv"),
-        ({"split": "all"}, "there are train, validation, test"),
+        ({"split": "all"}, "give train, validation, test"),
         ({"to": "png"}, "written as nifti"),
     ],
 )

@@ -152,7 +152,7 @@ def test_bad_images_are_refused():
     nan = (Image(np.full((8, 8), np.nan, np.float32)), {"file": "b.png"})
     for samples, words in (
         ([], "no image"),
-        ([good, nan], r"b\.png holds values that are not finite"),
+        ([good, nan], r"b\.png contains values that are not finite"),
         ([good, (Image(np.zeros((8, 9), np.float32)), {"file": "c.png"})], "one shape: c.png is 8x9"),
         ([(Image(np.zeros((8, 8), np.float32)), {})] * 3, "All 3 images are constant"),
     ):

@@ -150,7 +150,7 @@ def test_the_verdict_says_its_power_and_never_more():
     told = describe_verdict([], power, 40)
     assert "No copies found at this sensitivity" in told
     assert "90 % of sets with 6 copies among 600, 20 % of sets with 1 copy among 600" in told
-    assert "no guarantee" in told.replace("\n", " ")
+    assert "does not guarantee" in told.replace("\n", " ")
     assert "anonym" not in told
     assert "Signs of copied training images" in describe_verdict(["distance share (pixels), p = 0.002"], power, 40)
 

@@ -71,7 +71,7 @@ def test_the_published_swd_needs_its_images(store, monkeypatch):
 def test_unknown_protocols_and_other_dimensions_are_refused(run, store, tmp_path):
     with pytest.raises(Refused, match="choose one of hagan-2022, pggan-swd-16384"):
         protocols.get_protocol("fid-50k")
-    with pytest.raises(Refused, match="of volumes"):
+    with pytest.raises(Refused, match="defined for volumes"):
         protocols.compute_hagan_2022(SimpleNamespace(test=select_real_images(store, "test", (80, 64))), None)
     with pytest.raises(Refused, match="needs --weights"):
         evaluate(run.path, out=tmp_path / "report", extractor="inception-2015")

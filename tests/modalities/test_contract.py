@@ -250,7 +250,7 @@ def test_a_modality_has_formats_and_options_of_its_own(tmp_path):
 def test_what_a_modality_lacks_is_refused(tmp_path):
     with pytest.raises(Refused, match="a chest radiograph is one image"):
         get_modality("chest_radiograph")().dicom.make_instances(DicomForm(enhanced=True), "20260101")
-    with pytest.raises(Refused, match="no DICOM objects of tomography; it is written as nifti, npy"):
+    with pytest.raises(Refused, match="tomography has no DICOM object; it is written as nifti, npy"):
         _ = Tomography().dicom
     with pytest.raises(Refused, match="no phantom 'tomography'; choose one of mammogram, chest_ct, brain_mri"):
         write_cohort("tomography", tmp_path / "phantoms", 1)

@@ -126,7 +126,7 @@ def test_refusals_are_listed_and_the_rest_is_stored(views, capsys):
 def test_nobody_there_is_said_and_the_same_call_goes_on(views):
     with provider() as archive:
         address = archive.address
-    with pytest.raises(DeliveryError, match=r"nobody answers at 127.0.0.1.*after 5 tries.*the same command goes on"):
+    with pytest.raises(DeliveryError, match=r"nobody answers at 127.0.0.1.*after 5 tries.*Give the same command again"):
         send(views, pacs=address)
 
 
