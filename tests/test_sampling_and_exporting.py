@@ -113,7 +113,10 @@ def test_an_interrupted_export_is_finished_by_the_same_command(snapshot, tmp_pat
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda s, out: write_samples(sample(s, 1), 1, "mammogram", out, "gif"), "is written as png, npy, dicom, hanging"),
+        (
+            lambda s, out: write_samples(sample(s, 1), 1, "mammogram", out, "gif"),
+            "is written as png, npy, dicom, hanging",
+        ),
         (lambda s, out: export(out, out / "x"), "holds no samples.jsonl"),
         (lambda s, out: list(sample(s, 0)), "above zero"),
         (lambda s, out: find_snapshot(out), "neither a snapshot nor a run"),

@@ -52,7 +52,8 @@ def measure_recipe(plan: BenchmarkPlan, name: str) -> dict[str, Any]:
     begins = {moment.stage: kimg for kimg, moment in recipe.make_timetable()}
     for part, kimg in begins.items():  # of a level that fades in and is then stable, the stable part
         state.images = math.ceil(kimg * 1000)
-        steps[part], images[part] = _rate(state, NoiseFeed(recipe, device), computing)
+        with computing.flags(device):
+            steps[part], images[part] = _rate(state, NoiseFeed(recipe, device), computing)
     last = list(steps)[-1]
     return {
         "iterations_per_second": steps[last],
@@ -72,7 +73,7 @@ def _rate(state: State, feed: NoiseFeed, settings: ComputeSettings) -> tuple[flo
 
     def watch(state: State) -> bool:
         if feed.device.type == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(feed.device)
         clock.append((time.perf_counter(), state.images))
         done = len(clock) - 1 - WARM_UP_STEPS
         if done < 1:

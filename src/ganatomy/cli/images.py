@@ -127,6 +127,7 @@ def evaluate(
     fact: Pairs = (),
     shape: ShapeText = None,
     beside: Pairs = (),
+    device: str | None = None,
     reader_study: Path | None = None,
     answers: Path | None = None,
     serve: int | None = None,
@@ -149,6 +150,7 @@ def evaluate(
         column: column of that CSV that holds a fact, such as laterality=side; may be given several times
         fact: a fact shared by all files of other origin, such as view_position=CC; may be given several times
         beside: images of another model, NAME=FOLDER, for the figure of features; may be given several times
+        device: cpu or cuda; by default a GPU if there is one
         reader_study: instead of a report, write a blinded set of real and synthetic images with a rating page here
         answers: folder of the readers' answers (JSON) to a reader study; IMAGES is then the folder of the study
         serve: serve the rating page on this port of this machine; IMAGES is then the folder of the study
@@ -161,10 +163,13 @@ def evaluate(
     told = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
     if dry_run:
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
+    from ganatomy.machine.device import usual_device
+
     if reader_study is not None:
         from ganatomy.studies.reader_study import make_study
 
-        shown = make_study(images, reader_study, store, n, facts=told, shape=parse_shape(shape), held_out=held_out)
+        with usual_device(device):
+            shown = make_study(images, reader_study, store, n, facts=told, shape=parse_shape(shape), held_out=held_out)
         return progress.say(
             f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate {reader_study} --serve 8000"
         )
@@ -172,19 +177,20 @@ def evaluate(
     from ganatomy.evaluation.metrics.table import is_headline
 
     others = {name: Path(folder) for name, folder in parse_pairs(beside, "--beside").items()}
-    content = run(
-        images,
-        store,
-        out,
-        n,
-        extractor=extractor,
-        weights=weights,
-        protocol=protocol,
-        held_out=held_out,
-        facts=told,
-        shape=parse_shape(shape),
-        beside=others,
-    )
+    with usual_device(device):
+        content = run(
+            images,
+            store,
+            out,
+            n,
+            extractor=extractor,
+            weights=weights,
+            protocol=protocol,
+            held_out=held_out,
+            facts=told,
+            shape=parse_shape(shape),
+            beside=others,
+        )
     swd = content["swd"]
     progress.say(
         f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})"

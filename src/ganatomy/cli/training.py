@@ -186,6 +186,7 @@ def train(
     compile_: CompileFlag = False,
     micro_batches: int | None = None,
     hold_memory: bool | None = None,
+    deterministic: bool = False,
     fit: bool = False,
     anyway: bool = False,
     processes: int = 1,
@@ -210,11 +211,13 @@ def train(
         threads: number of CPU threads
         condition: a fact of the store to condition on, with the values it has there; may be given several times
         generator: a run or snapshot with the finished generator that hagan-encoder learns from
-        precision: float32, bfloat16 or float16; by default the fastest that is safe on the device
+        precision: float32, tf32 (NVIDIA), bfloat16 or float16; by default the fastest that is safe on the device
         channels_last: store the channels of a voxel next to each other in memory; by default chosen for the device
         recompute: discard activations and recompute them for the backward pass: less memory, more time
         micro_batches: number of pieces into which each batch is divided: less memory, the same result to rounding
         hold_memory: on a CPU, keep freed memory in the process: faster, but with a higher peak
+        deterministic: give the same bits every time on a GPU as well: slower, and refused where an operation has no
+            deterministic form
         fit: if the training does not fit into memory, use the cheapest options with which it fits
         anyway: train even if the prediction says that memory will not suffice
         processes: number of processes on this machine that share every batch; use torchrun for several machines
@@ -225,6 +228,7 @@ def train(
     """
     import torch
 
+    from ganatomy.machine.device import select_device
     from ganatomy.training.callbacks import Intervals
     from ganatomy.training.computing import choose_settings as computing
     from ganatomy.training.distributed import count_processes as started
@@ -259,9 +263,15 @@ def train(
         compiled=compile_ or None,
         micro_batches=micro_batches,
         hold_memory=hold_memory,
+        deterministic=deterministic or None,
     )
     if processes > 1 and started() == 1:
-        resolve_request(TrainingRequest(chosen, store, out, seed, device, how, generator, fit, anyway), processes)
+        # On GPUs each process looks at the memory of its own card: this one would hold a context there all the time.
+        on_cards = select_device(device).type == "cuda"
+        request = TrainingRequest(
+            chosen, store, out, seed, device, how, generator, fit and not on_cards, anyway or on_cards
+        )
+        resolve_request(request, processes)
         return launch_processes(processes, remove_flag(command_arguments, "--processes"))
     done = run(chosen, store, out, seed, device, Intervals(**times), how, generator, fit, anyway)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
@@ -294,7 +304,7 @@ def plan(
         batch: images per step, summed over all processes
         device: cpu or cuda; with --memory the default is cuda, even on a machine without a GPU
         processes: number of processes that share every batch
-        precision: float32, bfloat16 or float16; by default the usual one on the device
+        precision: float32, tf32 (NVIDIA), bfloat16 or float16; by default the usual one on the device
         recompute: discard activations and recompute them for the backward pass
         micro_batches: number of pieces into which each batch is divided
         hold_memory: on a CPU, keep freed memory in the process
@@ -320,6 +330,7 @@ def plan(
         micro_batches=micro_batches,
         hold_memory=hold_memory,
     )
+    how.check(len(chosen.shape), place)
     check_pieces(chosen, processes, how.micro_batches)
     progress.say(
         describe_plan(chosen, how, place, parse_bytes(memory) if memory else measure_free_memory(place), processes)
@@ -331,6 +342,7 @@ def select(
     run: Positional[Path],
     store: Path | None = None,
     n: int | None = None,
+    device: str | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -340,8 +352,10 @@ def select(
         run: a run folder
         store: the store that the run was trained on; by default at the path it had during training
         n: number of validation images to compare with
+        device: cpu or cuda; by default a GPU if there is one
     """
     from ganatomy import selection
+    from ganatomy.machine.device import usual_device
     from ganatomy.training.run import open_run
 
     check_above_zero(n=n)
@@ -350,6 +364,7 @@ def select(
         return progress.say(
             f"{len(opened.list_snapshots())} snapshots would be ranked and {run / 'selection.json'} written."
         )
-    best = selection.select(opened, store, n)
+    with usual_device(device):
+        best = selection.select(opened, store, n)
     progress.say(selection.describe_selection(opened))
     progress.say(f"best: {best.path}")

@@ -8,6 +8,7 @@ import numpy as np
 
 from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, extract_features
 from ganatomy.evaluation.images.image_set import ImageSet, ImageSubset
+from ganatomy.machine.device import select_device
 from ganatomy.machine.durable import new_file
 from ganatomy.pyramid import format_shape
 
@@ -35,12 +36,18 @@ class FeatureCache:
         if folder is None:
             _extract_missing(known, extractor, images, keys, what)
         elif not known.keys() >= set(keys):
-            path = folder / f"{extractor.name}-{extractor.digest[:16]}-{level}.npz"
+            path = folder / f"{extractor.name}-{extractor.digest[:16]}-{level}{_describe_computation()}.npz"
             kept = _read_file(path)
             known |= kept
             if new := _extract_missing(known, extractor, images, keys, what):
                 _write_file(path, kept | new)
         return np.stack([known[key] for key in keys])
+
+
+def _describe_computation() -> str:
+    """What decides the last digits of features besides the extractor; nothing for float32 on a processor."""
+    device = select_device(None).type
+    return "" if device == "cpu" else f"-{device}-float32"
 
 
 def _extract_missing(

@@ -1,7 +1,12 @@
-"""Choice of the device, its free memory, and whether freed CPU memory stays in the process."""
+"""Choice of the device and its float32 precision, its free memory, and whether freed CPU memory stays in the process."""
 
 import ctypes
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,21 +19,122 @@ CGROUP_MEMORY_FILES = (
 )  # of a container, new and old
 
 
-def select_device(name: str | None) -> torch.device:
-    """The device of that name; None = a GPU if there is one, else the processor.
+CUDA_CONTEXT_BYTES = 500 * 2**20  # that a process takes on a GPU before its first tensor; estimated, not measured
+
+_usual_device: str | None = None  # what None stands for
+
+
+@contextmanager
+def usual_device(name: str | None) -> Iterator[None]:
+    """Within it `select_device(None)` is the device of that name, for all that is not told where to compute.
 
     Raises:
         Refused: no such device here.
     """
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    global _usual_device
+    before = _usual_device
+    select_device(name)
+    _usual_device = name
+    try:
+        yield
+    finally:
+        _usual_device = before
+
+
+def select_device(name: str | None) -> torch.device:
+    """The device of that name; None = the usual one (`usual_device`), else a GPU if there is one, else the processor.
+
+    On a GPU products and convolutions are in true float32 from here on; training says otherwise while it runs
+    (`float32_flags`).
+
+    Raises:
+        Refused: no such device here.
+    """
+    name = name or _usual_device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] == "mps":
+        raise Refused(f"--device {name}: Apple's GPUs lack float64, which is needed here; give cpu.")
     if name.partition(":")[0] not in ("cpu", "cuda"):
         raise Refused(f"--device {name}: give cpu, cuda or cuda:NUMBER.")
     if name != "cpu" and not torch.cuda.is_available():
         raise Refused(f"--device {name}: torch finds no GPU here; give cpu, or install a build of torch for your GPU.")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise Refused(f"--device {name}: give cpu, cuda or cuda:NUMBER.") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            known = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+            raise Refused(f"--device {name}: there is no such GPU here; give {known}.")
+        _allow_tf32(False)
+    return device
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Precision and order of what a GPU computes.
+
+
+def _allow_tf32(allowed: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
+@contextmanager
+def float32_flags(device: torch.device, tf32: bool) -> Iterator[None]:
+    """Whether a GPU may shorten float32 to the 10 bits of TF32 in products and convolutions; undone at the end."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    _allow_tf32(tf32)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@contextmanager
+def deterministic_algorithms() -> Iterator[None]:
+    """Within it an operation gives the same bits every time on one GPU, or raises; undone at the end.
+
+    The variable CUBLAS_WORKSPACE_CONFIG, which NVIDIA's library reads when it is first used, stays set.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[assignment]
+
+
+def find_unordered_operation(error: BaseException) -> str | None:
+    """The operation that `deterministic_algorithms` has stopped, if that is what an error of torch says."""
+    found = re.search(r"(\S+) does not have a deterministic implementation", str(error))
+    return found[1] if isinstance(error, RuntimeError) and found else None
+
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """What decides the last digits of a result: the device, its libraries and their settings."""
+    card = device.type == "cuda"
+    return {
+        "name": str(device),
+        "gpu": torch.cuda.get_device_name(device) if card else None,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if card else None,
+        "tf32_products": torch.backends.cuda.matmul.allow_tf32 if card else False,
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32 if card else False,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Memory.
 
 
 def keep_freed_memory() -> bool:
@@ -64,9 +170,13 @@ def measure_total_memory(device: torch.device) -> int:
 
 
 def measure_free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on a device: of a GPU, or of this machine within the limits of a container."""
+    """Bytes that this process may take on a device: of a GPU, or of this machine within the limits of a container.
+
+    What it has taken for its context on a GPU by asking is among them: a plan counts it with the libraries.
+    """
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        free, total = torch.cuda.mem_get_info(device)
+        return min(free + CUDA_CONTEXT_BYTES, total)
     free = [_read_available_memory(), *(_read_cgroup_free_memory(*names) for names in CGROUP_MEMORY_FILES)]
     return min((n for n in free if n is not None), default=2**63)
 

@@ -25,8 +25,11 @@ def upsample_linear(x: Tensor) -> Tensor:
 def downsample_mean(x: Tensor, factor: int = 2) -> Tensor:
     """down(x) = mean over cells of `factor` voxels an axis: (batch, channel, *space) -> (..., *space / factor)."""
     with disable_autocast(x):
-        if x.ndim == 5 and x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16):
-            return _average_cells(x, factor)  # PyTorch's processor kernel knows whole precision only
+        if x.ndim == 5 and (
+            torch.are_deterministic_algorithms_enabled()  # the derivative of PyTorch's kernel adds up in any order
+            or (x.device.type == "cpu" and x.dtype != torch.float32)  # its processor kernel knows whole precision only
+        ):
+            return _average_cells(x, factor)
         return F_AVG_POOL[x.ndim - 2](x, factor)
 
 

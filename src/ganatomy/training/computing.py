@@ -1,5 +1,7 @@
 """How a run is computed: precision, memory layout, recomputation, compilation. None of it belongs to the recipe."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, cast
 
 import torch
@@ -9,13 +11,14 @@ from torch.utils.checkpoint import checkpoint
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
-from ganatomy.machine.device import keep_freed_memory
+from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.nn.layout import CHANNELS_LAST, set_memory_layout
 from ganatomy.objectives.phase import Networks
 from ganatomy.steps.modules import GeneratorModule
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
@@ -23,8 +26,8 @@ class ComputeSettings(Config):
     """Settings of the machine; `docs/performance.md` has a measured line for each.
 
     Args:
-        precision: of the networks; weights, optimiser, losses and norms stay in float32. In float16 losses are scaled
-            up for the backward pass.
+        precision: of the networks; weights, optimiser and losses stay in float32. ``tf32`` is float32 whose products
+            and convolutions an NVIDIA GPU shortens to 10 bits; in float16 losses are scaled up for the backward pass.
         channels_last: keep the channels of a voxel together in memory.
         recompute: forget the activations inside a generator's blocks and compute them again for the backward pass:
             less memory, more time, the same gradients.
@@ -32,14 +35,16 @@ class ComputeSettings(Config):
         micro_batches: compute a batch in so many pieces, one after another: less memory, the same result to rounding.
         hold_memory: keep freed memory within the process (`device.keep_freed_memory`): faster on a processor, a higher
             peak.
+        deterministic: the same bits every time on a GPU, too, at some cost; an operation that has no such form raises.
     """
 
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     channels_last: bool = False
     recompute: bool = False
     compiled: bool = False
     micro_batches: int = Field(1, ge=1)
     hold_memory: bool = False
+    deterministic: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -52,14 +57,26 @@ class ComputeSettings(Config):
         """Refuse what is known to compute wrongly.
 
         Raises:
-            Refused: half precision 3D convolution on a cuDNN that gets it wrong.
+            Refused: half precision 3D convolution on a cuDNN that gets it wrong, or TF32 where there is none.
         """
+        if self.precision == "tf32" and device.type != "cuda":
+            raise Refused(f"--precision tf32 is for NVIDIA GPUs and this is {device}; give float32 or bfloat16.")
         version = torch.backends.cudnn.version() if device.type == "cuda" else None
-        if ndim == 3 and self.precision != "float32" and version in FAULTY_CUDNN_VERSIONS:
+        if ndim == 3 and self.dtype != torch.float32 and version in FAULTY_CUDNN_VERSIONS:
             raise Refused(
                 f"cuDNN {version} computes half precision 3D convolutions wrongly; give --precision float32, or install"
                 " a build of torch with cuDNN 9.15 or newer."
             )
+
+    @contextmanager
+    def flags(self, device: torch.device) -> Iterator[None]:
+        """What is set for the whole process while it computes so; undone at the end."""
+        with float32_flags(device, self.precision == "tf32"):
+            if not self.deterministic:
+                yield
+                return
+            with deterministic_algorithms():
+                yield
 
     def apply_to(self, networks: Networks, ndim: int) -> None:
         """Lay out, wrap and compile the networks; names and values of the weights stay."""
@@ -100,13 +117,14 @@ def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
     """The fastest settings that are safe on this device, as measured (docs/performance.md, docs/diary.md).
 
     On a processor with bfloat16 of its own volumes are trained in it; mammograms, with their gradient penalty, in
-    float32. On a GPU nothing has been measured yet: float32, with channels-last for images of two axes; PyTorch's group
+    float32. On a GPU nothing has been measured yet: TF32, with channels-last for images of two axes; PyTorch's group
     normalisation of volumes gives that layout up at every layer on a GPU (PyTorch issue 59168).
     """
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
     if ndim == 3 and device.type == "cpu" and native():
         return ComputeSettings(precision="bfloat16", hold_memory=True)
-    return ComputeSettings(channels_last=ndim == 2, hold_memory=device.type == "cpu")
+    precision: Precision = "tf32" if device.type == "cuda" else "float32"
+    return ComputeSettings(precision=precision, channels_last=ndim == 2, hold_memory=device.type == "cpu")
 
 
 def _recompute_forward(block: nn.Module):  # type: ignore[no-untyped-def]

@@ -19,12 +19,29 @@ from ganatomy.nn.across import get_rank, get_world_size
 from ganatomy.recipes.recipe import Recipe
 
 Result = TypeVar("Result")
+DIGEST_CHUNK = 2**22  # numbers of a weight that are weighed at a time in float64
 TIMEOUT = timedelta(minutes=30)  # of a process that waits for the others: longer than a checkpoint takes to write
 
 
 def count_processes() -> int:
     """How many torchrun, or something that sets its variables, has started together with this one; 1 = alone."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def check_device(name: str | None, processes: int) -> None:
+    """Whether the device of that name serves so many processes; a GPU serves one.
+
+    Raises:
+        Refused: it does not.
+    """
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))  # torchrun may have started others elsewhere
+    if here > 1 and name is not None and name.startswith("cuda:"):
+        raise Refused(
+            f"{here} processes cannot share --device {name}: each needs a GPU of its own; give --device cuda, and each"
+            " takes another one, or start one process."
+        )
+    if here > 1 and named_device(name).type == "cuda" and here > (count := torch.cuda.device_count()):
+        raise Refused(f"{here} processes need as many GPUs and there are {count}; give --processes {count}.")
 
 
 def select_process_device(name: str | None) -> torch.device:
@@ -134,8 +151,11 @@ def find_differing_replicas(networks: Mapping[str, nn.Module]) -> list[str]:
 
 def _digest(tensor: Tensor) -> Tensor:
     """A number that changes with nearly any change of a tensor: values weighed by their place."""
-    flat = tensor.detach().double().flatten()
-    return (flat * torch.linspace(1, 2, len(flat), dtype=torch.float64, device=flat.device)).sum().cpu()
+    total = torch.zeros((), dtype=torch.float64)
+    for number, part in enumerate(tensor.detach().flatten().split(DIGEST_CHUNK), 1):
+        weights = torch.linspace(1, 2, len(part), dtype=torch.float64, device=part.device)
+        total += number * (part.double() * weights).sum().cpu()
+    return total
 
 
 # ----------------------------------------------------------------------------------------------------------------------

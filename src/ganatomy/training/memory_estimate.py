@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import torch
 
+from ganatomy.machine.device import CUDA_CONTEXT_BYTES
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.strategies import TrainingStep
 from ganatomy.training import memory_trace
@@ -42,7 +43,7 @@ class DeviceOverhead(NamedTuple):
 DEVICE_OVERHEADS = {
     ("cpu", False): DeviceOverhead(400 * MIB, 0.06, 0.19, 9 * MIB),
     ("cpu", True): DeviceOverhead(400 * MIB, 0.31, 0.18, 22 * MIB),  # memory is held: `device.keep_freed_memory`
-    ("cuda", False): DeviceOverhead(500 * MIB, 0.15, 0.0, 100 * MIB),
+    ("cuda", False): DeviceOverhead(CUDA_CONTEXT_BYTES, 0.15, 0.0, 100 * MIB),
 }
 
 
@@ -121,7 +122,7 @@ def estimate_training(
         part: of the timetable (`list_stage_steps`); the last by default.
         batch: another global batch size than the recipe's.
     """
-    key = settings.replace(hold_memory=False, channels_last=False, compiled=False)
+    key = settings.replace(hold_memory=False, channels_last=False, compiled=False, deterministic=False)
     return _make_estimate(
         _trace_training(recipe.model_dump_json(), stage_index, batch_size, key, processes),
         recipe,
@@ -237,7 +238,7 @@ def _list_alternatives(
         {"recompute": True},
         *({"recompute": True, "micro_batches": n} for n in cuts),
     ]
-    half = {"precision": "bfloat16"} if settings.precision == "float32" else {}
+    half = {"precision": "bfloat16"} if settings.dtype == torch.float32 else {}
     for change in smaller:
         yield settings.replace(**change)
     if half:

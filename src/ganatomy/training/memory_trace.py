@@ -97,7 +97,7 @@ def traced_memory() -> Iterator[MemoryTrace]:
 
 def trace_training(recipe: Recipe, step: TrainingStep, settings: ComputeSettings, processes: int = 1) -> PeakMemory:
     """What the second step at a moment would hold in one of so many processes; the first makes Adam's moments."""
-    settings = settings.replace(hold_memory=False, compiled=False, channels_last=False)
+    settings = settings.replace(hold_memory=False, compiled=False, channels_last=False, deterministic=False)
     pieces = processes * settings.micro_batches
     size = -(-step.batch_size // pieces)
     with traced_memory() as ledger:

@@ -145,6 +145,8 @@ def format_flags(settings: ComputeSettings, base: ComputeSettings) -> str:
         flags.append(f"--micro-batches {settings.micro_batches}")
     if settings.hold_memory != base.hold_memory:
         flags.append(f"--hold-memory {settings.hold_memory}")
+    if settings.deterministic and not base.deterministic:
+        flags.append("--deterministic")
     return " ".join(flags) or "as it is"
 
 

@@ -67,10 +67,11 @@ class Run:
         found = _read_json(self.path / "environment.json").get("computing")
         return None if found is None else dict(found)
 
-    def record_settings(self, settings: dict[str, Any], processes: int) -> None:
-        """Write down how it is computed."""
+    def record_settings(self, settings: dict[str, Any], processes: int, device: dict[str, Any]) -> None:
+        """Write down how it is computed, and on what (`device.describe_device`)."""
         file = self.path / "environment.json"
-        write_json(file, {**_read_json(file), "computing": settings, "processes": processes})
+        now = {"computing": settings, "processes": processes, "device": device, "gpu": device["gpu"]}
+        write_json(file, {**_read_json(file), **now})
 
     @property
     def seed(self) -> int:
@@ -177,7 +178,6 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in packages},
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
     }
 

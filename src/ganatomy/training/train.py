@@ -1,6 +1,7 @@
 """The verb `train`: make a run, or continue it."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ganatomy.data.feed import Feed, check_store_for_training
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Diverged, Interrupted, Refused
 from ganatomy.machine import progress
-from ganatomy.machine.device import is_out_of_memory, measure_free_memory
+from ganatomy.machine.device import describe_device, find_unordered_operation, is_out_of_memory, measure_free_memory
 from ganatomy.nn.across import get_rank, get_world_size
 from ganatomy.pyramid import rescale_spacing
 from ganatomy.recipes import get_recipe
@@ -88,6 +89,11 @@ def train(
     try:
         return _train_request(resolved, intervals or Intervals())
     except RuntimeError as error:
+        if operation := find_unordered_operation(error):
+            raise Refused(
+                f"--deterministic: {operation} has no form on {resolved.device} that gives the same bits every time;"
+                f" leave the flag out, or train {resolved.recipe.name} on a processor (--device cpu)."
+            ) from error
         if not is_out_of_memory(error):
             raise
         processes = distributed.count_processes()
@@ -135,6 +141,7 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
     Raises:
         Refused: they do not.
     """
+    distributed.check_device(request.device, processes)
     device = distributed.select_process_device(request.device)
     recipe = get_recipe(request.recipe) if isinstance(request.recipe, str) else request.recipe
     source = None if request.generator is None else open_snapshot(find_snapshot(Path(request.generator)))
@@ -165,10 +172,13 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
     recipe, store, seed, device = request.recipe, request.store, request.seed, request.device
     ndim = len(recipe.shape)
     fixed = recipe.plan_step(0, seed).batch_size if recipe.order == "stored" else None
-    with distributed.process_group(device):
+    with distributed.process_group(device), ExitStack() as stack:
         settings = distributed.run_on_first_process(
             lambda: request.computing
         )  # each has seen the free memory at a moment of its own
+        stack.enter_context(settings.flags(device))
+        if device.type == "cuda":
+            progress.say(f"{device}: {settings.precision}" + (", deterministic" if settings.deterministic else ""))
         layout = settings.get_layout(ndim)
         feed = Feed(store, "train", recipe.condition_space, seed, device, layout, whole_batch_size=fixed)
         given = _get_pretrained_weights(recipe, request.generator_snapshot)
@@ -179,7 +189,9 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
                 lambda: make_or_continue_run(request.out, recipe, store, seed, request.generator_digest).path
             )
         )
-        distributed.run_on_first_process(lambda: run.record_settings(settings.model_dump(), get_world_size()))
+        distributed.run_on_first_process(
+            lambda: run.record_settings(settings.model_dump(), get_world_size(), describe_device(device))
+        )
         _resume_run(run, state)
         settings.apply_to(state.networks, ndim)
         if get_rank() > 0:
