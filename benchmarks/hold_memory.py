@@ -36,9 +36,7 @@ def child(name, size, steps, hold):
     state = State(recipe, 0, device)
     computing.apply_to(state.networks, 3)
     moments = [time.perf_counter()]
-    training = loop.run_steps(
-        state, NoiseFeed(recipe, device), 0, lambda state: len(moments) <= steps + 1, computing.dtype
-    )
+    training = loop.run_steps(state, NoiseFeed(recipe, device), 0, lambda state: len(moments) <= steps + 1, computing)
     moments.extend(time.perf_counter() for _ in training)
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = [b - a for a, b in itertools.pairwise(moments[1:])]

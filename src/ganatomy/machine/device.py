@@ -100,16 +100,17 @@ def deterministic_algorithms() -> Iterator[None]:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    torch_flags: Any = torch.utils.deterministic  # its flag is made when the module is loaded
+    filled = torch_flags.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[assignment]
+    torch_flags.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[assignment]
+        torch_flags.fill_uninitialized_memory = filled
 
 
 def find_unordered_operation(error: BaseException) -> str | None:
@@ -175,8 +176,8 @@ def measure_free_memory(device: torch.device) -> int:
     What it has taken for its context on a GPU by asking is among them: a plan counts it with the libraries.
     """
     if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        return min(free + CUDA_CONTEXT_BYTES, total)
+        left, total = torch.cuda.mem_get_info(device)
+        return min(left + CUDA_CONTEXT_BYTES, total)
     free = [_read_available_memory(), *(_read_cgroup_free_memory(*names) for names in CGROUP_MEMORY_FILES)]
     return min((n for n in free if n is not None), default=2**63)
 
