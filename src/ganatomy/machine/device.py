@@ -1,4 +1,4 @@
-"""Choice of the device and its float32 precision, its free memory, and whether freed CPU memory stays in the process."""
+"""Choice of the device and its float32 precision, its free memory, and whether a process keeps freed memory."""
 
 import ctypes
 import os
