@@ -5,7 +5,8 @@
 Every row is a process of its own: a crash or a full memory is a row, not the end. Rows are recipes by precision,
 layout, cuDNN's own search and compilation; `--deterministic` twice, whose losses must be equal; and the first
 losses beside those of the processor in float32 at a small size. Memory is that of the process on the card beside the
-plan's. The last lines say what was not as it should be. `--tiny` tries the script itself, on a processor too (`--device cpu`).
+plan's. The last lines say what was not as it should be. `--tiny` tries the script itself, on a processor as well
+(`--device cpu`).
 """
 
 import argparse
