@@ -1,11 +1,14 @@
 """`ganatomy prepare` on two cores against one, its memory against the number of files, and a million images.
 
-    python benchmarks/prepare.py [--quick]
+    python benchmarks/prepare.py [--quick] [--before SRC]
 
 Makes a folder of phantom mammograms of 1280 x 1024 pixels, 12 bits in 16, and prepares it on the paper's grid, in a new
 process each time that is bound to one core or two and has as many workers: the sides alternate. Memory is the largest
 resident size of any process of the run. The last line is JSON; `ratio` is the time on one core over that on two,
 starting Python included.
+
+With `--before` the sides are this checkout and the `src` folder of another one, such as a worktree of an older version,
+both on one core in turn; `ratio` is the time of this one over that of the other.
 """
 
 import argparse
@@ -32,8 +35,8 @@ if __name__ == "__main__":
 """
 
 
-def prepared(raw: Path, workers: int, folder: Path) -> tuple[float, float]:
-    """Seconds and the largest process in MiB."""
+def prepared(raw: Path, workers: int, folder: Path, source: Path | None = None) -> tuple[float, float]:
+    """Seconds and the largest process in MiB; `source` is the `src` folder of the version, None = the installed one."""
     program = folder / "program.py"
     program.write_text(PROGRAM)
     start = time.perf_counter()
@@ -43,21 +46,60 @@ def prepared(raw: Path, workers: int, folder: Path) -> tuple[float, float]:
         capture_output=True,
         text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, set(range(workers))),
+        env=os.environ | ({} if source is None else {"PYTHONPATH": str(source.resolve())}),
     )
     return time.perf_counter() - start, float(told.stdout)
+
+
+def make_raw(folder: Path, patients: int) -> Path:
+    """Phantom mammograms, four a patient."""
+    raw = folder / f"raw{patients}"
+    command = ["phantom", "mammogram", "--patients", str(patients), "--out", str(raw), "--quiet"]
+    subprocess.run([sys.executable, "-m", "ganatomy", *command], check=True)
+    return raw
+
+
+def compare_versions(before: Path, patients: int, runs: int) -> None:
+    """This checkout against another one, in turn."""
+    here = Path(__file__).resolve().parents[1] / "src"
+    times: dict[Path, list[float]] = {here: [], before: []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        raw = make_raw(folder, patients)
+        for source in times:  # warm-up: files in the cache, modules compiled
+            prepared(raw, 1, folder, source)
+        for _ in range(runs):
+            for source, seconds in times.items():
+                seconds.append(prepared(raw, 1, folder, source)[0])
+    ratio = statistics.median(a / b for a, b in zip(times[here], times[before], strict=True))
+    print(
+        json.dumps(
+            {
+                "name": "prepare",
+                "ratio": round(ratio, 3),
+                "opponent": "another version",
+                "device": f"{os.cpu_count()} cores, {platform.machine()}",
+                "runs": runs,
+                "files": 4 * patients,
+                "this_s": [round(seconds, 2) for seconds in times[here]],
+                "before_s": [round(seconds, 2) for seconds in times[before]],
+            }
+        )
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("--before", type=Path, metavar="SRC")
+    options = parser.parse_args()
+    quick = options.quick
     patients, runs = (48, 1) if quick else (200, 3)
+    if options.before is not None:
+        return compare_versions(options.before, patients, runs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for n in (patients, patients // 4):
-            command = ["phantom", "mammogram", "--patients", str(n), "--out", str(folder / f"raw{n}"), "--quiet"]
-            subprocess.run([sys.executable, "-m", "ganatomy", *command], check=True)
-        raw, few = folder / f"raw{patients}", folder / f"raw{patients // 4}"
+        raw, few = (make_raw(folder, n) for n in (patients, patients // 4))
         prepared(few, 2, folder)  # warm-up: files in the cache, modules compiled
         times: dict[int, list[float]] = {1: [], 2: []}
         memory = {}

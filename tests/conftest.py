@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ganatomy.data.keys import KEY_VARIABLE
 from ganatomy.data.prepare import prepare
 from ganatomy.machine import progress
 from ganatomy.modalities.chest_ct import ChestCT
@@ -27,6 +28,12 @@ os.environ["OMP_NUM_THREADS"] = str(THREADS)  # of the commands that tests start
 torch.set_num_threads(THREADS)  # fixtures of the session are made before those of a test
 
 OFTEN = Intervals(tick_kimg=0.04, grid_kimg=0.2, snapshot_kimg=0.08, checkpoint_kimg=0.16)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _key_of_pseudonyms(tmp_path_factory):
+    """A key of the tests' own, for the processes that they start, too."""
+    os.environ[KEY_VARIABLE] = str(tmp_path_factory.mktemp("key") / "pseudonyms.key")
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.machine.durable import new_file
+from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
 from ganatomy.objectives.phase import Networks
 from ganatomy.recipes import RECIPES, get_recipe
@@ -220,6 +221,6 @@ def select_cases(snapshot: Snapshot, store: Store, split: str | None, n: int | N
 
 def _make_row(encoded_case: EncodedCase) -> dict[str, Any]:
     case = encoded_case.case
-    told = {"file": case["file"], "patient": case["patient"], "split": case["split"], **case["facts"]}
+    told = {"file": format_name(case["file"]), "patient": case["patient"], "split": case["split"], **case["facts"]}
     measured = {"ssim": round(encoded_case.ssim, 5), "psnr": round(encoded_case.psnr, 3)}
     return {**told, **measured, **{f"z{i:04d}": float(v) for i, v in enumerate(encoded_case.z)}}

@@ -3,11 +3,14 @@
 import pytest
 import torch
 
+from ganatomy.cli.parsing import condition_recipe
 from ganatomy.data.feed import Feed, check_store_for_training
+from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.recipes import get_recipe
 from ganatomy.steps.condition import UNCONDITIONAL, ConditionSpace
 from ganatomy.steps.scope import Region
+from ganatomy.training.train import describe_unused_facts
 
 CONDITIONS = ConditionSpace({"view_position": ("CC", "MLO")})
 
@@ -85,8 +88,8 @@ def test_the_stored_order_for_ever(volumes):
         ((320, 256), 1, CONDITIONS, "the store has"),
         ((80, 64), 3, CONDITIONS, "3 channels"),
         ((80, 64), 1, ConditionSpace({"gold": ("0", "1")}), "conditioned on 'gold'"),
-        ((80, 64), 1, ConditionSpace({"view_position": ("CC",)}), "the recipe knows CC"),
-        ((80, 64), 1, ConditionSpace({"view_position": ("CC", "MLO", "ML")}), "no case of ML"),
+        ((80, 64), 1, ConditionSpace({"view_position": ("CC",)}), "the recipe accepts CC"),
+        ((80, 64), 1, ConditionSpace({"view_position": ("CC", "MLO", "ML")}), "no training case of ML"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(store, shape, channels, wanted, words):
@@ -97,3 +100,36 @@ def test_a_recipe_that_does_not_fit_is_refused(store, shape, channels, wanted, w
 def test_an_empty_split_is_refused(store):
     with pytest.raises(Refused, match="no nowhere case"):
         Feed(store, "nowhere", CONDITIONS, 0, torch.device("cpu"))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Classes, and labels that are left aside.
+
+
+def _without_training_cases(volumes, value):
+    """The store as it would be with all cases of a class outside the training split."""
+    cases = [{**case, "split": "test"} if case["facts"]["emphysema"] == value else case for case in volumes.cases]
+    return Store(volumes.path, volumes.manifest, cases)
+
+
+def test_a_class_without_a_training_case_is_refused(volumes, monkeypatch):
+    values = sorted(volumes.manifest.facts["emphysema"])
+    recipe = get_recipe("hagan").make_tiny().resize((32, 32, 32))
+    chosen = condition_recipe(recipe, ("emphysema",), volumes.path)
+    assert chosen.conditions["emphysema"] == tuple(values)
+    less = _without_training_cases(volumes, values[0])
+    assert values[0] not in less.count_facts("train")["emphysema"]
+    with pytest.raises(Refused, match=f"no training case of {values[0]}"):
+        check_store_for_training(less, (32, 32, 32), 1, chosen.condition_space)
+    monkeypatch.setattr("ganatomy.data.store.open_store", lambda path: less)
+    with pytest.raises(Refused, match=f"--condition emphysema: no training case has emphysema {values[0]}, only"):
+        condition_recipe(recipe, ("emphysema",), volumes.path)
+
+
+def test_labels_that_a_recipe_leaves_aside_are_named(store, volumes):
+    recipe = get_recipe("hagan").make_tiny().resize((32, 32, 32))
+    told = describe_unused_facts(recipe, volumes)
+    assert told.startswith("The store has emphysema (")
+    assert told.endswith("which the recipe is not conditioned on; --condition emphysema would use it.")
+    assert describe_unused_facts(condition_recipe(recipe, ("emphysema",), volumes.path), volumes) is None
+    assert describe_unused_facts(get_recipe("pggan-mammogram"), store) is None  # laterality shows in no image

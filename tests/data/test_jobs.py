@@ -11,7 +11,7 @@ import pytest
 from stores import KIND, content, dies, dies_once, same
 
 from ganatomy.cli.parsing import parse_shard
-from ganatomy.data import prepare as preparing
+from ganatomy.data import parts as preparing
 from ganatomy.data.prepare import prepare, prepare_shard
 from ganatomy.data.store import open_store
 from ganatomy.errors import Refused
@@ -21,7 +21,7 @@ real = type(KIND).list_candidates
 
 def test_shards_in_any_order_make_the_store(cohort, store, tmp_path, monkeypatch):
     listed = []
-    monkeypatch.setattr(type(KIND), "list_candidates", lambda self, raw: listed.append(1) or real(self, raw))
+    monkeypatch.setattr(type(KIND), "list_candidates", lambda self, *given: listed.append(1) or real(self, *given))
     out = tmp_path / "store"
     assert prepare_shard(cohort, KIND, out, (3, 3), workers=1) is None
     assert prepare_shard(cohort, KIND, out, (1, 3), workers=1) is None

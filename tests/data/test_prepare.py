@@ -15,12 +15,15 @@ import zarr
 from pydicom import dcmread
 from stores import KIND, content, same
 
-from ganatomy.data import prepare as preparing
-from ganatomy.data.prepare import prepare
+from ganatomy.data import parts as preparing
+from ganatomy.data.balance import REPORT_FILES, read_balance
+from ganatomy.data.keys import load_key
+from ganatomy.data.prepare import prepare, prepare_shard
 from ganatomy.data.split import assign_splits, make_pseudonym
 from ganatomy.data.store import dequantise_pixels, open_store, quantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.machine.durable import read_lines
+from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
 
 
@@ -35,7 +38,11 @@ def test_one_row_a_file_and_patients_stay_together(store, cohort):
     assert {case["split"] for case in store.cases} == {"train", "validation", "test"}
     text = (store.path / "cases.jsonl").read_text()
     assert "ganatomy/PHA" not in text
-    assert make_pseudonym("ganatomy/PHA-000001") in text
+    secret = load_key().secret
+    assert make_pseudonym("PHA-000001", secret) in text
+    texts = text + "".join(path.read_text() for path in (store.path / "parts").iterdir())
+    for plain in (make_pseudonym("ganatomy/PHA-000001"), make_pseudonym("PHA-000001"), secret.hex()):
+        assert plain not in texts
 
 
 def test_levels_are_means_of_the_level_above(store):
@@ -66,11 +73,11 @@ def test_workers_do_not_change_the_store(cohort, store, tmp_path):
 def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, store, tmp_path, monkeypatch):
     done, real = [], preparing._write_part
 
-    def some(out, kind, plan, part, files):
+    def some(out, kind, plan, key, part, files):
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(part)
-        real(out, kind, plan, part, files)
+        real(out, kind, plan, key, part, files)
 
     monkeypatch.setattr(preparing, "_write_part", some)
     with pytest.raises(KeyboardInterrupt):
@@ -79,9 +86,9 @@ def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, sto
         open_store(tmp_path / "store")
     again = []
 
-    def noted(out, kind, plan, part, files):
+    def noted(out, kind, plan, key, part, files):
         again.append(part)
-        real(out, kind, plan, part, files)
+        real(out, kind, plan, key, part, files)
 
     monkeypatch.setattr(preparing, "_write_part", noted)
     prepare(cohort, KIND, tmp_path / "store", workers=1)
@@ -143,12 +150,20 @@ def test_files_that_cannot_serve_are_listed_with_their_reason(cohort, tmp_path):
     assert sum(store.manifest.quarantined.values()) == 4
 
 
-def test_nothing_usable_leaves_nothing_behind(tmp_path):
+def test_nothing_usable_leaves_the_reasons_and_the_next_try_may_use_the_name(cohort, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.txt").write_text("x")
-    with pytest.raises(Refused, match="1 x not an image file"):
-        prepare(tmp_path / "raw", KIND, tmp_path / "store")
-    assert not (tmp_path / "store").exists()
+    (tmp_path / "raw" / "b.csv").write_text("x")
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"1 x not an image file.* 1 paths were skipped"):
+            prepare(tmp_path / "raw", KIND, tmp_path / "store")
+        assert sorted(path.name for path in (tmp_path / "store").iterdir()) == sorted(REPORT_FILES)
+        (row,) = read_lines(tmp_path / "store" / "quarantine.jsonl")
+        assert (row["file"], row["reason"]) == ("a.txt", "not an image file")
+        balance = read_balance(tmp_path / "store")
+        assert [balance[name] for name in ("paths", "used", "left_out", "skipped", "cases")] == [2, 0, 1, 1, 0]
+    shutil.copytree(cohort / "PHA-000001", tmp_path / "raw" / "more")
+    assert prepare(tmp_path / "raw", KIND, tmp_path / "store", workers=1).manifest.cases == 4
 
 
 def test_what_does_not_go_together_is_refused(cohort, store, tmp_path):
@@ -214,6 +229,24 @@ def test_the_real_images_can_be_prepared(shared, tmp_path):
     facts = FactSource(shared / "mammo_mayo" / "labels.csv", columns)
     store = prepare(shared / "mammo_mayo", Mammogram(shape=(160, 128), facts=facts), tmp_path / "png", workers=1)
     assert store.manifest.cases == 10
-    assert store.manifest.quarantined == {"view is not CC or MLO": 1, "not an image file": 1}
+    assert store.manifest.quarantined == {"view is not CC or MLO": 1, "not in the table of facts": 1}
     pixels = dequantise_pixels(store.read([case["row"] for case in store.cases], (160, 128)))
     assert (pixels[:, :, :16].mean((1, 2)) > pixels[:, :, -16:].mean((1, 2)) + 0.2).all()  # chest wall left
+
+
+def test_the_same_command_reads_no_header_again(thoraces, tmp_path, monkeypatch):
+    raw = tmp_path / "raw"
+    shutil.copytree(thoraces, raw)
+    kind, out = ChestCT(shape=(32, 32, 32)), tmp_path / "store"
+    assert prepare_shard(raw, kind, out, (1, 2), workers=1) is None
+    read = []
+    real = ChestCT.group_files
+    monkeypatch.setattr(ChestCT, "group_files", lambda self, listing: read.append(1) or real(self, listing))
+    store = prepare(raw, kind, out, workers=1)
+    assert (store.manifest.cases, read) == (16, [])
+    assert prepare(raw, kind, out, workers=1).cases == store.cases
+    assert not read
+    shutil.rmtree(next(path for path in raw.iterdir() if path.is_dir()))
+    with pytest.raises(Refused, match=r"has changed .*\(16 files then, 15 now\)"):
+        prepare(raw, kind, out, workers=1)
+    assert read

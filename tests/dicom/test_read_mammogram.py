@@ -51,7 +51,7 @@ def test_the_plain_form(source):
     image, patient = read_mammogram(source)
     assert 0 <= image.pixels.min() < image.pixels.max() <= 1
     assert image.facts["laterality"] in "LR"
-    assert patient == "ganatomy/PHA-000001"
+    assert patient.identity == "ganatomy/PHA-000001"
     assert image.spacing == pytest.approx((0.8, 0.8))
     assert image.pixels[:, :20].mean() > image.pixels[:, -20:].mean()  # chest wall left, whatever the laterality
 

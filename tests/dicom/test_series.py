@@ -9,9 +9,11 @@ import pydicom
 import pytest
 
 from ganatomy.dicom import series, write, write_series
-from ganatomy.dicom.series import group_files, read_volume
+from ganatomy.dicom.grouping import group_files
+from ganatomy.dicom.series import read_volume
 from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.person import FOLDER, Person
 
 SHAPE, SPACING = (12, 10, 14), (2.5, 1.25, 0.75)
 RECORD = {"generator": "test", "snapshot_sha256": "0" * 64, "seed": 1}
@@ -87,6 +89,13 @@ def _tilt(slices):
         ds.ImagePositionPatient = [x, y + k * 2.5 * np.tan(np.radians(15)), z]
 
 
+def _double(slices):
+    """Another picture at the place of one."""
+    again = copy.deepcopy(slices[3])
+    again.SOPInstanceUID = write.make_uid("again")
+    return [*slices, again]
+
+
 def _without_position(slices):
     del slices[4].ImagePositionPatient
 
@@ -113,7 +122,7 @@ def _no_rescale(slices):
     [
         (lambda s: s[:5] + s[6:], "missing slices", "1 at 1 places, 2.5 mm apart"),
         (lambda s: s[:4] + s[6:8] + s[9:], "missing slices", "3 at 2 places"),
-        (lambda s: [*s, copy.deepcopy(s[3])], "duplicate slices", "1 of 13"),
+        (_double, "duplicate slices", "1 of 13"),
         (_tilt, "gantry tilt", "15.0 degrees"),
         (_without_position, "no position", "Image Position"),
         (_localizer, "localizer", "scout"),
@@ -141,8 +150,8 @@ def test_two_series_in_one_folder_are_two_volumes(tmp_path):
         ds.SOPInstanceUID = write.make_uid("another", ds.InstanceNumber)
     mixed = [ds for pair in zip(first, second, strict=True) for ds in pair]
     found = group_files(_save(tmp_path, mixed))
-    assert sorted(len(group) for group in found) == [12, 12]
-    read = [_read(tuple(group))[0] for group in found]
+    assert sorted(len(group.paths) for group in found) == [12, 12]
+    read = [_read(tuple(group.paths))[0] for group in found]
     assert {float(v.max()) for v in read} == {float(_volume().max()), float(np.rint(_volume().max() / 2))}
 
 
@@ -152,7 +161,7 @@ def test_other_sizes_localizers_and_rubbish_stand_apart(tmp_path):
     slices[1].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     paths = _save(tmp_path, slices)
     (tmp_path / "rubbish.dcm").write_bytes(b"\0" * 128 + b"DICMrubbish")
-    assert sorted(len(group) for group in group_files([*paths, tmp_path / "rubbish.dcm"])) == [1, 1, 1, 10]
+    assert sorted(len(group.paths) for group in group_files([*paths, tmp_path / "rubbish.dcm"])) == [1, 1, 1, 10]
 
 
 def test_blank_identifiers_do_not_hinder_reading(tmp_path):
@@ -164,9 +173,9 @@ def test_blank_identifiers_do_not_hinder_reading(tmp_path):
         ds.save_as(path)
     found = group_files(paths)
     assert len(found) == 1
-    (voxels, *_), who = read_volume(tuple(found[0]), "CT")
+    (voxels, *_), who, _ = read_volume(tuple(found[0].paths), "CT")
     assert np.array_equal(voxels, _volume())
-    assert who == str(tmp_path)
+    assert who == Person(str(tmp_path), FOLDER)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -179,15 +188,17 @@ def test_enhanced_ct_is_read_like_the_classic_series(tmp_path):
     enhanced.save_as(buffer)
     (tmp_path / "enhanced.dcm").write_bytes(buffer.getvalue())
     found = group_files([tmp_path / "enhanced.dcm"])
-    voxels, spacing, _ = _read(tuple(found[0]))
+    voxels, spacing, _ = _read(tuple(found[0].paths))
     assert np.array_equal(voxels, _volume())
     assert spacing == pytest.approx(SPACING)
 
 
 def test_a_real_ct_series(shared):
     paths = [path for path in (shared / "ct_lung").rglob("*") if path.suffix.lower() in (".dcm", "")]
-    group = max(group_files([p for p in paths if p.is_file() and series.read.is_dicom(p)]), key=len)
-    voxels, spacing, _ = _read(tuple(group))
+    group = max(
+        group_files([p for p in paths if p.is_file() and series.read.is_dicom(p)]), key=lambda found: len(found.paths)
+    )
+    voxels, spacing, _ = _read(tuple(group.paths))
     assert voxels.shape == (64, 512, 512)
     assert spacing == pytest.approx((5, 0.842, 0.842), abs=1e-3)
     assert -1100 < voxels.min() <= -1000

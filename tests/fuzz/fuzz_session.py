@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from jpeg_lossless import jpeg_lossless
 from pydicom import dcmread
 
-from ganatomy.dicom import series, write, write_enhanced, write_mammogram, write_series
+from ganatomy.dicom import write, write_enhanced, write_mammogram, write_series
+from ganatomy.dicom.grouping import group_files
 from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.exporting.verify import verify
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.person import Person
 from ganatomy.modalities.brain_mri import BrainMRI
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
@@ -169,7 +171,7 @@ def _ends_well(modality, paths):
     try:
         image, who = modality.read(Candidate(tuple(paths), "x", {}))
         assert isinstance(image, Image)
-        assert isinstance(who, str)
+        assert isinstance(who, Person)
         assert np.isfinite(image.pixels).all()
         assert image.spacing is None or np.isfinite(image.spacing).all()
         modality.normalise(image)
@@ -209,8 +211,8 @@ def test_series_with_a_broken_slice(folder, which, edits, claims, bytewise):
         if not path.exists():
             path.write_bytes(content)
     paths[which].write_bytes(edited(SLICES[which], edits) if bytewise else claimed(SLICES[which], claims))
-    for group in series.group_files(paths):
-        _ends_well(ChestCT(shape=(32, 32, 32)), group)
+    for group in group_files(paths):
+        _ends_well(ChestCT(shape=(32, 32, 32)), [*group.paths, *group.copies])
     paths[which].write_bytes(SLICES[which])
 
 

@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 
-from ganatomy.data import prepare as preparing
+from ganatomy.data import parts as preparing
 from ganatomy.data.store import open_store
 from ganatomy.machine.durable import read_lines
 from ganatomy.modalities.mammogram import Mammogram
@@ -29,14 +29,14 @@ def same(a, b):
 WORK = preparing._write_part
 
 
-def dies_once(out, kind, plan, part, files):
+def dies_once(out, kind, plan, key, part, files):
     """The second part's worker is killed the first time."""
     mark = os.environ["GANATOMY_TEST_DIES"]
     if part == 1 and not os.path.exists(mark):
         with open(mark, "x"):
             os.kill(os.getpid(), signal.SIGKILL)
-    WORK(out, kind, plan, part, files)
+    WORK(out, kind, plan, key, part, files)
 
 
-def dies(out, kind, plan, part, files):
+def dies(out, kind, plan, key, part, files):
     os.kill(os.getpid(), signal.SIGKILL)

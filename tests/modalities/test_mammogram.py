@@ -81,7 +81,7 @@ def test_picture_formats_and_depths(tmp_path, name, mode):
         tmp_path, f"file,view_position,laterality,patient,spacing_mm\n{name},MLO,R,p1,0.1\n", name, mode=mode
     )
     image, patient = kind.read(kind.list_candidates(tmp_path)[0])
-    assert patient == "p1"
+    assert patient.identity == "p1"
     assert image.spacing == (0.1, 0.1)
     assert 0.7 < image.pixels.max() <= 1
 

@@ -151,12 +151,12 @@ def test_mixed_folders_labels_and_reasons(tmp_path):
     _rewritten(raw / "truth.csv", lambda rows: [row for row in rows if row["file"] != "PHA-s1-000003"])
     kind = ChestCT(FactSource(raw / "truth.csv", {"emphysema": "emphysema"}), (32, 32, 32))
     store = prepare(raw, kind, tmp_path / "store", workers=1)
-    assert store.manifest.quarantined == {"no label": 3, "missing slices": 1, "not an image file": 1}
+    assert store.manifest.quarantined == {"missing slices": 1, "not in the table of facts": 4}
     assert store.manifest.cases == 4
     assert sum(store.manifest.facts["emphysema"].values()) == 4
     assert store.manifest.spacing == pytest.approx((300 / 32, 280 / 32, 380 / 32), rel=0.25)
     details = {row["file"]: row["detail"] for row in read_lines(store.path / "quarantine.jsonl")}
-    assert "gives no emphysema for PHA-s1-000003" in details["PHA-s1-000003"]
+    assert details["PHA-s1-000003"] == "truth.csv has no row for it; add one to use it"
 
 
 def test_nifti_and_dicom_of_one_phantom_agree(tmp_path):

@@ -190,7 +190,7 @@ def test_stow_lists_what_was_refused(views):
         archive.answer = lambda number, sets: (200, bad)
         sent = send(views, url=archive.url)
     assert sorted(one.uid for one in sent.refused) == bad
-    assert {one.status for one in sent.refused} == {"failure reason 0xA900"}
+    assert {one.status for one in sent.refused} == {"failure reason 0xA900 data set does not match SOP class"}
     assert sent.accepted == 5
 
 

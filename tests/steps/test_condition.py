@@ -122,5 +122,5 @@ def test_every_fact_of_the_model_has_to_be_in_the_store():
         SPACE.check_store_knows({"view_position": {"CC": 3}})
     with pytest.raises(Refused, match="store has density d, but the recipe accepts a, b, c"):
         SPACE.check_store_knows({"view_position": {"CC": 3}, "density": {"a": 1, "d": 2}})
-    with pytest.raises(Refused, match="store has no case of MLO; add such cases"):
+    with pytest.raises(Refused, match="store has no training case of MLO; add such cases"):
         SPACE.check_store_shows({"view_position": {"CC": 3}, "density": {"a": 1, "b": 1, "c": 1}})

@@ -52,7 +52,7 @@ def export(
         date: date of the DICOM studies as YYYYMMDD; by default the day on which the samples were drawn
         despite_audit: export samples even if they failed the privacy audit
     """
-    from ganatomy.data.samples import check_audit, read_samples
+    from ganatomy.data.samples import INDEX_FILE, check_audit, count_unnamed_files, read_samples
     from ganatomy.exporting import export as exporting
 
     check_above_zero(spacing=spacing)
@@ -61,6 +61,8 @@ def export(
         rows, _ = read_samples(samples)
         check_audit(samples, despite_audit)
         return progress.say(f"{len(rows)} images would be written or sent to {out or pacs or url} as {to}.")
+    if (samples / INDEX_FILE).exists() and (others := count_unnamed_files(samples))[0]:
+        progress.say(f"{others[0]} files of {samples} are not in its {INDEX_FILE} and stay, such as {others[1]}.")
     if to not in ARCHIVE_FORMATS:
         made = exporting.export(
             samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture, compress, label

@@ -109,7 +109,9 @@ def encode(
     if dry_run:
         return progress.say(f"Features of {opened.path} by {snapshot.path} would be written to {out}.")
     rows = run_(snapshot, opened, out, split, n, device, to)
-    progress.say(f"{rows} cases in {out}; originals beside their reconstructions in {out.with_suffix('.png')}")
+    left = len(opened.cases) - rows
+    others = f" ({left} of the store are of other splits or beyond --n)" if left else ""
+    progress.say(f"{rows} cases in {out}{others}; originals beside their reconstructions in {out.with_suffix('.png')}")
 
 
 @app.command

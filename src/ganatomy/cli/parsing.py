@@ -109,7 +109,11 @@ def make_modality(name: str, **given: Any) -> Any:
 
 
 def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | None) -> Any:
-    """The recipe conditioned on facts of the store, with the values that are there."""
+    """The recipe conditioned on facts of the store, with the values that its training cases have.
+
+    Raises:
+        Refused: the store has no such fact, or a value of it that no training case has.
+    """
     from ganatomy.data.store import open_store
     from ganatomy.recipes.changes import change_recipe
 
@@ -117,10 +121,17 @@ def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | Non
         return recipe
     if store is None:
         raise Refused("--condition takes its values from the store, so give the store as well.")
-    manifest = open_store(store).manifest
+    opened = open_store(store)
+    manifest, trained = opened.manifest, opened.count_facts("train")
     conditions = dict(recipe.model_dump(mode="json")["conditions"])
     for name in fact_names:
         if name not in manifest.facts:
             raise Refused(f"--condition {name}: the facts of the store are {', '.join(manifest.facts) or 'none'}.")
-        conditions[name] = sorted(manifest.facts[name])
+        if lost := sorted(set(manifest.facts[name]) - set(trained[name])):
+            raise Refused(
+                f"--condition {name}: no training case has {name} {', '.join(lost)}, only"
+                f" {manifest.facts[name][lost[0]]} of validation and test, so a model could not learn it; leave such"
+                " cases out of the table or give them another value, and prepare again."
+            )
+        conditions[name] = sorted(trained[name])
     return change_recipe(recipe, {"conditions": conditions})

@@ -111,6 +111,7 @@ def prepare(
     workers: int | None = None,
     shard: str | None = None,
     dask: str | None = None,
+    key: Path | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -120,7 +121,7 @@ def prepare(
         raw: folder of DICOM, NIfTI, PNG, TIFF or JPEG files
         modality: mammogram, chest_ct or brain_mri
         out: folder of the store
-        facts: CSV with a column "file" (for a series: its folder) and the facts that the files themselves do not carry
+        facts: CSV with a column "file" (for a series: its folder) and facts, which override those of a file's header
         column: column of the CSV that holds a fact, such as laterality=side or gold=GOLD; may be given several times
         fact: a fact that is the same for every file, such as view_position=CC; may be given several times
         voi: apply the VOI LUT or window of DICOM mammograms; applied by default
@@ -129,7 +130,11 @@ def prepare(
         shard: i/n: prepare every n-th part, beginning with part i, and leave the others to other jobs, such as those of
             a SLURM array
         dask: address of a Dask scheduler whose workers prepare the store, such as tcp://127.0.0.1:8786
+        key: file of the secret key for pseudonyms, created if absent; by default the path in GANATOMY_PSEUDONYM_KEY,
+            or ganatomy/pseudonyms.key in the user's configuration folder
     """
+    from ganatomy.data.balance import describe_balance, read_balance
+    from ganatomy.data.doubts import describe_doubts
     from ganatomy.data.prepare import prepare as run
     from ganatomy.data.prepare import prepare_shard, preview_store
     from ganatomy.modalities.facts import FactSource
@@ -138,22 +143,22 @@ def prepare(
     table = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
     kind = make_modality(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=parse_shape(shape))
     if dry_run:
-        return progress.say(preview_store(raw, kind))
+        return progress.say(preview_store(raw, kind, out))
     if shard is not None and dask is not None:
         raise Refused("--shard and --dask are alternative ways to share the work; give only one of them.")
     if shard is not None:
-        done = prepare_shard(raw, kind, out, parse_shard(shard), workers)
+        done = prepare_shard(raw, kind, out, parse_shard(shard), workers, key)
         if done is None:
             return progress.say(f"{out}: shard {shard} is done; the store is complete when all shards are done.")
         manifest = done.manifest
     else:
-        manifest = run(raw, kind, out, workers, dask).manifest
+        manifest = run(raw, kind, out, workers, dask, key).manifest
     progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}; {manifest.facts}")
-    left_out = sum(manifest.quarantined.values())
-    reasons = "; ".join(f"{count} x {reason}" for reason, count in manifest.quarantined.items())
-    progress.say(
-        f"{left_out} of {manifest.files} files left out" + (f": {reasons}. See quarantine.jsonl." if left_out else ".")
-    )
+    if (balance := read_balance(out)) is not None:
+        for line in describe_balance(balance):
+            progress.say(line)
+    for line in describe_doubts(out):
+        progress.say(line)
     progress.say(f"fingerprint {manifest.fingerprint[:16]}")
 
 
@@ -228,13 +233,14 @@ def train(
     """
     import torch
 
+    from ganatomy.data.store import open_store
     from ganatomy.machine.device import select_device
     from ganatomy.training.callbacks import Intervals
     from ganatomy.training.computing import choose_settings as computing
     from ganatomy.training.distributed import count_processes as started
     from ganatomy.training.launch import launch_processes
     from ganatomy.training.plan import describe_recipe
-    from ganatomy.training.train import TrainingRequest, resolve_request
+    from ganatomy.training.train import TrainingRequest, describe_unused_facts, resolve_request
     from ganatomy.training.train import train as run
 
     times = {
@@ -251,6 +257,8 @@ def train(
     chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny), condition, store)
     if dry_run:
         progress.say(describe_recipe(chosen))
+        if store is not None and (unused := describe_unused_facts(chosen, open_store(store))) is not None:
+            progress.say(f"\n{unused}")
         return progress.say(f"\nA run folder in {out} would be created or continued.")
     if store is None:
         raise Refused("No store is given: use ganatomy train RECIPE STORE, or --dry-run to see the plan.")

@@ -123,7 +123,7 @@ def check_store_for_training(store: Store, shape: Shape, channels: int, conditio
         Refused: they cannot; the message says what the store has.
     """
     check_store_for_model(store, shape, channels, conditions)
-    conditions.check_store_shows(store.manifest.facts)
+    conditions.check_store_shows(store.count_facts("train"))
 
 
 def check_store_for_model(store: Store, shape: Shape, channels: int, conditions: ConditionSpace) -> None:

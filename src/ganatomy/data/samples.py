@@ -14,9 +14,12 @@ from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.machine import progress
 from ganatomy.machine.durable import compute_sha256, read_lines
+from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
+from ganatomy.modalities.folder import list_folder
 
 INDEX_FILE = "samples.jsonl"
+SAMPLE_SUFFIXES = (".png", ".npy", ".gz")  # of files that samples are read back from
 AUDIT_FILE = "audit.json"  # the word of the privacy audit, left by `evaluate`
 
 Sample = tuple[Image, dict[str, Any]]
@@ -33,7 +36,29 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
     rows = read_lines(folder / INDEX_FILE)
     if not _is_readable(rows):
         raise Refused(f"{folder} holds DICOM; give the folder of PNG, NPY or NIfTI samples that it was made from.")
+    _check_files(folder, [row["file"] for row in rows])
     return rows, (_read_sample(folder, row) for row in rows)
+
+
+def count_unnamed_files(folder: Path) -> tuple[int, str]:
+    """How many files of a folder of samples its index does not name, besides texts and hidden files, and the first."""
+    named = {row["file"] for row in read_lines(folder / INDEX_FILE)}
+    others = [
+        name
+        for path, name in list_folder(folder).files
+        if name not in named and path.suffix.lower() in SAMPLE_SUFFIXES and name != INDEX_FILE
+    ]
+    return len(others), next(iter(others), "")
+
+
+def _check_files(folder: Path, names: list[str]) -> None:
+    """Refuse an index that names what is no file there: a link that leads nowhere, a pipe, nothing at all."""
+    lost = [name for name in names if not (folder / name).is_file()]
+    if lost:
+        raise Refused(
+            f"{folder} lacks {len(lost)} of {len(names)} files that its {INDEX_FILE} names, such as"
+            f" {format_name(lost[0])}; draw the samples again."
+        )
 
 
 def has_samples(folder: Path) -> bool:

@@ -4,15 +4,35 @@ import hashlib
 
 SPLITS = ("train", "validation", "test")
 SPLIT_SHARES = {"validation": 0.1, "test": 0.1}
+PSEUDONYM_BYTES = 8  # two of a million patients share a pseudonym once in 37 million stores
 
 
-def make_pseudonym(patient: str) -> str:
-    """A name for a patient that does not tell who it is. The same patient always gets the same one."""
-    return hashlib.blake2b(patient.encode(), digest_size=8, person=b"ganatomy patient").hexdigest()
+def make_pseudonym(patient: str, key: bytes = b"") -> str:
+    """A name for a patient that only who has the key can find again, by trying names: keyed BLAKE2b (RFC 7693).
+
+    Patient IDs are few enough to be tried one after another, so without a key it tells who the patient is: so do the
+    pseudonyms of stores that older versions have made. The split depends on the name without a key, which is never
+    stored as it is, so that a patient is in the same split everywhere.
+
+    Args:
+        patient: who it is; a file name that stands for a patient may be no UTF-8.
+        key: `data.keys.load_key`.
+    """
+    plain = patient.encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(plain, digest_size=PSEUDONYM_BYTES, key=key, person=b"ganatomy patient").hexdigest()
+
+
+def mask_hash(digest: str, pseudonym: str, key: bytes) -> str:
+    """A hash without a key exclusive-or a keyed pad of its own; the same call takes the mask off again.
+
+    A part of a store keeps the hash of an identity so until all parts are there and the split can be made.
+    """
+    pad = hashlib.blake2b(pseudonym.encode(), digest_size=PSEUDONYM_BYTES, key=key, person=b"ganatomy split").digest()
+    return bytes(a ^ b for a, b in zip(bytes.fromhex(digest), pad, strict=True)).hex()
 
 
 def assign_splits(patients: list[str], seed: int = 0) -> dict[str, str]:
-    """Pseudonym -> split. Patients are ranked by a hash, so adding a case never depends on the order of files.
+    """Pseudonym without a key -> split. Patients are ranked by a hash, so it never depends on the order of files.
 
     With three patients or more every split has at least one.
     """

@@ -3,13 +3,17 @@
     manifest.json      modality, shape, levels, conditions, counts, spacing, fingerprint; written last
     cases.jsonl        one row per case: row in the arrays, pseudonym of the patient, split, facts, spacing, geometry
     quarantine.jsonl   one row per file that is not in the store, with its reason
-    plan.json, parts/  what `prepare` needs to go on where it was
+    doubts.jsonl       one row per doubt about a file that is in the store
+    balance.json       counts of every path below the raw folder, how persons were told apart; see `data.balance`
+    skipped.jsonl, unmatched.jsonl    paths that are no images by their names, rows of the table that no file has
+    plan.json, parts/ and so on       what `prepare` needs to go on where it was
     arrays/<level>     zarr v3, uint16 (0 to 65535 for -1 to 1), one array a level: (rows, *level shape)
 
 All of it is readable without this package: JSON and zarr.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from pydantic import Field
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ganatomy.config import Config
@@ -46,6 +51,7 @@ class Manifest(Config):
     splits: dict[str, int]
     facts: dict[str, dict[str, int]]
     quarantined: dict[str, int]
+    doubts: dict[str, int] = Field(default_factory=dict)  # absent from the first stores
     spacing: tuple[float, ...] | None
     intensity_quantiles: dict[str, float]
     fingerprint: str
@@ -64,6 +70,16 @@ class Store:
     def split(self, name: str) -> list[dict[str, Any]]:
         """The cases of ``train``, ``validation`` or ``test``."""
         return [case for case in self.cases if case["split"] == name]
+
+    def read_key_name(self) -> str | None:
+        """Which key made the pseudonyms; None of a store whose pseudonyms have none, as those of older versions."""
+        plan = self.path / "plan.json"
+        return json.loads(plan.read_text(encoding="utf-8")).get("key") if plan.exists() else None
+
+    def count_facts(self, split: str) -> dict[str, dict[str, int]]:
+        """How many cases of a split have each value of each fact."""
+        cases = self.split(split)
+        return {name: dict(Counter(case["facts"][name] for case in cases)) for name in self.manifest.facts}
 
     def array(self, shape: Shape) -> "zarr.Array[Any]":
         """The array of a stored level: (rows, *shape), uint16; opened once."""

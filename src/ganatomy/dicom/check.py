@@ -7,7 +7,8 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from ganatomy.dicom import read
-from ganatomy.dicom.mammogram import FOR_PRESENTATION, read_view_code
+from ganatomy.dicom.mammogram import FOR_PRESENTATION
+from ganatomy.dicom.views import read_view_code
 
 HUNG_ORIENTATIONS = {  # of rows and columns, as hung: chest walls back to back in the middle
     ("R", "CC"): ("P", "L"),

@@ -1,20 +1,23 @@
 """Digital mammography in: view position, laterality, photometric interpretation, imager pixel spacing.
 
-The order of operations follows the rules that mammography viewers follow; each rejection names its reason. Codes are
-those of PS3.16 CID 4014 (views) and CID 4015 (view modifiers).
+The order of operations follows the rules that mammography viewers follow; each rejection names its reason.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import read
-from ganatomy.dicom.pixels import decode_grey_values
+from ganatomy.dicom.pixels import decode_grey_values, find_doubts
 from ganatomy.dicom.projection import read_pixel_spacing
-from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.dicom.views import find_view_doubts, read_laterality, read_view_position
+from ganatomy.imaging.image import Doubt, Image, UnusableImage
+from ganatomy.imaging.person import Person
 
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 REJECTED_CLASSES = {
@@ -24,42 +27,14 @@ REJECTED_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.13.1.5": "breast projection image",
 }
 
-VIEW_BY_CODE = {
-    ("399162004", "SCT"): "CC",
-    ("R-10242", "SRT"): "CC",
-    ("R-10242", "SNM3"): "CC",
-    ("399368009", "SCT"): "MLO",
-    ("R-10226", "SRT"): "MLO",
-    ("R-10226", "SNM3"): "MLO",
-    ("399260004", "SCT"): "ML",
-    ("399352003", "SCT"): "LM",
-    ("399099002", "SCT"): "LMO",
-    ("399192008", "SCT"): "XCCL",
-    ("399101009", "SCT"): "XCCM",
-    ("399196006", "SCT"): "FB",
-    ("399188001", "SCT"): "SIO",
-    ("441555000", "SCT"): "ISO",
-}
-ACCEPTED_VIEWS = ("CC", "MLO")
-
-REJECTED_MODIFIERS = {
-    "399163009": "magnification",
-    "399055006": "spot compression",
-    "399209000": "implant displaced",
-    "399161006": "cleavage",
-    "399011000": "axillary tail",
-    "399226006": "rolled",
-    "399197002": "rolled",
-    "415670009": "rolled",
-    "414493004": "rolled",
-    "399110001": "tangential",
-    "442593008": "infra-mammary fold",
-    "441752004": "anterior compression",
-}
+NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
+CONTRAST_TYPES = ("RECOMBINED", "SUBTRACT", "HIGH_ENERGY")  # of Image Type: they show iodine; LOW_ENERGY shows tissue
+CONTRAST_WORDS = re.compile(r"RECOMBIN|SUBTRACT|HIGH.ENERGY|IODINE|\bCESM\b|\bCEM\b|\bCEDM\b")
+LOW_ENERGY_TYPE = "LOW_ENERGY"
 MAX_MAGNIFICATION = 1.2  # Estimated Radiographic Magnification Factor above this is a magnification view
 
 
-def read_mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
+def read_mammogram(path: Path, voi: bool = True, told: Mapping[str, str] = NOTHING_TOLD) -> tuple[Image, Person]:
     """One For Presentation mammogram as a radiologist sees it, and who it is of: [0, 1], dense bright, padding 0.
 
     The chest wall is at the left edge and the axilla (MLO) or the lateral side (CC) on top, whatever the laterality;
@@ -68,17 +43,25 @@ def read_mammogram(path: Path, voi: bool = True) -> tuple[Image, str]:
     Args:
         path: a DICOM file.
         voi: apply the VOI LUT or window; off = linear from the smallest to the largest value.
+        told: facts from a table, which are believed before the header: view_position, laterality, chest_wall.
 
     Raises:
         Unusable: the file cannot serve; the message says why.
     """
     dataset = read.read_instance(path)
     _reject(dataset)
-    view, laterality = read_view_position(dataset), _read_laterality(dataset)
+    view = read_view_position(dataset, told.get("view_position", "").upper())
+    laterality = read_laterality(dataset, told.get("laterality", "").upper())
+    doubts = (*find_doubts(dataset), *_find_contrast_doubts(dataset), *find_view_doubts(dataset, view, laterality))
     pixels = decode_grey_values(dataset, voi)
-    pixels = _orient_pixels(pixels, dataset, view, laterality)
+    wall = find_chest_wall(pixels)
+    told_wall = told.get("chest_wall", "").lower()
+    if not told_wall and len(read.get_values(dataset, "PatientOrientation")) < 2:
+        doubts += find_side_doubts(wall, laterality)
+    pixels = _orient_pixels(pixels, dataset, view, laterality, told_wall)
     facts = {"view_position": view, "laterality": laterality}
-    return Image(np.ascontiguousarray(pixels), read_pixel_spacing(dataset), facts), read.identify_patient(dataset, path)
+    image = Image(np.ascontiguousarray(pixels), read_pixel_spacing(dataset), facts, doubts=doubts)
+    return image, read.identify_patient(dataset, path)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -99,16 +82,32 @@ def _reject(dataset: Dataset) -> None:
 
 
 def _rejection_reasons(dataset: Dataset) -> Iterable[tuple[str, bool]]:
-    image_type = [str(value).upper() for value in read.get_values(dataset, "ImageType")]
+    image_type = [str(value).upper().replace(" ", "_") for value in read.get_values(dataset, "ImageType")]
     paddle = read.get_text(dataset, "PaddleDescription").upper()
     magnification = max((1.0, *read.get_numbers(dataset, "EstimatedRadiographicMagnificationFactor")))
     yes = {name for name in _REJECTED_FLAGS if read.get_text(dataset, name) == "YES"}
     return (
         ("computed from tomosynthesis", any("TOMO" in v or "GENERATED_2D" in v for v in image_type[2:])),
+        ("contrast image", any(word in v for v in image_type[2:] for word in CONTRAST_TYPES)),
         ("magnification view", magnification > MAX_MAGNIFICATION or "MAG" in paddle),
         ("spot compression view", "SPOT" in paddle),
         *((reason, name in yes) for name, reason in _REJECTED_FLAGS.items()),
     )
+
+
+def _find_contrast_doubts(dataset: Dataset) -> tuple[Doubt, ...]:
+    """An image under contrast medium that does not say that it is of the low energy, which looks like a plain one."""
+    image_type = [str(value).upper() for value in read.get_values(dataset, "ImageType")]
+    if any(LOW_ENERGY_TYPE in value for value in image_type):
+        return ()
+    told = [
+        f"{name} is {text}"
+        for name in ("SeriesDescription", "ProtocolName", "DerivationDescription", "ImageComments")
+        if CONTRAST_WORDS.search((text := read.get_text(dataset, name)).upper())
+    ]
+    if agent := read.get_text(dataset, "ContrastBolusAgent"):
+        told.append(f"Contrast/Bolus Agent is {agent}")
+    return (Doubt("contrast medium", "; ".join(told)),) if told else ()
 
 
 _REJECTED_FLAGS = {
@@ -120,56 +119,27 @@ _REJECTED_FLAGS = {
 }
 
 
-def read_view_position(dataset: Dataset) -> str:
-    """CC or MLO, from the View Code Sequence if it is known there, else from View Position.
-
-    Raises:
-        Unusable: another view, a modified view, or none.
-    """
-    view = read_view_code(dataset)
-    codes = read.get_items(dataset, "ViewCodeSequence")
-    modifiers = [m for item in codes for m in read.get_items(item, "ViewModifierCodeSequence")]
-    for modifier in modifiers:
-        if (reason := REJECTED_MODIFIERS.get(_read_code(modifier)[0])) is not None:
-            raise UnusableImage("modified view", reason)
-    written = read.get_text(dataset, "ViewPosition").upper()
-    if view and written in VIEW_BY_CODE.values() and written != view:
-        raise UnusableImage("contradictory view", f"the view code says {view}, View Position says {written}")
-    view = view or written
-    if view not in ACCEPTED_VIEWS:
-        raise UnusableImage("view is not CC or MLO", view or "no view given")
-    return view
-
-
-def read_view_code(dataset: Dataset) -> str:
-    """The view that the View Code Sequence names; empty when there is none that is known."""
-    codes = read.get_items(dataset, "ViewCodeSequence")
-    return VIEW_BY_CODE.get(_read_code(codes[0]), "") if codes else ""
-
-
-def _read_laterality(dataset: Dataset) -> str:
-    for name in ("ImageLaterality", "FrameLaterality", "Laterality"):
-        if (value := read.get_text(dataset, name).upper()) in ("L", "R"):
-            return value
-    raise UnusableImage("no laterality")
-
-
-def _read_code(item: Dataset) -> tuple[str, str]:
-    return read.get_text(item, "CodeValue"), read.get_text(item, "CodingSchemeDesignator")
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # Orientation.
 
 
-def _orient_pixels(pixels: NDArray[np.float32], dataset: Dataset, view: str, laterality: str) -> NDArray[np.float32]:
+def _orient_pixels(
+    pixels: NDArray[np.float32], dataset: Dataset, view: str, laterality: str, told_wall: str = ""
+) -> NDArray[np.float32]:
     """Chest wall left, axilla or lateral side on top. Patient Orientation decides; the content must agree.
 
     Patient Orientation (0020,0020) gives the direction of the rows, then of the columns. Field of View Horizontal Flip
-    says only what was done at the detector and is not used.
+    says only what was done at the detector and is not used. A chest wall that a table puts left or right is believed.
     """
     directions = [str(v).strip().upper() for v in read.get_values(dataset, "PatientOrientation")]
     wall = find_chest_wall(pixels)
+    if told_wall:
+        told_wall = {"l": "left", "r": "right"}.get(told_wall, told_wall)
+        if told_wall not in ("left", "right"):
+            words = f"the table of facts puts the chest wall {told_wall}; of DICOM it may be left or right"
+            raise UnusableImage("no orientation", words)
+        directions = [{"left": "A", "right": "P"}[told_wall], *directions[1:]]
+        wall = told_wall
     if len(directions) == 2 and directions[0][:1] in ("A", "P"):
         told = "left" if directions[0].startswith("A") else "right"
         if wall not in (told, "unclear"):
@@ -190,6 +160,15 @@ def _is_upside_down(columns: str, view: str, laterality: str) -> bool:
         return columns.startswith("H")
     medial = "L" if laterality == "R" else "R"  # of a right breast, medial is towards the patient's left
     return bool(columns) and columns[0] in "LR" and columns[0] != medial
+
+
+def find_side_doubts(wall: str, laterality: str) -> tuple[Doubt, ...]:
+    """A chest wall at the other side than a mammogram is hung by: mirrored, or its laterality is wrong."""
+    usual = {"L": "left", "R": "right"}[laterality]
+    if wall == "unclear" or wall == usual:
+        return ()
+    words = f"the laterality is {laterality} and the chest wall lies {wall}, where {usual} is usual; mirrored?"
+    return (Doubt("chest wall at the other side", words),)
 
 
 def find_chest_wall(pixels: NDArray[np.float32]) -> str:

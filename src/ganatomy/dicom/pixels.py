@@ -1,16 +1,15 @@
 """The pixels of anybody's instances: decoded by what survives broken data, brought to display values."""
 
-import struct
 import warnings
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 from pydicom.uid import (
     JPEG2000,
     UID,
+    ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -21,8 +20,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from ganatomy.dicom import read
-from ganatomy.imaging.image import UnusableImage
+from ganatomy.dicom import jpeg, read
+from ganatomy.imaging.image import Doubt, UnusableImage
 
 DisplayRange = tuple[float, float]
 
@@ -30,16 +29,17 @@ MAX_FRAME_PIXELS = 2**26  # pixels; a header that claims more is broken
 MAX_PIXELS_PER_BYTE = 1000  # pixels in a byte of compressed data; more frames than this holds are a broken header
 # Those that survive: GDCM ends the process when a header lies about the size, pylibjpeg's RLE panics.
 DECODER_PLUGINS = {
-    RLELossless: "pydicom",
-    JPEGLSLossless: "pyjpegls",
-    JPEGLSNearLossless: "pyjpegls",
-    JPEG2000Lossless: "pylibjpeg",
-    JPEG2000: "pylibjpeg",
-    JPEGBaseline8Bit: "pillow",
+    RLELossless: ("pydicom",),
+    JPEGLSLossless: ("pyjpegls", "gdcm"),
+    JPEGLSNearLossless: ("pyjpegls", "gdcm"),
+    JPEG2000Lossless: ("pylibjpeg",),
+    JPEG2000: ("pylibjpeg",),
+    JPEGBaseline8Bit: ("pillow",),
+    JPEGLossless: ("gdcm",),
+    JPEGLosslessSV1: ("gdcm",),
+    JPEGExtended12Bit: ("gdcm",),
 }
-GDCM_SYNTAXES = (JPEGLossless, JPEGLosslessSV1, JPEGExtended12Bit)
-START_OF_FRAME_MARKERS = range(0xC0, 0xD0)  # second byte of the marker (ITU-T T.81 B.1.1.3), but for the three below
-NOT_FRAME_MARKERS = (0xC4, 0xC8, 0xCC)
+LOSSY_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)  # JPEG 2000 tells by its attribute
 
 
 def decode_pixels(dataset: Dataset) -> NDArray[np.integer]:
@@ -82,34 +82,54 @@ def decompress_pixels(dataset: Dataset) -> None:
     syntax = UID(read.get_text(dataset.file_meta, "TransferSyntaxUID"))
     try:
         if not syntax.is_encapsulated:
+            _align_bits(dataset)
             return
-        if syntax in GDCM_SYNTAXES:
-            _check_jpeg(dataset, rows, columns)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset.decompress(generate_instance_uid=False, decoding_plugin=DECODER_PLUGINS.get(syntax, ""))
+            _decompress(dataset, syntax, rows, columns)
     except UnusableImage:
         raise
     except Exception as error:  # decoders are many and raise what they like
-        raise UnusableImage("pixels cannot be decoded", read.describe_error(error)) from error
+        raise UnusableImage("pixels cannot be decoded", f"{syntax.name}: {read.describe_error(error)}") from error
 
 
-def _check_jpeg(dataset: Dataset, rows: int, columns: int) -> None:
-    """Refuse JPEG frames of another size or depth than the header says, on which GDCM ends the process."""
-    for frame in generate_frames(dataset.PixelData, number_of_frames=read.get_integer(dataset, "NumberOfFrames", 1)):
-        at = 2
-        while at + 9 <= len(frame) and frame[at] == 0xFF:
-            marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-            if marker in START_OF_FRAME_MARKERS and marker not in NOT_FRAME_MARKERS:
-                depth, height, width = frame[at + 4], *struct.unpack(">HH", frame[at + 5 : at + 9])
-                break
-            at += 2 + length
-        else:
-            raise UnusableImage("pixels cannot be decoded", "no JPEG frame header")
-        if (height, width) != (rows, columns) or depth > read.get_integer(dataset, "BitsAllocated", 0):
-            raise UnusableImage(
-                "pixels do not match the header", f"{height} x {width} of {depth} bits in the JPEG data"
-            )
+def _decompress(dataset: Dataset, syntax: UID, rows: int, columns: int) -> None:
+    """Decode in place by the first decoder that can."""
+    if syntax == JPEGExtended12Bit and read.get_integer(dataset, "BitsStored", 0) > 8:
+        jpeg.check_frames(dataset, rows, columns)
+        dataset.PixelData = jpeg.decode_extended_frames(dataset).astype("<u2").tobytes()
+        dataset["PixelData"].is_undefined_length = False
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        return
+    refusals: list[Exception] = []
+    for plugin in DECODER_PLUGINS.get(syntax, ("",)):
+        if plugin == "gdcm":
+            jpeg.check_frames(dataset, rows, columns)
+        try:
+            dataset.decompress(generate_instance_uid=False, decoding_plugin=plugin)
+            return
+        except Exception as error:  # decoders are many and raise what they like
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _align_bits(dataset: Dataset) -> None:
+    """Shift stored values whose High Bit is above Bits Stored - 1 down to where PS3.5 8.1.1 has them today.
+
+    Raises:
+        UnusableImage: High Bit says that they are shifted, and they are not.
+    """
+    allocated, stored = (read.get_integer(dataset, name, 0) for name in ("BitsAllocated", "BitsStored"))
+    shift = read.get_integer(dataset, "HighBit", stored - 1) - (stored - 1)
+    if shift <= 0 or allocated not in (8, 16) or shift + stored > allocated:
+        return
+    values = np.frombuffer(dataset.PixelData, dtype="<u2" if allocated == 16 else "u1", count=-1)
+    if (values & (2**shift - 1)).any():
+        raise UnusableImage(
+            "contradictory bits", f"High Bit says that the lowest {shift} bits of a value are unused, and they are used"
+        )
+    dataset.PixelData = (values >> shift).tobytes()
+    dataset.HighBit = stored - 1
 
 
 def _read_size(dataset: Dataset) -> tuple[int, int, int]:
@@ -142,22 +162,95 @@ def apply_display_luts(
 
     Returns:
         The values, and what is shown as black and as white; None when no VOI transformation was applied.
+
+    Raises:
+        UnusableImage: a look-up table, a window or the rescale attributes are broken.
     """
+    _complete_rescale(dataset)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             values = apply_modality_lut(stored, dataset)
             limits = None
-            if apply_voi and dataset.get("VOILUTSequence"):
-                values = apply_voi_lut(values, dataset, index=0, prefer_lut=True)
-                limits = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
-            elif apply_voi and dataset.get("WindowWidth") is not None:
+            if apply_voi and (table := _find_voi_lut(dataset)) is not None:
+                values = apply_voi_lut(values, dataset, index=table, prefer_lut=True)
+                limits = 0.0, 2.0 ** _find_lut_depth(dataset.VOILUTSequence[table]) - 1
+            elif apply_voi and dataset.get("WindowWidth") is not None and not _has_empty_window(dataset):
                 values = apply_windowing(values, dataset)
                 ends = apply_windowing(np.array([-1e12, 1e12]), dataset)  # far outside every window
                 limits = float(ends[0]), float(ends[1])
+    except UnusableImage:
+        raise
     except Exception as error:  # broken look-up tables of many kinds
         raise UnusableImage("look-up table or window cannot be applied", read.describe_error(error)) from error
     return np.asarray(values, dtype=np.float32), limits
+
+
+def _complete_rescale(dataset: Dataset) -> None:
+    """Rescale Slope without Intercept, and the other way round, with the value that changes nothing (PS3.3 C.11.1).
+
+    Raises:
+        UnusableImage: the slope is zero.
+    """
+    slope, intercept = read.get_numbers(dataset, "RescaleSlope"), read.get_numbers(dataset, "RescaleIntercept")
+    if slope and slope[0] == 0:
+        raise UnusableImage("broken header", "Rescale Slope is 0, which makes all values equal")
+    for name, values, other, neutral in (
+        ("RescaleSlope", slope, intercept, "1"),
+        ("RescaleIntercept", intercept, slope, "0"),
+    ):
+        if not values and other:
+            setattr(dataset, name, neutral)
+        elif not values and name in dataset:
+            del dataset[name]
+
+
+def _find_voi_lut(dataset: Dataset) -> int | None:
+    """The first item of the VOI LUT Sequence that holds a table."""
+    items = read.get_items(dataset, "VOILUTSequence")
+    return next((i for i, item in enumerate(items) if read.get_values(item, "LUTData")), None)
+
+
+def _find_lut_depth(item: Dataset) -> int:
+    """Bits of what a look-up table gives: as its descriptor says, unless all entries fit into a quarter of that.
+
+    Some writers say 16 bits over a table of 12 (PS3.3 C.11.2.1.1 makes the third value the range of the output).
+    """
+    said = int(read.get_numbers(item, "LUTDescriptor", 3)[2])
+    data = read.get_values(item, "LUTData")
+    entries = np.frombuffer(data[0], dtype="<u2") if isinstance(data[0], bytes) else np.array(data)
+    held = max(1, int(entries.max()).bit_length())
+    return held if held <= said - 2 else said
+
+
+def _has_empty_window(dataset: Dataset) -> bool:
+    """Whether the window is 0 wide, as programs that blank headers leave it."""
+    return (*read.get_numbers(dataset, "WindowWidth"), 1.0)[0] <= 0
+
+
+def find_doubts(dataset: Dataset) -> tuple[Doubt, ...]:
+    """What is doubtful about pixels and their look-up tables; asked before they are decoded.
+
+    Lossy compression is one: it changes the fine texture of an image.
+    """
+    found = []
+    syntax = UID(read.get_text(dataset.file_meta, "TransferSyntaxUID"))
+    if syntax in LOSSY_SYNTAXES or read.get_text(dataset, "LossyImageCompression") == "01":
+        ratio = read.get_numbers(dataset, "LossyImageCompressionRatio")
+        words = f", ratio {', '.join(f'{value:g}' for value in ratio)}" if ratio else ""
+        found.append(Doubt("lossy compression", f"{syntax.name}{words}"))
+    if read.get_numbers(dataset, "RescaleIntercept") and not read.get_numbers(dataset, "RescaleSlope"):
+        found.append(Doubt("no rescale slope", "Rescale Slope is absent beside Rescale Intercept; 1 was taken"))
+    if (table := _find_voi_lut(dataset)) is not None:
+        item = dataset.VOILUTSequence[table]
+        said, held = int(read.get_numbers(item, "LUTDescriptor", 3)[2]), _find_lut_depth(item)
+        if held < said:
+            found.append(
+                Doubt("depth of the VOI LUT", f"{said} bits are said, its entries have {held}; {held} were taken")
+            )
+    elif _has_empty_window(dataset):
+        found.append(Doubt("empty window", "Window Width is 0; black and white are the smallest and largest value"))
+    return tuple(found)
 
 
 def find_padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -165,19 +258,25 @@ def find_padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bo
     given = read.get_values(dataset, "PixelPaddingValue")
     if not given:
         return np.zeros(stored.shape, dtype=bool)
-    first = _convert_padding_value(given[0], stored)
-    last = _convert_padding_value((read.get_values(dataset, "PixelPaddingRangeLimit") or [first])[0], stored)
+    signed = bool(np.iinfo(stored.dtype).min)
+    first = convert_padding_value(given[0], signed)
+    last = convert_padding_value((read.get_values(dataset, "PixelPaddingRangeLimit") or [first])[0], signed)
     return (stored >= min(first, last)) & (stored <= max(first, last))
 
 
-def _convert_padding_value(value: object, stored: NDArray[np.integer]) -> int:
-    """An 'US or SS' value, which some writers store with the wrong sign."""
+def convert_padding_value(value: object, signed: bool) -> int:
+    """An 'US or SS' value, which some writers store with the wrong sign.
+
+    Raises:
+        UnusableImage: it is not a whole number.
+    """
     try:
         number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(str(value))
     except ValueError as error:
         raise UnusableImage("broken header", "Pixel Padding Value is not a whole number") from error
-    low = np.iinfo(stored.dtype).min
-    return number + 2**16 if number < 0 and low == 0 else number
+    if signed and number >= 2**15:
+        return number - 2**16
+    return number + 2**16 if number < 0 and not signed else number
 
 
 def decode_grey_values(dataset: Dataset, voi: bool) -> NDArray[np.float32]:

@@ -5,11 +5,12 @@ from pathlib import Path
 from pydicom import Dataset
 
 from ganatomy.dicom import read
-from ganatomy.dicom.pixels import decode_grey_values
+from ganatomy.dicom.pixels import decode_grey_values, find_doubts
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.person import Person
 
 
-def read_projection(path: Path, modalities: tuple[str, ...], voi: bool = True) -> tuple[Image, str]:
+def read_projection(path: Path, modalities: tuple[str, ...], voi: bool = True) -> tuple[Image, Person]:
     """One radiograph as displayed, [0, 1], dense bright, padding 0, and who it is of.
 
     Args:
@@ -27,7 +28,9 @@ def read_projection(path: Path, modalities: tuple[str, ...], voi: bool = True) -
         )
     if read.get_text(dataset, "PresentationIntentType") == "FOR PROCESSING":
         raise UnusableImage("For Processing", "only images For Presentation are used")
-    return Image(decode_grey_values(dataset, voi), read_pixel_spacing(dataset)), read.identify_patient(dataset, path)
+    doubts = find_doubts(dataset)
+    image = Image(decode_grey_values(dataset, voi), read_pixel_spacing(dataset), doubts=doubts)
+    return image, read.identify_patient(dataset, path)
 
 
 def read_pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:

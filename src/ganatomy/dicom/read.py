@@ -3,30 +3,54 @@
 import io
 import math
 import os
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.person import FOLDER, PATIENT_ID, STUDY, Person
 
 PREAMBLE_BYTES = 128
+FIRST_GROUPS = (0x0002, 0x0008)  # of a data set that stands in a file without a preamble
+LONGEST_FIRST_VALUE = 256  # bytes; the first element of such a file is a group length, a UID or a character set
+ITEM_TAG = b"\xfe\xff\x00\xe0"  # begins a fragment
+MESSAGE_LENGTH = 200  # characters of a library's message that are told
+SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"  # ends encapsulated pixels (PS3.5 A.4)
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file starts as PS3.10 section 7.1 says: 128 bytes, then DICM."""
+    """Whether the file starts as PS3.10 section 7.1 says (128 bytes, then DICM), or with a data set at once.
+
+    Files of the second kind come from old archives and programs; most readers accept them.
+    """
     with path.open("rb") as file:
-        return file.read(PREAMBLE_BYTES + 4)[PREAMBLE_BYTES:] == b"DICM"
+        start = file.read(PREAMBLE_BYTES + 4)
+    return start[PREAMBLE_BYTES:] == b"DICM" or _starts_with_elements(start)
+
+
+def _starts_with_elements(start: bytes) -> bool:
+    """Whether the bytes begin with an element of group 2 or 8, little endian, of a length that it may have."""
+    if len(start) < 16:
+        return False
+    group, element, length, short_length = *struct.unpack("<HHI", start[:8]), struct.unpack("<H", start[6:8])[0]
+    if group not in FIRST_GROUPS or element > 0x0018:
+        return False
+    explicit = start[4:6].isalpha() and start[4:6].isupper()
+    return bool((short_length if explicit else length) <= LONGEST_FIRST_VALUE)
 
 
 class _Bounded(io.BufferedReader):
     """A file that never makes room for more than it holds, whatever a broken length asks for."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
+        super().__init__(io.FileIO(str(path)))  # text: pydicom joins the name of a file to its messages
         self._size = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1) -> bytes:
@@ -54,11 +78,51 @@ def read_header(path: Path, names: tuple[str, ...]) -> Dataset:
 
 def _read_dataset(path: Path, **options: Any) -> Dataset:
     try:
-        with warnings.catch_warnings(), _Bounded(path) as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns of every value that breaks a rule; we check those we use
-            return dcmread(file, **options)
+            warnings.filterwarnings(
+                "error", message=".* in file "
+            )  # the end came too early: pydicom drops what it read
+            with _Bounded(path) as file:
+                force = _starts_with_elements(file.read(PREAMBLE_BYTES + 4))
+                file.seek(0)
+                try:
+                    dataset = dcmread(file, force=force, **options)
+                except (EOFError, UserWarning):
+                    dataset = _read_undelimited(path, force, options)
+    except (EOFError, UserWarning) as error:
+        raise UnusableImage("cut short", "the file ends before its data do; copy it again from its origin") from error
     except Exception as error:  # what a broken file makes of a reader is not to be foreseen
         raise UnusableImage("not readable as DICOM", describe_error(error)) from error
+    if force:
+        _complete_file_meta(dataset)
+    return dataset
+
+
+def _read_undelimited(path: Path, force: bool, options: dict[str, Any]) -> Dataset:
+    """The data set of a file that ends without the delimiter of its encapsulated pixels.
+
+    Raises:
+        EOFError: the last fragment is not whole.
+    """
+    dataset = dcmread(io.BytesIO(path.read_bytes() + SEQUENCE_DELIMITER), force=force, **options)
+    if not isinstance(data := dataset.get("PixelData"), bytes):
+        raise EOFError("the end came before the pixels")
+    at = 0
+    while data[at : at + 4] == ITEM_TAG:
+        at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+    if at != len(data):
+        raise EOFError("the last fragment of the pixels is not whole")
+    return dataset
+
+
+def _complete_file_meta(dataset: Dataset) -> None:
+    """Give a data set without file meta information the transfer syntax that it was read by."""
+    if not hasattr(dataset, "file_meta"):
+        dataset.file_meta = FileMetaDataset()
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit = dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -114,13 +178,16 @@ def get_items(dataset: Dataset, name: str) -> list[Dataset]:
     return [item for item in get_values(dataset, name) if isinstance(item, Dataset)]
 
 
-def identify_patient(dataset: Dataset, path: Path) -> str:
+def identify_patient(dataset: Dataset, path: Path) -> Person:
     """Who an instance is of: Patient ID with its issuer, else the study, else the folder. Never stored as it is."""
     if given := get_text(dataset, "PatientID"):
-        return f"{get_text(dataset, 'IssuerOfPatientID')}/{given}"
-    return get_text(dataset, "StudyInstanceUID") or str(path.parent)
+        return Person(given, PATIENT_ID, get_text(dataset, "IssuerOfPatientID"))
+    study = get_text(dataset, "StudyInstanceUID")
+    return Person(study, STUDY) if study else Person(str(path.parent), FOLDER)
 
 
 def describe_error(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
+    """The kind of an error and the line of its message that says most: one that only announces others is left out."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next((line for line in lines if not line.endswith(":")), lines[0] if lines else "")
+    return f"{type(error).__name__}: {told[:MESSAGE_LENGTH]}" if told else type(error).__name__

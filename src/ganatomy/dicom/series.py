@@ -1,12 +1,12 @@
-"""CT and MR series to a volume: group, order by position, find what is wrong. Nothing is stacked silently.
+"""A CT or MR series to a volume: order by position, find what is wrong. Nothing is stacked silently.
 
-Files of one series are those that agree in all that a volume has once (`GROUP_KEY`). They are ordered by Image Position
+Which files are the slices of one volume is said by `ganatomy.dicom.grouping`. They are ordered by Image Position
 (Patient) along the normal of Image Orientation (Patient), never by Instance Number (PS3.3 C.7.6.2).
 """
 
+import copy
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import highdicom
@@ -14,66 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from ganatomy.dicom import pixels, read
-from ganatomy.imaging.image import UnusableImage
-from ganatomy.imaging.orientation import LARGEST_SHEAR_DEGREES, reorient_volume
+from ganatomy.dicom import geometry, pixels, read
+from ganatomy.dicom.contrast import check_kind
+from ganatomy.dicom.grouping import ENHANCED_CLASSES, MIN_SLICES, is_localizer
+from ganatomy.imaging.image import Doubt, UnusableImage
+from ganatomy.imaging.orientation import reorient_volume
+from ganatomy.imaging.person import Person
 
-ENHANCED_CLASSES = (  # all frames in one instance: Enhanced and Legacy Converted Enhanced, CT and MR
-    "1.2.840.10008.5.1.4.1.1.2.1",
-    "1.2.840.10008.5.1.4.1.1.2.2",
-    "1.2.840.10008.5.1.4.1.1.4.1",
-    "1.2.840.10008.5.1.4.1.1.4.4",
-)
-LOCALIZER_TYPES = ("LOCALIZER", "SCOUT")
-GROUP_KEY = (
-    "SeriesInstanceUID",
-    "Modality",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "EchoNumbers",
-    "TemporalPositionIdentifier",
-    "AcquisitionNumber",
-)
-NEEDED_ATTRIBUTES = (
-    *GROUP_KEY,
-    "ImageType",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "SOPClassUID",
-    "SOPInstanceUID",
-)
-MIN_SLICES = 8  # slices
-STEP_TOLERANCE = 0.02  # of the median distance: slices further off are missing or doubled
-SPACE_AXES, LPS_TO_RAS = 3, np.diag([-1.0, -1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+AIR_HU = -1024  # in place of padding
+HIGHEST_PADDING_HU = -900.0  # Pixel Padding Value of a CT stands for air or less; above, it is a value of tissue
+HIGHEST_CT_HU = 3071.0  # of 12 bits; a padding value above is none of tissue either
+SHOWN_DOUBTS = 3  # details of one kind that a doubt tells
 
 OrientedVolume = tuple[
     NDArray[np.float32], tuple[float, ...], float
 ]  # voxels S P L, spacing in mm, degrees to the body's axes
 
 
-def group_files(paths: Iterable[Path]) -> list[list[Path]]:
-    """Files that belong to one volume each, from their headers alone; what cannot be read stands by itself."""
-    found: dict[tuple[object, ...], list[Path]] = defaultdict(list)
-    for path in paths:
-        try:
-            found[_group_key(path)].append(path)
-        except UnusableImage:
-            found[(path,)].append(path)
-    return [sorted(files) for files in found.values()]
-
-
-def _group_key(path: Path) -> tuple[object, ...]:
-    """What the files of one volume have in common."""
-    header = read.read_header(path, NEEDED_ATTRIBUTES)
-    if read.get_text(header, "SOPClassUID") in ENHANCED_CLASSES or _is_localizer(header):
-        return (path,)
-    orientation = tuple(round(v, 3) + 0.0 for v in read.get_numbers(header, "ImageOrientationPatient"))
-    return path.parent, orientation, *(str(read.get_values(header, name)) for name in GROUP_KEY)
-
-
-def read_volume(paths: tuple[Path, ...], modality: str) -> tuple[OrientedVolume, str]:
-    """The volume of a group of files, in HU for CT and in rescaled values for MR, and who it is of.
+def read_volume(paths: tuple[Path, ...], modality: str) -> tuple[OrientedVolume, Person, tuple[Doubt, ...]]:
+    """The volume of a group of files, in HU for CT and in rescaled values for MR; who it is of; what is doubtful.
 
     Args:
         modality: ``CT`` or ``MR``.
@@ -82,74 +42,115 @@ def read_volume(paths: tuple[Path, ...], modality: str) -> tuple[OrientedVolume,
         Unusable: the group is not one regular volume of that modality; the message says why.
     """
     first = read.read_instance(paths[0])
-    if _is_localizer(first):
+    if is_localizer(read.get_values(first, "ImageType")):
         raise UnusableImage("localizer", "a scout image, not a slice of a volume")
     if (given := read.get_text(first, "Modality")) != modality:
         raise UnusableImage("wrong modality", f"Modality is {given or 'absent'}, {modality} is needed")
+    check_kind(first)
     who = read.identify_patient(first, paths[0])
     if read.get_text(first, "SOPClassUID") in ENHANCED_CLASSES:
-        return _read_enhanced(first), who
+        doubts = pixels.find_doubts(first)
+        return _read_enhanced(first), who, doubts
     if len(paths) < MIN_SLICES:
         raise UnusableImage("too few slices", f"{len(paths)}; {MIN_SLICES} are needed at least")
-    slices = [first, *(read.read_instance(path) for path in paths[1:])]
-    normal, places = _read_positions(slices)
+    slices, names, copies = _drop_copies([first, *(read.read_instance(path) for path in paths[1:])], paths)
+    directions, places = _read_positions(slices, names)
+    normal = geometry.find_normal(directions)
     order = np.argsort(places @ normal, kind="stable")
-    slices, places = [slices[i] for i in order], places[order]
-    step = _find_step(places, normal)
-    voxels = np.stack([_read_slice_values(one, modality) for one in slices])
+    slices, names, places = [slices[i] for i in order], [names[i] for i in order], places[order]
+    step = geometry.find_step(places, normal, names)
+    _check_alike(slices, names)
+    doubts = (*copies, *_count_doubts([_find_slice_doubts(one, modality) for one in slices]))
+    voxels = np.stack([_read_slice_values(one, modality, name) for one, name in zip(slices, names, strict=True)])
     if not np.isfinite(voxels).all():
         raise UnusableImage("values are not finite")
-    return reorient_volume(voxels, _make_affine(slices[0], step, places[0])), who
+    affine = _make_affine(directions, read.get_numbers(slices[0], "PixelSpacing", 2), step, places[0])
+    return reorient_volume(voxels, affine), who, doubts
 
 
-def _is_localizer(header: Dataset) -> bool:
-    return any(str(value).upper() in LOCALIZER_TYPES for value in read.get_values(header, "ImageType"))
+def _drop_copies(slices: list[Dataset], paths: tuple[Path, ...]) -> tuple[list[Dataset], list[str], tuple[Doubt, ...]]:
+    """Each SOP Instance UID once, the names of the files, and a doubt when there were copies.
+
+    Raises:
+        UnusableImage: two files have the same SOP Instance UID and different pixels.
+    """
+    seen: dict[str, tuple[Dataset, str]] = {}
+    kept: list[tuple[Dataset, str]] = []
+    copies = []
+    for dataset, path in zip(slices, paths, strict=True):
+        uid = read.get_text(dataset, "SOPInstanceUID")
+        if uid and uid in seen:
+            if not _have_equal_pixels(dataset, seen[uid][0]):
+                raise UnusableImage(
+                    "contradictory copies",
+                    f"{seen[uid][1]} and {path.name} have the same SOP Instance UID and different pixels;"
+                    " keep the right one, or put each volume into a folder of its own",
+                )
+            copies.append(path.name)
+            continue
+        seen[uid] = dataset, path.name
+        kept.append((dataset, path.name))
+    told = f"{len(copies)} of {len(paths)} files have the SOP Instance UID and the pixels of another one, such as"
+    doubts = (Doubt("copies of slices", f"{told} {copies[0]}; each counts once"),) if copies else ()
+    return [dataset for dataset, _ in kept], [name for _, name in kept], doubts
+
+
+def _have_equal_pixels(one: Dataset, other: Dataset) -> bool:
+    if one.get("PixelData") == other.get("PixelData"):
+        return True
+    return np.array_equal(pixels.decode_pixels(copy.deepcopy(one)), pixels.decode_pixels(copy.deepcopy(other)))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Geometry.
 
 
-def _read_positions(slices: list[Dataset]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The normal of the slices and the position of each: (3,), (slices, 3), in DICOM's millimetres (L, P, S)."""
-    directions = read.get_numbers(slices[0], "ImageOrientationPatient", 2 * SPACE_AXES)
-    found = [read.get_numbers(one, "ImagePositionPatient", SPACE_AXES) for one in slices]
-    if not directions or not all(found):
-        raise UnusableImage("no position", "a slice has no Image Position or Image Orientation (Patient)")
-    row, column = np.array(directions).reshape(2, SPACE_AXES)
-    places = np.array(found)
-    normal = np.cross(row, column)
-    if abs(np.linalg.norm(normal) - 1) > 1e-3:
-        raise UnusableImage("broken orientation", "Image Orientation (Patient) is not two directions at right angles")
-    return normal, places
+def _read_positions(slices: list[Dataset], names: Sequence[str]) -> tuple[tuple[float, ...], NDArray[np.float64]]:
+    """The direction cosines of the slices and the position of each: (6,), (slices, 3), in millimetres (L, P, S)."""
+    count = 2 * geometry.SPACE_AXES
+    directions = [read.get_numbers(one, "ImageOrientationPatient", count) for one in slices]
+    places = [read.get_numbers(one, "ImagePositionPatient", geometry.SPACE_AXES) for one in slices]
+    for one, place, name in zip(directions, places, names, strict=True):
+        if not one or not place:
+            raise UnusableImage("no position", f"{name} has no Image Position or Image Orientation (Patient)")
+        if not geometry.has_same_orientation(one, directions[0]):
+            raise UnusableImage(
+                "different orientations",
+                f"the slices of {names[0]} and {name} are more than {geometry.ANGLE_TOLERANCE_DEGREES} degrees apart",
+            )
+    return tuple(np.median(directions, axis=0).tolist()), np.array(places)
 
 
-def _find_step(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The step from slice to slice, if there is one for all."""
-    gaps = np.diff(positions @ normal)
-    usual = float(np.median(gaps))
-    if (doubled := int((gaps < max(1e-3, 0.02 * usual)).sum())) or usual <= 0:
-        raise UnusableImage("duplicate slices", f"{doubled} of {len(positions)} lie where another one lies")
-    wide = gaps[gaps > usual * (1 + STEP_TOLERANCE)]
-    if missing := int(np.rint(wide / usual - 1).sum()):
-        raise UnusableImage("missing slices", f"{missing} at {len(wide)} places, {usual:.3g} mm apart otherwise")
-    if (np.abs(gaps - usual) > STEP_TOLERANCE * usual).any():
-        raise UnusableImage("uneven slices", f"{gaps.min():.3g} to {gaps.max():.3g} mm apart")
-    step = (positions[-1] - positions[0]) / (len(positions) - 1)
-    cosine = float(step @ normal) / float(np.linalg.norm(step))
-    tilt = float(np.degrees(np.arccos(min(1.0, cosine))))
-    if tilt > LARGEST_SHEAR_DEGREES:
-        raise UnusableImage(
-            "gantry tilt", f"{tilt:.1f} degrees between the slices' normal and the way from slice to slice"
+def _check_alike(slices: list[Dataset], names: Sequence[str]) -> None:
+    """Whether all slices have the same size and spacing.
+
+    Raises:
+        UnusableImage: one has not, or there is no spacing.
+    """
+    told = [
+        (
+            read.get_integer(one, "Rows", 0),
+            read.get_integer(one, "Columns", 0),
+            read.get_numbers(one, "PixelSpacing", 2),
         )
-    return step
+        for one in slices
+    ]
+    for (rows, columns, spacing), name in zip(told, names, strict=True):
+        if not spacing:
+            raise UnusableImage("no pixel spacing", f"{name} has no Pixel Spacing")
+        if (rows, columns) != told[0][:2] or not geometry.has_same_spacing(spacing, told[0][2]):
+            raise UnusableImage(
+                "different slices",
+                f"{name} has {rows} x {columns} pixels of {spacing} mm, {names[0]} has {told[0][0]} x {told[0][1]} of"
+                f" {told[0][2]} mm; put each volume into a folder of its own",
+            )
 
 
-def _make_affine(first: Dataset, step: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.float64]:
+def _make_affine(
+    directions: tuple[float, ...], spacing: tuple[float, ...], step: NDArray[np.float64], origin: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Indices (slice, row, column) to millimetres (R, A, S), PS3.3 C.7.6.2.1.1."""
-    row, column = np.array(read.get_numbers(first, "ImageOrientationPatient")).reshape(2, SPACE_AXES)
-    if not (spacing := read.get_numbers(first, "PixelSpacing", 2)):
-        raise UnusableImage("no pixel spacing")
+    row, column = np.array(directions).reshape(2, geometry.SPACE_AXES)
     between_rows, between_columns = spacing
     affine = np.eye(4)
     affine[:3, :3] = LPS_TO_RAS @ np.stack([step, column * between_rows, row * between_columns], axis=1)
@@ -161,18 +162,61 @@ def _make_affine(first: Dataset, step: NDArray[np.float64], origin: NDArray[np.f
 # Values.
 
 
-def _read_slice_values(dataset: Dataset, modality: str) -> NDArray[np.float32]:
-    stored = pixels.decode_pixels(dataset)
-    kind = read.get_text(dataset, "RescaleType").upper() or "HU"
-    if modality == "CT" and kind not in ("HU", "US"):
-        raise UnusableImage("not Hounsfield units", f"Rescale Type is {kind}")
-    if modality == "CT" and not read.get_numbers(dataset, "RescaleIntercept"):
-        raise UnusableImage("not Hounsfield units", "there is no Rescale Intercept")
-    values, _ = pixels.apply_display_luts(dataset, stored, apply_voi=False)
-    empty = pixels.find_padding(dataset, stored)
-    if empty.any():
-        values[empty] = values[~empty].min() if modality == "MR" and (~empty).any() else -1024
+def _read_slice_values(dataset: Dataset, modality: str, name: str) -> NDArray[np.float32]:
+    """Rescaled values; where the slice is padded, air in a CT and the smallest value in an MR.
+
+    Raises:
+        UnusableImage: the values cannot be read, or are not Hounsfield units; the message names the file.
+    """
+    try:
+        stored = pixels.decode_pixels(dataset)
+        kind = read.get_text(dataset, "RescaleType").upper() or "HU"
+        if modality == "CT" and kind not in ("HU", "US"):
+            raise UnusableImage("not Hounsfield units", f"Rescale Type is {kind}")
+        if modality == "CT" and not read.get_numbers(dataset, "RescaleIntercept"):
+            raise UnusableImage("not Hounsfield units", "there is no Rescale Intercept")
+        values, _ = pixels.apply_display_luts(dataset, stored, apply_voi=False)
+        empty = pixels.find_padding(dataset, stored)
+    except UnusableImage as reason:
+        raise UnusableImage(reason.kind, f"{name}: {reason.detail}" if reason.detail else name) from reason
+    if empty.any() and not (modality == "CT" and _is_padding_tissue(dataset)):
+        values[empty] = values[~empty].min() if modality == "MR" and (~empty).any() else AIR_HU
     return values
+
+
+def _is_padding_tissue(dataset: Dataset) -> bool:
+    """Whether the Pixel Padding Value of a CT is the number of a tissue.
+
+    A padding value is outside the range of image values (PS3.3 C.7.5.1.1.2); one that a program has filled with zero
+    is water where the stored values are Hounsfield units.
+    """
+    given = read.get_values(dataset, "PixelPaddingValue")
+    if not given:
+        return False
+    slope, intercept = (read.get_numbers(dataset, name) for name in ("RescaleSlope", "RescaleIntercept"))
+    signed = read.get_integer(dataset, "PixelRepresentation", 0) == 1
+    value = pixels.convert_padding_value(given[0], signed) * (*slope, 1)[0] + (*intercept, 0)[0]
+    return HIGHEST_PADDING_HU < value <= HIGHEST_CT_HU
+
+
+def _find_slice_doubts(dataset: Dataset, modality: str) -> tuple[Doubt, ...]:
+    found = pixels.find_doubts(dataset)
+    if modality == "CT" and _is_padding_tissue(dataset):
+        value = read.get_values(dataset, "PixelPaddingValue")[0]
+        words = f"Pixel Padding Value {value} is a value of tissue and was not taken for padding"
+        found += (Doubt("padding value of tissue", words),)
+    return found
+
+
+def _count_doubts(slices: Sequence[tuple[Doubt, ...]]) -> tuple[Doubt, ...]:
+    """The doubts of all slices, each kind once, with how many slices have it."""
+    details: dict[str, list[str]] = {}
+    for doubt in (doubt for doubts in slices for doubt in doubts):
+        details.setdefault(doubt.kind, []).append(doubt.detail)
+    return tuple(
+        Doubt(kind, f"{len(told)} of {len(slices)} slices: {'; '.join(sorted(set(told))[:SHOWN_DOUBTS])}")
+        for kind, told in details.items()
+    )
 
 
 def _read_enhanced(dataset: Dataset) -> OrientedVolume:

@@ -184,9 +184,17 @@ def _read_accepted(journal: Path, name: str) -> set[str]:
     """UIDs that this archive has accepted; a last line that a killed process left unfinished is left out."""
     if not journal.exists():
         return set()
-    text = journal.read_text(encoding="utf-8")
+    text = journal.read_text(encoding="utf-8", errors="replace")
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         journal.write_text(whole, encoding="utf-8")
-    rows = [json.loads(line) for line in whole.splitlines()]
-    return {row["uid"] for row in rows if row["to"] == name and row["accepted"]}
+    return {uid for line in whole.split("\n") if (uid := _read_accepted_uid(line, name))}
+
+
+def _read_accepted_uid(line: str, name: str) -> str | None:
+    """The UID of a line that notes that an archive has accepted it; a broken line notes nothing."""
+    try:
+        row = json.loads(line)
+        return str(row["uid"]) if row["to"] == name and row["accepted"] is True else None
+    except (ValueError, LookupError, TypeError):
+        return None

@@ -18,7 +18,8 @@ from ganatomy.exporting.export import render_samples
 from ganatomy.imaging.image import UnusableImage
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_lines
-from ganatomy.modalities.folder import list_files
+from ganatomy.machine.progress import format_name
+from ganatomy.modalities.folder import SPECIAL_KINDS, FolderListing, list_folder
 from ganatomy.modalities.table import get_modality
 from ganatomy.sampling import regenerate_image
 
@@ -103,15 +104,21 @@ def verify(
     if not Path(folder).is_dir():
         raise Refused(f"{folder} is not a folder; give one that holds DICOM files.")
     opened = None if snapshot is None else open_snapshot(find_snapshot(Path(snapshot)))
-    found = [(path, name) for path, name in list_files(Path(folder)) if _is_dicom(path)]
-    if not found:
-        raise Refused(f"{folder} holds no DICOM file.")
-    findings: list[Finding] = []
+    listing = list_folder(Path(folder))
+    kinds = {name: _is_dicom(path) for path, name in listing.files}
+    unread = [row for row in listing.left_out if row["reason"] not in SPECIAL_KINDS]
+    found = [(path, name) for path, name in listing.files if kinds[name] is True]
+    unread += [{"file": name, "reason": told} for name, told in kinds.items() if isinstance(told, str)]
+    if not found and not unread:
+        raise Refused(f"{folder} holds no DICOM file among {listing.total_paths} paths.")
+    findings = [Finding(row["file"], False, faults=(row["reason"],)) for row in unread]
     maker = _Maker(opened, device)
     with progress.bar("verifying", len(found)) as bar:
         for path, name in found:
             findings.append(_examine_file(path, name, maker))
             bar.advance()
+    others = [name for name, told in kinds.items() if told is False]
+    progress.say(_describe_paths(listing, len(findings), others))
     if out is not None:
         write_lines(Path(out), [asdict(finding) for finding in findings])
     return findings
@@ -123,14 +130,26 @@ def summarise_findings(findings: list[Finding]) -> Iterator[str]:
     for finding in findings:
         lines.setdefault((str(Path(finding.file).parent), finding.describe()), []).append(finding.file)
     for (folder, told), names in lines.items():
-        yield f"{names[0] if len(names) == 1 else f'{folder}/ ({len(names)} files)'}: {told}"
+        name = format_name(names[0] if len(names) == 1 else f"{folder}/ ({len(names)} files)")
+        yield f"{name}: {told}"
 
 
-def _is_dicom(path: Path) -> bool:
+def _is_dicom(path: Path) -> bool | str:
+    """Whether a file is DICOM, or why that cannot be told."""
     try:
         return read.is_dicom(path)
-    except OSError:
-        return False
+    except OSError as error:
+        return f"not readable ({error.strerror or type(error).__name__})"
+
+
+def _describe_paths(listing: FolderListing, examined: int, others: list[str]) -> str:
+    """What became of every path below the folder."""
+    passed = listing.total_paths - examined - len(others)
+    told = f"{listing.total_paths} paths: {examined} examined, {len(others)} not DICOM"
+    told += f" (such as {format_name(others[0])})" if others else ""
+    rows = [f"{row['file']}: {row['rule']}" for row in listing.skipped]
+    rows += [f"{row['file']}: {row['reason']}" for row in listing.left_out if row["reason"] in SPECIAL_KINDS]
+    return f"{told}, {passed} passed over" + (f" (such as {format_name(rows[0])})" if rows else "")
 
 
 def _examine_file(path: Path, name: str, maker: "_Maker") -> Finding:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 
 def _empty_mapping() -> Mapping[str, Any]:
     return MappingProxyType({})
+
+
+class Doubt(NamedTuple):
+    """What makes an image that is used doubtful, as a kind that is counted and a detail with the values."""
+
+    kind: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,14 @@ class Image:
         spacing: millimetres between voxel centres, in array order; None when the source does not say.
         facts: named facts such as ``view_position`` and ``laterality``; identifiers of persons never.
         geometry: what was done to fit the grid, so that it can be undone (`Modality.denormalise`).
+        doubts: what is doubtful about the source; the image is used all the same, and each doubt is counted.
     """
 
     pixels: NDArray[np.float32]
     spacing: tuple[float, ...] | None = None
     facts: Mapping[str, str] = field(default_factory=_empty_mapping)
     geometry: Mapping[str, Any] = field(default_factory=_empty_mapping)
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -8,12 +8,17 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.image import Doubt, UnusableImage
 from ganatomy.imaging.orientation import convert_to_ras, reorient_volume
 from ganatomy.machine.durable import new_file
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 HEADER_DESCRIPTION = "SYNTHETIC - not a patient - not for diagnosis"  # 79 characters fit
+MILLIMETRES = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}  # of the units of NIfTI-1, by nibabel's names
+PLAUSIBLE_VOXEL_MM = (0.02, 25.0)  # edges of voxels of clinical and small-animal scanners
+LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
+STATISTIC_INTENTS = range(2, 25)  # NIFTI_FIRST_STATCODE to NIFTI_LAST_STATCODE
+OTHER_INTENTS = (1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010)  # names, matrices, displacements, vectors, points
 COMMENT_EXTENSION = "comment"  # code of the header extension that holds the provenance
 
 
@@ -25,7 +30,7 @@ def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], floa
     """A volume in canonical orientation with the header's scaling applied, its spacing, and how oblique it was.
 
     Raises:
-        Unusable: unreadable, not one volume, not finite, or without a usable orientation.
+        Unusable: unreadable, not one volume of an image's values, not finite, or without a usable orientation.
     """
     try:
         image: Any = nib.load(path)
@@ -37,6 +42,7 @@ def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], floa
         if len(shape) not in (3, 4):
             raise UnusableImage("not a volume", f"{len(shape)} axes")
         header = image.header
+        _check_meaning(header)
         if not int(header.get("sform_code", 1)) and not int(header.get("qform_code", 1)):
             raise UnusableImage("no orientation", "neither sform nor qform is set in the header")
         voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
@@ -46,8 +52,69 @@ def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], floa
         first = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise UnusableImage("not readable as NIfTI", first) from error
     if wrong := int((~np.isfinite(voxels)).sum()):
-        raise UnusableImage("values are not finite", f"{wrong} voxels")
-    return reorient_volume(voxels, image.affine)
+        raise UnusableImage("values are not finite", f"{wrong} voxels; fill them with the background's value")
+    affine = np.array(image.affine, dtype=np.float64)
+    affine[:3] *= _find_millimetres(header, affine)
+    return reorient_volume(voxels, affine)
+
+
+def find_nifti_doubts(path: Path) -> tuple[Doubt, ...]:
+    """What is doubtful about the header of a file that `read_nifti` reads."""
+    image: Any = nib.load(path)
+    unit, sizes = _find_unit(image.header), _measure_voxels(image.affine)
+    if MILLIMETRES[unit] == 1:
+        return ()
+    if _find_millimetres(image.header, image.affine) == 1:
+        words = (
+            f"voxels of {_format_sizes(sizes)}, which makes no sense in the unit that is said; millimetres were taken"
+        )
+    else:
+        words = f"voxels of {_format_sizes(sizes)} were converted to {_format_sizes(sizes * MILLIMETRES[unit])} mm"
+    return (Doubt(f"unit is {unit}", words),)
+
+
+def _check_meaning(header: Any) -> None:
+    """Whether the values are those of one image.
+
+    Raises:
+        UnusableImage: they are complex, or the intent code says labels, vectors or statistics.
+    """
+    if np.issubdtype(header.get_data_dtype(), np.complexfloating):
+        raise UnusableImage("complex values", "store the magnitude of the volume")
+    code = int(header.get("intent_code", 0))
+    if code == LABEL_INTENT:
+        raise UnusableImage("label map", "the intent code of the header says labels")
+    if code in STATISTIC_INTENTS or code in OTHER_INTENTS:
+        name = header.get_intent()[0]
+        raise UnusableImage("not an image", f"the intent code of the header is {code} ({name})")
+
+
+def _find_unit(header: Any) -> str:
+    """Unit of lengths by the NIfTI-1 header (xyzt_units); millimetres where it is not said."""
+    try:
+        found = str(header.get_xyzt_units()[0])
+    except (AttributeError, KeyError):  # another format, or a code that NIfTI-1 does not know
+        return "mm"
+    return found if found in MILLIMETRES else "mm"
+
+
+def _find_millimetres(header: Any, affine: NDArray[np.float64]) -> float:
+    """Millimetres of the header's unit; 1 where voxels make sense in millimetres only, whatever is said."""
+    factor, sizes = MILLIMETRES[_find_unit(header)], _measure_voxels(affine)
+    return 1.0 if _are_plausible(sizes) and not _are_plausible(sizes * factor) else factor
+
+
+def _measure_voxels(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linalg.norm(np.asarray(affine, dtype=np.float64)[:3, :3], axis=0)
+
+
+def _are_plausible(sizes: NDArray[np.float64]) -> bool:
+    low, high = PLAUSIBLE_VOXEL_MM
+    return bool(low <= sizes.min() and sizes.max() <= high)
+
+
+def _format_sizes(sizes: NDArray[np.float64]) -> str:
+    return " x ".join(f"{size:.4g}" for size in sizes)
 
 
 def write_nifti(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], provenance: dict[str, Any]) -> None:

@@ -57,21 +57,24 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """As UTF-8; what a name of other bytes holds is written as an escape."""
     with new_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """As ASCII: a file name that is no UTF-8 is text with half characters, which UTF-8 cannot hold."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """One JSON object a line."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    """One JSON object a line, as ASCII: no name with a line separator of Unicode breaks a line."""
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The rows of `write_lines`; only a line feed ends a row."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def compute_sha256(path: Path) -> str:

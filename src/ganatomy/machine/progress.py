@@ -14,9 +14,16 @@ quiet = False
 
 
 def say(text: str) -> None:
-    """A line for the user, on standard output."""
+    """A line for the user, on standard output; what the terminal cannot show is written as an escape."""
     if not quiet:
-        print(text, flush=True)
+        known = sys.stdout.encoding or "utf-8"
+        print(text.encode(known, "backslashreplace").decode(known), flush=True)
+
+
+def format_name(name: str) -> str:
+    """A file's name as one line of text: bytes that are no UTF-8, line separators and controls become escapes."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class ProgressBar:

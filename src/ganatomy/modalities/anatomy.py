@@ -12,11 +12,11 @@ from scipy import ndimage
 from skimage.filters import threshold_multiotsu, threshold_otsu
 from skimage.measure import perimeter_crofton
 
+from ganatomy.modalities import breast_mask
 from ganatomy.modalities.tissue import BONE_HU, Mask, segment_body, segment_bone, segment_lungs
 
 Measures = dict[str, float]  # name with its unit -> value; nan where an image does not show it
 
-BREAST_THRESHOLD = 0.02  # of the displayed range; what is darker is background
 RIM_SHARE = 0.04  # of the height: skin and the thin edge, left out of the density
 SPECK_SHARE = 0.01  # of the largest piece; smaller ones are specks
 EMPHYSEMA_HU = -950.0
@@ -37,21 +37,29 @@ def find_largest_piece(mask: Mask) -> tuple[Mask, int]:
 
 
 def segment_breast(pixels: NDArray[np.float32]) -> Mask:
-    """The largest bright piece, its holes filled."""
-    return np.asarray(ndimage.binary_fill_holes(find_largest_piece(pixels > BREAST_THRESHOLD)[0]))
+    """The largest piece brighter than the background, its holes filled; nothing where no background is found."""
+    return _find_breast(pixels)[0]
+
+
+def _find_breast(pixels: NDArray[np.float32]) -> tuple[Mask, int]:
+    """The breast, and how many pieces that are no specks are as bright."""
+    if (level := breast_mask.find_background(pixels)) is None:
+        return np.zeros(pixels.shape, dtype=bool), 0
+    largest, count = find_largest_piece(breast_mask.segment_above(pixels, level))
+    return np.asarray(ndimage.binary_fill_holes(largest)), count
 
 
 def measure_breast(pixels: NDArray[np.float32], spacing: tuple[float, ...] | None, chest_wall: int) -> Measures:
-    """Of one view in [0, 1].
+    """Of one view in [0, 1]; nan where the image shows no background to tell the breast from.
 
     Args:
         chest_wall: index of the column at the chest wall, 0 or -1.
     """
-    _, count = find_largest_piece(pixels > BREAST_THRESHOLD)
-    mask = segment_breast(pixels)
+    mask, count = _find_breast(pixels)
     area = float(mask.sum())
     if area == 0:
-        return {name: float("nan") for name in _breast_measure_names(spacing)} | {"pieces": 0.0}
+        pieces = 0.0 if pixels.max() <= breast_mask.BLACK else float("nan")
+        return {name: float("nan") for name in _breast_measure_names(spacing)} | {"pieces": pieces}
     if spacing is None:
         size = {"breast area (% of image)": 100 * area / mask.size}
     else:

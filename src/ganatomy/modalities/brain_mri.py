@@ -8,16 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ganatomy.dicom import contrast
+from ganatomy.dicom.read import read_header
 from ganatomy.dicom.volume_class import MR
 from ganatomy.errors import Refused
-from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging import nifti
+from ganatomy.imaging.image import Doubt, Image, UnusableImage
 from ganatomy.imaging.pictures import GreyPicture, render_planes
 from ganatomy.modalities import anatomy
+from ganatomy.modalities.modality import Candidate
 from ganatomy.modalities.resampling import resample_volume
 from ganatomy.modalities.volume import VolumeModality, check_enlargement
 
 FIELD_OF_VIEW_MM = 192.0  # edge of the cube that the grid covers; holds a brain without its skull
 WHITE_QUANTILE = 0.998  # quantile of the foreground that becomes white
+PADDING_DISTANCE = {
+    True: 1.0,
+    False: 2.0,
+}  # ranges of the image, for values below zero and others; fluid is 0.3 of white
+MIN_PADDING_SHARE = 0.001  # of the voxels
 FOREGROUND_SHARE = 0.15  # of the white value: what is darker is air or the zero around a brain
 
 
@@ -48,6 +57,23 @@ class BrainMRI(VolumeModality):
         """Millimetres of a voxel of the grid."""
         return self.field_of_view_mm / max(self.shape)
 
+    def check_image(self, image: Image, candidate: Candidate) -> Image:
+        """Whether it is an image, and T1-weighted as far as header and name say, and how it is padded.
+
+        Raises:
+            UnusableImage: it is a label map.
+        """
+        image = super().check_image(image, candidate)
+        doubts = list(image.doubts)
+        if nifti.is_nifti(candidate.path):
+            doubts += contrast.find_name_doubts(candidate.path.name)
+        else:
+            doubts += contrast.find_contrast_doubts(read_header(candidate.path, contrast.CONTRAST_ATTRIBUTES))
+        if (padding := find_far_padding(image.pixels)) is not None:
+            words = f"{padding[0]:.4g} where no other value is below {padding[1]:.4g}; taken for padding"
+            doubts.append(Doubt("padding far below the image", words))
+        return image.copy_with(doubts=tuple(doubts))
+
     def normalise(self, image: Image) -> Image:
         """To [-1, 1]: zero and the 99.8th percentile of the foreground; resampled, the foreground in the middle.
 
@@ -56,8 +82,12 @@ class BrainMRI(VolumeModality):
         """
         if image.spacing is None:
             raise UnusableImage("no spacing")
-        dark = min(0.0, float(np.quantile(image.pixels, 0.01)))
-        shifted = image.pixels - np.float32(dark)
+        pixels, padding = image.pixels, find_far_padding(image.pixels)
+        if padding is not None:
+            pixels = np.maximum(pixels, np.float32(padding[1]))
+        dark = float(np.quantile(pixels, 0.01))
+        dark = min(0.0, dark) if padding is None else dark
+        shifted = pixels - np.float32(dark)
         mask = threshold_foreground(shifted)
         white = float(np.quantile(shifted[mask], WHITE_QUANTILE))
         placed = tuple(max(1, round(n * s / self.spacing)) for n, s in zip(image.shape, image.spacing, strict=True))
@@ -112,6 +142,21 @@ class BrainMRI(VolumeModality):
 
     def render_image(self, image: Image) -> GreyPicture:
         return render_planes(np.clip(image.pixels, 0, 1), image.spacing)
+
+
+def find_far_padding(values: NDArray[np.float32]) -> tuple[float, float] | None:
+    """A lowest value that stands for "no image here", and the smallest value of the image; None when there is none.
+
+    It is one value of many voxels, and farther below all others than `PADDING_DISTANCE` times their range, where zero
+    may be that far below a brain without its skull, and any value below zero is.
+    """
+    lowest = float(values.min())
+    others = values[values > lowest]
+    if others.size == 0 or others.size > (1 - MIN_PADDING_SHARE) * values.size:
+        return None
+    low, high = float(others.min()), float(others.max())
+    distance = PADDING_DISTANCE[lowest < 0] * (high - low)
+    return (lowest, low) if high > low and low - lowest > distance else None
 
 
 def threshold_foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -11,8 +11,9 @@ from ganatomy.dicom.volume_class import CT
 from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.imaging.pictures import GreyPicture, make_grid, render_planes
 from ganatomy.modalities import anatomy
+from ganatomy.modalities.checks import check_hounsfield_units
 from ganatomy.modalities.contours import draw_contours
-from ganatomy.modalities.modality import ReportFigure
+from ganatomy.modalities.modality import Candidate, ReportFigure
 from ganatomy.modalities.resampling import resample_volume
 from ganatomy.modalities.tissue import segment_body, segment_bone, segment_lungs
 from ganatomy.modalities.volume import VolumeModality, check_enlargement
@@ -33,6 +34,15 @@ class ChestCT(VolumeModality):
     @property
     def options(self) -> Mapping[str, Any]:
         return {"clip_hu": list(CLIP_HU)}
+
+    def check_image(self, image: Image, candidate: Candidate) -> Image:
+        """Whether the values are Hounsfield units of an image.
+
+        Raises:
+            UnusableImage: they are not.
+        """
+        image = super().check_image(image, candidate)
+        return image.copy_with(doubts=(*image.doubts, *check_hounsfield_units(image.pixels)))
 
     def normalise(self, image: Image) -> Image:
         """HU to [-1, 1] on the grid: clip, drop planes of nothing but air at the ends of each axis, stretch.

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from ganatomy.dicom import mammogram as mg
 from ganatomy.dicom.mammogram_instances import MammogramKind
 from ganatomy.dicom.read import is_dicom
+from ganatomy.dicom.views import ACCEPTED_VIEWS
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.person import FILE, Person, choose_person
 from ganatomy.imaging.pictures import GreyPicture
 from ganatomy.modalities import anatomy
+from ganatomy.modalities.checks import check_polarity
 from ganatomy.modalities.hanging import VIEWS, HangingWriter, hang_views
 from ganatomy.modalities.modality import Candidate, ReportFigure
-from ganatomy.modalities.pictures import PICTURE_SUFFIXES, read_grey_picture
-from ganatomy.modalities.projection import ProjectionModality, parse_positive
+from ganatomy.modalities.pictures import PICTURE_SUFFIXES, find_picture_doubts, read_grey_picture
+from ganatomy.modalities.projection import ProjectionModality, get_told_spacing
 from ganatomy.pyramid import Shape
 
 DEFAULT_SHAPE = (1280, 1024)  # rows, columns: Korkinof 2018
@@ -52,6 +55,10 @@ class Mammogram(ProjectionModality):
         return {"view_position": ("CC", "MLO"), "laterality": ("L", "R")}
 
     @property
+    def known_facts(self) -> tuple[str, ...]:
+        return (*super().known_facts, "chest_wall")
+
+    @property
     def free_conditions(self) -> Mapping[str, tuple[str, ...]]:
         """The laterality: every canonical image has its chest wall at the left."""
         return {"laterality": ("R", "L")}
@@ -67,7 +74,7 @@ class Mammogram(ProjectionModality):
     # ------------------------------------------------------------------------------------------------------------------
     # In.
 
-    def read(self, candidate: Candidate) -> tuple[Image, str]:
+    def read(self, candidate: Candidate) -> tuple[Image, Person]:
         """The image as displayed, [0, 1], chest wall left, and who it is of.
 
         Raises:
@@ -75,22 +82,26 @@ class Mammogram(ProjectionModality):
         """
         try:
             if is_dicom(candidate.path) or candidate.path.suffix.lower() == ".dcm":
-                return mg.read_mammogram(candidate.path, self.voi)
+                image, who = mg.read_mammogram(candidate.path, self.voi, candidate.facts)
+                image = image.copy_with(spacing=get_told_spacing(candidate.facts) or image.spacing)
+                return image, choose_person(candidate.facts.get("patient", ""), who)
         except OSError as error:
             raise UnusableImage("not readable", error.strerror or "") from error
         if candidate.path.suffix.lower() not in PICTURE_SUFFIXES:
             raise UnusableImage("not an image file", "neither DICOM nor PNG, TIFF or JPEG")
         return self._read_picture(candidate)
 
-    def _read_picture(self, candidate: Candidate) -> tuple[Image, str]:
+    def _read_picture(self, candidate: Candidate) -> tuple[Image, Person]:
         view = candidate.facts.get("view_position", "").upper()
         laterality = candidate.facts.get("laterality", "").upper()
-        if view not in mg.ACCEPTED_VIEWS:
+        if view not in ACCEPTED_VIEWS:
             raise UnusableImage("view is not CC or MLO", view or "the table of facts gives no view_position")
         if laterality not in ("L", "R"):
             raise UnusableImage("no laterality", "the table of facts gives no laterality L or R")
         pixels = read_grey_picture(candidate.path)
-        wall = candidate.facts.get("chest_wall", "").lower() or mg.find_chest_wall(pixels)
+        told, seen = candidate.facts.get("chest_wall", "").lower(), mg.find_chest_wall(pixels)
+        wall = told or seen
+        doubts = find_picture_doubts(candidate.path) + (() if told else mg.find_side_doubts(seen, laterality))
         wall = {"l": "left", "r": "right"}.get(wall, wall)
         if wall not in QUARTER_TURNS:
             raise UnusableImage(
@@ -98,10 +109,18 @@ class Mammogram(ProjectionModality):
             )
         turns = QUARTER_TURNS[wall]
         pixels = pixels[:, ::-1] if turns is None else np.rot90(pixels, turns)
-        spacing = parse_positive(candidate.facts.get("spacing_mm", ""))
         facts = {"view_position": view, "laterality": laterality}
-        image = Image(np.ascontiguousarray(pixels), None if spacing is None else (spacing, spacing), facts)
-        return image, candidate.facts.get("patient") or candidate.name
+        image = Image(np.ascontiguousarray(pixels), get_told_spacing(candidate.facts), facts, doubts=doubts)
+        return image, choose_person(candidate.facts.get("patient", ""), Person(candidate.name, FILE))
+
+    def check_image(self, image: Image, candidate: Candidate) -> Image:
+        """Whether the breast is bright before a dark background.
+
+        Raises:
+            UnusableImage: the picture is a negative.
+        """
+        check_polarity(image.pixels)
+        return image
 
     # ------------------------------------------------------------------------------------------------------------------
     # Out.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ganatomy.dicom.instances import DicomKind
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.person import Person
 from ganatomy.imaging.pictures import GreyPicture
 from ganatomy.modalities.facts import FactSource
-from ganatomy.modalities.folder import list_files
+from ganatomy.modalities.folder import FolderListing, list_folder, refuse_empty_folder
 from ganatomy.pyramid import Shape
 
 
@@ -25,11 +26,13 @@ class Candidate:
         paths: the files.
         name: path below the raw folder, of the file or of the series' folder.
         facts: from a table of facts beside the files.
+        remark: what is doubtful about which files were put together; empty when nothing is.
     """
 
     paths: tuple[Path, ...]
     name: str
     facts: Mapping[str, str]
+    remark: str = ""
 
     @property
     def path(self) -> Path:
@@ -100,17 +103,33 @@ class Modality(ABC):
     # ------------------------------------------------------------------------------------------------------------------
     # In: from raw files to the grid.
 
-    def list_candidates(self, raw: Path) -> list[Candidate]:
-        """Every file below `raw` but hidden ones and tables, sorted by path, with what the table of facts says of it.
+    @property
+    def known_facts(self) -> tuple[str, ...]:
+        """The facts that reading takes from a table: the conditions, and others that are no condition."""
+        return (*self.conditions, "patient")
+
+    def list_candidates(self, raw: Path, listing: FolderListing | None = None) -> list[Candidate]:
+        """What below `raw` may hold a case each, in a fixed order, with what the table of facts says of it.
+
+        Args:
+            raw: the folder.
+            listing: what is below it, where that is known.
 
         Raises:
             Refused: the folder is missing or has no file, or the table of facts cannot be read.
         """
-        table = self.facts.read_facts(raw)
+        table = self.facts.read_table(raw)
+        listing = listing or list_folder(raw)
+        if not listing.files:
+            raise refuse_empty_folder(listing)
         return [
-            Candidate((path,), below, {**self.facts.constants, **table.get(below, {})})
-            for path, below in list_files(raw)
+            replace(candidate, facts=self.facts.combine_facts(table, candidate.name))
+            for candidate in self.group_files(listing)
         ]
+
+    def group_files(self, listing: FolderListing) -> list[Candidate]:
+        """The candidates, without facts: each file of the listing is in exactly one; here every file by itself."""
+        return [Candidate((path,), name, {}) for path, name in listing.files]
 
     def get_labels(self, candidate: Candidate) -> dict[str, str]:
         """The facts of the conditions, from the table.
@@ -124,12 +143,22 @@ class Modality(ABC):
         return labels
 
     @abstractmethod
-    def read(self, candidate: Candidate) -> tuple[Image, str]:
+    def read(self, candidate: Candidate) -> tuple[Image, Person]:
         """The image in its own values (grey [0, 1], HU), canonically oriented, and who it is of.
 
         Raises:
             UnusableImage: the file cannot serve; the message says why.
         """
+
+    def check_image(self, image: Image, candidate: Candidate) -> Image:
+        """What `read` gave, looked at: does it look like what it claims? Doubts are added to those of the image.
+
+        Asked of the images that a store is prepared from, not of synthetic ones, which may be as wrong as they are.
+
+        Raises:
+            UnusableImage: it is certainly something else.
+        """
+        return image
 
     @abstractmethod
     def normalise(self, image: Image) -> Image:

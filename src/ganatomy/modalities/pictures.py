@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
+from PIL import ImageOps, UnidentifiedImageError
 
-from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.image import Doubt, UnusableImage
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
 def read_grey_picture(path: Path) -> NDArray[np.float32]:
-    """One-channel picture in [0, 1]: 8 bits over 255, more bits from the smallest to the largest value.
+    """One-channel picture in [0, 1], turned as its orientation tag says: 8 bits over 255, more from least to greatest.
 
     Colour pictures whose channels are equal count as grey.
 
@@ -26,7 +26,8 @@ def read_grey_picture(path: Path) -> NDArray[np.float32]:
                 raise UnusableImage(
                     "several frames", f"{getattr(picture, 'n_frames', 0)} frames where one was expected"
                 )
-            values = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA", "CMYK") else picture)
+            turned = ImageOps.exif_transpose(picture)  # scanners and cameras say in a tag how rows have to be turned
+            values = np.asarray(turned.convert("RGB") if turned.mode in ("P", "RGBA", "CMYK") else turned)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise UnusableImage(
             "not readable as a picture", str(error).splitlines()[0][:160] if str(error) else ""
@@ -45,3 +46,11 @@ def read_grey_picture(path: Path) -> NDArray[np.float32]:
     if values.dtype == np.uint8:
         low, high = 0.0, 255.0
     return ((values.astype(np.float32) - low) / (high - low)).astype(np.float32)
+
+
+def find_picture_doubts(path: Path) -> tuple[Doubt, ...]:
+    """Lossy compression, which changes the fine texture of an image: JPEG, also within TIFF."""
+    with Pillow.open(path) as picture:
+        inside = str(picture.info.get("compression", ""))
+        told = "JPEG" if picture.format == "JPEG" else f"{picture.format}, {inside}" if "jpeg" in inside else ""
+    return (Doubt("lossy compression", told),) if told else ()

@@ -1,5 +1,6 @@
 """The base class of projection modalities: grey images in [0, 1], read from DICOM or picture files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,9 +14,10 @@ from ganatomy.dicom.picture_instances import PictureKind
 from ganatomy.dicom.read import is_dicom
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.person import FILE, Person, choose_person
 from ganatomy.imaging.pictures import GreyPicture
 from ganatomy.modalities.modality import Candidate, Modality
-from ganatomy.modalities.pictures import PICTURE_SUFFIXES, read_grey_picture
+from ganatomy.modalities.pictures import PICTURE_SUFFIXES, find_picture_doubts, read_grey_picture
 from ganatomy.pyramid import Shape, compute_pyramid
 
 LARGEST_ENLARGEMENT = 2.0  # smaller sources are thumbnails; enlarging them further only adds blur
@@ -44,6 +46,10 @@ class ProjectionModality(Modality):
             )
 
     @property
+    def known_facts(self) -> tuple[str, ...]:
+        return (*super().known_facts, "spacing_mm")
+
+    @property
     def formats(self) -> tuple[str, ...]:
         return ("png", "npy", "dicom", *self.own_formats)
 
@@ -52,7 +58,7 @@ class ProjectionModality(Modality):
         """Secondary Capture, which holds any picture."""
         return PictureKind(self.name.replace("_", " "))
 
-    def read(self, candidate: Candidate) -> tuple[Image, str]:
+    def read(self, candidate: Candidate) -> tuple[Image, Person]:
         """The image as displayed, [0, 1], and who it is of.
 
         Raises:
@@ -62,14 +68,15 @@ class ProjectionModality(Modality):
         try:
             if is_dicom(candidate.path):
                 image, who = projection.read_projection(candidate.path, self.dicom_modalities)
-                return image.copy_with(facts=labels), candidate.facts.get("patient") or who
+                image = image.copy_with(facts=labels, spacing=get_told_spacing(candidate.facts) or image.spacing)
+                return image, choose_person(candidate.facts.get("patient", ""), who)
         except OSError as error:
             raise UnusableImage("not readable", error.strerror or "") from error
         if candidate.path.suffix.lower() not in PICTURE_SUFFIXES:
             raise UnusableImage("not an image file", "neither DICOM nor PNG, TIFF or JPEG")
-        spacing = parse_positive(candidate.facts.get("spacing_mm", ""))
-        image = Image(read_grey_picture(candidate.path), None if spacing is None else (spacing, spacing), labels)
-        return image, candidate.facts.get("patient") or candidate.name
+        pixels, doubts = read_grey_picture(candidate.path), find_picture_doubts(candidate.path)
+        image = Image(pixels, get_told_spacing(candidate.facts), labels, doubts=doubts)
+        return image, choose_person(candidate.facts.get("patient", ""), Person(candidate.name, FILE))
 
     def normalise(self, image: Image) -> Image:
         """To the grid and to [-1, 1]: shrunk until one side fits, then padded with black at the right or lower side.
@@ -132,6 +139,12 @@ def resize_picture(pixels: NDArray[np.float32], shape: Shape) -> NDArray[np.floa
     method = Pillow.Resampling.HAMMING if down else Pillow.Resampling.BICUBIC
     picture = Pillow.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
     return np.clip(np.asarray(picture.resize((shape[1], shape[0]), method)), pixels.min(), pixels.max())
+
+
+def get_told_spacing(facts: Mapping[str, str]) -> tuple[float, float] | None:
+    """Millimetres between rows and columns that a table gives as ``spacing_mm``; None where it gives none."""
+    spacing = parse_positive(facts.get("spacing_mm", ""))
+    return None if spacing is None else (spacing, spacing)
 
 
 def parse_positive(text: str) -> float | None:

@@ -1,19 +1,23 @@
 """The base class of volume modalities: finding cases among DICOM series and NIfTI files, and reading them."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from ganatomy.dicom import series
+from ganatomy.dicom.grouping import SliceGroup, group_files
 from ganatomy.dicom.instances import DicomKind
 from ganatomy.dicom.read import is_dicom
 from ganatomy.dicom.volume_class import VolumeClass
 from ganatomy.dicom.volume_instances import VolumeKind
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
-from ganatomy.imaging.image import Image, UnusableImage
-from ganatomy.modalities.folder import list_files
+from ganatomy.imaging.image import Doubt, Image, UnusableImage
+from ganatomy.imaging.person import FILE, Person, choose_person
+from ganatomy.modalities.checks import check_label_map
+from ganatomy.modalities.folder import FolderListing
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.pyramid import Shape
 from ganatomy.steps import hierarchy
@@ -59,25 +63,20 @@ class VolumeModality(Modality):
             raise Refused(f"{self.name} has no DICOM object; it is written as {', '.join(self.formats)}.")
         return VolumeKind(self.volume_class)
 
-    def list_candidates(self, raw: Path) -> list[Candidate]:
-        """Every NIfTI file and every series below `raw`, and every other file by itself, in a fixed order.
-
-        Raises:
-            Refused: the folder is missing or has no file, or the table of facts cannot be read.
-        """
-        table = self.facts.read_facts(raw)
-        found = list_files(raw)
+    def group_files(self, listing: FolderListing) -> list[Candidate]:
+        """Every NIfTI file and every series, and every other file by itself."""
+        found = listing.files
         names = dict(found)
-        dicom = [path for path, _ in found if not nifti.is_nifti(path) and is_dicom(path)]
+        dicom = [path for path, _ in found if not nifti.is_nifti(path) and _may_be_dicom(path)]
         sliced = set(dicom)
-        groups: list[list[Path]] = [[path] for path in names if path not in sliced] + series.group_files(dicom)
-        groups.sort(key=lambda group: names[group[0]])
+        groups = [SliceGroup([path], []) for path in names if path not in sliced] + group_files(dicom)
+        groups.sort(key=lambda group: names[group.paths[0]])
         return [
-            Candidate(tuple(group), name, {**self.facts.constants, **table.get(name, {})})
-            for group, name in zip(groups, _name_groups(groups, raw), strict=True)
+            Candidate((*group.paths, *group.copies), name, {}, group.remark)
+            for group, name in zip(groups, _name_groups(groups, listing.root), strict=True)
         ]
 
-    def read(self, candidate: Candidate) -> tuple[Image, str]:
+    def read(self, candidate: Candidate) -> tuple[Image, Person]:
         """The volume in its own values, canonically oriented, with its labels, and who it is of.
 
         Raises:
@@ -85,9 +84,10 @@ class VolumeModality(Modality):
         """
         try:
             if nifti.is_nifti(candidate.path):
-                found, who = nifti.read_nifti(candidate.path), candidate.name
+                found, who = nifti.read_nifti(candidate.path), Person(candidate.name, FILE)
+                doubts = nifti.find_nifti_doubts(candidate.path)
             elif self.volume_class is not None and is_dicom(candidate.path):
-                found, who = series.read_volume(candidate.paths, self.volume_class.modality)
+                found, who, doubts = series.read_volume(candidate.paths, self.volume_class.modality)
             else:
                 words = "not NIfTI" if self.volume_class is None else "neither DICOM nor NIfTI"
                 raise UnusableImage("not an image file", words)
@@ -99,8 +99,18 @@ class VolumeModality(Modality):
             raise UnusableImage(
                 "too small", f"{voxels.shape}; at least {MIN_VOXELS_PER_AXIS} voxels per axis are needed"
             )
-        image = Image(voxels, spacing, labels, {"oblique_degrees": oblique})
-        return image, candidate.facts.get("patient") or who
+        if candidate.remark:
+            doubts = (Doubt("part of a series", candidate.remark), *doubts)
+        image = Image(voxels, spacing, labels, {"oblique_degrees": oblique}, doubts)
+        return image, choose_person(candidate.facts.get("patient", ""), who)
+
+    def check_image(self, image: Image, candidate: Candidate) -> Image:
+        """Whether the values are those of an image.
+
+        Raises:
+            UnusableImage: they are labels.
+        """
+        return image.copy_with(doubts=(*image.doubts, *check_label_map(image.pixels)))
 
 
 def check_enlargement(shape: Shape, grid_shape: Shape) -> None:
@@ -114,15 +124,23 @@ def check_enlargement(shape: Shape, grid_shape: Shape) -> None:
         raise UnusableImage("too small", f"{shape} voxels for a grid of {grid_shape}: enlarged {times:.1f} times")
 
 
-def _name_groups(groups: list[list[Path]], raw: Path) -> list[str]:
-    """A file's own name; a series is called by its folder, with a number when the folder holds several."""
-    series_in = Counter(group[0].parent for group in groups if len(group) > 1)
+def _may_be_dicom(path: Path) -> bool:
+    """Whether a file is DICOM; one that cannot be opened is none here, and reading it tells why."""
+    try:
+        return is_dicom(path)
+    except OSError:
+        return False
+
+
+def _name_groups(groups: list[SliceGroup], raw: Path) -> list[str]:
+    """A file's own name; a series is called by the folder that holds it, with a number when there are several."""
+    folders = [Path(os.path.commonpath([path.parent for path in group.paths])) for group in groups]
+    series_in = Counter(folder for group, folder in zip(groups, folders, strict=True) if len(group.paths) > 1)
     seen: Counter[Path] = Counter()
     found = []
-    for group in groups:
-        folder = group[0].parent
-        if len(group) == 1:
-            found.append(group[0].relative_to(raw).as_posix())
+    for group, folder in zip(groups, folders, strict=True):
+        if len(group.paths) == 1:
+            found.append(group.paths[0].relative_to(raw).as_posix())
             continue
         seen[folder] += 1
         name = folder.relative_to(raw).as_posix()

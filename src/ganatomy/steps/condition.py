@@ -142,18 +142,18 @@ class ConditionSpace:
                 raise Refused(f"The store has {name} {', '.join(unknown)}, but the recipe accepts {', '.join(values)}.")
 
     def check_store_shows(self, store_facts: Mapping[str, Collection[str]]) -> None:
-        """Check that a store has images with every value of every condition, so that a model can learn them.
+        """Check that a store has training images with every value of every condition, so that a model can learn them.
 
         Args:
-            store_facts: the values that occur in the store, by fact; every condition is among them.
+            store_facts: the values that occur among the training cases, by fact.
 
         Raises:
             Refused: a value does not occur.
         """
         for name, values in self.facts.items():
-            if absent := sorted(set(values) - set(store_facts[name])):
+            if absent := sorted(set(values) - set(store_facts.get(name, ()))):
                 raise Refused(
-                    f"The recipe is conditioned on {name} {', '.join(values)}, but the store has no case of"
+                    f"The recipe is conditioned on {name} {', '.join(values)}, but the store has no training case of"
                     f" {', '.join(absent)}; add such cases or change the recipe: --set 'conditions.{name}=[...]'."
                 )
 

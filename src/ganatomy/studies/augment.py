@@ -167,6 +167,11 @@ def _classes(store: Store, target: str) -> tuple[str, ...]:
         )
     if not 2 <= len(counts) <= MAX_CLASSES:
         raise Refused(f"--target {target} has {len(counts)} values; a classifier needs 2 to {MAX_CLASSES} classes.")
+    if lost := sorted(set(counts) - set(store.count_facts("train")[target])):
+        raise Refused(
+            f"--target {target}: no training case of {store.path} has {target} {', '.join(lost)}; leave such cases out"
+            " of the table, or give them another value, and prepare again."
+        )
     return tuple(sorted(counts))
 
 

@@ -29,6 +29,7 @@ from ganatomy.imaging.pictures import shrink_to_row
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.machine.durable import new_file, write_json
+from ganatomy.machine.progress import format_name
 from ganatomy.steps.scope import crop_whole_images
 from ganatomy.studies.anomalies import ANOMALIES
 
@@ -166,7 +167,12 @@ def score_outliers(
     by_what: dict[str, list[dict[str, Any]]] = {}
     with progress.bar("images", len(cases) * (1 + len(kinds)) + len(strangers)) as bar:
         for case, what, image in looked_at():
-            row = {"file": case["file"], "patient": case["patient"], "what": what, **judge(image, case["facts"])}
+            row = {
+                "file": format_name(case["file"]),
+                "patient": case["patient"],
+                "what": what,
+                **judge(image, case["facts"]),
+            }
             by_what.setdefault(what, []).append(row)
             bar.advance()
     usual = by_what.pop(split)

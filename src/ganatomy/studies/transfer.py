@@ -28,6 +28,7 @@ from ganatomy.imaging import nifti, pictures
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_file, new_folder, write_json
+from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.modality import Modality
 
@@ -129,7 +130,7 @@ def _make_forms(
 
 
 def _measure_forms(modality: Modality, case: dict[str, Any], forms: dict[str, Pixels]) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": case["file"], "patient": case["patient"]}
+    row: dict[str, Any] = {"file": format_name(case["file"]), "patient": case["patient"]}
     row |= {f"ssim {form}": compute_ssim(forms["original"], forms[form]) for form in FORMS[1:]}
     for form, pixels in forms.items():
         spacing = case["spacing"] and tuple(case["spacing"])

@@ -14,6 +14,7 @@ from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Diverged, Interrupted, Refused
 from ganatomy.machine import progress
 from ganatomy.machine.device import describe_device, find_unordered_operation, is_out_of_memory, measure_free_memory
+from ganatomy.modalities.table import get_modality
 from ganatomy.nn.across import get_rank, get_world_size
 from ganatomy.pyramid import rescale_spacing
 from ganatomy.recipes import get_recipe
@@ -168,6 +169,22 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
     return ResolvedRequest(recipe, store, source, request.out, request.seed, device, computing)
 
 
+def describe_unused_facts(recipe: Recipe, store: Store) -> str | None:
+    """That a store has labels which a recipe is not conditioned on; None where there are none.
+
+    A fact that images do not show, such as the laterality of a mammogram in its canonical orientation, is none.
+    """
+    free = get_modality(store.manifest.modality)().free_conditions
+    unused = [name for name in store.manifest.facts if name not in recipe.condition_space.names and name not in free]
+    if not unused:
+        return None
+    told = "; ".join(
+        f"{name} ({', '.join(f'{value}: {n}' for value, n in sorted(store.manifest.facts[name].items()))})"
+        for name in unused
+    )
+    return f"The store has {told}, which the recipe is not conditioned on; --condition {unused[0]} would use it."
+
+
 def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
     recipe, store, seed, device = request.recipe, request.store, request.seed, request.device
     ndim = len(recipe.shape)
@@ -197,6 +214,8 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
         if get_rank() > 0:
             _run_loop(run, state, feed, seed, Callback(intervals, state), settings)
             return run
+        if (unused := describe_unused_facts(recipe, store)) is not None:
+            progress.say(unused)
         if state.images == 0:
             shown = (
                 feed.read_batch(range(n, n + 1), recipe.get_final_scope().regions)[0][0] for n in range(GRID_IMAGES)

@@ -1,22 +1,25 @@
 """Images of any origin: a folder of DICOM, NIfTI, PNG, TIFF, JPEG or NPY files, prepared like those of the store."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from ganatomy.data.balance import count_groups, describe_facts, format_example, pass_over
 from ganatomy.data.samples import INDEX_FILE, Sample
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.machine import progress
 from ganatomy.machine.durable import read_lines
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.facts import FactSource
+from ganatomy.modalities.folder import SPECIAL_KINDS, list_folder
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.pyramid import Shape, format_shape
 
+REASONS_SHOWN = 3  # kinds of reasons of a refusal
 TEXT_SUFFIXES = (".json", ".jsonl", ".txt", ".md", ".csv", ".html", ".yaml")  # beside images; no image ends so
 
 
@@ -37,8 +40,11 @@ def read_foreign_images(
     DICOM, NIfTI and pictures go through the preparation of the store; NPY holds one canonically oriented image of a
     stored size in [-1, 1] each.
 
+    A path that may stand for an image and cannot be read, such as a link that leads nowhere, is refused like an image
+    that cannot: nothing is passed over but texts, and what `SKIP_RULES` names.
+
     Args:
-        facts: a table beside the images, for files that carry no facts themselves.
+        facts: a table beside the images, believed before the files.
         shape: the level; None = the largest of the store that the first image fills.
         n: at most so many files.
 
@@ -48,11 +54,24 @@ def read_foreign_images(
     told = _read_index(folder)
     labelled = bool(told) or facts.table is not None
     probe = make_modality(store, facts, store.manifest.shape, labelled)
-    candidates = [
+    listing = list_folder(folder)
+    lost = [row for row in listing.left_out if row["reason"] not in SPECIAL_KINDS]
+    if lost:
+        raise _make_refusal(folder, lost, listing.total_paths)
+    listed = probe.list_candidates(folder, listing)
+    for line in describe_facts(pass_over(listing, listed, probe.facts.read_table(folder), probe)[1]):
+        progress.say(line)
+    every = [
         replace(one, facts={**told.get(one.name, {}), **one.facts})
-        for one in probe.list_candidates(folder)
+        for one in listed
         if one.path.suffix.lower() not in TEXT_SUFFIXES
-    ][:n]
+    ]
+    candidates = every[:n]
+    read, found = (sum(len(one.paths) for one in some) for some in (candidates, every))
+    progress.say(
+        f"{listing.total_paths} paths in {folder}: {read} compared, {found - read} more images than are compared,"
+        f" {listing.total_paths - found} no images by their names"
+    )
     level = shape or _choose_level(folder, probe, candidates, store)
     if level not in store.manifest.levels:
         levels = ", ".join(format_shape(size) for size in store.manifest.levels)
@@ -67,27 +86,27 @@ def _read_index(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _choose_level(folder: Path, modality: Modality, candidates: list[Candidate], store: Store) -> Shape:
-    reasons: Counter[str] = Counter()
+    reasons: list[dict[str, str]] = []
     for candidate in candidates:
         try:
             size = _read_raw(modality, candidate).shape
         except UnusableImage as reason:
-            reasons[str(reason)] += 1
+            reasons.append(_describe(candidate, reason))
             continue
         fitting = [level for level in store.manifest.levels if all(a <= b for a, b in zip(level, size, strict=False))]
         return max(fitting or store.manifest.levels[:1], key=lambda level: int(np.prod(level)))
-    raise _make_refusal(folder, reasons)
+    raise _make_refusal(folder, reasons, len(candidates))
 
 
 def _read_images(folder: Path, modality: Modality, candidates: list[Candidate]) -> Iterator[Sample]:
-    reasons: Counter[str] = Counter()
+    reasons: list[dict[str, str]] = []
     for candidate in candidates:
         try:
             image = _read_raw(modality, candidate)
             if candidate.path.suffix != ".npy":
                 image = modality.normalise(image)
         except UnusableImage as reason:
-            reasons[str(reason)] += 1
+            reasons.append(_describe(candidate, reason))
             continue
         yield image.copy_with(geometry={}), {"file": candidate.name}
     if reasons:
@@ -110,10 +129,16 @@ def _read_raw(modality: Modality, candidate: Candidate) -> Image:
     )
 
 
-def _make_refusal(folder: Path, reasons: Counter[str], total: int | None = None) -> Refused:
+def _describe(candidate: Candidate, reason: UnusableImage) -> dict[str, str]:
+    return {"file": candidate.name, "reason": reason.kind, "detail": reason.detail}
+
+
+def _make_refusal(folder: Path, rows: list[dict[str, str]], total: int) -> Refused:
     """All images must be usable: leaving the bad ones out would flatter whoever made them."""
-    told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-    words = f"{sum(reasons.values())} of {total or sum(reasons.values())} files"
+    groups = list(count_groups(rows, "reason").items())[:REASONS_SHOWN]
+    first = {row["reason"]: row for row in reversed(rows)}
+    told = "; ".join(f"{count} x {reason}, such as {format_example(first[reason])}" for reason, count in groups)
+    words = f"{len(rows)} of {total} files"
     return Refused(
         f"{words} in {folder} cannot be compared: {told}. Give facts that the files do not carry in facts.csv beside"
         " them, with --facts TABLE, or with --fact NAME=VALUE for all files."

@@ -12,6 +12,7 @@ from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.machine import progress
 from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import Shape, rescale_spacing
 
@@ -93,6 +94,11 @@ def check_disjoint(held_out: RealImages, seen: RealImages) -> None:
     Raises:
         Refused: how many patients or pictures they share.
     """
+    if held_out.store.read_key_name() != seen.store.read_key_name():
+        progress.say(
+            f"Pseudonyms of {held_out.store.path} and {seen.store.path} were made with different keys: only equal"
+            " pictures can tell whether they share patients."
+        )
     patients = set(held_out.groups()) & set(seen.groups())
     if patients:
         raise Refused(

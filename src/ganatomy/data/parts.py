@@ -1,0 +1,131 @@
+"""The work of `prepare`: parts of a fixed number of files, side by side, each written whole or not at all.
+
+A part is one shard of every array and one file of rows; a process that does a part owns its shards. The file of rows is
+written last and atomically, so an interrupted run does again only the parts that were not finished.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numcodecs.blosc
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ganatomy.data import jobs
+from ganatomy.data import store as storing
+from ganatomy.data.balance import describe_left_out
+from ganatomy.data.keys import PseudonymKey
+from ganatomy.data.persons import describe_person, settle_person
+from ganatomy.errors import Refused
+from ganatomy.imaging.image import UnusableImage
+from ganatomy.machine import progress
+from ganatomy.machine.durable import write_lines
+from ganatomy.modalities.modality import Candidate, Modality
+from ganatomy.pyramid import format_shape
+
+MAX_IDLE_ROUNDS = 2  # times that a pool may break without a part done
+
+
+def write_parts(
+    out: Path,
+    candidates: list[Candidate],
+    modality: Modality,
+    plan: dict[str, Any],
+    key: PseudonymKey,
+    parts: list[int],
+    workers: int,
+    dask: str | None,
+) -> None:
+    """Do those parts that are not done; a pool that has lost a worker is begun anew as long as parts get done."""
+    work = partial(_write_part, out, modality, plan, key.secret)
+    todo, before, idle = list_unfinished_parts(out, parts), len(parts) + 1, 0
+    with progress.bar("preparing", sum(len(_files_of_part(candidates, plan, part)) for part in parts)) as shown:
+        while todo and idle < MAX_IDLE_ROUNDS:
+            idle = idle + 1 if len(todo) == before else 0
+            before = len(todo)
+            shown.advance(
+                sum(len(_files_of_part(candidates, plan, part)) for part in set(parts) - set(todo)) - shown.done
+            )
+            try:
+                todos = ((part, _files_of_part(candidates, plan, part)) for part in todo)
+                for done in _run_jobs(work, todos, min(workers, len(todo)), dask):
+                    shown.advance(done)
+            except BrokenProcessPool:
+                progress.say("A worker was ended from outside; its part is done again.")
+            todo = list_unfinished_parts(out, parts)
+    if todo:
+        raise Refused(
+            "Workers are ended from outside before any part is done, most often for lack of memory. The finished parts"
+            " are kept: give the same command again with fewer --workers."
+        )
+
+
+def rows_file(out: Path, part: int) -> Path:
+    return out / "parts" / f"{part:06d}.jsonl"
+
+
+def list_unfinished_parts(out: Path, parts: list[int]) -> list[int]:
+    return [part for part in parts if not rows_file(out, part).exists()]
+
+
+def _run_jobs(work: jobs.Work, todo: Iterable[jobs.Job], workers: int, dask: str | None) -> Iterator[int]:
+    if dask is not None:
+        return jobs.run_on_cluster(work, todo, dask)
+    return jobs.run_in_pool(work, todo, workers) if workers > 1 else jobs.run_serially(work, todo)
+
+
+def _files_of_part(candidates: list[Candidate], plan: dict[str, Any], part: int) -> list[Candidate]:
+    return candidates[part * plan["part"] : (part + 1) * plan["part"]]
+
+
+def _write_part(
+    out: Path, modality: Modality, plan: dict[str, Any], key: bytes, part: int, files: list[Candidate]
+) -> None:
+    """One part: read, normalise, write every level, then the rows."""
+    first, size = part * plan["part"], plan["part"]
+    shape = tuple(plan["shape"])
+    pixels = np.zeros((size, *shape), dtype=np.uint16)
+    rows: list[dict[str, Any]] = []
+    for i, candidate in enumerate(files):
+        try:
+            image, person = modality.read(candidate)
+            image = modality.normalise(modality.check_image(image, candidate))
+        except UnusableImage as reason:
+            rows.append(describe_left_out(candidate, reason.kind, reason.detail))
+            continue
+        pixels[i] = storing.quantise_pixels(image.pixels)
+        rows.append(
+            {
+                "row": first + i,
+                "file": candidate.name,
+                **describe_person(settle_person(person, candidate.name), key),
+                "facts": dict(image.facts),
+                "spacing": image.spacing,
+                "geometry": dict(image.geometry),
+                "pixels": hashlib.blake2b(pixels[i].tobytes(), digest_size=16).hexdigest(),
+                "quantiles": np.quantile(image.pixels[::4, ::4], (0.5, 0.9, 0.99)).round(4).tolist(),
+                "doubts": [doubt._asdict() for doubt in image.doubts],
+            }
+        )
+    levels = storing.list_stored_levels(shape)
+    numcodecs.blosc.set_nthreads(1)  # the cores are busy with other parts
+    for level in reversed(levels):
+        zarr.open_array(out / "arrays" / format_shape(level), mode="r+")[first : first + size] = pixels
+        pixels = _halve(pixels) if level != levels[0] else pixels
+    write_lines(rows_file(out, part), rows)
+
+
+def _halve(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Mean over cells of two an axis, rounded: the level below. (images, *shape) -> (images, *half the shape)."""
+    pairs = np.ascontiguousarray(pixels).astype("<u2", copy=False).view("<u4")  # neighbours along the last axis
+    total = (pairs & 0xFFFF) + (pairs >> 16)
+    for axis in range(1, pixels.ndim - 1):
+        first, second = ((slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1))
+        total = total[first] + total[second]
+    shift = pixels.ndim - 1
+    return ((total + (1 << (shift - 1))) >> shift).astype(np.uint16)
