@@ -5,10 +5,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ganatomy.machine.device import deterministic_algorithms
 from ganatomy.networks.style import ModulatedConv
 from ganatomy.nn.plain import GroupNormReLU, VoxelNormReLU
 from ganatomy.nn.precision import keep_input_precision, normalise_groups
-from ganatomy.nn.resample import downsample_mean, upsample_linear, upsample_nearest
+from ganatomy.nn.resample import F_AVG_POOL, downsample_mean, upsample_linear, upsample_nearest
 from ganatomy.nn.spectral import SpectralConv, SpectralDense
 
 LAYERS = {
@@ -62,3 +63,15 @@ def test_float32_is_pytorchs_own_to_the_bit():
     names = list(theirs.state_dict())
     assert torch.equal(keep_input_precision(theirs)(x), before)
     assert list(theirs.state_dict()) == names
+
+
+def test_a_mean_over_cells_of_a_volume_has_a_deterministic_form():
+    """The derivative of PyTorch's own adds up in any order on a GPU; there it may not be called."""
+    x = torch.randn(2, 3, 4, 6, 8, requires_grad=True)
+    expected = F.avg_pool3d(x, 2)
+    (slope,) = torch.autograd.grad(expected.square().sum(), x)
+    with pytest.MonkeyPatch.context() as patch, deterministic_algorithms():
+        patch.setitem(F_AVG_POOL, 3, lambda *given: pytest.fail("PyTorch's own was called"))
+        found = downsample_mean(x)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found.square().sum(), x)[0], slope)
