@@ -1,28 +1,30 @@
 """Snapshots of a model and checkpoints of a training: folders of safetensors files with a JSON file of their hashes.
 
 Nothing that is loaded can run code. The JSON is written last and the folder is renamed into place, so that a folder is
-either complete or absent. A changed byte is detected by the hash.
+either complete or absent. A changed byte is detected by the hashes of the tensors' files and of the JSON itself.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import torch
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ganatomy.config import Config, explain_validation_error
 from ganatomy.errors import Diverged, Refused
-from ganatomy.machine.durable import compute_sha256, new_folder, write_json
+from ganatomy.machine.durable import compute_sha256, hash_json, new_folder, read_json, write_json
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.scope import Scope
 
 FORMAT_VERSION = 1
 META_FILE = "meta.json"
+META_HASH = "meta_sha256"  # of all else in the file; version 0.1.0 wrote none
 GENERATOR_ROLE = "generator"
 SAFETENSORS_TYPES = {
     torch.float32: "F32",
@@ -54,7 +56,8 @@ def save_tensors(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: 
             file = temporary / f"{name}.safetensors"
             _write(file, tensors)
             hashes[name] = compute_sha256(file)
-        write_json(temporary / META_FILE, {"format": FORMAT_VERSION, "sha256": hashes, **meta})
+        written = {"format": FORMAT_VERSION, "sha256": hashes, **meta}
+        write_json(temporary / META_FILE, {**written, META_HASH: hash_json(written)})
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -86,25 +89,38 @@ def load_tensors(
     """Tensors by file name, and the meta; `names` limits what is read.
 
     Raises:
-        DamagedError: a file is missing, or its hash is not the one that was written.
+        DamagedError: a file is missing, or its hash or that of the meta is not the one that was written.
         Refused: written by a newer version.
     """
     try:
-        meta = json.loads((folder / META_FILE).read_text())
-        if meta["format"] > FORMAT_VERSION:
-            raise Refused(
-                f"{folder} has format {meta['format']} and this version reads up to {FORMAT_VERSION}; update ganatomy."
-            )
+        meta = _read_meta(folder)
         files = {}
         for name, written in meta["sha256"].items():
             if names is None or name in names:
                 file = folder / f"{name}.safetensors"
+                if file.parent != folder:
+                    raise DamagedError(f"{folder / META_FILE} names a file elsewhere, {name!r}")
                 if compute_sha256(file) != written:
                     raise DamagedError(f"{file} has changed since it was written: its SHA-256 differs")
                 files[name] = load_file(file)
         return files, meta
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise DamagedError(f"{folder}: {type(error).__name__}: {error}") from error
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    try:
+        meta = read_json(folder / META_FILE)
+    except Refused as error:
+        raise DamagedError(str(error).partition(";")[0]) from error
+    if meta["format"] > FORMAT_VERSION:
+        raise Refused(
+            f"{folder} has format {meta['format']} and this version reads up to {FORMAT_VERSION}; update ganatomy."
+        )
+    written = {name: value for name, value in meta.items() if name != META_HASH}
+    if META_HASH in meta and meta[META_HASH] != hash_json(written):
+        raise DamagedError(f"{folder / META_FILE} has changed since it was written: its SHA-256 differs")
+    return meta
 
 
 def list_numbered_folders(folder: Path) -> list[Path]:
@@ -131,6 +147,7 @@ class Snapshot:
         trained_on: fingerprint and counts of the store; nothing about persons.
         constant_facts: facts of which all training images had one and the same value.
         weights: tensors by role and name; the generator, and the encoders where there are any.
+        is_sealed: whether a hash covers spacing, counts and facts, too; version 0.1.0 wrote none.
     """
 
     path: Path
@@ -143,11 +160,24 @@ class Snapshot:
     trained_on: dict[str, Any]
     constant_facts: dict[str, tuple[str, ...]]
     weights: dict[str, dict[str, Tensor]]
+    is_sealed: bool = True
 
     def load_network(self, role: str, device: torch.device) -> nn.Module:
-        """A network of the snapshot, to use and not to train."""
-        network = self.recipe.networks[role].build(self.recipe.space)
-        network.load_state_dict(self.weights[role])
+        """A network of the snapshot, to use and not to train.
+
+        Raises:
+            Refused: the weights are not those of the recipe.
+        """
+        config, weights = self.recipe.networks[role], self.weights[role]
+        with torch.device("meta"):  # an edited recipe may ask for more memory than there is
+            expected = {name: tensor.shape for name, tensor in config.build(self.recipe.space).state_dict().items()}
+        if expected != {name: tensor.shape for name, tensor in weights.items()}:
+            raise Refused(
+                f"The snapshot {self.path} is damaged: its weights of the {role} are not those of its recipe; use"
+                " another snapshot of the run."
+            )
+        network = config.build(self.recipe.space)
+        network.load_state_dict(weights)
         return network.to(device).eval().requires_grad_(False)
 
     @property
@@ -168,6 +198,29 @@ def save_snapshot(folder: Path, networks: Mapping[str, nn.Module], recipe: Recip
     save_tensors(folder, {role: dict(network.state_dict()) for role, network in networks.items()}, meta)
 
 
+class _TrainedOn(Config):
+    """What a snapshot says of its training set, as far as it is used."""
+
+    model_config = ConfigDict(extra="allow")
+
+    fingerprint: str
+    facts: dict[str, dict[str, int]]
+
+
+class _SnapshotMeta(Config):
+    """What a snapshot says besides its weights, checked: a file may have been edited."""
+
+    model_config = ConfigDict(extra="allow")
+
+    recipe: Recipe
+    images: int = Field(ge=0)
+    seed: int
+    modality: str
+    spacing: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None
+    trained_on: _TrainedOn
+    sha256: dict[str, str]
+
+
 def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,)) -> Snapshot:
     """Read a snapshot; of its networks only those with the given roles, None = all.
 
@@ -177,21 +230,27 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,
     if not (folder / META_FILE).exists():
         raise Refused(f"{folder} is not a snapshot; the snapshots of a run are in RUN/snapshots/.")
     try:
-        files, meta = load_tensors(folder, roles)
-        spacing = meta["spacing"]
+        files, written = load_tensors(folder, roles)
+        meta = _SnapshotMeta.model_validate(written)
+        if meta.spacing is not None and len(meta.spacing) != len(meta.recipe.shape):
+            raise DamagedError(f"a spacing of {len(meta.spacing)} numbers for {len(meta.recipe.shape)} axes")
         return Snapshot(
             folder,
-            Recipe.model_validate(meta["recipe"]),
-            meta["images"],
-            meta["seed"],
-            meta["modality"],
-            None if spacing is None else tuple(spacing),
-            meta["sha256"][GENERATOR_ROLE],
-            meta["trained_on"],
-            {name: tuple(counts) for name, counts in meta["trained_on"]["facts"].items() if len(counts) == 1},
+            meta.recipe,
+            meta.images,
+            meta.seed,
+            meta.modality,
+            meta.spacing,
+            meta.sha256[GENERATOR_ROLE],
+            written["trained_on"],
+            {name: tuple(counts) for name, counts in meta.trained_on.facts.items() if len(counts) == 1},
             files,
+            META_HASH in written,
         )
-    except (DamagedError, KeyError, ValidationError) as error:
+    except ValidationError as error:
+        why = explain_validation_error(error, _SnapshotMeta)
+        raise Refused(f"The snapshot {folder} is damaged ({why}); use another snapshot of the run.") from error
+    except (DamagedError, KeyError) as error:
         raise Refused(f"The snapshot {folder} is damaged ({error}); use another snapshot of the run.") from error
 
 
@@ -204,8 +263,16 @@ def find_snapshot(path: Path) -> Path:
     if (path / META_FILE).exists():
         return path
     if (path / "selection.json").exists():
-        return path / "snapshots" / str(json.loads((path / "selection.json").read_text())["best"])
+        return _find_selected(path)
     found = list_numbered_folders(path / "snapshots")
     if not found:
         raise Refused(f"{path} is neither a snapshot nor a run with snapshots.")
     return found[-1]
+
+
+def _find_selected(run: Path) -> Path:
+    best = str(read_json(run / "selection.json").get("best"))
+    every = {folder.name: folder for folder in list_numbered_folders(run / "snapshots")}
+    if best not in every:
+        raise Refused(f"{run / 'selection.json'} names the snapshot {best!r}, which {run} does not have; select again.")
+    return every[best]

@@ -1,6 +1,6 @@
 """The store on disk: arrays by level, one row per case, a fingerprint.
 
-    manifest.json      modality, shape, levels, conditions, counts, spacing, fingerprint; written last
+    manifest.json      modality, shape, levels, conditions, counts, spacing, fingerprint, hashes; written last
     cases.jsonl        one row per case: row in the arrays, pseudonym of the patient, split, facts, spacing, geometry
     quarantine.jsonl   one row per file that is not in the store, with its reason
     doubts.jsonl       one row per doubt about a file that is in the store
@@ -12,6 +12,7 @@
 All of it is readable without this package: JSON and zarr.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -28,12 +29,15 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
-from ganatomy.machine.durable import read_lines
+from ganatomy.machine.durable import compute_sha256, hash_json, read_lines, write_json
 from ganatomy.pyramid import Shape, compute_pyramid, format_shape
 
 STORE_FORMAT = 1
 SMALL_VOLUME_VOXELS = 2**15  # voxels; larger volumes are stored in pieces of some planes
 QUANTISATION_STEPS = 65535  # of the stored uint16 between -1 and 1
+MANIFEST_FILE, CASES_FILE = "manifest.json", "cases.jsonl"
+HASHES = "sha256"  # in the manifest: of all else in it, and of the cases; version 0.1.0 wrote none
+LARGEST_SHARD = 64  # images; `prepare` makes none larger
 
 
 class Manifest(Config):
@@ -65,6 +69,7 @@ class Store:
     path: Path
     manifest: Manifest
     cases: list[dict[str, Any]]
+    is_sealed: bool = field(default=True, compare=False)  # whether hashes cover spacing and geometry, too
     _opened: dict[Shape, "zarr.Array[Any]"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def split(self, name: str) -> list[dict[str, Any]]:
@@ -84,8 +89,35 @@ class Store:
     def array(self, shape: Shape) -> "zarr.Array[Any]":
         """The array of a stored level: (rows, *shape), uint16; opened once."""
         if shape not in self._opened:
-            self._opened[shape] = zarr.open_array(self.path / "arrays" / format_shape(shape), mode="r")
+            self._opened[shape] = self._open_array(shape)
         return self._opened[shape]
+
+    def _open_array(self, shape: Shape) -> "zarr.Array[Any]":
+        folder = self.path / "arrays" / format_shape(shape)
+        try:
+            array = zarr.open_array(folder, mode="r")
+            problem = self._find_array_problem(array, shape)
+        except Exception as error:  # zarr says what is wrong with a zarr.json by errors of many kinds
+            problem = (str(error) or type(error).__name__).splitlines()[0]
+        if problem is not None:
+            raise Refused(
+                f"The store {self.path} is damaged: {folder / 'zarr.json'} does not fit its manifest ({problem});"
+                " prepare it again into another folder."
+            )
+        return array
+
+    def _find_array_problem(self, array: "zarr.Array[Any]", shape: Shape) -> str | None:
+        """What of an array is not as `create_array` makes it; None where all is. Nothing is read for it."""
+        rows, *voxels = array.shape
+        most = self.manifest.files + LARGEST_SHARD
+        if tuple(voxels) != tuple(shape) or array.dtype != np.uint16:
+            return f"{array.dtype} of {format_shape(tuple(voxels))}"
+        if not max((case["row"] for case in self.cases), default=0) < rows < most:
+            return f"{rows} rows for {self.manifest.files} files"
+        shard = array.shards or array.chunks
+        if shard[0] > LARGEST_SHARD or any(chunk > size for chunk, size in zip(shard, array.shape, strict=True)):
+            return f"pieces of {format_shape(shard)}"
+        return None
 
     def find_level(self, shape: Shape) -> Shape:
         """The smallest stored level that is not smaller than `shape`."""
@@ -182,20 +214,59 @@ def open_store(path: Path) -> Store:
     Raises:
         Refused: not a store, not finished, made by a newer version, or damaged.
     """
-    file = path / "manifest.json"
+    file = path / MANIFEST_FILE
     if not file.exists():
         if (path / "plan.json").exists():
             raise Refused(f"The store {path} is not finished; give the same prepare command again to complete it.")
         raise Refused(f"{path} is not a store; make one with: ganatomy prepare RAW --modality NAME --out {path}")
     try:
-        plain = json.loads(file.read_text())
+        plain = json.loads(file.read_text(encoding="utf-8"))
         if plain.get("format", 0) > STORE_FORMAT:
             raise Refused(
                 f"The store {path} has format {plain['format']} and this version reads up to {STORE_FORMAT};"
                 " update ganatomy."
             )
-        return Store(path, Manifest.model_validate(plain), read_lines(path / "cases.jsonl"))
+        hashes = plain.pop(HASHES, None)
+        store = Store(path, Manifest.model_validate(plain), read_lines(path / CASES_FILE), hashes is not None)
+        _check_hashes(store, plain, hashes)
+        return store
     except Refused:
         raise
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise Refused(f"The store {path} is damaged ({str(error).splitlines()[0]}); prepare it again.") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a store whose cases are written, with the hashes that `open_store` looks at."""
+    plain = manifest.model_dump(mode="json")
+    hashes = {MANIFEST_FILE: hash_json(plain), CASES_FILE: compute_sha256(folder / CASES_FILE)}
+    write_json(folder / MANIFEST_FILE, {**plain, HASHES: hashes})
+
+
+def compute_fingerprint(shape: Shape, modality: str, cases: list[dict[str, Any]]) -> str:
+    """SHA-256 of all that training can see of a store: its shape, and of each case pixels, patient, split, facts."""
+    visible = [(case["pixels"], case["patient"], case["split"], case["facts"]) for case in cases]
+    return hashlib.sha256(json.dumps([list(shape), modality, visible], sort_keys=True).encode()).hexdigest()
+
+
+def _check_hashes(store: Store, manifest: dict[str, Any], hashes: dict[str, str] | None) -> None:
+    """Every fact of a store is what was written.
+
+    The fingerprint, which stores had from the first version on, covers pixels, patients, splits and facts of the cases;
+    the two hashes cover the rest.
+
+    Raises:
+        Refused: something has changed.
+    """
+    about, changed = store.manifest, None
+    if compute_fingerprint(about.shape, about.modality, store.cases) != about.fingerprint:
+        changed = CASES_FILE
+    elif hashes is not None and hashes[MANIFEST_FILE] != hash_json(manifest):
+        changed = MANIFEST_FILE
+    elif hashes is not None and hashes[CASES_FILE] != compute_sha256(store.path / CASES_FILE):
+        changed = CASES_FILE
+    if changed is not None:
+        raise Refused(
+            f"The store {store.path} is damaged: {changed} has changed since it was written (its hash differs);"
+            " restore it, or prepare the store again into another folder."
+        )

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
-from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
+from ganatomy.checkpoint import META_FILE, Snapshot, find_snapshot, open_snapshot
 from ganatomy.dicom import check, read, write
+from ganatomy.dicom.instances import DicomForm
 from ganatomy.dicom.pixels import decode_frames
 from ganatomy.errors import Ended, Refused
 from ganatomy.exporting.export import render_samples
-from ganatomy.imaging.image import UnusableImage
+from ganatomy.exporting.geometry import find_different_geometry, list_geometry
+from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_lines
 from ganatomy.machine.progress import format_name
@@ -24,6 +27,7 @@ from ganatomy.modalities.table import get_modality
 from ganatomy.sampling import regenerate_image
 
 EQUAL_TOLERANCE = 1  # of 4095: the files between a sample and its instance have 16 bits and round once more
+UNUSED_DATE = "20000101"  # of instances that are made to compare their geometry and go nowhere
 CLOSE_TOLERANCE = 41  # of 4095: what another device may compute otherwise
 
 StoredValues = NDArray[np.integer[Any]]
@@ -44,6 +48,8 @@ class Finding:
         pixels: ``as written``, ``changed``, or ``unknown`` when there is nothing to tell it by.
         again: ``equal`` (to rounding), ``close`` (as another device computes it) or ``different`` to what the snapshot
             makes anew; or why nothing was made.
+        geometry: ``equal``, ``different`` with what differs, or ``unknown`` where the model knows no spacing: spacing,
+            position, orientation and size against what the snapshot's own image would have.
         difference: the largest between the two, in stored values of 4095.
         faults: what contradicts itself in the header.
     """
@@ -57,11 +63,13 @@ class Finding:
     pixels: str = "unknown"
     again: str = "not tried"
     difference: int | None = None
+    geometry: str = "not tried"
     faults: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
-        return self.marked and self.pixels != "changed" and self.again != "different" and not self.faults
+        changed = self.pixels == "changed" or self.again == "different" or self.geometry.startswith("different")
+        return self.marked and not changed and not self.faults
 
     def describe(self) -> str:
         """One line for a reader."""
@@ -70,6 +78,7 @@ class Finding:
         words = [("synthetic" if self.marked else "NOT MARKED SYNTHETIC") + made]
         words += [] if self.pixels == "unknown" else [f"pixels {self.pixels}"]
         words += [] if self.again == "not tried" else [f"made again: {self.again}"]
+        words += [] if self.geometry == "not tried" else [f"geometry {self.geometry}"]
         return "; ".join([*words, *self.faults])
 
 
@@ -111,6 +120,11 @@ def verify(
     unread += [{"file": name, "reason": told} for name, told in kinds.items() if isinstance(told, str)]
     if not found and not unread:
         raise Refused(f"{folder} holds no DICOM file among {listing.total_paths} paths.")
+    if opened is not None and not opened.is_sealed:
+        progress.say(
+            f"The snapshot {opened.path} is of version 0.1.0 and carries no hash of its {META_FILE}: its weights are"
+            " checked, its spacing and facts are taken as they stand."
+        )
     findings = [Finding(row["file"], False, faults=(row["reason"],)) for row in unread]
     maker = _Maker(opened, device)
     with progress.bar("verifying", len(found)) as bar:
@@ -176,8 +190,9 @@ def _examine_file(path: Path, name: str, maker: "_Maker") -> Finding:
         return Finding(**about | {"pixels": "changed", "faults": (*about["faults"], str(error))})
     written = write.make_instance_uid(read.get_text(ds, "SeriesInstanceUID"), number, text, pixels.astype("<u2"))
     again, difference = maker.compare_pixels(record, number, pixels)
+    geometry = maker.compare_geometry(record, ds) if difference is not None else "not tried"
     kept = "as written" if written == read.get_text(ds, "SOPInstanceUID") else "changed"
-    return Finding(**about, pixels=kept, again=again, difference=difference)
+    return Finding(**about, pixels=kept, again=again, difference=difference, geometry=geometry)
 
 
 def _read_record(ds: Dataset) -> tuple[Mapping[str, Any], str | None]:
@@ -198,7 +213,8 @@ class _Maker:
 
     def __init__(self, snapshot: Snapshot | None, device: str | None) -> None:
         self.snapshot, self.device = snapshot, device
-        self._last: tuple[str, StoredValues] | None = None
+        self._last: tuple[str, Image, StoredValues] | None = None
+        self._geometry: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # of the last image, by UID of its class
 
     def compare_pixels(self, record: Mapping[str, Any], number: int, pixels: StoredValues) -> tuple[str, int | None]:
         """What `Finding.again` and `Finding.difference` say.
@@ -228,5 +244,28 @@ class _Maker:
         if self._last is None or self._last[0] != key:
             image = regenerate_image(snapshot, record, self.device)
             _, shown, _ = next(render_samples([(image, dict(record))], snapshot.modality, None, "label" in record))
-            self._last = key, get_modality(snapshot.modality)().dicom.quantise_sample(shown)
-        return self._last[1]
+            self._last = key, shown, get_modality(snapshot.modality)().dicom.quantise_sample(shown)
+            self._geometry = {}
+        return self._last[2]
+
+    def compare_geometry(self, record: Mapping[str, Any], ds: Dataset) -> str:
+        """What `Finding.geometry` says of an instance whose pixels `compare_pixels` has just compared.
+
+        The modality writes the image that was made again once more, and what it says of space is compared.
+        """
+        if self.snapshot is None or self._last is None:
+            return "not tried"
+        key, shown, _ = self._last
+        if shown.spacing is None:
+            return "unknown"
+        sop_class = read.get_text(ds, "SOPClassUID")
+        if (key, sop_class) not in self._geometry:
+            capture = sop_class == SecondaryCaptureImageStorage
+            form = DicomForm(enhanced=read.get_integer(ds, "NumberOfFrames", 1) > 1, secondary_capture=capture)
+            make = get_modality(self.snapshot.modality)().dicom.make_instances(form, UNUSED_DATE)
+            self._geometry = {
+                (key, sop_class): {str(one.InstanceNumber): list_geometry(one) for _, one in make(shown, dict(record))}
+            }
+        expected = self._geometry[key, sop_class].get(read.get_text(ds, "InstanceNumber"), {})
+        wrong = find_different_geometry(expected, list_geometry(ds))
+        return f"different ({', '.join(wrong)})" if wrong else "equal"

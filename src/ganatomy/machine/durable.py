@@ -73,13 +73,47 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of `write_lines`; only a line feed ends a row."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    """The objects of a file that `write_lines` wrote.
+
+    Raises:
+        Refused: it is missing, or a line of it is no JSON object.
+    """
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    except (OSError, ValueError, RecursionError) as error:
+        raise Refused(f"{path} cannot be read ({_get_first_line(error)}); restore it or make it again.") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise Refused(f"{path} has lines that are no JSON objects; restore it or make it again.")
+    return rows
+
+
+def _get_first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def compute_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """SHA-256 of a JSON value; spaces and the order of keys do not count."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        Refused: it is missing, cut, or something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Refused(f"{path} cannot be read ({_get_first_line(error)}); restore it or make it again.") from error
+    if not isinstance(content, dict):
+        raise Refused(f"{path} holds no JSON object; restore it or make it again.")
+    return content
 
 
 def sync_tree(folder: Path) -> None:

@@ -1,9 +1,10 @@
 """The class `Recipe`: a model and its training as one value."""
 
+import re
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from ganatomy.config import Config
@@ -26,6 +27,7 @@ Objective = Annotated[
     Field(discriminator="kind"),
 ]
 TINY_STEPS, TINY_LATENT = 60, 16
+NAME_PATTERN = re.compile(r"[^\W_][\w .,+()-]{0,79}")  # of a recipe: a run's folder bears it
 
 
 class Adam(Config):
@@ -65,6 +67,16 @@ class Recipe(Config):
     order: Literal["shuffled", "stored"] = "shuffled"
     ema_half_life_kimg: float = Field(10, ge=0)
     total_kimg: float = Field(15_000, gt=0)
+
+    @field_validator("name")
+    @classmethod
+    def _the_name_is_no_path(cls, name: str) -> str:
+        if not NAME_PATTERN.fullmatch(name):
+            raise ValueError(
+                "a name has at most 80 letters, digits, blanks and . , + - _ ( ), and begins with a letter or digit:"
+                " it is part of a folder's name and never a path"
+            )
+        return name
 
     @model_validator(mode="after")
     def _every_network_learns(self) -> "Recipe":
