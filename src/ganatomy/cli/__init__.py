@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes
 from ganatomy.cli.app import app, command_arguments
 from ganatomy.errors import Ended, Interrupted, Refused
 from ganatomy.machine import progress
-from ganatomy.machine.durable import DISK_FULL_ERRORS
+from ganatomy.machine.places import DISK_FULL_ERRORS, describe_system_error
 
 # isort: off
 from ganatomy.cli import training, images, delivery, studies, encodings  # noqa: F401  the order of `--help`
@@ -47,9 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in DISK_FULL_ERRORS:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"ganatomy: The disk is full{where}. Free some space, then give the same command again.", file=sys.stderr)
-        return 2
+        if error.filename is None and error.errno not in DISK_FULL_ERRORS:
+            raise  # no file of the user's
+        print(f"ganatomy: {describe_system_error(error)}", file=sys.stderr)
+        return Refused.exit_code
     return 0

@@ -1,9 +1,16 @@
 """The command-line application and the options that several commands share."""
 
-from typing import Annotated
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
+
+from ganatomy.machine.places import check_writable, hold_output
 
 app = SubcommandApp()
 command_arguments: list[str] = []  # the words of the command in hand, for what begins it again in several processes
@@ -17,3 +24,50 @@ ShapeText = Annotated[
         metavar="H,W | D,H,W", help="number of pixels or voxels per axis; by default that of the recipe or the modality"
     ),
 ]
+
+Given = Mapping[str, Any]  # a command's arguments by name
+Verb = Callable[..., None]
+
+
+def get_out(given: Given) -> Path | None:
+    """The argument ``out``."""
+    return given.get("out")
+
+
+def is_alone(given: Given) -> bool:
+    """A command is alone in its place unless it says otherwise."""
+    return True
+
+
+def command(
+    name: str | None = None,
+    place: Callable[[Given], Path | None] = get_out,
+    folder: bool = True,
+    alone: Callable[[Given], bool] = is_alone,
+) -> Callable[[Verb], Verb]:
+    """Make a function a sub-command that looks whether its place can be written before it begins to work.
+
+    Args:
+        name: of the sub-command; None = that of the function.
+        place: where it writes; None = nowhere.
+        folder: whether that is a folder or a file.
+        alone: whether another command may not write there meanwhile.
+    """
+
+    def decorate(verb: Verb) -> Verb:
+        @functools.wraps(verb)
+        def run(*args: Any, **kwargs: Any) -> None:
+            bound = inspect.signature(verb).bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
+            where = None if given["dry_run"] else place(given)
+            if where is None:
+                return verb(*args, **kwargs)
+            check_writable(where, folder)
+            with hold_output(where) if alone(given) else contextlib.nullcontext():
+                return verb(*args, **kwargs)
+
+        app.command(run, name=name) if name else app.command(run)
+        return verb
+
+    return decorate

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from ganatomy.cli.app import DryRun, Quiet, app
+from ganatomy.cli.app import DryRun, Quiet, command
 from ganatomy.cli.parsing import check_above_zero
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
@@ -15,7 +15,7 @@ ARCHIVE_FORMATS = ("pacs", "dicomweb")
 REFUSALS_SHOWN = 20  # refused instances; all are in the journal
 
 
-@app.command
+@command()
 def export(
     samples: Positional[Path],
     out: Path | None = None,
@@ -94,7 +94,7 @@ def _check_destination(to: str, out: Path | None, pacs: str | None, url: str | N
         )
 
 
-@app.command
+@command(folder=False)
 def verify(
     folder: Positional[Path],
     snapshot: Path | None = None,

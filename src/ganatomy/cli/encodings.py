@@ -4,13 +4,13 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, app
+from ganatomy.cli.app import DryRun, Pairs, Quiet, command
 from ganatomy.cli.parsing import check_above_zero, parse_pairs
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
 
-@app.command
+@command()
 def outliers(
     run: Positional[Path],
     store: Positional[Path],
@@ -54,7 +54,7 @@ def outliers(
     progress.say(f"scores: {out / 'scores.csv'}")
 
 
-@app.command
+@command()
 def transfer(
     run: Positional[Path],
     store: Positional[Path],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, app
+from ganatomy.cli.app import DryRun, Given, Pairs, Quiet, ShapeText, command
 from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape, parse_share
 from ganatomy.machine import progress
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ganatomy.data.samples import Sample
 
 
-@app.command
+@command()
 def sample(
     run: Positional[Path],
     out: Path,
@@ -77,7 +77,7 @@ def sample(
     progress.say(f"{made} synthetic images of {snapshot.path} in {out}")
 
 
-@app.command
+@command(folder=False)
 def encode(
     run: Positional[Path],
     store: Positional[Path],
@@ -114,7 +114,13 @@ def encode(
     progress.say(f"{rows} cases in {out}{others}; originals beside their reconstructions in {out.with_suffix('.png')}")
 
 
-@app.command
+def _find_place(given: Given) -> Path | None:
+    """Where `evaluate` writes: a report, a reader study, or nothing where one is shown or read back."""
+    shown = given["answers"] is not None or given["serve"] is not None
+    return None if shown else given["reader_study"] or given["out"]
+
+
+@command(place=_find_place)
 def evaluate(
     images: Positional[Path],
     store: Positional[Path | None] = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, app
+from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, command
 from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
@@ -14,7 +14,7 @@ from ganatomy.machine import progress
 TINY_KIMG = 0.064
 
 
-@app.command
+@command()
 def benchmark(
     store: Path,
     out: Path = Path("benchmark"),
@@ -97,7 +97,7 @@ def benchmark(
     progress.say(f"page: {page}")
 
 
-@app.command
+@command(folder=False)
 def probe(
     features: Positional[Path],
     table: Positional[Path],
@@ -134,7 +134,7 @@ def probe(
         progress.say(one.describe())
 
 
-@app.command
+@command()
 def explore(
     run: Positional[Path],
     attribute: str,
@@ -191,7 +191,7 @@ def explore(
     )
 
 
-@app.command(name="augment-study")
+@command("augment-study")
 def augment_study(
     store: Positional[Path],
     target: str,

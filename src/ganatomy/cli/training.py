@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, app, command_arguments
+from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, command, command_arguments
 from ganatomy.cli.parsing import (
     build_recipe,
     check_above_zero,
@@ -23,7 +23,7 @@ from ganatomy.machine import progress
 CompileFlag = Annotated[bool, arg(name="compile", help="compile networks with torch.compile", help_behavior_hint="")]
 
 
-@app.command
+@command()
 def phantom(
     kind: Positional[str],
     out: Path,
@@ -58,7 +58,7 @@ def phantom(
     progress.say(f"{made} images of {patients} phantom patients in {out}, true values in {out / 'truth.csv'}")
 
 
-@app.command
+@command()
 def fetch(
     collection: str,
     out: Path = Path("raw"),
@@ -97,7 +97,7 @@ def fetch(
     progress.say(f"{out / collection}: {files} files, all that the index lists; LICENCE.txt says how to attribute them")
 
 
-@app.command
+@command(alone=lambda given: given["shard"] is None)  # the jobs of a sharded store share it
 def prepare(
     raw: Positional[Path],
     modality: str,
@@ -162,7 +162,7 @@ def prepare(
     progress.say(f"fingerprint {manifest.fingerprint[:16]}")
 
 
-@app.command
+@command()
 def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
     """List the recipes, one per line."""
     from ganatomy.recipes import RECIPES
@@ -171,7 +171,7 @@ def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
         progress.say(f"{name:20s} {(make.__doc__ or '').strip().splitlines()[0]}")
 
 
-@app.command
+@command(alone=lambda given: False)  # several trainings share a folder of runs; each holds its run
 def train(
     recipe: Positional[str | None] = None,
     store: Positional[Path | None] = None,
@@ -285,7 +285,7 @@ def train(
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
 
 
-@app.command
+@command()
 def plan(
     recipe: Positional[str | None] = None,
     memory: str | None = None,
@@ -345,7 +345,7 @@ def plan(
     )
 
 
-@app.command
+@command(place=lambda given: given["run"], alone=lambda given: False)
 def select(
     run: Positional[Path],
     store: Path | None = None,

@@ -1,6 +1,5 @@
 """Durable writing: files are written beside their target, synchronised to disk and renamed, so none is incomplete."""
 
-import errno
 import hashlib
 import json
 import os
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.errors import Refused
-
-DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from ganatomy.machine.places import DISK_FULL_ERRORS
 
 
 @contextmanager

@@ -14,6 +14,8 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -29,9 +31,11 @@ from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 from ganatomy.machine.durable import remove_leftovers, write_json
+from ganatomy.machine.places import hold_lock
 from ganatomy.recipes.recipe import Recipe
 
 KEPT_CHECKPOINTS = 2
+LOCK_PATIENCE = 10.0  # seconds to wait for a command that is making its run folder, which takes it less than one
 
 
 class Run:
@@ -134,14 +138,38 @@ def make_or_continue_run(
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
     """
-    if (run := find_run(out, recipe, store, seed, generator_digest)) is not None:
+    run = find_run(out, recipe, store, seed, generator_digest)
+    if run is not None:
         return _prepare_run(run, recipe)
-    number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
-    run = Run(out / f"{number:05d}-{recipe.name}")
+    run = _number_new_run(out, recipe)
     run.path.mkdir(parents=True, exist_ok=True)  # a command that was killed here leaves it without its recipe.json
     write_json(run.path / "environment.json", {**describe_environment(seed), "generator": generator_digest})
     write_json(run.path / "store.json", describe_store(store) | {"path": str(store.path.resolve())})
     return _prepare_run(run, recipe)  # recipe.json last: a folder without it is no run
+
+
+@contextmanager
+def hold_run(out: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None = None) -> Iterator[Run]:
+    """What `make_or_continue_run` gives, for this process alone; a process that is killed holds it no longer.
+
+    Raises:
+        Refused: as `make_or_continue_run`, or another command is training this run.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    asked = (out, recipe, store, seed, generator_digest)
+    with ExitStack() as held:
+        busy = f"Another command is beginning a run in {out} and does not end; give another --out."
+        with hold_lock(out / ".lock", busy, LOCK_PATIENCE):  # one at a time looks for its run and makes it
+            path = (find_run(*asked) or _number_new_run(out, recipe)).path
+            refusal = f"{path} is being trained by another command; wait until it has ended, or give another --seed."
+            held.enter_context(hold_lock(path.with_name(f".{path.name}.lock"), refusal))
+            run = make_or_continue_run(*asked)
+        yield run
+
+
+def _number_new_run(out: Path, recipe: Recipe) -> Run:
+    number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
+    return Run(out / f"{number:05d}-{recipe.name}")
 
 
 def find_run(out: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None = None) -> Run | None:
@@ -163,6 +191,7 @@ def find_run(out: Path, recipe: Recipe, store: Store, seed: int, generator_diges
 
 def _prepare_run(run: Run, recipe: Recipe) -> Run:
     write_json(run.path / "recipe.json", recipe.model_dump(mode="json"))
+    remove_leftovers(run.path)
     for name in ("snapshots", "checkpoints", "fakes"):
         (run.path / name).mkdir(exist_ok=True)
         remove_leftovers(run.path / name)

@@ -30,7 +30,7 @@ from ganatomy.training.callbacks import (
 )
 from ganatomy.training.computing import ComputeSettings, get_default_settings
 from ganatomy.training.prefetch import Prefetcher
-from ganatomy.training.run import Run, describe_store, find_run, make_or_continue_run
+from ganatomy.training.run import Run, describe_store, find_run, hold_run
 from ganatomy.training.state import NO_WEIGHTS, State, Tensors
 
 DIVERGENCE_ADVICE = (
@@ -203,7 +203,7 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
         # Written only now: networks that cannot be built leave no folder that looks begun.
         run = Run(
             distributed.run_on_first_process(
-                lambda: make_or_continue_run(request.out, recipe, store, seed, request.generator_digest).path
+                lambda: stack.enter_context(hold_run(request.out, recipe, store, seed, request.generator_digest)).path
             )
         )
         distributed.run_on_first_process(
