@@ -5,7 +5,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
@@ -67,7 +67,8 @@ def command(
             with hold_output(where) if alone(given) else contextlib.nullcontext():
                 return verb(*args, **kwargs)
 
-        app.command(run, name=name) if name else app.command(run)
+        held = cast(Verb, run)
+        app.command(held, name=name) if name else app.command(held)
         return verb
 
     return decorate
