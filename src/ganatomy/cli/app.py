@@ -5,7 +5,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
@@ -67,8 +67,7 @@ def command(
             with hold_output(where) if alone(given) else contextlib.nullcontext():
                 return verb(*args, **kwargs)
 
-        held = cast(Verb, run)
-        app.command(held, name=name) if name else app.command(held)
+        app.command(name=name)(run)
         return verb
 
     return decorate

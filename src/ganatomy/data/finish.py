@@ -1,7 +1,5 @@
 """The end of `prepare`: rows of all parts to cases, persons and splits, counts that add up, and a fingerprint."""
 
-import hashlib
-import json
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +15,7 @@ from ganatomy.data.parts import rows_file
 from ganatomy.data.persons import is_guess, name_patients
 from ganatomy.data.plan import LISTING_FILE, count_parts, leave_report, read_passed_over
 from ganatomy.data.store import Manifest
-from ganatomy.machine.durable import read_lines, remove_leftovers, write_json, write_lines
+from ganatomy.machine.durable import read_lines, remove_leftovers, write_lines
 from ganatomy.modalities.modality import Modality
 
 Row = dict[str, Any]
@@ -45,7 +43,7 @@ def finish_store(out: Path, plan: Row, modality: Modality, key: PseudonymKey) ->
     write_balance(out, make_balance(len(cases), used, left_out, aside, persons), left_out, aside)
     write_lines(out / "cases.jsonl", cases)
     manifest = _make_manifest(plan, modality, cases, left_out, doubts)
-    write_json(out / "manifest.json", manifest.model_dump(mode="json"))
+    storing.write_manifest(out, manifest)
 
 
 def _drop_copies(cases: list[Row]) -> tuple[list[Row], list[Row]]:
@@ -66,12 +64,6 @@ def _drop_copies(cases: list[Row]) -> tuple[list[Row], list[Row]]:
 def _make_manifest(
     plan: Row, modality: Modality, cases: list[Row], left_out: list[Row], doubts: dict[str, int]
 ) -> Manifest:
-    numbers: dict[str, int] = {}  # patients by first appearance: the fingerprint depends on no key
-    visible = [
-        (case["pixels"], numbers.setdefault(case["patient"], len(numbers)), case["split"], case["facts"])
-        for case in cases
-    ]
-    fingerprint = hashlib.sha256(json.dumps([plan["shape"], plan["modality"], visible], sort_keys=True).encode())
     spacings = [case["spacing"] for case in cases if case["spacing"]]
     quantiles = np.mean([case["quantiles"] for case in cases], axis=0)
     shape = tuple(plan["shape"])
@@ -93,6 +85,6 @@ def _make_manifest(
         quarantined=count_groups(left_out, "reason"),
         spacing=tuple(np.median(spacings, axis=0).round(4).tolist()) if spacings else None,
         intensity_quantiles={f"{q:g}": round(float(v), 4) for q, v in zip((0.5, 0.9, 0.99), quantiles, strict=True)},
-        fingerprint=fingerprint.hexdigest(),
+        fingerprint=storing.compute_fingerprint(shape, modality.name, cases),
         made_with=f"ganatomy {version('ganatomy')}",
     )

@@ -243,9 +243,18 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_json(folder / MANIFEST_FILE, {**plain, HASHES: hashes})
 
 
-def compute_fingerprint(shape: Shape, modality: str, cases: list[dict[str, Any]]) -> str:
-    """SHA-256 of all that training can see of a store: its shape, and of each case pixels, patient, split, facts."""
-    visible = [(case["pixels"], case["patient"], case["split"], case["facts"]) for case in cases]
+def compute_fingerprint(shape: Shape, modality: str, cases: list[dict[str, Any]], keyed: bool = True) -> str:
+    """SHA-256 of all that training can see of a store: its shape, and of each case pixels, patient, split, facts.
+
+    Args:
+        keyed: count the patients in the order of their first case, so that the fingerprint depends on no key; version
+            0.1.0, whose pseudonyms had none, took the pseudonyms themselves.
+    """
+    numbers: dict[str, int] = {}
+    patients = [numbers.setdefault(case["patient"], len(numbers)) if keyed else case["patient"] for case in cases]
+    visible = [
+        (case["pixels"], patient, case["split"], case["facts"]) for case, patient in zip(cases, patients, strict=True)
+    ]
     return hashlib.sha256(json.dumps([list(shape), modality, visible], sort_keys=True).encode()).hexdigest()
 
 
@@ -259,7 +268,7 @@ def _check_hashes(store: Store, manifest: dict[str, Any], hashes: dict[str, str]
         Refused: something has changed.
     """
     about, changed = store.manifest, None
-    if compute_fingerprint(about.shape, about.modality, store.cases) != about.fingerprint:
+    if compute_fingerprint(about.shape, about.modality, store.cases, keyed=hashes is not None) != about.fingerprint:
         changed = CASES_FILE
     elif hashes is not None and hashes[MANIFEST_FILE] != hash_json(manifest):
         changed = MANIFEST_FILE
