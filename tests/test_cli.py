@@ -147,7 +147,7 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
             "train pggan-mammogram {store} --tiny --out {new} --device tpu",
             "--device tpu: give cpu, cuda or cuda:NUMBER",
         ),
-        ("train pggan-mammogram {store} --tiny --out {new} --precision half", "there are float32, bfloat16"),
+        ("train pggan-mammogram {store} --tiny --out {new} --precision half", "there are float32, tf32, bfloat16"),
         ("sample {run} --out {new} --device gpu0", "--device gpu0: give cpu, cuda or cuda:NUMBER"),
         ("sample {run} --out {new} --spacing -0.1", "--spacing -0.1: give a number above zero"),
         ("sample {run} --out {new} --to dicom --date tomorrow", "--date tomorrow: give eight digits"),

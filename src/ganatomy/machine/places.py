@@ -18,6 +18,7 @@ except ImportError:  # Windows has no flock; there two commands at once are not 
 
 PROBE_BYTES = 4096  # one block: on a full disk not even that can be written
 LOCK_POLL_SECONDS = 0.05
+LOCK_SUFFIX = ".lock"
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -115,13 +116,18 @@ def hold_output(path: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def get_lock_file(path: Path) -> Path:
+    """The lock of what is written at `path`: an empty hidden file beside it, there only while a command writes."""
+    return path.with_name(f".{path.name}{LOCK_SUFFIX}")
+
+
 @contextmanager
 def _hold_parent(path: Path) -> Iterator[None]:
     if not os.access(path.parent, os.W_OK):  # a mounted folder in one that is not ours: no lock, and nothing beside it
         yield
         return
     refusal = f"Another command is writing {path}; wait until it has ended, or give another place."
-    with hold_lock(path.with_name(f".{path.name}.lock"), refusal):
+    with hold_lock(get_lock_file(path), refusal):
         beside = {path.name, path.with_suffix(".png").name}  # a table has a picture of the same name
         for name in beside:
             _remove(path.parent.glob(f".{_escape(name)}.*.part"))

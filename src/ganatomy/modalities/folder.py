@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganatomy.errors import Refused
+from ganatomy.machine.places import LOCK_SUFFIX, get_lock_file
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xls", ".xlsx")
 SYSTEM_NAMES = ("thumbs.db", "desktop.ini", "__macosx")  # left in folders of images by desktops, in lower case
@@ -104,6 +105,7 @@ class _Walk:
         self.listing = FolderListing(root)
         self._real_root = os.path.realpath(root)
         self._out = None if out is None or not out.exists() else _identify(str(out))
+        self._lock = None if out is None else _identify(str(get_lock_file(out)))  # of the command in hand
         self._folders: set[tuple[int, int]] = set()  # device and inode of every folder that was entered
         self._links: deque[tuple[str, str]] = deque()
         self._targets: set[str] = set()  # real paths of files that links lead to
@@ -133,6 +135,8 @@ class _Walk:
     def _take(self, entry: os.DirEntry[str], prefix: str) -> tuple[str, str] | None:
         """A row for one path, or the folder that is to be looked through."""
         name = prefix + entry.name
+        if entry.name.endswith(LOCK_SUFFIX) and self._lock is not None and _identify(entry.path) == self._lock:
+            return None
         if (rule := _find_rule(entry.name)) is not None:
             self._skip(name, rule)
         elif entry.is_symlink():
