@@ -10,6 +10,7 @@ import torch
 from ganatomy.cli import main
 from ganatomy.errors import Refused
 from ganatomy.evaluation import feature_cache
+from ganatomy.evaluation.extractors.extractor import Extractor
 from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.machine import device as devices
 from ganatomy.machine.device import select_device, usual_device
@@ -130,18 +131,17 @@ def test_precisions_have_names():
 
 
 def test_features_of_a_card_are_kept_apart(store, monkeypatch):
-    class Mean:
+    class Mean(Extractor):
         name, digest, description = "mean", "0" * 64, "mean of an image"
 
         def __call__(self, images):
             return np.array([[image.mean()] for image in images], dtype=np.float32)
 
     reals = select_real_images(store, "test", store.manifest.shape, 4)
-    folder = store.path / feature_cache.CACHE_FOLDER
-    feature_cache.get_features(Mean(), reals, "reals")
+    feature_cache.FeatureCache().get_features(Mean(), reals, "reals")
     monkeypatch.setattr(feature_cache, "select_device", lambda name: CARD)
-    feature_cache.get_features(Mean(), reals, "reals")
-    kept = sorted(path.name.partition("0-")[2] for path in folder.glob("mean-*"))
+    feature_cache.FeatureCache().get_features(Mean(), reals, "reals")
+    kept = sorted(path.name.partition("0-")[2] for path in reals.cache_folder.glob("mean-*"))
     assert len(kept) == 2
     assert kept[0].removesuffix("-cuda-float32.npz") == kept[1].removesuffix(".npz")
 

@@ -82,7 +82,7 @@ def test_any_number_of_workers_gives_the_same_files(tmp_path):
     [
         ({"shape": (20, 16, 16)}, "multiples of 16"),
         ({"to": "png"}, "dicom or nifti"),
-        ({"kind": "knee"}, "there are mammogram, chest_ct, brain_mri"),
+        ({"kind": "knee"}, "choose one of mammogram, chest_ct, brain_mri"),
         ({"kind": "mammogram", "shape": None, "to": "nifti"}, "written as dicom"),
     ],
 )

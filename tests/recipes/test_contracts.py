@@ -142,7 +142,7 @@ def test_a_network_of_ones_own_trains_resumes_bit_for_bit_and_samples(recipe, en
     assert snapshot.recipe == recipe
     images = [image for image, _ in sample(snapshot, 2, seed=1)]
     assert [image.pixels.shape for image in images] == [SHAPE, SHAPE]
-    with pytest.raises(Refused, match="stub makes whole images only"):
+    with pytest.raises(Refused, match="stub generates whole images only"):
         sample(snapshot, 1, planes=8)
 
 
