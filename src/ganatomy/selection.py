@@ -1,6 +1,5 @@
 """Select the best snapshot of a run by the sliced Wasserstein distance to held-out patients (Korkinof 2018)."""
 
-import json
 from pathlib import Path
 
 from ganatomy.checkpoint import Snapshot, open_snapshot
@@ -9,7 +8,7 @@ from ganatomy.errors import Refused
 from ganatomy.evaluation.images.sets import select_matching_images, select_real_images
 from ganatomy.evaluation.swd_scores import make_swd_reference
 from ganatomy.machine import progress
-from ganatomy.machine.durable import write_json
+from ganatomy.machine.durable import read_json, write_json
 from ganatomy.pyramid import format_shape
 from ganatomy.training.run import Run, open_run
 
@@ -90,7 +89,7 @@ def open_run_store(run: Run, store: Store | Path | str | None) -> Store:
 
 def describe_selection(run: Run) -> str:
     """The selection of a run as a table."""
-    selection = json.loads((run.path / "selection.json").read_text())
+    selection = read_json(run.path / "selection.json")
     lines = [selection["protocol"], "kimg         SWD x 1000   spread"]
     lines += [f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:g}" for row in selection["ranking"]]
     lines.append(f"real floor   {selection['floor']['average']:g}")

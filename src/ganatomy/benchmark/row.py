@@ -17,7 +17,7 @@ from ganatomy.evaluation.images.comparison import ComparisonRequest, gather_comp
 from ganatomy.evaluation.metrics.table import score_features
 from ganatomy.evaluation.statistics import MissingScore
 from ganatomy.exporting.export import write_samples
-from ganatomy.machine.durable import new_file, write_json
+from ganatomy.machine.durable import new_file, read_json, write_json
 from ganatomy.sampling import sample
 from ganatomy.training.callbacks import Intervals
 from ganatomy.training.run import Run
@@ -30,7 +30,7 @@ CHECKPOINTS_PER_ROW = 4  # checkpoints of a training, so that an interruption co
 def make_row(plan: BenchmarkPlan, out: Path, name: str, seed: int) -> None:
     """Make a row; ``row.json`` comes last."""
     folder = get_row_folder(out, name, seed)
-    recipe = plan.make_budgeted_recipe(name, json.loads((out / SPEED_FILE).read_text())[name]["images_per_second"])
+    recipe = plan.make_budgeted_recipe(name, read_json(out / SPEED_FILE)[name]["images_per_second"])
     every = recipe.total_kimg / CHECKPOINTS_PER_ROW
     often = Intervals(
         tick_kimg=every, grid_kimg=recipe.total_kimg, snapshot_kimg=recipe.total_kimg, checkpoint_kimg=every

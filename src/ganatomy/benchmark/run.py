@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ganatomy.benchmark import page
 from ganatomy.benchmark.plan import PLAN_FILE, SPEED_FILE, BenchmarkPlan, get_row_folder
 from ganatomy.benchmark.row import ROW_FILE
+from ganatomy.config import explain_validation_error
 from ganatomy.data.store import open_store
 from ganatomy.errors import Interrupted, Refused
 from ganatomy.machine import progress
-from ganatomy.machine.durable import read_lines, write_json, write_lines
+from ganatomy.machine.durable import read_json, read_lines, write_json, write_lines
 
 FAILED_FILE, MEASUREMENTS_FILE = "failed.json", "measured.jsonl"
 MAX_ERROR_CHARACTERS = 400  # characters of what a failed row said
@@ -43,7 +46,7 @@ def run_benchmark(plan: BenchmarkPlan, out: Path, command: str, card_gib: float 
 
 def _begin(plan: BenchmarkPlan, out: Path) -> None:
     if (out / PLAN_FILE).exists():
-        before = BenchmarkPlan.model_validate_json((out / PLAN_FILE).read_text())
+        before = _read_plan(out)
         same = {"recipes": plan.recipes, "seeds": plan.seeds}  # rows may be added
         if before.replace(**same) != plan:
             changed = [name for name in BenchmarkPlan.model_fields if getattr(before, name) != getattr(plan, name)]
@@ -57,9 +60,19 @@ def _begin(plan: BenchmarkPlan, out: Path) -> None:
     write_json(out / PLAN_FILE, plan.model_dump(mode="json"))
 
 
+def _read_plan(out: Path) -> BenchmarkPlan:
+    try:
+        return BenchmarkPlan.model_validate(read_json(out / PLAN_FILE))
+    except ValidationError as error:
+        why = explain_validation_error(error, BenchmarkPlan)
+        raise Refused(
+            f"{out / PLAN_FILE} is no plan of a benchmark: {why}. Restore it, or give a new folder."
+        ) from error
+
+
 def _speed(plan: BenchmarkPlan, out: Path) -> dict[str, Any]:
     """Every row's speed and memory, in rounds over all rows: medians, since a machine is not always as fast."""
-    known: dict[str, Any] = json.loads((out / SPEED_FILE).read_text()) if (out / SPEED_FILE).exists() else {}
+    known: dict[str, Any] = read_json(out / SPEED_FILE) if (out / SPEED_FILE).exists() else {}
     missing = [name for name in plan.recipes if name not in known]
     lines = read_lines(out / MEASUREMENTS_FILE) if (out / MEASUREMENTS_FILE).exists() else []
     with progress.bar("measuring speed", len(missing) * plan.rounds) as bar:
@@ -98,14 +111,14 @@ def _row(plan: BenchmarkPlan, out: Path, name: str, seed: int, speed: dict[str, 
     """A row that is there, or is made now; what failed is a row that says so, and is tried again the next time."""
     folder = get_row_folder(out, name, seed)
     if (folder / ROW_FILE).exists():
-        return dict(json.loads((folder / ROW_FILE).read_text()))
+        return read_json(folder / ROW_FILE)
     (folder / FAILED_FILE).unlink(missing_ok=True)
     if "failed" in speed:
         error = speed["failed"]
     else:
         code, _, error = _child("row", out, name, seed)
         if code == 0:
-            return dict(json.loads((folder / ROW_FILE).read_text()))
+            return read_json(folder / ROW_FILE)
         if code in (Interrupted.exit_code, -2):
             raise Interrupted("The benchmark was interrupted; give the same command again to resume it.")
         error = error or f"ended by signal {-code}"

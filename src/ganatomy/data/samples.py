@@ -1,19 +1,20 @@
 """A folder of samples read back: its index, its images, and what the privacy audit said of it."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image as Pillow
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
+from ganatomy.config import Config, explain_validation_error
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.machine import progress
-from ganatomy.machine.durable import compute_sha256, read_lines
+from ganatomy.machine.durable import compute_sha256, read_json, read_lines
 from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.folder import list_folder
@@ -33,7 +34,7 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
     """
     if not (folder / INDEX_FILE).exists():
         raise Refused(f"{folder} holds no {INDEX_FILE}; make samples with: ganatomy sample RUN --n 64 --out {folder}")
-    rows = read_lines(folder / INDEX_FILE)
+    rows = _read_index(folder)
     if not _is_readable(rows):
         raise Refused(f"{folder} holds DICOM; give the folder of PNG, NPY or NIfTI samples that it was made from.")
     _check_files(folder, [row["file"] for row in rows])
@@ -63,13 +64,13 @@ def _check_files(folder: Path, names: list[str]) -> None:
 
 def has_samples(folder: Path) -> bool:
     """Whether a folder has samples that can be read back as they were drawn."""
-    return (folder / INDEX_FILE).exists() and _is_readable(read_lines(folder / INDEX_FILE))
+    return (folder / INDEX_FILE).exists() and _is_readable(_read_index(folder))
 
 
 def hash_samples(samples: Path) -> str:
     """SHA-256 over the index and every file that it names."""
     digest = hashlib.sha256((samples / INDEX_FILE).read_bytes())
-    for row in read_lines(samples / INDEX_FILE):
+    for row in _read_index(samples):
         digest.update(compute_sha256(samples / row["file"]).encode())
     return digest.hexdigest()
 
@@ -82,12 +83,66 @@ def check_audit(samples: Path, despite_audit: bool) -> None:
     """
     if not (samples / AUDIT_FILE).exists():
         return progress.say(f"These samples were not audited for copies; ganatomy evaluate {samples} STORE does that.")
-    word = json.loads((samples / AUDIT_FILE).read_text())
-    if word["samples_sha256"] != hash_samples(samples):
+    word = read_json(samples / AUDIT_FILE)
+    if not word.keys() >= {"samples_sha256", "passed", "verdict"} or word["samples_sha256"] != hash_samples(samples):
         return progress.say(f"{samples} has changed since it was audited for copies; evaluate it again.")
     if not word["passed"] and not despite_audit:
         told = f"{samples} failed the privacy audit. {word['verdict']}"
         raise Refused(f"{told} To export them all the same: --despite-audit")
+
+
+class _Record(Config):
+    """What of a record is used: the number that makes the sample's file name. The rest is kept as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seed: int
+    index: int = Field(ge=0)
+
+
+class _Row(Config):
+    """A row of the index, checked: a file may have been edited."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: str
+    modality: str
+    spacing: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None
+    facts: dict[str, str] = Field(default_factory=dict)
+    record: _Record
+
+    @field_validator("file")
+    @classmethod
+    def _is_within(cls, file: str) -> str:
+        if Path(file).is_absolute() or ".." in Path(file).parts or "\0" in file:
+            raise ValueError("a file lies in the folder of its index")
+        return file
+
+
+def _read_index(folder: Path) -> list[dict[str, Any]]:
+    """The rows of the index of a folder.
+
+    Raises:
+        Refused: a row is not as `write_samples` writes it, or two rows have one seed and number.
+    """
+    rows, seen = read_lines(folder / INDEX_FILE), set()
+    for number, row in enumerate(rows, 1):
+        where = f"line {number} of {folder / INDEX_FILE}"
+        try:
+            record = _Row.model_validate(row).record
+        except ValidationError as error:
+            raise Refused(
+                f"{where} is not as it was written: {explain_validation_error(error, _Row)}. Draw the samples again."
+            ) from error
+        if (record.seed, record.index) in seen:
+            raise Refused(
+                f"{where} is a second sample of seed {record.seed} and number {record.index}, and both would become one"
+                " file; leave one out, or draw the samples again."
+            )
+        seen.add((record.seed, record.index))
+    if not rows:
+        raise Refused(f"{folder / INDEX_FILE} is empty; draw the samples again.")
+    return rows
 
 
 def _is_readable(rows: list[dict[str, Any]]) -> bool:

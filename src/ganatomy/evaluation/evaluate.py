@@ -1,7 +1,6 @@
 """The verb: compare images with patients that the training has not seen, and write a report."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from ganatomy.evaluation.report import figures, page
 from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, fit_ellipse
 from ganatomy.evaluation.statistics import MissingScore, Score
 from ganatomy.evaluation.swd_scores import make_swd_reference
-from ganatomy.machine.durable import new_folder, read_lines, write_json
+from ganatomy.machine.durable import new_folder, read_json, read_lines, write_json
 from ganatomy.modalities.facts import FactSource
 from ganatomy.pyramid import Shape, format_shape
 
@@ -254,4 +253,4 @@ def _write_audit_note(samples: Path, privacy: dict[str, Any], out: Path) -> None
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_json(path) if path.exists() else None

@@ -1,6 +1,5 @@
 """The function `export`: write samples to a folder of files with an index."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from ganatomy.exporting.label import LABEL_TEXT, draw_label
 from ganatomy.exporting.writers import make_writer
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
-from ganatomy.machine.durable import sync_tree, write_json, write_lines
+from ganatomy.machine.durable import read_json, sync_tree, write_json, write_lines
 from ganatomy.modalities import table as modalities
 
 UNFINISHED_FILE = "unfinished.json"
@@ -169,7 +168,7 @@ def _resolve_date(out: Path, request: dict[str, Any], date: str | None) -> str:
     """
     mark = out / UNFINISHED_FILE
     if mark.exists():
-        begun = json.loads(mark.read_text())
+        begun = read_json(mark)
         if begun["wish"] != request or date not in (None, begun["date"]):
             told = ", ".join(f"{name} {value}" for name, value in begun["wish"].items() if value)
             raise Refused(f"{out} was begun with {told}, date {begun['date']}; give that again, or a new folder.")

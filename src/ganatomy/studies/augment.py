@@ -5,7 +5,6 @@ nor a generator has seen. Within a seed all classifiers start from the same weig
 differences are computed seed by seed. The jittered copies show how much of a gain is due to repetition alone.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from ganatomy.evaluation.privacy.planted import SHAKE_DESCRIPTION, shake_image
 from ganatomy.evaluation.statistics import compute_mean_auc
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
-from ganatomy.machine.durable import new_file, read_lines, write_json, write_lines, write_text
+from ganatomy.machine.durable import new_file, read_json, read_lines, write_json, write_lines, write_text
 from ganatomy.pyramid import Shape, format_shape
 from ganatomy.studies import classifier
 from ganatomy.studies.classifier import Labels, Pixels
@@ -280,7 +279,7 @@ def _make_jittered_copies(real: LabelledImages, count: int, seed: int) -> Labell
 
 def _begin(plan: StudyPlan, out: Path) -> None:
     if (out / STUDY_PLAN_FILE).exists():
-        before = json.loads((out / STUDY_PLAN_FILE).read_text())
+        before = read_json(out / STUDY_PLAN_FILE)
         now = plan.model_dump(mode="json")
         if changed := [name for name in now if before.get(name) != now[name]]:
             raise Refused(f"{out} holds a study with another {', '.join(changed)}; give a new folder.")

@@ -31,7 +31,7 @@ from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 from ganatomy.machine.durable import remove_leftovers, write_json
-from ganatomy.machine.places import hold_lock
+from ganatomy.machine.places import describe_system_error, hold_lock
 from ganatomy.recipes.recipe import Recipe
 
 KEPT_CHECKPOINTS = 2
@@ -141,7 +141,7 @@ def make_or_continue_run(
     run = find_run(out, recipe, store, seed, generator_digest)
     if run is not None:
         return _prepare_run(run, recipe)
-    run = _number_new_run(out, recipe)
+    run = number_new_run(out, recipe)
     run.path.mkdir(parents=True, exist_ok=True)  # a command that was killed here leaves it without its recipe.json
     write_json(run.path / "environment.json", {**describe_environment(seed), "generator": generator_digest})
     write_json(run.path / "store.json", describe_store(store) | {"path": str(store.path.resolve())})
@@ -160,14 +160,15 @@ def hold_run(out: Path, recipe: Recipe, store: Store, seed: int, generator_diges
     with ExitStack() as held:
         busy = f"Another command is beginning a run in {out} and does not end; give another --out."
         with hold_lock(out / ".lock", busy, LOCK_PATIENCE):  # one at a time looks for its run and makes it
-            path = (find_run(*asked) or _number_new_run(out, recipe)).path
+            path = (find_run(*asked) or number_new_run(out, recipe)).path
             refusal = f"{path} is being trained by another command; wait until it has ended, or give another --seed."
             held.enter_context(hold_lock(path.with_name(f".{path.name}.lock"), refusal))
             run = make_or_continue_run(*asked)
         yield run
 
 
-def _number_new_run(out: Path, recipe: Recipe) -> Run:
+def number_new_run(out: Path, recipe: Recipe) -> Run:
+    """The run that would be made next in a folder; nothing is written."""
     number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
     return Run(out / f"{number:05d}-{recipe.name}")
 
@@ -243,7 +244,7 @@ def _fits(path: Path, recipe: Recipe, store: Store, seed: int, generator_digest:
     """Whether a run of the folder is the one that is asked for; one that cannot be read is not."""
     try:
         return not _differences(path, recipe, store, seed, generator_digest)
-    except (Refused, KeyError, TypeError, ValueError) as error:
+    except (Refused, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         _report_unreadable(path, str(error) if isinstance(error, Refused) else f"{type(error).__name__} {error}")
         return False
 
@@ -261,7 +262,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Refused(f"{file} cannot be read ({str(error).splitlines()[0]}); restore it, or start anew.") from error
     if not isinstance(content, dict):
         raise Refused(f"{file} holds no JSON object; restore it, or start anew.")
@@ -270,4 +271,12 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _runs(out: Path) -> list[Path]:
     found = out.iterdir() if out.is_dir() else iter(())
-    return sorted(p for p in found if re.match(r"\d{5}-", p.name) and (p / "recipe.json").exists())
+    return sorted(p for p in found if re.match(r"\d{5}-", p.name) and _has_recipe(p))
+
+
+def _has_recipe(path: Path) -> bool:
+    try:
+        return (path / "recipe.json").exists()
+    except OSError as error:
+        _report_unreadable(path, describe_system_error(error))
+        return False

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
+from ganatomy.config import explain_validation_error
 from ganatomy.data.feed import Feed, check_store_for_training
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Diverged, Interrupted, Refused
@@ -246,7 +248,11 @@ def _resume_run(run: Run, state: State) -> None:
 
 def _read_settings(run: Run) -> ComputeSettings | None:
     """How the run was computed before, so that going on elsewhere does not change it unasked."""
-    return None if run.computing is None else ComputeSettings.model_validate(run.computing)
+    try:
+        return None if run.computing is None else ComputeSettings.model_validate(run.computing)
+    except ValidationError as error:
+        why = explain_validation_error(error, ComputeSettings)
+        raise Refused(f"{run.path / 'environment.json'} was changed: {why}; restore it, or start anew.") from error
 
 
 def _get_pretrained_weights(recipe: Recipe, snapshot: Snapshot | None) -> Mapping[str, Tensors]:

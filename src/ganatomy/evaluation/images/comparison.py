@@ -1,7 +1,6 @@
 """The two sides of a comparison: held-out real images, and synthetic images with the same facts."""
 
 import itertools
-import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +25,7 @@ from ganatomy.evaluation.images.sets import (
     select_real_images,
 )
 from ganatomy.imaging.image import Image
+from ganatomy.machine.durable import read_json
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.modality import Modality
@@ -181,7 +181,7 @@ def resolve_store(images: Path, store: Store | Path | str | None) -> Store:
         return open_store(Path(store))
     run = images if (images / "store.json").exists() else images.parent.parent
     if (run / "store.json").exists():
-        return open_store(Path(json.loads((run / "store.json").read_text())["path"]))
+        return open_store(Path(read_json(run / "store.json")["path"]))
     raise Refused(f"{images} does not record which store it was trained on; give the store of real images as well.")
 
 
