@@ -7,7 +7,12 @@ The verbs, in the order of the line; ``ganatomy --help`` has the same words.
 (1280, 1024)
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# OpenMP reads it when torch loads. Threads that spin while they wait make a training ten times slower where something
+# else uses a core (docs/performance.md, benchmarks/waiting_threads.py).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from ganatomy.checkpoint import Snapshot

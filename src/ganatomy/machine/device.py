@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from ganatomy.errors import Refused
@@ -178,16 +179,8 @@ def measure_free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         left, total = torch.cuda.mem_get_info(device)
         return min(left + CUDA_CONTEXT_BYTES, total)
-    free = [_read_available_memory(), *(_read_cgroup_free_memory(*names) for names in CGROUP_MEMORY_FILES)]
-    return min((n for n in free if n is not None), default=2**63)
-
-
-def _read_available_memory() -> int | None:
-    try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
+    limits = (_read_cgroup_free_memory(*names) for names in CGROUP_MEMORY_FILES)
+    return min([int(psutil.virtual_memory().available), *(n for n in limits if n is not None)])
 
 
 def _read_cgroup_free_memory(limit: str, used: str) -> int | None:
