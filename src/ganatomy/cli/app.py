@@ -11,6 +11,7 @@ from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
 from ganatomy.machine.places import check_writable, hold_output
+from ganatomy.machine.progress import heartbeat
 
 app = SubcommandApp()
 command_arguments: list[str] = []  # the words of the command in hand, for what begins it again in several processes
@@ -44,6 +45,7 @@ def command(
     place: Callable[[Given], Path | None] = get_out,
     folder: bool = True,
     alone: Callable[[Given], bool] = is_alone,
+    heard: bool = False,
 ) -> Callable[[Verb], Verb]:
     """Make a function a sub-command that looks whether its place can be written before it begins to work.
 
@@ -52,6 +54,7 @@ def command(
         place: where it writes; None = nowhere.
         folder: whether that is a folder or a file.
         alone: whether another command may not write there meanwhile.
+        heard: whether it tells every few seconds that it is at work.
     """
 
     def decorate(verb: Verb) -> Verb:
@@ -61,11 +64,13 @@ def command(
             bound.apply_defaults()
             given = bound.arguments
             where = None if given["dry_run"] else place(given)
-            if where is None:
-                return verb(*args, **kwargs)
-            check_writable(where, folder)
-            with hold_output(where) if alone(given) else contextlib.nullcontext():
-                return verb(*args, **kwargs)
+            with contextlib.ExitStack() as around:
+                if where is not None:
+                    check_writable(where, folder)
+                    around.enter_context(hold_output(where) if alone(given) else contextlib.nullcontext())
+                if heard:
+                    around.enter_context(heartbeat(f"{verb.__name__}: at work"))
+                verb(*args, **kwargs)
 
         app.command(name=name)(run)
         return verb

@@ -120,7 +120,7 @@ def _find_place(given: Given) -> Path | None:
     return None if shown else given["reader_study"] or given["out"]
 
 
-@command(place=_find_place)
+@command(place=_find_place, heard=True)
 def evaluate(
     images: Positional[Path],
     store: Positional[Path | None] = None,

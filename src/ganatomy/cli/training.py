@@ -285,7 +285,7 @@ def train(
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
 
 
-@command()
+@command(heard=True)
 def plan(
     recipe: Positional[str | None] = None,
     memory: str | None = None,
@@ -345,7 +345,7 @@ def plan(
     )
 
 
-@command(place=lambda given: given["run"], alone=lambda given: False)
+@command(place=lambda given: given["run"], alone=lambda given: False, heard=True)
 def select(
     run: Positional[Path],
     store: Path | None = None,

@@ -26,6 +26,7 @@ from ganatomy.training import distributed
 from ganatomy.training.log import Log
 from ganatomy.training.run import KEPT_CHECKPOINTS, Run
 from ganatomy.training.state import State
+from ganatomy.training.time_left import TimeLeft
 
 GRID_IMAGES = 16  # images of a grid, in equal runs of the values of each condition
 
@@ -79,8 +80,8 @@ class Callback:
     def record_losses(self, losses: Losses) -> None:
         """The first process notes the terms of all."""
 
-    def describe_progress(self, state: State) -> str:
-        return ""
+    def describe_progress(self, state: State) -> tuple[str, str]:
+        return "", ""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -121,6 +122,7 @@ class Callbacks:
         self._timer = IntervalTimer(state.images)
         self._log = Log(run.path, state.images)
         self._clock, self._clock_images = time.monotonic(), state.images
+        self._time_left, self._noted = TimeLeft(state.recipe), (self._clock, state.images)
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         self.stop_reason: str | None = None
@@ -141,12 +143,16 @@ class Callbacks:
             self._sums[name] = self._sums.get(name, torch.zeros((), device=term.device)) + term
         self._count += 1
 
-    def describe_progress(self, state: State) -> str:
-        """What the progress bar says."""
-        seconds = max(time.monotonic() - self._clock, 1e-9)
-        rate = (state.images - self._clock_images) / seconds
+    def describe_progress(self, state: State) -> tuple[str, str]:
+        """What the progress bar says: size and speed, and the time that is left."""
+        now = time.monotonic()
+        self._time_left.record(self._noted[1], state.images - self._noted[1], now - self._noted[0])
+        self._noted = now, state.images
+        seconds, at_least = self._time_left.estimate(state.images)
+        rate = (state.images - self._clock_images) / max(now - self._clock, 1e-9)
         shape = state.recipe.get_sampling_scope(min(state.images, state.recipe.total_images - 1)).regions[0].shape
-        return f"images, {rate:.1f} images/s, {state.images / 1000:.1f} kimg, at {format_shape(shape)}"
+        left = ("over " if at_least else "") + progress.format_seconds(seconds)
+        return f"{format_shape(shape)}, {rate:.3g} images/s", left
 
     def _run_periodic_work(self, state: State, ended: bool) -> None:
         def due(kimg: float) -> bool:

@@ -9,6 +9,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from ganatomy.errors import Ended, Interrupted, Refused
 
+RUN_ID = "ganatomy"  # the processes find it in TORCHELASTIC_RUN_ID
+
 
 class ProcessFailedError(Ended):
     """A process has ended with an error, which it has told by itself."""
@@ -32,7 +34,7 @@ def launch_processes(processes: int, arguments: list[str]) -> None:
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=processes,
-        run_id="ganatomy",
+        run_id=RUN_ID,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,

@@ -1,5 +1,6 @@
 """The verb `train`: make a run, or continue it."""
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ganatomy.pyramid import rescale_spacing
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.training import distributed, loop, plan
+from ganatomy.training.announcement import describe_training
 from ganatomy.training.callbacks import (
     GRID_IMAGES,
     Callback,
@@ -31,8 +33,9 @@ from ganatomy.training.callbacks import (
     save_reals_picture,
 )
 from ganatomy.training.computing import ComputeSettings, get_default_settings
+from ganatomy.training.launch import RUN_ID
 from ganatomy.training.prefetch import Prefetcher
-from ganatomy.training.run import Run, describe_store, find_run, hold_run
+from ganatomy.training.run import Run, describe_store, find_run, hold_run, number_new_run
 from ganatomy.training.state import NO_WEIGHTS, State, Tensors
 
 DIVERGENCE_ADVICE = (
@@ -159,6 +162,9 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
     )
     computing.check(ndim, device)
     distributed.check_pieces(recipe, processes, computing.micro_batches)
+    if os.environ.get("TORCHELASTIC_RUN_ID") != RUN_ID:  # else the command that has started this process has said it
+        path = (begun or number_new_run(request.out, recipe)).path
+        progress.say(describe_training(path, begun is not None, recipe, store, device, computing, processes))
     local = processes if device.type == "cpu" else 1  # processes on a machine share its memory, GPUs do not
     if request.fit:
         wished, computing = (
@@ -274,7 +280,7 @@ def _run_loop(
         with progress.bar(state.recipe.name, state.recipe.total_images, state.images) as bar:
             for losses in loop.run_steps(state, source, seed, callbacks, settings):
                 callbacks.record_losses(losses)
-                bar.advance(state.images - before, callbacks.describe_progress(state))
+                bar.advance(state.images - before, *callbacks.describe_progress(state))
                 before = state.images
     except Diverged as error:
         kept = run.list_checkpoints()
