@@ -30,7 +30,7 @@ ifneq ($(UV),)
 else
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install -q $(CONSTRAINTS) $(EXTRA) -e . --group dev
+	$(BIN)/python -m pip install $(CONSTRAINTS) $(EXTRA) -e . --group dev
 endif
 	touch $@
 

@@ -17,6 +17,7 @@ from ganatomy.data.split import SPLITS
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti, pictures
+from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
@@ -123,7 +124,7 @@ def encode(
     table = Table.from_pylist(rows)
     with new_file(out) as temporary:
         (parquet.write_table if out.suffix == ".parquet" else csv.write_csv)(table, temporary)
-    pictures.save_png(pictures.make_grid(shown, 2), out.with_suffix(".png"))
+    pictures.save_png(add_caption(pictures.make_grid(shown, 2)), out.with_suffix(".png"))
     return len(rows)
 
 

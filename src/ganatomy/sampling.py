@@ -160,6 +160,7 @@ def _generate_images(
                     "seed": seed,
                     "index": number,
                     "truncation": truncation,
+                    "threads": torch.get_num_threads() if device.type == "cpu" else None,
                     **fact,
                 },
             )

@@ -12,6 +12,7 @@ from ganatomy.benchmark.row import FEATURES_FILE, SAMPLES_FOLDER
 from ganatomy.data.samples import read_samples
 from ganatomy.data.store import dequantise_pixels, open_store
 from ganatomy.evaluation.report.embedding import compute_classical_mds, fit_ellipse
+from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.image import Image
 from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
 from ganatomy.modalities import table as modalities
@@ -40,7 +41,7 @@ def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> 
     if not done:
         return {}
     found = {}
-    save_png(_reals(plan), out / "reals.png")
+    save_png(add_caption(_reals(plan)), out / "reals.png")
     found["reals.png"] = ("Training images", f"{SHOWN_SAMPLES} training images.")
     save_png(_samples(out, done), out / "samples.png")
     words = f"Each row shows {SHOWN_SAMPLES} images of one model, in the order {', '.join(name for name, _ in done)}."

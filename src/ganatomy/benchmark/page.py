@@ -38,7 +38,7 @@ def _markdown(intro: list[str], parts: list[Table], pictures: dict[str, tuple[st
         lines += ["", part.caption, ""]
     for name, (title, words) in pictures.items():
         lines += [f"## {title}", "", f"![{title}]({name})", "", words, ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(line.replace("<", "&lt;") for line in lines).rstrip() + "\n"
 
 
 def _html(intro: list[str], parts: list[Table], pictures: dict[str, tuple[str, str]]) -> str:
@@ -54,7 +54,7 @@ def _html(intro: list[str], parts: list[Table], pictures: dict[str, tuple[str, s
         ]
     for name, (title, words) in pictures.items():
         body.append(
-            f'<h2>{html.escape(title)}</h2><figure><img src="{name}" alt="{html.escape(title)}">'
+            f'<h2>{html.escape(title)}</h2><figure><img src="{html.escape(name)}" alt="{html.escape(title)}">'
             f"<figcaption>{html.escape(words)}</figcaption></figure>"
         )
     return (

@@ -218,4 +218,6 @@ def _run_reader_study(folder: Path, answers: Path | None, serve: int | None, dry
         return progress.say(f"The reader study in {folder} would be {'read back' if answers else 'shown'}.")
     if answers is not None:
         return progress.say(reader_study.describe_readers(reader_study.read_answers(folder, answers)))
-    return reader_study.serve_study(folder, serve or 0)
+    from ganatomy.studies.reader_server import serve_study
+
+    return serve_study(folder, serve or 0)

@@ -77,7 +77,7 @@ def format_seconds(seconds: float) -> str:
     left = max(0, round(seconds))
     units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
     first = next((i for i, (size, _) in enumerate(units) if left >= size), len(units) - 1)
-    words = []
+    words: list[str] = []
     for size, name in units[first : first + 2]:
         count, left = divmod(left, size)
         words += [f"{count} {name}"] if count or not words else []

@@ -13,6 +13,7 @@ button.chosen { background: #2a5d8f; } input { font: inherit; padding: .4rem; }
 </style></head><body><main>
 <h1 style="font-size:1.2rem">Real or synthetic?</h1>
 <p>About half of these images are synthetic. Rate each one with the buttons or the keys 1 to 6. Not for diagnosis.</p>
+<p style="color:#fc8"><strong>The others show real patients. Do not copy or hand on any of them.</strong></p>
 <p><label>Your name or number: <input id="reader" maxlength="40"></label></p>
 <p><img id="image" alt="image to rate"></p>
 <p id="choices"></p>
@@ -61,7 +62,8 @@ at("send").onclick = async () => {
   const text = JSON.stringify({study: study.study, reader: reader, ratings: ratings}, null, 1);
   if (location.protocol.startsWith("http")) {
     const answer = await fetch("answers", {method: "POST", body: text});
-    at("told").textContent = answer.ok ? "Thank you. Your answers are saved." : "Not saved: error " + answer.status;
+    const why = answer.ok ? "" : await answer.text() || "error " + answer.status;
+    at("told").textContent = answer.ok ? "Thank you. Your answers are saved." : "Not saved: " + why;
     if (answer.ok) { return; }
   }
   const link = document.createElement("a");

@@ -7,10 +7,7 @@ key.json         which images are synthetic; do not give it to the readers
 """
 
 import hashlib
-import itertools
 import json
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,7 @@ from ganatomy.evaluation.images.comparison import ComparisonRequest, gather_comp
 from ganatomy.evaluation.statistics import compute_auc_interval
 from ganatomy.imaging.pictures import convert_to_uint8, save_png
 from ganatomy.machine import progress
-from ganatomy.machine.durable import new_folder, write_json, write_text
+from ganatomy.machine.durable import new_folder, read_json, write_json, write_text
 from ganatomy.modalities.facts import FactSource
 from ganatomy.pyramid import Shape
 from ganatomy.studies.reader_page import PAGE
@@ -31,7 +28,6 @@ from ganatomy.studies.reader_page import PAGE
 KEY, ANSWERS = "key.json", "answers"
 RATINGS = range(1, 7)  # 1 = surely synthetic, 6 = surely real; an even number, so that one has to choose
 MAX_STUDY_IMAGES = 64  # images of each kind unless told: an hour of a reader's time
-MAX_ANSWER_BYTES = 2**20  # bytes
 
 
 def make_study(
@@ -78,7 +74,7 @@ def make_study(
         name = digest.hexdigest()[:16]
         write_json(folder / KEY, {"format": 1, "study": name, "images": both.provenance, "synthetic": key})
         told = {"study": name, "files": list(key), "ratings": list(RATINGS)}
-        write_text(folder / "page.html", PAGE.replace("__STUDY__", json.dumps(told)))
+        write_text(folder / "page.html", PAGE.replace("__STUDY__", json.dumps(told).replace("<", "\\u003c")))
         (folder / ANSWERS).mkdir()
     return len(key)
 
@@ -106,39 +102,78 @@ def read_answers(folder: Path, answers: Path) -> list[ReaderResult]:
     """The answers in a folder, scored by the key.
 
     Raises:
-        Refused: no study, no answers, or answers that are not to this study or not complete.
+        Refused: no study, or no answer to it that is complete. One that is not is named, and does not stop the others.
     """
-    key = _read_key(folder)
+    key = read_key(folder)
     files = sorted(answers.glob("*.json"))
     if not files:
         raise Refused(f"{answers} contains no answers (JSON files).")
-    return [_score_answers(file, key) for file in files]
+    found: list[ReaderResult] = []
+    problems: list[Refused] = []
+    for file in files:
+        try:
+            found.append(_score_answers(file, key))
+        except Refused as problem:
+            problems.append(problem)
+    if not found:
+        raise problems[0]
+    for one in problems:
+        progress.say(f"Left out: {one}")
+    return found
 
 
-def _read_key(folder: Path) -> dict[str, Any]:
+def read_key(folder: Path) -> dict[str, Any]:
+    """Which images of a study are synthetic, and the study's name.
+
+    Raises:
+        Refused: it is no study.
+    """
     try:
-        return dict(json.loads((folder / KEY).read_text()))
-    except (OSError, ValueError) as error:
+        key = read_json(folder / KEY)
+        if not isinstance(key["synthetic"], dict) or not isinstance(key["study"], str):
+            raise KeyError("synthetic")
+    except (Refused, KeyError) as error:
         raise Refused(
             f"{folder} is not a reader study ({KEY} cannot be read); make one with --reader-study."
         ) from error
+    return key
+
+
+def check_answer(answer: Any, key: dict[str, Any], what: str) -> tuple[str, dict[str, int]]:
+    """Reader and ratings of an answer to this study.
+
+    Args:
+        what: the answer in words, such as its file.
+
+    Raises:
+        Refused: it is no answer, or to another study, or not complete.
+    """
+    try:
+        ratings, name, of = dict(answer["ratings"]), str(answer["reader"]), answer["study"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"{what} is not an answer to a reader study.") from error
+    if of != key["study"]:
+        raise Refused(f"{what} answers the study {of}; this one is {key['study']}.")
+    missing = [image for image in key["synthetic"] if not _is_rating(ratings.get(image))]
+    if missing:
+        every = len(key["synthetic"])
+        raise Refused(
+            f"{what} rates {every - len(missing)} of {every} images; {missing[0]} is among those without a rating of 1"
+            " to 6."
+        )
+    return name, ratings
+
+
+def _is_rating(value: Any) -> bool:
+    return isinstance(value, int) and value in RATINGS
 
 
 def _score_answers(file: Path, key: dict[str, Any]) -> ReaderResult:
     try:
-        answer = json.loads(file.read_text())
-        ratings, name, of = dict(answer["ratings"]), str(answer["reader"]), answer["study"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        answer = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise Refused(f"{file} is not an answer to a reader study.") from error
-    if of != key["study"]:
-        raise Refused(f"{file} answers the study {of}; this one is {key['study']}.")
-    missing = [image for image in key["synthetic"] if ratings.get(image) not in RATINGS]
-    if missing:
-        every = len(key["synthetic"])
-        raise Refused(
-            f"{file} rates {every - len(missing)} of {every} images; {missing[0]} is among those without a rating of 1"
-            " to 6."
-        )
+    name, ratings = check_answer(answer, key, str(file))
     real = np.array([ratings[image] for image, synthetic in key["synthetic"].items() if not synthetic])
     fake = np.array([ratings[image] for image, synthetic in key["synthetic"].items() if synthetic])
     auc = float(np.mean((real[:, None] > fake) + 0.5 * (real[:, None] == fake)))
@@ -152,69 +187,3 @@ def describe_readers(results: list[ReaderResult]) -> str:
     lines += [f"{one.reader:20s} {one.auc:.3f}  {one.low:.3f} to {one.high:.3f}" for one in results]
     telling = sum(one.can_tell for one in results)
     return "\n".join([*lines, f"{telling} of {len(results)} readers have an interval that leaves 0.5 out."])
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Showing the page on this machine.
-
-
-def serve_study(folder: Path, port: int) -> None:
-    """Show the page on the loopback address until interrupted; answers are kept in the study's folder.
-
-    Raises:
-        Refused: no study, or the port is taken.
-    """
-    server = make_server(folder, port)
-    progress.say(f"The study is served at http://127.0.0.1:{server.server_address[1]}/; press Ctrl-C to stop.")
-    try:
-        server.serve_forever()
-    finally:
-        server.server_close()
-
-
-def make_server(folder: Path, port: int) -> ThreadingHTTPServer:
-    """A server that knows the page, the images and answers, and nothing else."""
-    key = _read_key(folder)
-    pages = {"/": ("text/html; charset=utf-8", folder / "page.html")}
-    pages |= {f"/images/{name}": ("image/png", folder / "images" / name) for name in key["synthetic"]}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if not self._of_this_machine() or self.path not in pages:
-                return self._answer(HTTPStatus.NOT_FOUND)
-            kind, file = pages[self.path]
-            self._answer(HTTPStatus.OK, kind, file.read_bytes())
-
-        def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            if not self._of_this_machine() or self.path != "/answers" or not 0 < length <= MAX_ANSWER_BYTES:
-                return self._answer(HTTPStatus.BAD_REQUEST)
-            try:
-                answer = json.loads(self.rfile.read(length))
-                name = "".join(c for c in str(answer["reader"]) if c.isalnum() or c in "-_")[:40] or "reader"
-            except (ValueError, KeyError, TypeError):
-                return self._answer(HTTPStatus.BAD_REQUEST)
-            (folder / ANSWERS).mkdir(exist_ok=True)
-            tails = itertools.chain([""], (f"-{k}" for k in itertools.count(2)))  # nobody's answer is written over
-            taken = (folder / ANSWERS / f"{name}{tail}.json" for tail in tails)
-            write_json(next(path for path in taken if not path.exists()), answer)
-            self._answer(HTTPStatus.NO_CONTENT)
-
-        def _of_this_machine(self) -> bool:
-            """A page elsewhere must not reach us under a name of its own."""
-            return (self.headers.get("Host") or "").rpartition(":")[0] in ("127.0.0.1", "localhost")
-
-        def _answer(self, status: HTTPStatus, kind: str = "text/plain", content: bytes = b"") -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            return None
-
-    try:
-        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    except (OSError, OverflowError) as error:
-        raise Refused(f"--serve {port}: this port cannot be used ({error}); give another port.") from error

@@ -25,6 +25,7 @@ from ganatomy.evaluation.extractors.random_resnet import RandomResNet
 from ganatomy.evaluation.feature_cache import FeatureCache
 from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.imaging import nifti, pictures
+from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_file, new_folder, write_json
@@ -104,7 +105,7 @@ def transfer_images(
         }
         with new_file(folder / "measures.csv") as temporary:
             csv.write_csv(Table.from_pylist(rows), temporary)
-        pictures.save_png(pictures.make_grid(shown, len(FORMS)), folder / "transfer.png")
+        pictures.save_png(add_caption(pictures.make_grid(shown, len(FORMS))), folder / "transfer.png")
         write_json(folder / "transfer.json", content)
     return content
 

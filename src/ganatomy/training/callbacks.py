@@ -16,6 +16,7 @@ from torch import Tensor
 from ganatomy import checkpoint
 from ganatomy.config import Config
 from ganatomy.imaging import pictures
+from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.pictures import make_grid, save_png
 from ganatomy.machine import progress
 from ganatomy.objectives.phase import Losses
@@ -242,4 +243,4 @@ def save_reals_picture(path: Path, reals: Iterable[Tensor]) -> None:
     for one in reals:
         flat.append(pictures.render_planes((one[0, 0].cpu().numpy() + np.float32(1)) / np.float32(2)))
         ndim = one.ndim - 2
-    save_png(make_grid(flat, columns=pictures.GRID_COLUMNS[ndim]), path)
+    save_png(add_caption(make_grid(flat, columns=pictures.GRID_COLUMNS[ndim])), path)

@@ -12,6 +12,7 @@ from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.evaluation.metrics.nearest import downsample_image, make_unit_vectors
 from ganatomy.evaluation.report import charts
+from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.image import Image
 from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
 
@@ -93,7 +94,12 @@ def _draw_real_beside_synthetic(save: PictureSaver, comparison: Comparison, qual
         f" marks a low score for artefacts (below {CONVINCING_SCORE:g}), a red frame a high one (above"
         f" {FAULTY_SCORE:g})."
     )
-    save("real_beside_synthetic", "Real beside synthetic", words, make_grid(pictures, _count_columns(comparison)))
+    save(
+        "real_beside_synthetic",
+        "Real beside synthetic",
+        words,
+        add_caption(make_grid(pictures, _count_columns(comparison))),
+    )
 
 
 def _add_frame(picture: GreyPicture, colour: tuple[float, ...] | None) -> NDArray[np.float32]:
@@ -146,7 +152,7 @@ def _draw_three_nearest(save: PictureSaver, comparison: Comparison) -> None:
         "Real images and their three nearest synthetic images",
         "The first image of each group of four is a held-out image. If no synthetic image resembles it, the model does"
         " not cover it.",
-        make_grid(pictures, columns),
+        add_caption(make_grid(pictures, columns)),
     )
 
 
@@ -169,5 +175,5 @@ def _draw_suspects(save: PictureSaver, comparison: Comparison, privacy: dict[str
         "The left image"
         " of each pair is a sample much nearer to a training image than to any held-out image; the right image is that"
         " training image. Inspect these pairs for copies.",
-        make_grid(pictures, _count_columns(comparison)),
+        add_caption(make_grid(pictures, _count_columns(comparison))),
     )

@@ -74,6 +74,8 @@ def _head(content: dict[str, Any]) -> str:
     return (
         f"<h1>Synthetic images of {escape(str(images['generator']))}</h1>"
         '<p class="note">All images marked synthetic were made by a generative model. They are not for diagnosis.</p>'
+        '<p class="bad">This page and the pictures beside it also show images of real patients. Do not hand them on:'
+        " only report.json and the samples hold none.</p>"
         f"<p>{compared['images_a_side']} of {compared['synthetic_images']} synthetic images at {compared['shape']}"
         f" against as many images of {compared['patients']} patients {seen}.</p>"
         + (f"<p>{constant} of the synthetic images are constant.</p>" if constant else "")
