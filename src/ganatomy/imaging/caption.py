@@ -11,7 +11,7 @@ MARGIN = 3  # pixels
 
 
 def add_caption(picture: NDArray[np.uint8], words: str = REAL_PATIENTS) -> NDArray[np.uint8]:
-    """A picture (rows, columns), or (rows, columns, 3) in colours, with a line of words above it; it is made wider where the words need it."""
+    """A picture (rows, columns), or (rows, columns, 3), with words above it; wider where the words need it."""
     for size in SIZES:
         font = ImageFont.load_default(size)
         left, top, right, bottom = (int(v) for v in font.getbbox(words))
