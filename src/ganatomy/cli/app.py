@@ -67,7 +67,8 @@ def command(
             with contextlib.ExitStack() as around:
                 if where is not None:
                     check_writable(where, folder)
-                    around.enter_context(hold_output(where) if alone(given) else contextlib.nullcontext())
+                    if alone(given):
+                        around.enter_context(hold_output(where))
                 if heard:
                     around.enter_context(heartbeat(f"{verb.__name__}: at work"))
                 verb(*args, **kwargs)

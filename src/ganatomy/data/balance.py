@@ -8,15 +8,13 @@
 They stay, without a store, where nothing could be used.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganatomy.errors import Refused
-from ganatomy.machine.durable import write_json, write_lines
+from ganatomy.machine.durable import read_json, write_json, write_lines
 from ganatomy.machine.progress import format_name
 from ganatomy.modalities.facts import FILE_COLUMN, FactTable
 from ganatomy.modalities.folder import FolderListing
@@ -116,8 +114,8 @@ def make_balance(cases: int, files_used: int, left_out: list[Row], aside: Passed
         "left_out": lost,
         "skipped": len(aside.skipped),
         "cases": cases,
-        "reasons": _count_with_examples(left_out, "reason"),
-        "rules": _count_with_examples(aside.skipped, "rule"),
+        "reasons": count_with_examples(left_out, "reason"),
+        "rules": count_with_examples(aside.skipped, "rule"),
         "table": _count_table(aside),
         "unread_facts": aside.unread_facts,
         "persons": persons,
@@ -138,19 +136,14 @@ def read_balance(folder: Path) -> Row | None:
     Raises:
         Refused: they are damaged.
     """
-    if not (folder / BALANCE_FILE).exists():
-        return None
-    try:
-        return dict(json.loads((folder / BALANCE_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise Refused(f"{folder / BALANCE_FILE} is damaged ({str(error).splitlines()[0]}); prepare again.") from error
+    return read_json(folder / BALANCE_FILE) if (folder / BALANCE_FILE).exists() else None
 
 
 def describe_passed_over(aside: PassedOver) -> Iterator[str]:
     """Lines for the user, before anything is read."""
     yield f"{aside.paths} paths below the raw folder"
-    yield from _describe_groups("left out", _count_with_examples(aside.left_out, "reason"), "")
-    yield from _describe_groups("skipped", _count_with_examples(aside.skipped, "rule"), "")
+    yield from _describe_groups("left out", count_with_examples(aside.left_out, "reason"), "")
+    yield from _describe_groups("skipped", count_with_examples(aside.skipped, "rule"), "")
     yield from describe_facts(aside)
 
 
@@ -190,7 +183,8 @@ def format_example(row: Mapping[str, Any]) -> str:
     return text if len(text) <= EXAMPLE_CHARACTERS else text[: EXAMPLE_CHARACTERS - 3] + "..."
 
 
-def _count_with_examples(rows: list[Row], key: str) -> dict[str, Row]:
+def count_with_examples(rows: list[Row], key: str) -> dict[str, Row]:
+    """As `count_groups`: ``rows``, how many there are, and ``first``, the first of them."""
     first: dict[str, Row] = {}
     for row in rows:
         first.setdefault(row[key], row)

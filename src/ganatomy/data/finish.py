@@ -15,7 +15,8 @@ from ganatomy.data.parts import rows_file
 from ganatomy.data.persons import is_guess, name_patients
 from ganatomy.data.plan import LISTING_FILE, count_parts, leave_report, read_passed_over
 from ganatomy.data.store import Manifest
-from ganatomy.machine.durable import read_lines, remove_leftovers, write_lines
+from ganatomy.machine.durable import read_lines, write_lines
+from ganatomy.machine.places import remove_leftovers
 from ganatomy.modalities.modality import Modality
 
 Row = dict[str, Any]
@@ -41,7 +42,7 @@ def finish_store(out: Path, plan: Row, modality: Modality, key: PseudonymKey) ->
     persons = name_patients(cases, key.secret)
     used = sum(files[case["file"]] for case in cases)
     write_balance(out, make_balance(len(cases), used, left_out, aside, persons), left_out, aside)
-    write_lines(out / "cases.jsonl", cases)
+    write_lines(out / storing.CASES_FILE, cases)
     manifest = _make_manifest(plan, modality, cases, left_out, doubts)
     storing.write_manifest(out, manifest)
 

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from ganatomy.data.balance import REPORT_FILES, PassedOver, make_balance, pass_o
 from ganatomy.data.keys import PseudonymKey
 from ganatomy.data.split import make_pseudonym
 from ganatomy.errors import Refused
-from ganatomy.machine.durable import new_folder, read_lines, write_json, write_lines
+from ganatomy.machine.durable import new_folder, read_json, read_lines, write_json, write_lines
 from ganatomy.modalities.facts import FactTable
 from ganatomy.modalities.folder import FolderListing, list_folder
 from ganatomy.modalities.modality import Candidate, Modality
@@ -136,7 +135,7 @@ def begin_store(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> 
     found = look_through(raw, modality, out)
     told = _hash_facts(found.table, modality, key)
     plan = make_plan(found.candidates, modality, key) | {"told": told, "paths": _hash_paths(found.listing, told, key)}
-    if not (out / "plan.json").exists():
+    if not (out / storing.PLAN_FILE).exists():
         check_free(out)
         if not found.candidates:
             raise leave_report(out, plan["files"], found.aside.left_out, found.aside)
@@ -149,7 +148,7 @@ def begin_store(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> 
                 (temporary / "parts").mkdir()
                 write_lines(temporary / LISTING_FILE, [_describe_candidate(one, raw) for one in found.candidates])
                 write_json(temporary / ASIDE_FILE, found.aside.to_json())
-                write_json(temporary / "plan.json", plan)
+                write_json(temporary / storing.PLAN_FILE, plan)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
@@ -165,7 +164,7 @@ def read_begun_store(
     Raises:
         Refused: it is of another kind, or was begun with another key or table.
     """
-    plan = json.loads((out / "plan.json").read_text())
+    plan = read_json(out / storing.PLAN_FILE)
     _check_same_kind(out, plan, modality.name, list(modality.shape), dict(modality.options))
     _check_same_key(out, plan, key.name)
     table = modality.facts.read_table(raw)
@@ -189,9 +188,9 @@ def _read_unchanged_store(
     out: Path, raw: Path, modality: Modality, key: PseudonymKey
 ) -> tuple[dict[str, Any], list[Candidate]] | None:
     """As `read_begun_store`, if the raw folder has the files and the table that it had; None if not, or not begun."""
-    if not (out / "plan.json").exists():
+    if not (out / storing.PLAN_FILE).exists():
         return None
-    before = json.loads((out / "plan.json").read_text()).get("paths")
+    before = read_json(out / storing.PLAN_FILE).get("paths")
     told = _hash_facts(modality.facts.read_table(raw), modality, key)
     if before != _hash_paths(list_folder(raw, out), told, key):
         return None
@@ -200,7 +199,7 @@ def _read_unchanged_store(
 
 def read_passed_over(out: Path) -> PassedOver:
     """What was set aside when a store was begun."""
-    return PassedOver(**json.loads((out / ASIDE_FILE).read_text(encoding="utf-8")))
+    return PassedOver(**read_json(out / ASIDE_FILE))
 
 
 def check_free(out: Path) -> None:
@@ -243,7 +242,7 @@ def _check_same_kind(
 
 def _check_same_key(out: Path, before: dict[str, Any], name: str | None) -> None:
     """Pseudonyms of one store have one key; a complete store needs none any more."""
-    if (out / "manifest.json").exists():
+    if (out / storing.MANIFEST_FILE).exists():
         return
     if before.get("key") is None:
         raise Refused(
@@ -254,10 +253,10 @@ def _check_same_key(out: Path, before: dict[str, Any], name: str | None) -> None
 
 
 def _check_same_plan(out: Path, plan: dict[str, Any]) -> None:
-    before = json.loads((out / "plan.json").read_text())
+    before = read_json(out / storing.PLAN_FILE)
     _check_same_kind(out, before, plan["modality"], plan["shape"], plan["options"])
     left = {"key": None, "told": None, "paths": None}  # which older versions did not write
-    if (out / "manifest.json").exists() and before.get("key") != plan["key"]:
+    if (out / storing.MANIFEST_FILE).exists() and before.get("key") != plan["key"]:
         left["listing"] = None  # holds pseudonyms, and another key makes others
     if before | left != plan | left:
         raise Refused(

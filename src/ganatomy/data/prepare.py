@@ -56,7 +56,7 @@ def prepare(
     raw, out, kind = Path(raw).resolve(), Path(out).resolve(), _resolve_modality(modality)
     secret = load_key(None if key is None else Path(key), out)
     plan, candidates = begin_store(out, raw, kind, secret)
-    if not (out / "manifest.json").exists():
+    if not (out / storing.MANIFEST_FILE).exists():
         every = list(range(count_parts(plan)))
         write_parts(out, candidates, kind, plan, secret, every, workers or os.cpu_count() or 1, dask)
         finish_store(out, plan, kind, secret)
@@ -90,9 +90,9 @@ def prepare_shard(
     if not 1 <= shard[0] <= shard[1]:
         raise Refused(f"--shard {shard[0]}/{shard[1]}: give i/n with i from 1 to n.")
     secret = load_key(None if key is None else Path(key), out)
-    if not (out / "plan.json").exists():
+    if not (out / storing.PLAN_FILE).exists():
         begin_store(out, raw, kind, secret)
-    if not (out / "manifest.json").exists():
+    if not (out / storing.MANIFEST_FILE).exists():
         plan, candidates = read_begun_store(out, raw, kind, secret)
         mine = list(range(shard[0] - 1, count_parts(plan), shard[1]))
         write_parts(out, candidates, kind, plan, secret, mine, workers or os.cpu_count() or 1, None)

@@ -29,13 +29,13 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
-from ganatomy.machine.durable import compute_sha256, hash_json, read_lines, write_json
+from ganatomy.machine.durable import compute_sha256, hash_json, read_json, read_lines, write_json
 from ganatomy.pyramid import Shape, compute_pyramid, format_shape
 
 STORE_FORMAT = 1
 SMALL_VOLUME_VOXELS = 2**15  # voxels; larger volumes are stored in pieces of some planes
 QUANTISATION_STEPS = 65535  # of the stored uint16 between -1 and 1
-MANIFEST_FILE, CASES_FILE = "manifest.json", "cases.jsonl"
+MANIFEST_FILE, CASES_FILE, PLAN_FILE = "manifest.json", "cases.jsonl", "plan.json"
 HASHES = "sha256"  # in the manifest: of all else in it, and of the cases; version 0.1.0 wrote none
 LARGEST_SHARD = 64  # images; `prepare` makes none larger
 
@@ -78,8 +78,8 @@ class Store:
 
     def read_key_name(self) -> str | None:
         """Which key made the pseudonyms; None of a store whose pseudonyms have none, as those of older versions."""
-        plan = self.path / "plan.json"
-        return json.loads(plan.read_text(encoding="utf-8")).get("key") if plan.exists() else None
+        plan = self.path / PLAN_FILE
+        return read_json(plan).get("key") if plan.exists() else None
 
     def count_facts(self, split: str) -> dict[str, dict[str, int]]:
         """How many cases of a split have each value of each fact."""
@@ -216,7 +216,7 @@ def open_store(path: Path) -> Store:
     """
     file = path / MANIFEST_FILE
     if not file.exists():
-        if (path / "plan.json").exists():
+        if (path / PLAN_FILE).exists():
             raise Refused(f"The store {path} is not finished; give the same prepare command again to complete it.")
         raise Refused(f"{path} is not a store; make one with: ganatomy prepare RAW --modality NAME --out {path}")
     try:

@@ -32,14 +32,12 @@ class FeatureCache:
         level = format_shape(images.shape)
         known = self._known.setdefault((extractor.digest, level), {})
         keys = images.digests()
-        folder = images.cache_folder
-        if folder is None:
-            _extract_missing(known, extractor, images, keys, what)
-        elif not known.keys() >= set(keys):
-            path = folder / f"{extractor.name}-{extractor.digest[:16]}-{level}{_describe_computation()}.npz"
-            kept = _read_file(path)
+        if not known.keys() >= set(keys):
+            file = f"{extractor.name}-{extractor.digest[:16]}-{level}{_describe_computation()}.npz"
+            path = None if images.cache_folder is None else images.cache_folder / file
+            kept = {} if path is None else _read_file(path)
             known |= kept
-            if new := _extract_missing(known, extractor, images, keys, what):
+            if (new := _extract_missing(known, extractor, images, keys, what)) and path is not None:
                 _write_file(path, kept | new)
         return np.stack([known[key] for key in keys])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.errors import Refused
-from ganatomy.machine.places import DISK_FULL_ERRORS
+from ganatomy.machine.places import DISK_FULL_ERRORS, get_temporary_path
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def new_file(path: Path, sync: bool = True) -> Iterator[Path]:
             together writes them without and calls `sync_tree` before the file that says they are complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = get_temporary_path(path)
     try:
         with _refuse_when_full(path):
             yield temporary
@@ -39,7 +39,7 @@ def new_file(path: Path, sync: bool = True) -> Iterator[Path]:
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends well, and vanishes when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = get_temporary_path(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -118,12 +118,6 @@ def sync_tree(folder: Path) -> None:
     """Wait until every file below `folder` is on the disk."""
     for path in (folder, *folder.rglob("*")):
         _sync(path)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Temporary files and folders that a killed process left in `folder`."""
-    for path in folder.glob(".*.part"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @contextmanager

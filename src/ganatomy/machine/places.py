@@ -1,6 +1,7 @@
 """Where a command will write: tried before the work begins, held by one command, cleared of leftovers."""
 
 import errno
+import glob
 import os
 import shutil
 import tempfile
@@ -128,17 +129,23 @@ def _hold_parent(path: Path) -> Iterator[None]:
         return
     refusal = f"Another command is writing {path}; wait until it has ended, or give another place."
     with hold_lock(get_lock_file(path), refusal):
-        beside = {path.name, path.with_suffix(".png").name}  # a table has a picture of the same name
-        for name in beside:
-            _remove(path.parent.glob(f".{_escape(name)}.*.part"))
-        _remove(path.glob(".*.part"))
+        for name in {path.name, path.with_suffix(".png").name}:  # a table has a picture of the same name
+            remove_leftovers(path.parent, name)
+        remove_leftovers(path)
         yield
 
 
-def _escape(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+def get_temporary_path(path: Path) -> Path:
+    """Where this process writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
-def _remove(paths: Iterator[Path]) -> None:
-    for path in list(paths):
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files and folders that a killed process left in `folder`.
+
+    Args:
+        name: of what they were to become; None = of anything.
+    """
+    pattern = ".*.part" if name is None else f".{glob.escape(name)}.*.part"
+    for path in list(folder.glob(pattern)):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -9,7 +9,6 @@
   tensorboard/                                 if TensorBoard is installed
 """
 
-import json
 import platform
 import re
 import shutil
@@ -30,8 +29,8 @@ from ganatomy.config import explain_validation_error
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
-from ganatomy.machine.durable import remove_leftovers, write_json
-from ganatomy.machine.places import describe_system_error, hold_lock
+from ganatomy.machine.durable import read_json, write_json
+from ganatomy.machine.places import describe_system_error, hold_lock, remove_leftovers
 from ganatomy.recipes.recipe import Recipe
 
 KEPT_CHECKPOINTS = 2
@@ -47,7 +46,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         try:
-            return Recipe.model_validate(_read_json(self.path / "recipe.json"))
+            return Recipe.model_validate(read_json(self.path / "recipe.json"))
         except ValidationError as error:
             why = explain_validation_error(error, Recipe)
             raise Refused(
@@ -57,29 +56,29 @@ class Run:
 
     @property
     def store(self) -> dict[str, Any]:
-        return _read_json(self.path / "store.json")
+        return read_json(self.path / "store.json")
 
     @property
     def generator_digest(self) -> str | None:
         """SHA-256 of the generator that was given, if one was."""
-        found = _read_json(self.path / "environment.json").get("generator")
+        found = read_json(self.path / "environment.json").get("generator")
         return None if found is None else str(found)
 
     @property
     def computing(self) -> dict[str, Any] | None:
         """How it is computed, as it was begun."""
-        found = _read_json(self.path / "environment.json").get("computing")
+        found = read_json(self.path / "environment.json").get("computing")
         return None if found is None else dict(found)
 
     def record_settings(self, settings: dict[str, Any], processes: int, device: dict[str, Any]) -> None:
         """Write down how it is computed, and on what (`device.describe_device`)."""
         file = self.path / "environment.json"
         now = {"computing": settings, "processes": processes, "device": device, "gpu": device["gpu"]}
-        write_json(file, {**_read_json(file), **now})
+        write_json(file, {**read_json(file), **now})
 
     @property
     def seed(self) -> int:
-        return int(_read_json(self.path / "environment.json")["seed"])
+        return int(read_json(self.path / "environment.json")["seed"])
 
     def list_snapshots(self) -> list[Path]:
         """Folders of snapshots, oldest first."""
@@ -252,21 +251,6 @@ def _fits(path: Path, recipe: Recipe, store: Store, seed: int, generator_digest:
 @lru_cache(maxsize=256)  # once a run: it is looked for twice, before and after the memory is planned
 def _report_unreadable(path: Path, why: str) -> None:
     progress.say(f"The run {path.name} beside cannot be read and is left alone. {why}")
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    """A JSON object of a run folder.
-
-    Raises:
-        Refused: it is missing, cut or no object.
-    """
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise Refused(f"{file} cannot be read ({str(error).splitlines()[0]}); restore it, or start anew.") from error
-    if not isinstance(content, dict):
-        raise Refused(f"{file} holds no JSON object; restore it, or start anew.")
-    return content
 
 
 def _runs(out: Path) -> list[Path]:
