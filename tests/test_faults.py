@@ -17,6 +17,7 @@ def test_every_command_ends_as_if_nothing_had_been_or_says_why():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
-    assert [row for row in told["rows"] if not row["good"]] == []
+    wrong = [row for row in told["rows"] if not row["good"]]
+    assert wrong == [], json.dumps(wrong, indent=1)
     assert told["kills"] >= 4
     assert len(told["rows"]) == 18

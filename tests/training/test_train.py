@@ -13,6 +13,7 @@ import torch
 
 from ganatomy import checkpoint
 from ganatomy.errors import Diverged, Interrupted, Refused
+from ganatomy.machine import durable
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
 from ganatomy.training import loop
@@ -60,6 +61,36 @@ def test_the_same_command_on_a_complete_run_changes_nothing(run, store):
     before = {p: p.stat().st_mtime_ns for p in (run.path / "checkpoints").rglob("*.safetensors")}
     assert train(TINY, store, run.path.parent, intervals=OFTEN).path == run.path
     assert before == {p: p.stat().st_mtime_ns for p in (run.path / "checkpoints").rglob("*.safetensors")}
+
+
+@pytest.mark.parametrize("removed_files", [0, 1, 3])
+def test_a_kill_while_an_old_checkpoint_is_removed_leaves_nothing_for_long(
+    run, store, tmp_path, removed_files, monkeypatch
+):
+    shutil.copytree(run.path, tmp_path / run.path.name)
+    before = open_run(tmp_path / run.path.name)
+    expected = before.list_checkpoints()
+    old = expected[0].with_name(f"{int(expected[0].name) - 1:09d}")
+    shutil.copytree(expected[0], old)
+
+    def die(folder):
+        for file in sorted(folder.iterdir(), reverse=True)[:removed_files]:  # the meta first
+            file.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(durable.shutil, "rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            durable.remove_folder(old)
+    train(TINY, store, tmp_path, intervals=OFTEN)
+    assert sorted((before.path / "checkpoints").iterdir()) == expected
+
+
+def test_an_old_checkpoint_that_was_not_removed_any_more_goes_with_the_same_command(run, store, tmp_path):
+    shutil.copytree(run.path, tmp_path / run.path.name)
+    expected = open_run(tmp_path / run.path.name).list_checkpoints()
+    shutil.copytree(expected[0], expected[0].with_name(f"{int(expected[0].name) - 1:09d}"))
+    assert train(TINY, store, tmp_path, intervals=OFTEN).list_checkpoints() == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

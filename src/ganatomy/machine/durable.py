@@ -54,6 +54,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder; a kill leaves it whole, or what `remove_leftovers` removes."""
+    temporary = get_temporary_path(path)
+    os.replace(path, temporary)
+    shutil.rmtree(temporary)
+
+
 def write_text(path: Path, text: str) -> None:
     """As UTF-8; what a name of other bytes holds is written as an escape."""
     with new_file(path) as temporary:

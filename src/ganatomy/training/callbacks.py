@@ -1,6 +1,5 @@
 """Periodic work, done before a step: tick, grid, snapshot, checkpoint, and whether to stop."""
 
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -25,7 +24,7 @@ from ganatomy.randomness import draw_normal
 from ganatomy.steps.condition import Condition
 from ganatomy.training import distributed
 from ganatomy.training.log import Log
-from ganatomy.training.run import KEPT_CHECKPOINTS, Run
+from ganatomy.training.run import Run
 from ganatomy.training.state import State
 from ganatomy.training.time_left import TimeLeft
 
@@ -209,8 +208,7 @@ class Callbacks:
         if folder.exists():
             return
         checkpoint.save_tensors(folder, state.get_tensors(), {"counts": state.get_counts(), "seed": self._seed})
-        for old in self._run.list_checkpoints()[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old)
+        self._run.remove_old_checkpoints()
 
     def close(self) -> None:
         self._log.close()

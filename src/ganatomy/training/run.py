@@ -29,7 +29,7 @@ from ganatomy.config import explain_validation_error
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
-from ganatomy.machine.durable import read_json, write_json
+from ganatomy.machine.durable import read_json, remove_folder, write_json
 from ganatomy.machine.places import describe_system_error, hold_lock, remove_leftovers
 from ganatomy.recipes.recipe import Recipe
 
@@ -87,6 +87,11 @@ class Run:
     def list_checkpoints(self) -> list[Path]:
         """Folders of checkpoints, oldest first."""
         return checkpoint.list_numbered_folders(self.path / "checkpoints")
+
+    def remove_old_checkpoints(self) -> None:
+        """Remove all checkpoints but the last two."""
+        for old in self.list_checkpoints()[:-KEPT_CHECKPOINTS]:
+            remove_folder(old)
 
     def load_newest_checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Tensors and meta of the newest checkpoint that is whole; None if there is none yet.
@@ -195,6 +200,7 @@ def _prepare_run(run: Run, recipe: Recipe) -> Run:
     for name in ("snapshots", "checkpoints", "fakes"):
         (run.path / name).mkdir(exist_ok=True)
         remove_leftovers(run.path / name)
+    run.remove_old_checkpoints()  # a kill may have come between saving a checkpoint and removing an old one
     return run
 
 
