@@ -40,6 +40,7 @@ def _key_of_pseudonyms(tmp_path_factory):
 def _quiet_and_one_thread():
     progress.quiet = True
     torch.set_num_threads(THREADS)
+    torch.manual_seed(0)  # random inputs of a test do not depend on the tests before it
     yield
     progress.quiet = False
     torch.set_num_threads(THREADS)  # a test may have given --threads
