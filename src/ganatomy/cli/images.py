@@ -199,6 +199,10 @@ def evaluate(
             shape=parse_shape(shape),
             beside=others,
         )
+    for line in content["warnings"]:
+        progress.say(line)
+    for one in content["verdicts"]:
+        progress.say(f"{one['question']}: {one['answer']}. {one['reason']}")
     swd = content["swd"]
     progress.say(
         f"SWD x 1000: {swd['fake']['average']:g}, real floor {swd['real_floor']['average']:g} ({swd['protocol']})"
@@ -207,7 +211,6 @@ def evaluate(
         if is_headline(row["metric"]):
             floor = "" if row["floor"] is None else f", real floor {row['floor']:.4g}"
             progress.say(f"{row['metric']} ({row['extractor']}): {row['value']:.4g}{floor}")
-    progress.say(content["privacy"]["verdict"])
     progress.say(f"report: {out / 'report.html'}")
 
 

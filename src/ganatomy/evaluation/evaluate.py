@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from ganatomy.evaluation.failures import QualityScore, QualityScorer, find_best_
 from ganatomy.evaluation.image_statistics import measure_images
 from ganatomy.evaluation.images.comparison import Comparison, ComparisonRequest, gather_comparison, gather_other_model
 from ganatomy.evaluation.images.sets import RealImages
+from ganatomy.evaluation.learned.judges import Judges, fit_judges
+from ganatomy.evaluation.learned.two_sample import DEFINITION, run_learned_test
 from ganatomy.evaluation.metrics.swd import extract_descriptors
 from ganatomy.evaluation.metrics.table import score_features, score_images
 from ganatomy.evaluation.privacy.audit import audit_privacy
 from ganatomy.evaluation.protocols import get_protocol
 from ganatomy.evaluation.report import figures, page
 from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, fit_ellipse
-from ganatomy.evaluation.statistics import MissingScore, Score
+from ganatomy.evaluation.set_faults import find_set_faults
+from ganatomy.evaluation.statistics import MissingScore, Score, compute_auc_interval
 from ganatomy.evaluation.swd_scores import make_swd_reference
+from ganatomy.evaluation.verdicts import judge_report, list_warnings
 from ganatomy.machine.durable import new_folder, read_json, read_lines, write_json
 from ganatomy.modalities.facts import FactSource
 from ganatomy.pyramid import Shape, format_shape
@@ -91,7 +96,8 @@ def evaluate(
     chosen = extractors.get_extractor(extractor, ndim, compared.other_train, weights)
     companions = extractors.list_companions(chosen, ndim, _select_reference(compared))
     scorer = QualityScorer(compared.train.store, compared.test.shape, compared.snapshot, compared.features)
-    judged = scorer(compared.fakes)
+    learned, judges = _learn(compared, seed)
+    judged = scorer(compared.fakes, judges)
     evidence = gather_evidence(compared, chosen)
     models = {
         name: compared.features.get_features(chosen, gather_other_model(compared, path, asked), f"images of {name}")
@@ -104,6 +110,7 @@ def evaluate(
         "compared": {
             "images_a_side": len(compared.test),
             "patients": len(set(compared.test.groups())),
+            "validation_images": len(compared.train.store.split("validation")),
             "synthetic_images": len(compared.fakes),
             "shape": format_shape(compared.test.shape),
             "real_split": "test" if held_out is None else "all of another store",
@@ -112,7 +119,9 @@ def evaluate(
         },
         "swd": _measure_swd(compared),
         **_compute_scores(compared, evidence, companions, seed),
-        **measure_images(compared),
+        **measure_images(compared, seed),
+        "learned": learned,
+        "set_faults": find_set_faults(compared.fakes, compared.test),
         "embedding": _compute_embeddings(evidence, models, seed),
         "failures": _summarise_failures(judged),
         "privacy": audit_privacy(compared, chosen, seed),
@@ -120,14 +129,37 @@ def evaluate(
     }
     if published is not None:
         content["scores"] += [_dump_score(one) for one in published(compared, weights)]
+    content["verdicts"] = [one.model_dump() for one in judge_report(content)]
+    content["warnings"] = list_warnings(content)
     log = read_lines(images / "log.jsonl") if (images / "log.jsonl").exists() else []
     with new_folder(out) as folder:
-        pictures = figures.draw_pictures(folder, compared, judged, content, log)
+        pictures = figures.draw_pictures(folder, compared, judged, judges, content, log)
         write_json(folder / "report.json", _drop_points(content))
         page.write_page(folder / "report.html", content, pictures)
     if has_samples(images):
         _write_audit_note(images, content["privacy"], out)
     return _drop_points(content)
+
+
+def _learn(comparison: Comparison, seed: int) -> tuple[dict[str, Any], Judges | None]:
+    """The learned two-sample test, or why there is none; and its classifiers, which score single images as well."""
+    try:
+        judges = fit_judges(comparison.train, comparison.fakes, seed)
+        test = run_learned_test(judges, comparison.test, comparison.fakes, comparison.balanced_indices, seed)
+    except Refused as reason:
+        return {"why": str(reason), "definition": DEFINITION}, None
+    return {
+        "views": [{k: _round(v) for k, v in asdict(one).items()} for one in test.results],
+        "p": _round(test.p),
+        "patients": test.patients,
+        "samples": test.samples,
+        "chance_interval": [_round(end) for end in compute_auc_interval(0.5, test.patients, test.samples)],
+        "definition": DEFINITION,
+    }, judges
+
+
+def _round(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _select_reference(comparison: Comparison) -> RealImages:
@@ -221,7 +253,7 @@ def _summarise_failures(quality: QualityScore) -> dict[str, Any]:
         "parts": list(quality.parts),
         "definition": "mean of the parts, each in deviations of validation images from their median, bent below 10:"
         " distance to the 3rd nearest training image in features, largest departure of a measure, the"
-        " discriminator's score",
+        " discriminator's score, the score of classifiers that were trained on the other half of the samples",
         "scores": _round_values(quality.scores),
         "best": best,
         "worst": [

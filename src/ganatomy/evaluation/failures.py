@@ -1,4 +1,4 @@
-"""The score for artefacts: distance from real images, unusual anatomical measures, and the discriminator's score.
+"""The score for artefacts: distance from real images, unusual anatomy, the discriminator, and learned classifiers.
 
 Each part is given in deviations of the same part over validation images, so that 0 is a typical real image. The score
 is the mean of the parts, each compressed so that it stays below 10.
@@ -13,11 +13,14 @@ from scipy.spatial.distance import cdist
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store
+from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
 from ganatomy.evaluation.feature_cache import FeatureCache
 from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.evaluation.images.sets import MAX_TRAINING_IMAGES, RealImages, select_real_images
+from ganatomy.evaluation.learned.judges import Judges, fit_judges
+from ganatomy.evaluation.statistics import compute_median_and_width
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
@@ -29,7 +32,7 @@ NEIGHBOUR = 3  # the manifold is as far away as the third nearest training image
 REFERENCE_IMAGES = 256  # training images whose anatomy tells what is usual
 MAX_PART_SCORE = 10.0
 MIN_WIDTH = 0.2  # of a measure's unit; smaller differences are not seen, and two pieces instead of one are five of them
-SCORE_PARTS = ("manifold", "anatomy", "discriminator")
+SCORE_PARTS = ("manifold", "anatomy", "discriminator", "learned")
 
 FloatArray = NDArray[np.float64]
 
@@ -61,10 +64,10 @@ class QualityScorer:
         self._modality = modalities.get_modality(store.manifest.modality)()
         self._extractor = RandomResNet(len(shape))
         self._features = features or FeatureCache()
-        train = select_real_images(store, "train", shape, MAX_TRAINING_IMAGES)
+        self._train = train = select_real_images(store, "train", shape, MAX_TRAINING_IMAGES)
         self._spacing = train.spacing()
         self._train_features = self._get_features(train, "training images")
-        ordinary = select_real_images(store, "validation", shape)
+        self._validation = ordinary = select_real_images(store, "validation", shape)
         self._critic = None
         if snapshot is not None and "discriminator" in snapshot.weights and snapshot.scope.regions[0].shape == shape:
             self._critic = DiscriminatorScorer(snapshot, ordinary)
@@ -72,15 +75,24 @@ class QualityScorer:
         raw = self._measure_parts(ordinary, self._get_features(ordinary, "validation images"))
         self._ordinary = {name: compute_median_and_width(values) for name, values in raw.items()}
 
-    def __call__(self, images: ImageSet) -> QualityScore:
+    def __call__(self, images: ImageSet, judges: Judges | None = None) -> QualityScore:
+        """Score a set.
+
+        Args:
+            images: a whole set, since classifiers are trained on one half of it and asked about the other.
+            judges: those classifiers, where they have been trained already.
+        """
         rows = self._get_features(images, "synthetic images")
-        parts = {}
+        departures = {}
         for name, values in self._measure_parts(images, rows).items():
             middle, width = self._ordinary[name]
-            beyond = np.maximum((values - middle) / width, 0)
-            parts[name] = MAX_PART_SCORE * -np.expm1(
-                -beyond / MAX_PART_SCORE
-            )  # bends towards 10, so that none are tied there
+            departures[name] = (values - middle) / width
+        try:
+            judges = judges or fit_judges(self._train, images)
+            departures["learned"] = judges.compute_departures(self._validation)
+        except Refused as reason:
+            progress.say(f"The score for artefacts has no learned part: it {reason}.")
+        parts = {name: _bend(np.maximum(values, 0)) for name, values in departures.items()}
         return QualityScore(np.mean(list(parts.values()), axis=0), parts)
 
     def _get_features(self, images: ImageSet, what: str) -> FeatureRows:
@@ -134,10 +146,9 @@ class DiscriminatorScorer:
         return float(np.mean(found))
 
 
-def compute_median_and_width(values: FloatArray) -> tuple[float, float]:
-    """Median, and the deviation that a Gaussian of this 10 to 90 % range would have."""
-    low, high = np.quantile(values, (0.1, 0.9))
-    return float(np.median(values)), max(float(high - low) / 2.56, 1e-6 * max(1.0, abs(float(np.median(values)))))
+def _bend(values: FloatArray) -> FloatArray:
+    """Bends towards 10, so that none are tied there."""
+    return MAX_PART_SCORE * -np.expm1(-values / MAX_PART_SCORE)
 
 
 def _compute_departure(measures: FloatArray, usual: FloatArray) -> FloatArray:

@@ -1,5 +1,7 @@
 """What needs no extractor: anatomy, texture and values, each real against synthetic."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,15 +10,20 @@ from numpy.typing import NDArray
 from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.evaluation.metrics import spectrum
+from ganatomy.evaluation.metrics.artefacts import measure_artefacts
 from ganatomy.evaluation.metrics.distributions import compare_distributions
 from ganatomy.evaluation.metrics.moments import MOMENT_NAMES, compute_moments, compute_support_overlap
+from ganatomy.evaluation.separations import find_separations
 from ganatomy.machine import progress
 
 ValueArray = NDArray[np.float64]
 
 
-def measure_images(comparison: Comparison) -> dict[str, Any]:
-    """Tables of measures, moments and exponents; the numbers of each image are kept for the figures."""
+def measure_images(comparison: Comparison, seed: int = 0) -> dict[str, Any]:
+    """Tables of measures, moments, exponents and traces of generators, and how well each of them separates the sides.
+
+    The numbers of each image are kept for the figures.
+    """
     groups = {"test": comparison.test, "synthetic": comparison.matched_fakes, "training": comparison.floor}
     found = {name: _measure_set(comparison, images, name) for name, images in groups.items()}
     measures = {
@@ -28,9 +35,17 @@ def measure_images(comparison: Comparison) -> dict[str, Any]:
         for i, name in enumerate(MOMENT_NAMES)
     }
     beta = _summarise_distributions({side: _finite(rows["beta"]) for side, rows in found.items()})
+    artefacts = {
+        name: _summarise_distributions({side: _column(rows["artefacts"], name) for side, rows in found.items()})
+        for name in found["test"]["artefacts"][0]
+    }
+    held_out, synthetic = (dict(_list_columns(found[side])) for side in ("test", "synthetic"))
+    separations = find_separations(held_out, synthetic, comparison.test.groups(), seed)
     return {
         "measures": measures,
         "moments": values,
+        "artefacts": artefacts,
+        "separations": [asdict(one) for one in separations],
         "spectrum": {
             "beta": beta,
             "frequency": _frequencies(comparison.test.shape).round(5).tolist(),
@@ -43,17 +58,34 @@ def measure_images(comparison: Comparison) -> dict[str, Any]:
 
 
 def _measure_set(comparison: Comparison, images: ImageSet, what: str) -> dict[str, Any]:
-    measures, power, beta = [], [], []
+    measures, artefacts, power, beta = [], [], [], []
     with progress.bar(f"measuring {what}", len(images)) as bar:
         for i in range(len(images)):
             shown = comparison.make_display_image(images, i)
             measures.append(comparison.modality.measure_image(shown))
+            artefacts.append(measure_artefacts(images[i]))
             texture = spectrum.measure_spectrum(shown.pixels, comparison.modality.segment_foreground(shown))
             if texture is not None:
                 power.append(texture[0])
-                beta.append(texture[1])
+            beta.append(np.nan if texture is None else texture[1])
             bar.advance()
-    return {"measures": measures, "power": power, "beta": np.asarray(beta), "moments": compute_moments(images)}
+    return {
+        "measures": measures,
+        "artefacts": artefacts,
+        "power": power,
+        "beta": np.asarray(beta),
+        "moments": compute_moments(images),
+    }
+
+
+def _list_columns(rows: dict[str, Any]) -> Iterator[tuple[str, ValueArray]]:
+    """Every number of an image, by name, over all images."""
+    for table in ("measures", "artefacts"):
+        for name in rows[table][0]:
+            yield name, np.array([row[name] for row in rows[table]], dtype=np.float64)
+    for i, name in enumerate(MOMENT_NAMES):
+        yield f"{name} of values", rows["moments"][:, i]
+    yield "beta", rows["beta"]
 
 
 def _column(rows: list[dict[str, float]], name: str) -> ValueArray:

@@ -82,7 +82,7 @@ def compute_jackknife_interval(
     variance = 0.0
     for side, groups in enumerate((x, y)):
         found: list[float] = []
-        for left_out in _split_groups(groups, parts) if len(set(groups)) > 1 else []:
+        for left_out in split_groups(groups, parts) if len(set(groups)) > 1 else []:
             kept = list(everyone)
             kept[side] = np.setdiff1d(everyone[side], left_out)
             found.append(statistic(*kept))
@@ -92,7 +92,7 @@ def compute_jackknife_interval(
     return centre - reach, centre + reach
 
 
-def _split_groups(groups: Sequence[str], max_parts: int) -> list[Indices]:
+def split_groups(groups: Sequence[str], max_parts: int) -> list[Indices]:
     """Places by part; a group is never divided."""
     names = sorted(set(groups))
     order = np.random.default_rng(0).permutation(len(names))
@@ -134,3 +134,9 @@ def compute_auc_interval(auc: float, n: int, m: int) -> tuple[float, float]:
     low = 0.0 if auc == 0 else float(scipy.optimize.brentq(beyond, 0, auc - nearly, args=(-1,)))
     high = 1.0 if auc == 1 else float(scipy.optimize.brentq(beyond, auc + nearly, 1, args=(1,)))
     return low, high
+
+
+def compute_median_and_width(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Median, and the deviation that a Gaussian of this 10 to 90 % range would have."""
+    low, high = np.quantile(values, (0.1, 0.9))
+    return float(np.median(values)), max(float(high - low) / 2.56, 1e-6 * max(1.0, abs(float(np.median(values)))))

@@ -23,8 +23,7 @@ from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store
 from ganatomy.encoding import Autoencoder, Pixels, read_original, select_cases
 from ganatomy.errors import Refused
-from ganatomy.evaluation.failures import compute_median_and_width
-from ganatomy.evaluation.statistics import compute_auc_interval
+from ganatomy.evaluation.statistics import compute_auc_interval, compute_median_and_width
 from ganatomy.imaging.pictures import shrink_to_row
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device

@@ -71,6 +71,17 @@ class Comparison:
         return ImageSubset(self.fakes, self.matched_indices)
 
     @cached_property
+    def balanced_indices(self) -> list[int]:
+        """As many synthetic images as have the mixture of facts of the held-out ones, some to each of these."""
+        left = [i for i in range(len(self.fakes)) if i not in set(self.matched_indices)]
+        found, facts = list(self.matched_indices), self.fakes.facts()
+        while None not in (partners := pair_facts(self.test.facts(), [facts[i] for i in left])):
+            taken = {left[place] for place in partners if place is not None}
+            found += sorted(taken)
+            left = [i for i in left if i not in taken]
+        return sorted(found)
+
+    @cached_property
     def other_train(self) -> RealImages:
         """Training images that are not in `floor`."""
         taken = {case["row"] for case in self.floor.cases}

@@ -9,6 +9,7 @@ from ganatomy.evaluation.metrics.mmd import MMD
 from ganatomy.evaluation.metrics.ms_ssim import LIKENESS_OF_PAIRS
 from ganatomy.evaluation.metrics.precision_recall import COVERAGE, DENSITY, PRECISION, RECALL
 from ganatomy.evaluation.metrics.two_sample import CLASSIFIER_AUC, NEIGHBOUR_ACCURACY
+from ganatomy.evaluation.metrics.variety import MEAN_DISTANCE
 from ganatomy.evaluation.metrics.vendi import VENDI_SCORE
 from ganatomy.evaluation.statistics import MissingScore, Score
 
@@ -26,6 +27,7 @@ _IN_ORDER: tuple[Metric, ...] = (
     CLASSIFIER_AUC,
     NEIGHBOUR_ACCURACY,
     LIKENESS_OF_PAIRS,
+    MEAN_DISTANCE,
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_ORDER}
 

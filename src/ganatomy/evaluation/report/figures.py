@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from ganatomy.evaluation.failures import QualityScore
 from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.evaluation.learned.judges import Judges
 from ganatomy.evaluation.metrics.nearest import downsample_image, make_unit_vectors
 from ganatomy.evaluation.report import charts
+from ganatomy.evaluation.report.told_apart import CAPTION, draw_told_apart
 from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.image import Image
 from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
@@ -28,7 +30,12 @@ PictureSaver = Callable[[str, str, str, Any], None]
 
 
 def draw_pictures(
-    folder: Path, comparison: Comparison, quality: QualityScore, content: dict[str, Any], log: list[dict[str, Any]]
+    folder: Path,
+    comparison: Comparison,
+    quality: QualityScore,
+    judges: Judges | None,
+    content: dict[str, Any],
+    log: list[dict[str, Any]],
 ) -> Pictures:
     """Draw every picture that there is something for."""
     pictures: Pictures = {}
@@ -37,6 +44,8 @@ def draw_pictures(
         save_png(pixels, folder / f"{name}.png")
         pictures[f"{name}.png"] = (title, caption)
 
+    if judges is not None and (sheet := draw_told_apart(comparison, judges)) is not None:
+        keep("told_apart", "Where a small network looks", CAPTION, add_caption(sheet))
     _draw_random(keep, comparison)
     _draw_real_beside_synthetic(keep, comparison, quality)
     _draw_best_and_worst(keep, comparison, quality, content["failures"])

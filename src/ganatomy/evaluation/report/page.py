@@ -11,9 +11,17 @@ from PIL import Image as Pillow
 
 from ganatomy.machine.durable import write_text
 
+MAX_SEPARATIONS = 12  # rows of the table of single numbers
 MAX_PICTURE_WIDTH = 1600  # pixels of a picture in the page; the files beside it keep their size
 
 BETTER = {"lower": "lower", "higher": "higher", "reals": "near the floor"}  # as the table says it
+
+QUESTIONS = {
+    "likeness": "Do they look like real images?",
+    "variety": "Are they as varied?",
+    "copies": "Are they free of copies?",
+    "ability": "Is this comparison able to tell?",
+}
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -28,6 +36,7 @@ img { width: min(100%, 60rem); background: #000; } figcaption, small { color: #5
 """
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings of the pictures' names
+    ("Told apart", ("told_apart",)),
     ("Pictures", ("random", "real_beside", "best", "failures", "real_nearest", "hanging", "masks")),
     ("Fidelity and variety", ("swd", "embedding")),
     ("Texture and values", ("spectrum", "moments")),
@@ -40,8 +49,11 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings o
 def write_page(path: Path, content: dict[str, Any], pictures: dict[str, tuple[str, str]]) -> None:
     """Write the page; the figures are read from its folder and embedded."""
     tables = {
+        "Told apart": _learned(content["learned"]) + _separations(content["separations"]),
         "Fidelity and variety": _swd(content["swd"]) + _scores(content),
-        "Texture and values": _distributions({"beta": content["spectrum"]["beta"], **content["moments"]}),
+        "Texture and values": _distributions(
+            {"beta": content["spectrum"]["beta"], **content["moments"], **content["artefacts"]}
+        ),
         "Anatomy": _distributions(content["measures"]) + _consistency(content["label_consistency"]),
         "Privacy": _privacy(content["privacy"]),
     }
@@ -64,7 +76,7 @@ def write_page(path: Path, content: dict[str, Any], pictures: dict[str, tuple[st
 
 
 def _head(content: dict[str, Any]) -> str:
-    images, compared, privacy = content["images"], content["compared"], content["privacy"]
+    images, compared = content["images"], content["compared"]
     seen = {
         True: "that were used neither in training nor in the selection of the snapshot",
         None: "of the store's test split; it is not known, but assumed, that the model was trained on this store",
@@ -79,8 +91,15 @@ def _head(content: dict[str, Any]) -> str:
         f"<p>{compared['images_a_side']} of {compared['synthetic_images']} synthetic images at {compared['shape']}"
         f" against as many images of {compared['patients']} patients {seen}.</p>"
         + (f"<p>{constant} of the synthetic images are constant.</p>" if constant else "")
-        + f'<p class="{"good" if privacy["passed"] else "bad"}">{escape(privacy["verdict"])}</p>'
+        + "".join(f'<p class="bad"><strong>{escape(line)}</strong></p>' for line in content["warnings"])
+        + "".join(_verdict(one) for one in content["verdicts"])
     )
+
+
+def _verdict(verdict: dict[str, str]) -> str:
+    question, answer = QUESTIONS[verdict["question"]], verdict["answer"]
+    colour = {"good": "good", "poor": "bad", "cannot tell": "note"}[answer]
+    return f'<p class="{colour}"><strong>{question} {answer}.</strong> {escape(verdict["reason"])}</p>'
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
@@ -101,6 +120,34 @@ def _cell(value: Any) -> str:
 
 def _interval(low: float | None, high: float | None) -> str | None:
     return None if low is None or high is None else f"{low:.4g} to {high:.4g}"
+
+
+def _learned(learned: dict[str, Any]) -> str:
+    if "why" in learned:
+        return f"<p>The learned two-sample test was not made: it {escape(learned['why'])}.</p>"
+    rows = [(row["view"], row["auc"], _interval(row["low"], row["high"]), row["p"]) for row in learned["views"]]
+    return (
+        "<h3>Learned two-sample test</h3>"
+        + _table(("size of the images", "AUC", "95 % interval", "p"), rows)
+        + f"<p><small>{escape(learned['definition'])}. {learned['patients']} patients, {learned['samples']} samples."
+        f" The largest AUC of all sizes has p = {learned['p']:.2g}, which accounts for their number. The coarsest size"
+        " at which images are told apart says where the difference begins.</small></p>"
+    )
+
+
+def _separations(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        (row["measure"], row["held_out"], row["synthetic"], row["auc"], _interval(row["low"], row["high"]), row["p"])
+        for row in rows[:MAX_SEPARATIONS]
+    ]
+    heads = ("measure", "held-out median", "synthetic median", "AUC", "95 % interval", "p")
+    return (
+        "<h3>Single numbers that separate the sets</h3>"
+        + _table(heads, cells)
+        + f"<p><small>The {len(cells)} of {len(rows)} numbers of an image that separate best. AUC: share of pairs in"
+        " which the synthetic image has the higher, or else the lower number; p by permutation of one image a patient,"
+        " over all numbers together.</small></p>"
+    )
 
 
 def _swd(swd: dict[str, Any]) -> str:

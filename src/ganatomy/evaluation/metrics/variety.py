@@ -1,0 +1,75 @@
+"""Variety: how far the images of a set are apart from one another, against real images of different patients."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from ganatomy.errors import Refused
+from ganatomy.evaluation.evidence import Evidence
+from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.evaluation.metrics.metric import Metric
+from ganatomy.evaluation.metrics.nearest import downsample_image
+from ganatomy.evaluation.statistics import JACKKNIFE_PARTS, NORMAL_QUANTILE, Score, split_groups
+
+ROWS = {2: 32, 3: 16}  # rows or planes that images are averaged down to; finer texture is no variety
+MIN_IMAGES = 8
+
+
+def compute_mean_distance(rows: NDArray[np.float32], groups: Sequence[str], facts: Sequence[str]) -> float:
+    """Mean Euclidean distance over the pairs of different groups with the same facts; nan where there is no pair.
+
+    Args:
+        rows: images (n, voxels).
+        groups: whom each is of.
+        facts: what each shows, such as its view: two views are no variety.
+    """
+    who, kind = np.asarray(groups), np.asarray(facts)
+    pairs = np.triu((who[:, None] != who) & (kind[:, None] == kind), 1)
+    return float(cdist(rows, rows)[pairs].mean()) if pairs.any() else float("nan")
+
+
+class MeanDistance(Metric):
+    """The ratio of two mean distances, with an interval over patients and samples."""
+
+    def measure(self, evidence: Evidence, seed: int) -> Score:
+        assert evidence.test_images is not None, "checked by `needs`"
+        assert evidence.fake_images is not None, "checked by `needs`"
+        logs, variance = [], 0.0
+        for images in (evidence.fake_images, evidence.test_images):
+            value, error = _measure_spread(images)
+            logs.append(np.log(value))
+            variance += error
+        ratio, reach = float(np.exp(logs[0] - logs[1])), NORMAL_QUANTILE * variance**0.5
+        low, high = ratio * np.exp(-reach), ratio * np.exp(reach)
+        return self.make_score(evidence, 100 * ratio, floor=100.0, low=100 * low, high=100 * high)
+
+
+def _measure_spread(images: ImageSet) -> tuple[float, float]:
+    """Mean distance, and the jackknife's variance of its logarithm."""
+    rows = np.stack([downsample_image(image, ROWS[image.ndim]).ravel() for image in images])
+    groups, facts = images.groups(), [str(sorted(one.items())) for one in images.facts()]
+    tiny = 1e-9  # a set of equal images has no spread, and its logarithm has to be a number
+    value = compute_mean_distance(rows, groups, facts)
+    found = []
+    for left_out in split_groups(groups, JACKKNIFE_PARTS):
+        kept = np.setdiff1d(np.arange(len(rows)), left_out)
+        part = compute_mean_distance(rows[kept], [groups[i] for i in kept], [facts[i] for i in kept])
+        if np.isfinite(part):
+            found.append(np.log(max(part, tiny)))
+    if not np.isfinite(value) or len(found) < 2:
+        raise Refused("needs two patients with the same facts")
+    return max(value, tiny), (len(found) - 1) * float(np.var(found))
+
+
+MEAN_DISTANCE = MeanDistance(
+    name="variety (% of reals)",
+    better="reals",
+    needs=("images",),
+    min_images=MIN_IMAGES,
+    bounds=(0, np.inf),
+    headline=True,
+    definition="mean distance between synthetic images of the same facts over that between held-out images of different"
+    " patients, averaged to at most 32 rows or 16 planes, in %; 100 = as varied as the held-out images",
+)

@@ -1,0 +1,98 @@
+"""Single numbers of an image that alone tell synthetic from held-out images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from ganatomy.evaluation.statistics import compute_auc_interval, draw_one_per_group
+
+PERMUTATIONS = 2000
+MIN_IMAGES = 4  # a side that has a measure
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How well one measure separates the two sides.
+
+    Args:
+        measure: its name.
+        auc: of the synthetic images being `direction`; 0.5 = not at all, 1 = every one of them.
+        low, high: 95 % interval (Newcombe 2006) for as many held-out images as patients.
+        p: by permutation of one image a patient, over all measures together.
+        direction: whether it is higher or lower in the synthetic images.
+        held_out, synthetic: medians.
+    """
+
+    measure: str
+    auc: float
+    low: float
+    high: float
+    p: float
+    direction: str
+    held_out: float
+    synthetic: float
+
+
+def find_separations(
+    held_out: Mapping[str, NDArray[np.float64]],
+    synthetic: Mapping[str, NDArray[np.float64]],
+    patients: Sequence[str],
+    seed: int = 0,
+) -> list[Separation]:
+    """Every measure that both sides have, the one that separates best first.
+
+    Args:
+        held_out, synthetic: the values of each measure, one an image; nan where an image has none.
+        patients: whom the held-out images are of.
+        seed: of the permutations.
+    """
+    names = [name for name in held_out if _is_known(held_out[name]) and _is_known(synthetic[name])]
+    if not names:
+        return []
+    real, fake = (np.stack([side[name] for name in names], 1) for side in (held_out, synthetic))
+    kept = draw_one_per_group(patients, seed)
+    p = _permute_labels(real[kept], fake, seed)
+    found = []
+    for i, name in enumerate(names):
+        x, y = (column[np.isfinite(column)] for column in (real[:, i], fake[:, i]))
+        higher = _compute_area(x, y)
+        auc = max(higher, 1 - higher)
+        low, high = compute_auc_interval(auc, min(len(x), len(kept)), len(y))
+        direction = "higher" if higher >= 0.5 else "lower"
+        found.append(Separation(name, auc, low, high, p[i], direction, float(np.median(x)), float(np.median(y))))
+    return sorted(found, key=lambda one: -one.auc)
+
+
+def _is_known(values: NDArray[np.float64]) -> bool:
+    return int(np.isfinite(values).sum()) >= MIN_IMAGES
+
+
+def _compute_area(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """P(y > x), ties counted half."""
+    ranks = rankdata(np.r_[x, y])[len(x) :]
+    return float((ranks.sum() - len(y) * (len(y) + 1) / 2) / (len(x) * len(y)))
+
+
+def _permute_labels(real: NDArray[np.float64], fake: NDArray[np.float64], seed: int) -> list[float]:
+    """p of each measure: how often a permutation separates any measure as well (two-sided).
+
+    An image without a measure takes the middle rank, where it says nothing.
+    """
+    both = np.concatenate([real, fake])
+    ranks = np.apply_along_axis(lambda column: rankdata(column, nan_policy="omit"), 0, both)
+    ranks = ranks / np.maximum(np.isfinite(both).sum(0), 1)
+    ranks = np.where(np.isfinite(both), ranks, np.nanmean(ranks, 0))
+    spread = np.maximum(ranks.std(0), 1e-12)
+    labels = np.r_[np.zeros(len(real)), np.ones(len(fake))]
+    centred = (ranks - ranks.mean(0)) / spread
+
+    def compute_gaps(sets: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.abs(sets @ centred)
+
+    rng = np.random.default_rng(seed)
+    null = compute_gaps(rng.permuted(np.tile(labels, (PERMUTATIONS, 1)), axis=1)).max(1)
+    observed = compute_gaps(labels[None])[0]
+    return [float((1 + (null >= value - 1e-9).sum()) / (PERMUTATIONS + 1)) for value in observed]
