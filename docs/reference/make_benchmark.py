@@ -1,7 +1,7 @@
-"""Write docs/benchmark.md from what benchmarks/tables.sh leaves: python docs/reference/make_benchmark.py TABLES
+"""Write docs/benchmark.md from the output of benchmarks/tables.sh: python docs/reference/make_benchmark.py TABLES
 
-The words above the tables are those of the page as it is now, up to the first line that begins with "## Phantoms at".
-Pictures of real images, and of models that were trained on real images, stay out: only their tables and planes come in.
+The text above the tables is kept; it ends at the first line that begins with "## Phantoms at". Real images, and samples of
+models that were trained on real images, are not copied: of these benchmarks the page shows only the tables and the planes.
 """
 
 import re
@@ -19,7 +19,7 @@ PARTS = {
 
 
 def part(folder: Path, title: str, pictures: tuple[str, ...]) -> str:
-    """A page of the benchmark as a part of ours."""
+    """Turn the page of one benchmark into a section with this title, and copy the pictures that are named."""
     text = (folder / "benchmark.md").read_text().removeprefix("# Benchmark")
     for name in re.findall(r"\]\((.*?\.png)\)", text):
         ours = f"images/benchmark-{folder.name}-{name}"
@@ -32,7 +32,7 @@ def part(folder: Path, title: str, pictures: tuple[str, ...]) -> str:
 
 
 def main(tables: Path) -> None:
-    """Replace the parts of the page, and keep the words above them."""
+    """Replace the sections of the page and keep the text above them."""
     words = PAGE.read_text().split("## Phantoms at")[0].rstrip()
     made = [part(tables / name, *told) for name, told in PARTS.items() if (tables / name / "benchmark.md").exists()]
     PAGE.write_text("\n\n".join([words, *(text.rstrip() for text in made)]) + "\n")

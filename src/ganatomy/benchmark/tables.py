@@ -29,12 +29,13 @@ def make_intro(plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str,
     """Sentences that say what was done, by which command and on which store."""
     done = [row for row in rows if "failed" not in row]
     machine = next((s for s in speed.values() if "failed" not in s), None)
-    budget = f"{plan.kimg:g} thousand images" if plan.kimg else f"{plan.seconds:g} s of training"
+    budget = f"{plan.kimg:g} thousand images" if plan.kimg else f"{plan.seconds:g} s"
+    seeds = f"seed{'s' if len(plan.seeds) > 1 else ''} {', '.join(map(str, plan.seeds))}"
     told = [f"All images of models are synthetic. Command: {command}"]
     told.append(
         f"Store {plan.fingerprint[:16]}, images of"
         f" {format_shape(plan.shape)}{' (tiny recipes)' if plan.tiny else ''}; every"
-        f" row was trained for {budget} with seeds {', '.join(map(str, plan.seeds))}."
+        f" row was trained for {budget} with {seeds}."
     )
     if done:
         told.append(f"{done[0]['images']} images on each side, of {done[0]['patients']} held-out patients.")
