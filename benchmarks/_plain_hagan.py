@@ -1,10 +1,10 @@
-"""The opponent: HA-GAN's published step and whole-volume pass as its paper and code describe them, in plain PyTorch.
+"""The reference of the HA-GAN benchmarks: the published training step and whole-volume pass in plain PyTorch.
 
-Written from the description of the layers and of the training step: nearest-neighbour `F.interpolate` before the
-convolutions, `F.group_norm` and `F.relu` one after the other, a generator pass of its own for the discriminator, for
-the generator and for the ground encoder, reals and fakes scored apart, PyTorch's default Adam, float32. It computes
-with the weights of our networks, so that both sides can be checked against each other; the spectral norm is ours on
-both sides.
+It follows the description of the layers and of the training step in the paper and the authors' code: nearest-neighbour
+`F.interpolate` before the convolutions, `F.group_norm` followed by `F.relu`, separate generator passes for the
+discriminator, the generator and the ground encoder, real and synthetic images scored in separate passes, PyTorch's
+default Adam, and float32. It uses the weights of our networks, so that both sides can be compared; both sides use our
+implementation of the spectral norm.
 """
 
 import torch
@@ -86,7 +86,7 @@ def optimizers(players):
 
 
 def step(players, adams, volume, noise, start, planes):
-    """Discriminator, generator, high encoder, ground encoder: the four phases of one iteration; the four losses."""
+    """Run the four phases of one iteration (discriminator, generator, high and ground encoder); returns four losses."""
     g, d, e, s = (players[r] for r in ("generator", "discriminator", "high_encoder", "ground_encoder"))
     real = volume[:, :, start : start + planes]
     small = F.interpolate(volume, scale_factor=0.25)

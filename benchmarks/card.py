@@ -1,12 +1,12 @@
-"""What only a machine with a GPU can tell, in one run of under ten minutes, as a Markdown table and JSON lines.
+"""Measure on a GPU what cannot be measured without one, in under ten minutes; prints a Markdown table and JSON lines.
 
     python benchmarks/card.py [--device cuda] [--tiny] [--minutes 9.5] [--json card.jsonl]
 
-Every row is a process of its own: a crash or a full memory is a row, not the end. Rows are recipes by precision,
-layout, cuDNN's own search and compilation; `--deterministic` twice, whose losses must be equal; and the first
-losses beside those of the processor in float32 at a small size. Memory is that of the process on the card beside the
-plan's. The last lines say what was not as it should be. `--tiny` tries the script itself, on a processor as well
-(`--device cpu`).
+Every row is measured in a separate process, so that a crash or an exhausted memory spoils only its own row. The rows
+are recipes by precision, memory layout, cuDNN's search and compilation; `--deterministic` twice, whose losses must be
+equal; and the first losses at a small size compared with those of the CPU in float32. The memory of the process on the
+GPU is compared with the prediction of `ganatomy plan`. The last lines name every deviation from what is expected.
+`--tiny` tests the script itself, also on a CPU (`--device cpu`).
 """
 
 import argparse
@@ -20,14 +20,14 @@ import sys
 import time
 from pathlib import Path
 
-RECIPES = (  # name, shape, images a step
+RECIPES = (  # name, shape, images per step
     ("hagan", "256,256,256", 4),
     ("hagan-2022", "256,256,256", 4),
     ("pggan-mammogram", "1280,1024", 4),
     ("vae-gan", "128,128,128", 4),
     ("latent-diffusion", "128,128,128", 4),
 )
-WAYS = (  # settings of a run; search = cuDNN tries its algorithms at every new shape
+WAYS = (  # settings of a run; with search, cuDNN tries its algorithms for every new shape
     {"precision": "tf32"},
     {"precision": "tf32", "channels_last": True},
     {"precision": "tf32", "search": True},
@@ -38,9 +38,9 @@ WAYS = (  # settings of a run; search = cuDNN tries its algorithms at every new 
     {"precision": "tf32", "deterministic": True},
     {"precision": "tf32", "deterministic": True, "again": True},
 )
-LOSS_TOLERANCE = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 1e-1}  # of a first loss, against the processor's
-PLAN_TOLERANCE = 0.15  # of the planned memory
-LEAST_SAVED = 0.75  # bfloat16's peak over float32's, at most
+LOSS_TOLERANCE = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 1e-1}  # relative difference of a first loss from the CPU's
+PLAN_TOLERANCE = 0.15  # relative to the predicted memory
+LEAST_SAVED = 0.75  # largest accepted ratio of bfloat16's peak to float32's
 SECONDS_A_ROW, STEPS, WARM_UP = 90, 12, 2
 MIB = 2**20
 
@@ -55,13 +55,13 @@ def _build(name, shape, batch, tiny):
         recipe = recipe.make_tiny()
     else:
         recipe = change_batch_size(recipe.resize(tuple(int(n) for n in shape.split(","))), batch)
-    if "first_level" in type(recipe.strategy).model_fields:  # at full size from the start
+    if "first_level" in type(recipe.strategy).model_fields:  # start at the full size
         recipe = change_recipe(recipe, {"strategy.first_level": 99})
     return recipe.replace(total_kimg=1e9)
 
 
 def measure(name, shape, batch, way, device, tiny):
-    """One row: seconds a step, first losses, memory."""
+    """Measure one row: seconds per step, first losses, memory."""
     import torch
 
     from ganatomy.benchmark.measure import NoiseFeed
@@ -84,7 +84,7 @@ def measure(name, shape, batch, way, device, tiny):
         state = State(recipe, 0, place, layout=settings.get_layout(ndim), scale_losses=settings.precision == "float16")
         settings.apply_to(state.networks, ndim)
         steps = 4 if tiny else STEPS
-        source = NoiseFeed(recipe, torch.device("cpu"))  # the same images everywhere
+        source = NoiseFeed(recipe, torch.device("cpu"))  # drawn on the CPU, so that all devices see the same images
         start = time.perf_counter()
 
         class Moved:
@@ -114,7 +114,7 @@ def measure(name, shape, batch, way, device, tiny):
 
 
 def run_row(recipe, way, device, tiny, seconds=SECONDS_A_ROW):
-    """A row in a process of its own; what stopped it is its error."""
+    """Measure a row in a separate process; if it stops early, the row holds the error."""
     words = [sys.executable, __file__, "--device", device, "--child", json.dumps([*recipe, way])]
     row = {"recipe": recipe[0], "shape": "tiny" if tiny else recipe[1], "batch": recipe[2], "device": device, **way}
     try:
@@ -130,7 +130,7 @@ def run_row(recipe, way, device, tiny, seconds=SECONDS_A_ROW):
 
 
 def judge(rows):
-    """What is not as it should be, a sentence each."""
+    """Name every deviation from what is expected in one sentence."""
     fine = [row for row in rows if "error" not in row]
     failed = [row for row in rows if "error" in row and "memory" not in row["error"]]
     told = [f"{row['recipe']} {_describe_way(row)} failed: {row['error']}" for row in failed]
@@ -151,7 +151,7 @@ def _judge_row(row):
 
 
 def _judge_pair(a, b):
-    """Two rows of one recipe and size, in the order in which they were run."""
+    """Name the deviations of two rows of one recipe and size, given in the order of their measurement."""
     if b.get("again") and a.get("deterministic") and a["last_losses"] != b["last_losses"]:
         yield f"{a['recipe']}: two deterministic trainings differ"
     ways = [_describe_way(row) for row in (a, b)]
@@ -170,7 +170,7 @@ def _describe_way(row):
 
 
 def format_table(rows):
-    """Markdown for docs/performance.md."""
+    """Format the rows as a Markdown table for docs/performance.md."""
     lines = [
         "| recipe | size | images | way | device | ms a step | first, s | allocated | on the card | planned, MiB |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -213,7 +213,7 @@ def main():
             break
         row = run_row(*plan, min(SECONDS_A_ROW, left))
         if left < SECONDS_A_ROW and row.get("error", "").startswith("more than"):
-            continue  # it was not the row that was slow
+            continue  # the row was stopped by the time limit of the script, not by its own
         rows.append(row)
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
         if options.json:

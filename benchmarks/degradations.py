@@ -1,11 +1,12 @@
-"""What each number does when samples get worse in a known way; writes the table of docs/evaluation.md.
+"""Measure how every metric responds to known degradations of the samples; writes the table of docs/evaluation.md.
 
     python benchmarks/degradations.py [--quick] [--write]
 
-Three cohorts of phantom mammograms of different women: training, held-out, and a perfect model's samples (fresh
-phantoms), which are then blurred, made noisy, flattened, robbed of modes or replaced by jittered training images. Four
-more perfect sets say how much each number moves by chance; a value that leaves their range by more than its width is
-printed bold. `--write` puts the table between the marks in docs/evaluation.md. The last line is JSON.
+There are three cohorts of phantom mammograms of different women: the training set, the held-out set, and new phantoms
+as the samples of a perfect model. These samples are blurred, made noisy, reduced in contrast, deprived of modes, or
+replaced by jittered training images. Four further perfect sets show how much each metric varies by chance. A value that
+lies outside the chance range by more than the width of the range is printed bold. `--write` puts the table between the
+marks in docs/evaluation.md. The last line is JSON.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from ganatomy.phantoms.cohort import write_cohort
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "evaluation.md"
 BEGIN, END = "<!-- degradations -->", "<!-- end of degradations -->"
-PERFECT = 5  # sets of a perfect model; the first is degraded
+PERFECT = 5  # number of sets of a perfect model; the first is degraded
 
 ROWS = (
     "SWD x 1000",
@@ -79,13 +80,13 @@ def images(reals):
 
 
 def degraded(samples, train, rng):
-    """Name -> the samples, worse."""
+    """Degraded samples by the name of the degradation."""
 
     def each(change):
         return [(one.copy_with(pixels=np.clip(change(one.pixels), -1, 1).astype(np.float32)), r) for one, r in samples]
 
     def fewer(times):
-        """Of each view and side only every so manieth image, shown again and again."""
+        """Keep every n-th image of each view and side and repeat it."""
         places = {}
         for i, (one, _) in enumerate(samples):
             places.setdefault(tuple(one.facts.values()), []).append(i)
@@ -119,7 +120,7 @@ def degraded(samples, train, rng):
 
 
 def measured(samples, train, test, floor, extractor, measure):
-    """The numbers of the table for one set of samples."""
+    """Compute a column of the table for one set of samples."""
     stack = SampleCache(samples, len(samples))
     sides = Comparison(Mammogram(), test, train, floor, stack, list(range(len(stack))), {}, None, True)
     found = {}
@@ -149,7 +150,7 @@ def measured(samples, train, test, floor, extractor, measure):
 
 
 def table(perfect, worse):
-    """Markdown."""
+    """Format the table as Markdown."""
     lines = ["| | chance range | " + " | ".join(worse) + " |", "|---|---|" + "---|" * len(worse)]
     moved = {}
     for name in ROWS:
@@ -159,7 +160,7 @@ def table(perfect, worse):
             moved[name] = [key for key, row in worse.items() if row[name] == "failed"]
             continue
         if any(row.get(name) is None for row in [*perfect, *worse.values()]):
-            continue  # too few images for it
+            continue  # there are too few images for this metric
         chance = [row[name] for row in perfect]
         low, high = min(chance), max(chance)
         width = max(high - low, 1e-9)
@@ -181,13 +182,13 @@ def main():
     progress.quiet = True
     with tempfile.TemporaryDirectory() as folder:
         stores = [store_of(Path(folder), seed, patients, shape) for seed in range(2 + PERFECT)]
-        train, test, *fresh = (  # phantom patients of all cohorts have the same numbers and are other women
+        train, test, *fresh = (  # patients of different cohorts have the same numbers but are different women
             RealImages(store, [{**case, "patient": f"{seed} {case['patient']}"} for case in store.cases], shape)
             for seed, store in enumerate(stores)
         )
         half = train.select_cases(
             train.cases[: len(train) // 2]
-        )  # the floor is half of the training set: the rest are axes
+        )  # half of the training set is for the floor, the rest for the principal axes
         test = test.select_cases(test.cases[: len(half)])
         fresh = [one.select_cases(one.cases[: len(half)]) for one in fresh]
         extractor = RandomResNet(2)

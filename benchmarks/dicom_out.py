@@ -1,15 +1,15 @@
-"""Writing and sending synthetic DICOM: our writer against pydicom's own, one association against one each.
+"""Measure writing and sending DICOM: our writer and pydicom's own, one association and one for each instance.
 
     python benchmarks/dicom_out.py [--quick]
 
-Writing: 1,000 mammograms of 1280 x 1024 (20 different ones in turn), the same data sets on both sides, alternating a
-hundred at a time; `ratio` is our rate over that of `pydicom.dcmwrite` straight to the final name. Ours writes beside
-the target and renames, so that a file is whole or not there. For `durable_ratio` both sides wait for the disk at the
-end. What comes before writing (reading a 16-bit PNG, building the data set with the hash of its pixels) is told by
-itself.
+Writing: both sides write the same 1,000 data sets (mammograms of 1280 x 1024, 20 different ones in turn), alternating
+after each hundred. `ratio` is our rate divided by that of `pydicom.dcmwrite` straight to the final name. Our writer
+writes beside the target and renames, so that a file is complete or absent. For `durable_ratio` both sides wait for the
+disk at the end. The steps before writing (reading a 16-bit PNG, building the data set with the hash of its pixels) are
+measured separately.
 
-Sending: 100 CT slices of 128 x 128 to a C-STORE provider in a process of its own on loopback; `send_ratio` is the time
-with an association for each over the time with one. The last line is JSON.
+Sending: 100 CT slices of 128 x 128 are sent to a C-STORE provider in another process on loopback. `send_ratio` is the
+time with an association for each slice divided by the time with one association. The last line is JSON.
 """
 
 import argparse
@@ -58,7 +58,7 @@ sys.stdin.read()
 
 
 def breast(number: int) -> np.ndarray:
-    """A textured half disc in [0, 1]."""
+    """Make a textured half disc with values in [0, 1]."""
     rng = np.random.default_rng(number)
     y, x = np.indices((1280, 1024)) / 1280
     texture = 0.5 + 0.05 * rng.standard_normal((1280, 1024))
@@ -66,7 +66,7 @@ def breast(number: int) -> np.ndarray:
 
 
 def views(folder: Path) -> tuple[list[Dataset], float]:
-    """Data sets of different images, and the seconds that building one takes."""
+    """Build data sets of different images; returns them and the seconds per data set."""
     subject = write.Subject(1, "SYNTHETIC", "benchmark", "20260101")
     pictures = [breast(number) for number in range(DIFFERENT)]
     start = time.perf_counter()
@@ -78,7 +78,7 @@ def views(folder: Path) -> tuple[list[Dataset], float]:
 
 
 def written(made: list[Dataset], folder: Path, n: int, durable: bool) -> dict[str, list[float]]:
-    """Seconds of each side for every round of a hundred files."""
+    """Measure the seconds of each side for every round of a hundred files."""
     times: dict[str, list[float]] = {"ours": [], "pydicom": []}
     for number in range(n // ROUND):
         for side in ("ours", "pydicom") if number % 2 else ("pydicom", "ours"):
@@ -99,7 +99,7 @@ def written(made: list[Dataset], folder: Path, n: int, durable: bool) -> dict[st
 
 
 def exported(folder: Path, n: int) -> float:
-    """Seconds an image for the whole of `export --to dicom`: PNG in, instance out, synced."""
+    """Measure the seconds per image of the whole `export --to dicom`, from PNG to synchronised instance."""
     facts = {"view_position": "CC", "laterality": "L"}
     drawn = ((Image(breast(i % DIFFERENT) * 2 - 1, (0.2, 0.2), facts), RECORD | {"index": i}) for i in range(n))
     write_samples(drawn, n, "mammogram", folder / "png")
@@ -109,7 +109,7 @@ def exported(folder: Path, n: int) -> float:
 
 
 def sent(folder: Path, runs: int) -> dict[str, list[float]]:
-    """Seconds for 100 slices over one association, and over one each."""
+    """Measure the seconds for 100 slices over one association and over one association for each."""
     subject = write.Subject(1, "SYNTHETIC", "benchmark", "20260101")
     volume = np.random.default_rng(0).normal(0, 300, (100, 128, 128)).astype(np.float32)
     slices = list(write_series.make_series_instances(volume, (1.0, 1.0, 1.0), CT, subject, RECORD))
@@ -117,7 +117,7 @@ def sent(folder: Path, runs: int) -> dict[str, list[float]]:
     with subprocess.Popen([sys.executable, "-c", PROVIDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         address = f"127.0.0.1:{int(child.stdout.readline())}/SCP"
-        for number in range(runs + 1):  # the first warms up
+        for number in range(runs + 1):  # the first run is a warm-up
             for side in ("one", "each"):
                 groups = [slices] if side == "one" else [[ds] for ds in slices]
                 start = time.perf_counter()

@@ -1,12 +1,12 @@
-"""Training, preparing, sampling, exporting under faults: each must end in the unbroken command's bits, or say why.
+"""Run train, prepare, sample and export under faults: each must give the uninterrupted result or name the cause.
 
     python benchmarks/faults.py [--quick] [--kills 60] [--seed 0]
 
-Commands run in processes forked from one that has the libraries loaded, so that a kill falls into the work and not into
-the imports; the moments are drawn from a seed over the time that the unbroken command takes. After its faults the same
-command is given once more and its output compared byte for byte with the unbroken one's (a training's checkpoints and
-snapshots, a store's arrays and tables, the samples, the DICOM files). The last line is JSON; `ratio` is the share of
-rows that ended well.
+Commands run in processes forked from one that has loaded the libraries, so that a kill interrupts the work and not the
+imports. The moments are drawn with a seed over the time that the uninterrupted command takes. After its faults the same
+command is given again, and its output is compared byte for byte with that of the uninterrupted command (checkpoints and
+snapshots of a training, arrays and tables of a store, samples, DICOM files). The last line is JSON; `ratio` is the
+share of rows that ended as intended.
 """
 
 import argparse
@@ -31,16 +31,16 @@ import torch
 from ganatomy.data.store import open_store
 
 SERVER = multiprocessing.get_context("forkserver")
-CLOCK = 86_400.0  # seconds that the clock jumps
+CLOCK = 86_400.0  # jump of the clock in seconds
 
 
 def _command(words, fault, told):
-    """In the forked process: a command under a fault."""
+    """Run a command under a fault; called in the forked process."""
     from ganatomy.cli import main
     from ganatomy.training import loop
 
     os.setpgrp()
-    sys.stdout = sys.stderr = said = io.StringIO()  # a file would be cut short by a full disk
+    sys.stdout = sys.stderr = said = io.StringIO()  # not a file, which a full disk would truncate
     torch.set_num_threads(1)
     kind, _, value = fault.partition("=")
     if kind == "full disk":
@@ -71,7 +71,7 @@ def _command(words, fault, told):
 
 
 def begun(words, fault=""):
-    """A process at work, and where it will say what it had to say."""
+    """A running process and the pipe for its exit code and messages."""
     here, there = SERVER.Pipe(duplex=False)
     process = SERVER.Process(target=_command, args=(words, fault, there))
     process.start()
@@ -80,7 +80,7 @@ def begun(words, fault=""):
 
 
 def ended(words, fault=""):
-    """Exit code and what was said."""
+    """Run a command under a fault; returns its exit code and messages."""
     process, here = begun(words, fault)
     said = here.recv() if here.poll(300) else "said nothing for five minutes"
     process.join(10)
@@ -88,13 +88,13 @@ def ended(words, fault=""):
 
 
 def content(folder, patterns):
-    """Files by name with their hashes; the clock and folders' names left aside."""
+    """Hashes of files by name, without times and the names of folders."""
     files = sorted(path for pattern in patterns for path in folder.rglob(pattern) if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 class Work:
-    """A command, where its output goes, and which of it must be the same."""
+    """A command, its output folder, and the part of the output that must be the same."""
 
     def __init__(self, name, words, patterns):
         self.name, self.words, self.patterns = name, words, patterns
@@ -107,7 +107,7 @@ class Work:
 
 
 def killed(work, out, times, seconds, chance):
-    """Kill the command at random moments until so many kills came while it was at work."""
+    """Kill the command at random moments until this number of kills interrupted it."""
     hits = 0
     while hits < times:
         process, _ = begun(work.at(out))
@@ -120,7 +120,7 @@ def killed(work, out, times, seconds, chance):
                 process.kill()
             process.join()
         if process.exitcode == 0:
-            shutil.rmtree(out)  # it was done: the next one begins anew
+            shutil.rmtree(out)  # the command had finished, so the next one starts again
     return hits
 
 
@@ -170,7 +170,7 @@ def works(folder):
 
 
 def prepared(folder):
-    """A raw folder, its store, a run and samples, to work on; seconds and content of each unbroken command."""
+    """A raw folder, its store, a run and samples; time and output of each uninterrupted command."""
     assert (
         ended(
             [
@@ -204,7 +204,7 @@ def rows_of(folder, options):
     chance = random.Random(options.seed)
 
     def finish(name, fault, out, hits, first=""):
-        """The same command once more, and whether all is as if nothing had been."""
+        """Give the same command again and compare its output with that of the uninterrupted command."""
         code, said = ended(every[name].at(out))
         same = every[name].content(out) == unbroken[name][0]
         left = [p for p in out.rglob("*.part")]

@@ -1,12 +1,12 @@
-"""Reading a batch from the store against the fastest training steps that it feeds.
+"""Compare the time to read a batch from the store with the time of the fastest training steps that use it.
 
     python benchmarks/feed.py [--quick]
 
-For each recipe and shape: seconds a batch with the level in memory (as it is where it fits), from files in the system's
-cache, and from files that were just dropped from it (``posix_fadvise``), as of a store larger than memory; and seconds
-of a step of the recipe, computed as is usual. In training the next batches are read while the step runs
-(`training.ahead`), so a feed that is faster than the step costs nothing. The last line is JSON; `ratio` is the smallest
-step over read of all rows, from dropped files.
+For each recipe and shape the script measures seconds per batch with the level in memory (the default if it fits), from
+files in the system's cache, and from files that were just dropped from the cache (``posix_fadvise``), which corresponds
+to a store larger than memory; and seconds of a step of the recipe with the default options. In training the next
+batches are read while a step runs (`training.prefetch`), so a read that is faster than the step costs no time. The last
+line is JSON; `ratio` is the smallest ratio of step to read of all rows, with dropped files.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def seconds(make, runs, before=lambda: None):
 
 
 def dropped(folder):
-    """Files leave the system's cache."""
+    """Drop files from the system's cache."""
     for path in folder.rglob("*"):
         if path.is_file():
             descriptor = os.open(path, os.O_RDONLY)

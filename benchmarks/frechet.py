@@ -1,11 +1,11 @@
-"""The Frechet distance against torchmetrics on the same arrays; features in bounded memory; the cache of the reals.
+"""Compare the Frechet distance with that of torchmetrics on the same arrays; measure features in bounded memory.
 
     python benchmarks/frechet.py [--quick]
 
-Opponent: ``torchmetrics.image.fid._compute_fid`` on means and covariances in float64, the covariances counted in, since
-a set of features is what both begin with. N = 600 images of D = 2048, the two sides alternating. Then 1,000 images of
-512 x 512 from the disk to features in one pass, with the peak of resident memory of a process of its own, and again
-from the cache. The last line is JSON.
+The reference is ``torchmetrics.image.fid._compute_fid`` on means and covariances in float64; computing the covariances
+is included, since both sides begin with sets of features. There are N = 600 images with D = 2048, and the two sides
+alternate. Then the features of 1,000 images of 512 x 512 are computed from the disk in one pass in a separate process,
+whose peak of resident memory is measured, and once more from the cache. The last line is JSON.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def distances(n, d, runs):
 
 
 def passed(n, side):
-    """In this process: write images, then take features from them, then once more from the cache; JSON on stdout."""
+    """Write images, compute their features, read them again from the cache; prints JSON. Runs in a child process."""
     from ganatomy.data.store import Manifest, Store, create_array, quantise_pixels
     from ganatomy.evaluation.extractors.random_resnet import RandomResNet
     from ganatomy.evaluation.feature_cache import FeatureCache

@@ -1,10 +1,11 @@
-"""What keeping freed memory within the process brings to a training step on a processor.
+"""Measure the gain of a training step on a CPU when freed memory is kept within the process.
 
     python benchmarks/hold_memory.py [--quick] [--size 64]
 
-Steps of three recipes in child processes by turns, with memory given back as glibc does by itself and with memory held
-(`device.keep_freed_memory`): medians of steps, system time, and the peak of resident memory. The last line is JSON; its
-ratio is the median time given back over the median time held, of the recipe that gains least.
+Steps of three recipes run in child processes, in turn with memory returned to the system, which is glibc's default,
+and with memory held (`machine.device.keep_freed_memory`). The script reports medians of the steps, system time and the
+peak of resident memory. The last line is JSON; its ratio is the median time with memory returned divided by the median
+time with memory held, for the recipe that gains least.
 """
 
 import argparse
@@ -23,7 +24,7 @@ RECIPES = ("hagan", "vae-gan", "latent-diffusion")
 
 
 def child(name, size, steps, hold):
-    """Seconds of each step after the first, in a process of its own."""
+    """Measure the seconds of each step after the first; runs in a child process."""
     from ganatomy.benchmark.measure import NoiseFeed
     from ganatomy.recipes import get_recipe
     from ganatomy.training import loop

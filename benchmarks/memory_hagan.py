@@ -1,11 +1,11 @@
-"""Memory and speed of HA-GAN against resolution, beside the paper's table (Sun 2022: 2573, 2665, 3167, 5961 MB).
+"""Memory and speed of HA-GAN by resolution, beside the paper's table (Sun 2022: 2573, 2665, 3167, 5961 MB).
 
     python benchmarks/memory_hagan.py [--quick] [--threads 2] [--batch 4] [--device cuda] [--sizes 32,64,128,256]
 
-A process for each size and recipe trains a few steps and tells its peak and its pace: on a GPU the memory allocated on
-the device, on CPU the resident set above that after the imports. The paper does not say its batch size or its GPU: its
-figures are beside ours for the shape of the curve, not for comparison. The last line is JSON; its ratio is the growth
-of `hagan`'s peak from the smallest to the largest size, the paper's over ours.
+A separate process for each size and recipe trains a few steps and reports its peak memory and its speed: on a GPU the
+memory allocated on the device, on a CPU the resident set less that after the imports. The paper does not state its
+batch size or GPU, so only the dependence on resolution can be compared. The last line is JSON; its ratio is the growth
+of the paper's peak from the smallest to the largest size divided by that of `hagan`.
 """
 
 import argparse

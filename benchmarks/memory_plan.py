@@ -1,11 +1,11 @@
-"""The memory that `ganatomy plan` predicts against the peak of `ganatomy train`, for every recipe at two sizes.
+"""Compare the prediction of `ganatomy plan` with the peak memory of `ganatomy train`, for every recipe at two sizes.
 
     python benchmarks/memory_plan.py [--quick] [--recipes hagan,wgan] [--threads 2] [--precision float32]
 
-Each row is a training of a few steps on phantoms by the command line, in a process of its own, computed as is usual on
-a processor; its peak is the largest resident set, libraries, pictures and checkpoints included. Batches have 4 images;
-recipes with levels begin at the last one. The last line is JSON; `ratio` is the largest of predicted over measured or
-the reverse.
+Each row is a training of a few steps on phantoms by the command line, in a separate process with the default options of
+a CPU. Its peak is the largest resident set, including libraries, pictures and checkpoints. Batches have 4 images;
+recipes with levels begin at the last one. The last line is JSON; `ratio` is the largest ratio of prediction and
+measurement, in either direction.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from ganatomy.training.plan import get_recipe_default_settings
 
 CPU = torch.device("cpu")
 SIZES = {2: ("40,32", "80,64"), 3: ("16,16,16", "32,32,32")}
-WIDER = ("32,32,32", "64,64,64")  # where 16 is too small for the recipe, or light enough
+WIDER = ("32,32,32", "64,64,64")  # for recipes for which 16 is too small or 64 is fast enough
 LIGHT = ("hagan", "latent-diffusion", "autoregressive", "vae")
-HEAVY = {"relativistic": ("8,8,8", "16,16,16")}  # minutes a step otherwise
+HEAVY = {"relativistic": ("8,8,8", "16,16,16")}  # larger sizes take minutes per step
 QUICK = ("hagan", "vae", "gan-mammogram")
 STEPS = 3
 CHILD = "import resource, sys; from ganatomy.cli import main; code = main(sys.argv[1:]); "
@@ -39,7 +39,7 @@ CHILD += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(co
 
 
 def changes(recipe):
-    """What makes a training of a few steps of it, the last of them at the full size."""
+    """Options that make a training of a few steps, the last of them at the full size."""
     batch = 4
     updates = max(int(phase.updates(0)) for phase in recipe.build_phases())
     found = {"total_kimg": STEPS * batch * updates / 1000}
@@ -52,7 +52,7 @@ def changes(recipe):
 
 
 def ganatomy(words, threads):
-    """The peak of a command in MiB."""
+    """Run a command; returns its peak memory in MiB."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, "-c", CHILD, *map(str, words)], capture_output=True, text=True, check=False, env=environment

@@ -1,11 +1,11 @@
-"""How far a sub-volume made as in training is from the same part of the whole volume made as in sampling.
+"""Compare a sub-volume computed as in training with the same part of the whole volume computed as in sampling.
 
     python benchmarks/norm_gap.py [--quick] [--size 64] [RUN ...]
 
-Four generators with the same weights: the high-resolution head normalised by group (the authors' code) or by voxel
-(`hagan`), with and without a plane of features beyond each end. Without a RUN the weights are those of a fresh
-generator. Every start that training draws is taken, for four latent codes; values lie in -1 to 1. The last line is
-JSON; its ratio is the mean difference of the published form over that of `hagan`.
+There are four generators with the same weights: the high-resolution head normalised by group (the authors' code) or by
+voxel (`hagan`), with and without a plane of features beyond each end. Without a RUN the weights are untrained. Every
+position that training draws is used, with four latent codes; values lie in -1 to 1. The last line is JSON; its ratio is
+the mean difference of the published form divided by that of `hagan`.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from ganatomy.recipes.changes import change_recipe
 from ganatomy.steps.hierarchy import compute_sub_volume_depth
 from ganatomy.steps.scope import SubVolumeScope, WholeScope
 
-ROUNDING = 2.0**-23  # of float32 at one: a smaller difference counts as this
+ROUNDING = 2.0**-23  # of float32 at one; smaller differences are reported as this value
 
 
 def gap(generator, recipe):
-    """Mean and largest absolute difference, and the mean of the two end planes and of the middle ones."""
+    """Mean and largest absolute difference, and the means over the two end planes and over the inner planes."""
     depth, shape = compute_sub_volume_depth(recipe.shape[0]), recipe.shape
     z, space = draw_normal(0, "gap", range(4), recipe.latent), recipe.condition_space
     condition = space.encode([space.choose_facts({}, 0)] * 4)

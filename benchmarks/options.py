@@ -1,10 +1,10 @@
-"""What each option of a run brings: seconds a step and peak memory against the default.
+"""Measure seconds per step and peak memory of every option of a run, relative to the default.
 
     python benchmarks/options.py [--quick] [--threads 2] [--device cuda] [--recipe hagan] [--shape 128,128,128]
 
-A process for each measurement, the options by turns, medians of the steps after the first. On a processor the peak is
-the resident set above that after the imports, on a GPU what torch allocated at most. The default is float32 in one
-piece. The last line is JSON; `ratio` is the default's time over bfloat16's.
+Each measurement is made in a separate process, with the options in turn; medians exclude the first step. On a CPU the
+peak is the resident set less that after the imports, on a GPU the largest allocation of torch. The default is float32
+without micro-batches. The last line is JSON; `ratio` is the time of the default divided by that of bfloat16.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main():
     if options.child:
         return child(options)
     runs = 1 if options.quick else 2
-    slow = {"--precision float16"} if options.device == "cpu" else set()  # minutes a step where it is emulated
+    slow = {"--precision float16"} if options.device == "cpu" else set()  # takes minutes per step where it is emulated
     found = {name: [] for name in OPTIONS if name not in slow}
     for _ in range(runs):
         for name in found:

@@ -1,14 +1,14 @@
-"""`ganatomy prepare` on two cores against one, its memory against the number of files, and a million images.
+"""Compare `ganatomy prepare` on two cores and on one, and its memory by the number of files; extrapolate to a million.
 
     python benchmarks/prepare.py [--quick] [--before SRC]
 
-Makes a folder of phantom mammograms of 1280 x 1024 pixels, 12 bits in 16, and prepares it on the paper's grid, in a new
-process each time that is bound to one core or two and has as many workers: the sides alternate. Memory is the largest
-resident size of any process of the run. The last line is JSON; `ratio` is the time on one core over that on two,
-starting Python included.
+The script makes a folder of phantom mammograms of 1280 x 1024 pixels, 12 bits in 16, and prepares it on the paper's
+grid, each time in a new process that is bound to one core or two and has as many workers; the sides alternate. Memory
+is the largest resident set of any process of the run. The last line is JSON; `ratio` is the time on one core divided by
+that on two, including the start of Python.
 
 With `--before` the sides are this checkout and the `src` folder of another one, such as a worktree of an older version,
-both on one core in turn; `ratio` is the time of this one over that of the other.
+both on one core in turn; `ratio` is the time of this one divided by that of the other.
 """
 
 import argparse
@@ -36,7 +36,7 @@ if __name__ == "__main__":
 
 
 def prepared(raw: Path, workers: int, folder: Path, source: Path | None = None) -> tuple[float, float]:
-    """Seconds and the largest process in MiB; `source` is the `src` folder of the version, None = the installed one."""
+    """Run `prepare`; returns seconds and MiB of the largest process. `source`: the `src` folder; None = installed."""
     program = folder / "program.py"
     program.write_text(PROGRAM)
     start = time.perf_counter()
@@ -52,7 +52,7 @@ def prepared(raw: Path, workers: int, folder: Path, source: Path | None = None) 
 
 
 def make_raw(folder: Path, patients: int) -> Path:
-    """Phantom mammograms, four a patient."""
+    """Write phantom mammograms, four per patient."""
     raw = folder / f"raw{patients}"
     command = ["phantom", "mammogram", "--patients", str(patients), "--out", str(raw), "--quiet"]
     subprocess.run([sys.executable, "-m", "ganatomy", *command], check=True)
@@ -60,13 +60,13 @@ def make_raw(folder: Path, patients: int) -> Path:
 
 
 def compare_versions(before: Path, patients: int, runs: int) -> None:
-    """This checkout against another one, in turn."""
+    """Compare this checkout with another one, in turn."""
     here = Path(__file__).resolve().parents[1] / "src"
     times: dict[Path, list[float]] = {here: [], before: []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         raw = make_raw(folder, patients)
-        for source in times:  # warm-up: files in the cache, modules compiled
+        for source in times:  # warm-up, after which files are cached and modules compiled
             prepared(raw, 1, folder, source)
         for _ in range(runs):
             for source, seconds in times.items():
@@ -100,7 +100,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         raw, few = (make_raw(folder, n) for n in (patients, patients // 4))
-        prepared(few, 2, folder)  # warm-up: files in the cache, modules compiled
+        prepared(few, 2, folder)  # warm-up, after which files are cached and modules compiled
         times: dict[int, list[float]] = {1: [], 2: []}
         memory = {}
         for _ in range(runs):

@@ -1,12 +1,12 @@
-"""A whole volume of HA-GAN: plain one pass, our one pass, our slab by slab; time and peak memory.
+"""Measure time and peak memory of a whole HA-GAN volume: plain single pass, our single pass, our pass slab by slab.
 
     python benchmarks/slab_inference.py [--quick] [--threads 2] [--size 256] [--planes 16] [--device cpu]
 
-Every measurement is a process of its own that makes one volume to warm up and then `--runs` more; the sides take turns.
-Time is the median over processes of their median; memory the resident set above that with weights loaded, at most so
-far, the finished volume included. `hagan` normalises its high-resolution head voxel by voxel; `hagan-2022` has group
-statistics of the whole volume, for which the slabs are computed twice. The slabs are checked against one pass. The
-plain pass is the published one in plain PyTorch (`_plain_hagan.py`). The last line is JSON.
+Every measurement is a separate process that makes one volume as a warm-up and then `--runs` more; the sides alternate.
+The time is the median over processes of their medians. The memory is the largest resident set less that with loaded
+weights; it includes the finished volume. `hagan` normalises its high-resolution head voxel by voxel; `hagan-2022` has
+group statistics of the whole volume, for which the slabs are computed twice. The slabs are compared with the single
+pass. The plain pass is the published one in plain PyTorch (`_plain_hagan.py`). The last line is JSON.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def main():
     rows = []
     for (name, side), runs in found.items():
         worst = max((r["difference"] for r in runs if r["difference"] is not None), default=None)
-        allowed = {"slabs": 1e-5, "plain": 1e-3}  # the plain pass sums in another order from the first layer on
+        allowed = {"slabs": 1e-5, "plain": 1e-3}  # the plain pass sums in another order in every layer
         assert worst is None or worst < allowed[side], f"{name}, {side}: {worst} away from one pass"
         row = {
             "recipe": name,

@@ -1,17 +1,17 @@
-"""One training iteration of HA-GAN against a plain rendering of the published iteration, on CPU or GPU.
+"""Compare one training iteration of HA-GAN with the published iteration in plain PyTorch, on a CPU or a GPU.
 
     python benchmarks/step_hagan.py [--quick] [--threads 2] [--size 128] [--batch 2] [--device cuda]
 
-The opponent (`_plain_hagan.py`) does the published work: three full generator passes and one of the high-resolution
-head, both encoder phases, float32. Ours is named by recipe and says what work it does:
+The reference (`_plain_hagan.py`) does the published work: three full generator passes and one of the high-resolution
+head, both encoder phases, float32. Our side is measured for these recipes:
 
-    hagan-2022        the same work: all four phases; its first losses are checked to equal the opponent's
+    hagan-2022        the same work: all four phases; its first losses must equal those of the reference
     hagan             discriminator and generator, one generator pass; the encoders are trained afterwards
-    hagan + encoder   the sum of a step of `hagan` and one of `hagan-encoder`: as much learning as the published step
+    hagan + encoder   the sum of a step of `hagan` and one of `hagan-encoder`: all networks of the published step
 
-Times: one process, the sides alternating, medians of paired ratios. Peak memory: one process a side, resident set above
-that after the imports (CPU) or allocated on the device (GPU), with weights, gradients, moments and the average. The
-last line is JSON.
+Times are medians of paired ratios in one process with the sides alternating. Peak memory is measured in one process per
+side: the resident set less that after the imports (CPU) or the allocation on the device (GPU), including weights,
+gradients, moments and the averaged weights. The last line is JSON.
 """
 
 import argparse
@@ -49,7 +49,7 @@ SIDES = (
 
 
 class Ours:
-    """Steps of a recipe at a size."""
+    """Runs steps of a recipe at one size."""
 
     def __init__(self, name, precision, more, size, batch, device):
         recipe = get_recipe(name).resize((size,) * 3)
@@ -76,7 +76,7 @@ class Ours:
 
 
 class Plain:
-    """The opponent, from the weights that `hagan-2022` starts with."""
+    """Build the reference with the initial weights of `hagan-2022`."""
 
     def __init__(self, size, batch, device):
         recipe = get_recipe("hagan-2022").resize((size,) * 3)
@@ -138,7 +138,7 @@ def race(name, precision, more, options, device):
 
 
 def peak(side, options, device):
-    """MiB above what the imports need; runs in a process of its own."""
+    """Measure the peak in MiB, less the memory after the imports; runs in a child process."""
     base = resident("VmRSS")
     made = (
         Plain(options.size, options.batch, device)

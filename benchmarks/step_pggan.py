@@ -1,13 +1,13 @@
-"""One training step of the progressive GAN against a plain PyTorch rendering of the same step.
+"""Compare one training step of the progressive GAN with the same step in plain PyTorch.
 
     python benchmarks/step_pggan.py [--quick] [--threads 2]
 
-Ours: `ganatomy.training.loop.run_update` on both phases of `pggan-mammogram` (discriminator with penalty, generator),
-with Adam. Theirs, written below: the same networks, losses and optimiser as a reader of the paper would write them,
-with `F.interpolate` before the convolutions, `F.conv2d` throughout, and nothing frozen. Both start from the same
-weights and see the same images, noise and mixing shares; the losses of the first step are checked to agree. The two
-sides alternate in one process; medians of paired ratios; the last line is JSON. `pool_first` is the order of the
-official code's fused layers, on both sides; bfloat16 is ours only, under autocast.
+Our side is `ganatomy.training.loop.run_update` on both phases of `pggan-mammogram` (discriminator with penalty,
+generator), with Adam. The reference, written below, has the same networks, losses and optimiser as a reader of the
+paper would write them: `F.interpolate` before the convolutions, `F.conv2d` throughout, and no frozen weights. Both
+start from the same weights and use the same images, noise and mixing shares; the losses of the first step must agree.
+The two sides alternate in one process, and medians of paired ratios are reported. `pool_first` is the order of the
+official code's fused layers, on both sides; only our side uses bfloat16, under autocast. The last line is JSON.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from ganatomy.training.loop import run_update
 from ganatomy.training.state import State
 
 # ----------------------------------------------------------------------------------------------------------------------
-# The opponent.
+# The reference.
 
 
 def pn(x):
@@ -102,18 +102,18 @@ def plain_step(state, image, condition, level, seed, numbers):
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Ours, and the race.
+# Our side and the comparison.
 
 
 def our_step(state, phases, image, condition, scope, seed, numbers, precision):
-    image = image.contiguous(memory_format=torch.channels_last)  # as the feed gives it
+    image = image.contiguous(memory_format=torch.channels_last)  # the layout in which the feed delivers images
     draw = Batch((image,), condition, scope, seed, numbers)
     how = ComputeSettings(precision=str(precision).removeprefix("torch."))
     return tuple(float(sum(run_update(phase, state, [draw], how).values())) for phase in phases)
 
 
 def plain(state):
-    """The opponent's state: default memory layout, and torch's default Adam instead of the fused one."""
+    """The reference's state: default memory layout, and torch's default Adam instead of the fused one."""
     state.networks.to(memory_format=torch.contiguous_format)
     state.optimizers = {
         role: torch.optim.Adam(state.networks[role].parameters(), lr=0.002, betas=(0.0, 0.99), eps=1e-8)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The tables of docs/benchmark.md, and the page itself. OUT says where; given again, it goes on.
-#   phantoms-64     every recipe as it is, 64 cubed: what a step costs. 40 minutes on two cores.
-#   phantoms-small  every recipe made small (--tiny), 32 cubed: what they learn. 25 minutes.
-#   brains-small    the same on real brains, with BRAINS=FOLDER of NIfTI and participants.csv (file, sex). 25 minutes.
+# Makes the tables of docs/benchmark.md and the page itself. OUT sets the folder; the same command resumes.
+#   phantoms-64     unchanged recipes at 64 cubed: the cost of a step. 40 minutes on two cores.
+#   phantoms-small  small recipes (--tiny) at 32 cubed: the quality. 25 minutes.
+#   brains-small    the same on real brains, if BRAINS=FOLDER holds NIfTI and participants.csv (file, sex). 25 minutes.
 set -euo pipefail
 OUT=${OUT:-tables}
 HERE=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,7 +20,7 @@ small=(--tiny --shape 32,32,32 --budget 60s --rounds 1)
 ganatomy benchmark --store phantoms0 --held-out phantoms1 "${small[@]}" --n 64 --out phantoms-small
 if [ -n "$BRAINS" ]; then
     number=0
-    for file in "$BRAINS"/*.nii.gz; do # two of five patients are held out: the set is small
+    for file in "$BRAINS"/*.nii.gz; do # two of five patients are held out, since the set is small
         half=$((number++ % 5 < 3 ? 0 : 1))
         mkdir -p brains-raw$half
         ln -sf "$file" brains-raw$half/

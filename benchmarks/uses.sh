@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the models are for, measured on phantoms with known truth: the numbers of docs/uses.md. About 45 minutes on two cores.
-# OUT says where, KIMG how many thousand images each model sees; given again, it goes on where it was.
+# Measures the uses of trained models on phantoms with known true values: the numbers of docs/uses.md. About 45 minutes on two cores.
+# OUT sets the folder, KIMG the training length of each model in thousands of images; the same command resumes.
 set -euo pipefail
 OUT=${OUT:-uses} KIMG=${KIMG:-1.6} SIZE=32,32,32
 mkdir -p "$OUT"
@@ -15,7 +15,7 @@ for seed in 0 1; do
 done
 for model in vae-gan alpha-gan hagan-2022 vae; do
     more=1
-    [ $model != vae ] || more=4 # a step of it costs least, and it reconstructs best
+    [ $model != vae ] || more=4 # its steps cost least, and it reconstructs best
     kimg=$(awk "BEGIN { print $KIMG * $more }")
     ganatomy train $model store0 --shape $SIZE --condition emphysema --condition kernel \
         --set total_kimg="$kimg" --out runs --tick-kimg 0.1 --grid-kimg 100 --snapshot-kimg 100 --checkpoint-kimg 0.4

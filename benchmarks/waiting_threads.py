@@ -1,12 +1,12 @@
-"""What OpenMP's waiting threads cost: twelve convolution layers, forward and backward, alone and beside other work.
+"""Measure the cost of OpenMP's waiting threads: twelve convolution layers, forward and backward, with and without load.
 
     python benchmarks/waiting_threads.py [--quick] [--threads 2] [--rounds 5]
 
-OpenMP's threads spin while they wait for each other. Where a core is taken by something else they spin for a thread
-that does not run, and a step takes many times as long. `OMP_WAIT_POLICY=PASSIVE`, which ganatomy sets unless it is set,
-lets them sleep. Each measurement is a process of its own, since the policy is read when torch loads; the policies take
-turns. The last line is JSON; `ratio` is the speed beside one busy core with PASSIVE over that without, `ratio_idle` the
-same on a machine that does nothing else.
+OpenMP's threads spin while they wait for each other. If another program uses a core, they spin while the thread that
+they wait for does not run, and a step takes many times as long. `OMP_WAIT_POLICY=PASSIVE`, which ganatomy sets unless
+the variable is set, lets them sleep. Each measurement is a separate process, since the policy is read when torch is
+loaded; the policies alternate. The last line is JSON; `ratio` is the speed with PASSIVE beside one busy core divided by
+the speed without, `ratio_idle` the same without other load.
 """
 
 import argparse
@@ -21,12 +21,12 @@ import time
 import torch
 
 LAYERS, CHANNELS, SIZE, BATCH = 12, 32, 64, 4
-SECONDS = 4.0  # of a measurement
+SECONDS = 4.0  # duration of a measurement
 POLICIES = {"as OpenMP is": "", "PASSIVE": "PASSIVE"}
 
 
 def measure(threads: int, seconds: float) -> float:
-    """Steps a second, in this process."""
+    """Measure steps per second in this process."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     layers = torch.nn.Sequential(*(torch.nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1) for _ in range(LAYERS)))
@@ -51,7 +51,7 @@ def measure_apart(policy: str, threads: int, seconds: float) -> float:
 
 
 def spin(count: int) -> list[subprocess.Popen[bytes]]:
-    """Other work: so many processes that each take a core."""
+    """Start this number of processes that each occupy a core."""
     return [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The line of the volumes: CT phantoms -> store -> HA-GAN -> best snapshot -> NIfTI -> DICOM series -> report -> features.
-# Under four minutes on two cores; SHORT=1 walks the same line in under a minute. OUT says where.
+# The pipeline for volumes: CT phantoms -> store -> HA-GAN -> best snapshot -> NIfTI -> DICOM series -> report -> features.
+# It takes less than four minutes on two cores; with SHORT=1 the same steps take less than a minute. OUT sets the folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=${OUT:-demo/out/volumes}

@@ -9,13 +9,13 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #
-# Training on many nodes, by PyTorch's own launcher; the store and the runs lie on a file system that all nodes see.
+# Training on several nodes with PyTorch's launcher; the store and the runs are on a file system shared by all nodes.
 #
 #     sbatch examples/slurm.sh hagan STORE --out RUNS
 #
-# Two minutes before its time is up, or when it is preempted, the job saves a checkpoint and queues itself again; so it
-# does when a node has died, REQUEUES times at most. The launcher restarts nothing by itself: a process that comes back
-# alone can hang the others.
+# Two minutes before its time limit, or when it is preempted, the job saves a checkpoint and submits itself again. It
+# also does so after the failure of a node, at most REQUEUES times. Restarts by the launcher are disabled, since a single
+# restarted process can make the others hang.
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 per_node=${SLURM_GPUS_ON_NODE:-${PROCESSES:-1}}
@@ -27,7 +27,7 @@ srun torchrun --nnodes "$SLURM_NNODES" --nproc-per-node "$per_node" --max-restar
 step=$!
 wait "$step"
 code=$?
-while kill -0 "$step" 2>/dev/null; do  # a trap ends the first wait: the checkpoint is still being written
+while kill -0 "$step" 2>/dev/null; do  # a trap ends the first wait while the checkpoint is still being written
     wait "$step"
     code=$?
 done

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Give a command again until it is done: after a crash, a lost worker or a reboot it goes on from its last checkpoint.
+# Repeat a command until it has finished. After a crash or a lost worker it resumes from its last checkpoint.
 #
 #     sh examples/until_done.sh ganatomy train hagan STORE --out RUNS --processes 4
 #
-# It ends when the command is done (0), when what was given cannot be used (2), when it was interrupted (130), and after
-# TRIES tries (20 by default).
+# The loop ends if the command has finished (exit code 0), refuses its input (2) or was interrupted (130), and after
+# TRIES attempts (20 by default).
 
 tries=${TRIES:-20}
 code=1
