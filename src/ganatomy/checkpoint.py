@@ -24,7 +24,7 @@ from ganatomy.steps.scope import Scope
 
 FORMAT_VERSION = 1
 META_FILE = "meta.json"
-META_HASH = "meta_sha256"  # of all else in the file; version 0.1.0 wrote none
+META_HASH = "meta_sha256"  # hash of the rest of the file; version 0.1.0 wrote none
 GENERATOR_ROLE = "generator"
 SAFETENSORS_TYPES = {
     torch.float32: "F32",
@@ -43,7 +43,7 @@ class DamagedError(Exception):
 
 
 def save_tensors(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: Mapping[str, Any]) -> None:
-    """Write tensors by file name, and `meta` with the hash of each file, as one folder that is whole or not there.
+    """Write tensors by file name, and `meta` with the hash of each file, as one folder that is complete or absent.
 
     Raises:
         Diverged: a number is not finite; nothing is written.
@@ -61,9 +61,10 @@ def save_tensors(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: 
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """The safetensors format, one tensor after another: the library's own writer holds a copy of all of them.
+    """Write the safetensors format one tensor after another; the library's own writer holds a copy of all of them.
 
-    Eight bytes of length, a JSON of types, shapes and places, then the numbers, little-endian, without gaps.
+    The format has eight bytes with the length of the header, a JSON header of types, shapes and offsets, and then the
+    numbers, little-endian and without gaps.
     """
     header: dict[str, Any] = {}
     end = 0
@@ -86,11 +87,11 @@ def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
 def load_tensors(
     folder: Path, names: tuple[str, ...] | None = None
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Tensors by file name, and the meta; `names` limits what is read.
+    """Read tensors by file name, and the meta; `names` limits what is read.
 
     Raises:
-        DamagedError: a file is missing, or its hash or that of the meta is not the one that was written.
-        Refused: written by a newer version.
+        DamagedError: a file is missing, or the hash of a file or of the meta differs from the recorded one.
+        Refused: the folder was written by a newer version.
     """
     try:
         meta = _read_meta(folder)
@@ -124,30 +125,31 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 
 def list_numbered_folders(folder: Path) -> list[Path]:
-    """The snapshots or checkpoints in a folder, by images seen."""
+    """List the snapshots or checkpoints in a folder, in the order of images seen."""
     return sorted(path for path in folder.glob("[0-9]*") if (path / META_FILE).exists())
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# A snapshot: enough to sample without the run.
+# A snapshot, which suffices to sample without the run.
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A generator to use.
+    """A trained generator with its recipe and origin.
 
     Args:
         path: its folder.
-        recipe: what it was made from.
-        images: real images shown to the discriminator when it was taken.
-        seed: of the run; with the count it decides the scope that the weights are good for.
-        modality: what it makes.
-        spacing: millimetres of a sample of the recipe's full shape, the median of the training set; None if unknown.
+        recipe: the recipe of its run.
+        images: number of real images shown to the discriminator before it was saved.
+        seed: seed of the run; with `images` it determines the scope for which the weights are trained.
+        modality: name of the modality of its images.
+        spacing: millimetres per pixel of a sample at the recipe's full shape, the median of the training set; None if
+            unknown.
         digest: SHA-256 of the weights.
-        trained_on: fingerprint and counts of the store; nothing about persons.
-        constant_facts: facts of which all training images had one and the same value.
-        weights: tensors by role and name; the generator, and the encoders where there are any.
-        is_sealed: whether a hash covers spacing, counts and facts, too; version 0.1.0 wrote none.
+        trained_on: fingerprint and counts of the store, without data about persons.
+        constant_facts: facts that had the same value in all training images.
+        weights: tensors by role and name, of the generator and of the encoders if there are any.
+        is_sealed: whether a hash also covers spacing, counts and facts; version 0.1.0 wrote none.
     """
 
     path: Path
@@ -163,13 +165,13 @@ class Snapshot:
     is_sealed: bool = True
 
     def load_network(self, role: str, device: torch.device) -> nn.Module:
-        """A network of the snapshot, to use and not to train.
+        """Build a network of the snapshot with its weights, in evaluation mode.
 
         Raises:
-            Refused: the weights are not those of the recipe.
+            Refused: the weights do not fit the recipe.
         """
         config, weights = self.recipe.networks[role], self.weights[role]
-        with torch.device("meta"):  # an edited recipe may ask for more memory than there is
+        with torch.device("meta"):  # an edited recipe may request more memory than there is
             expected = {name: tensor.shape for name, tensor in config.build(self.recipe.space).state_dict().items()}
         if expected != {name: tensor.shape for name, tensor in weights.items()}:
             raise Refused(
@@ -182,24 +184,24 @@ class Snapshot:
 
     @property
     def scope(self) -> Scope:
-        """What the generator makes of a whole image: an early snapshot of a growing one a smaller level."""
+        """The scope of the generator's images; for an early snapshot of progressive growing it is a smaller level."""
         return self.recipe.get_sampling_scope(self.images)
 
     @property
     def is_full_size(self) -> bool:
-        """Whether it was taken at the recipe's full size."""
+        """Whether the generator makes images of the recipe's full size."""
         return self.scope == self.recipe.get_final_scope()
 
 
 def save_snapshot(folder: Path, networks: Mapping[str, nn.Module], recipe: Recipe, metadata: Mapping[str, Any]) -> None:
-    """Write networks by role with their recipe; `metadata` has images, seed, modality, spacing and trained_on."""
+    """Write networks by role and their recipe; `metadata` holds images, seed, modality, spacing and trained_on."""
     use = "Research on synthetic images. Not for diagnosis. Samples are synthetic and must be marked so."
     meta = {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **metadata}
     save_tensors(folder, {role: dict(network.state_dict()) for role, network in networks.items()}, meta)
 
 
 class _TrainedOn(Config):
-    """What a snapshot says of its training set, as far as it is used."""
+    """The part of a snapshot's description of its training set that is used."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -208,7 +210,7 @@ class _TrainedOn(Config):
 
 
 class _SnapshotMeta(Config):
-    """What a snapshot says besides its weights, checked: a file may have been edited."""
+    """The metadata of a snapshot; they are validated, since the file may have been edited."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -222,10 +224,10 @@ class _SnapshotMeta(Config):
 
 
 def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,)) -> Snapshot:
-    """Read a snapshot; of its networks only those with the given roles, None = all.
+    """Read a snapshot with the networks of the given roles; None = all.
 
     Raises:
-        Refused: not a snapshot, damaged, or written by a newer version.
+        Refused: the folder is not a snapshot, is damaged, or was written by a newer version.
     """
     if not (folder / META_FILE).exists():
         raise Refused(f"{folder} is not a snapshot; the snapshots of a run are in RUN/snapshots/.")
@@ -255,10 +257,10 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,
 
 
 def find_snapshot(path: Path) -> Path:
-    """The snapshot that a path means: itself, or of a run the selected one, or its newest.
+    """Find the snapshot of a path: the path itself, or for a run its selected snapshot, otherwise its newest one.
 
     Raises:
-        Refused: neither a snapshot nor a run with snapshots.
+        Refused: the path is neither a snapshot nor a run with snapshots.
     """
     if (path / META_FILE).exists():
         return path

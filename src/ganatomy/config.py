@@ -10,15 +10,15 @@ from ganatomy.errors import Refused
 
 
 class Config(BaseModel):
-    """A plain frozen value: compared with ``==``, written to JSON and read back, never running code when read."""
+    """An immutable value that is compared with ``==`` and written to JSON; reading it back executes no code."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, checked as a whole like any other input.
+        """Make a copy with changed fields, which is validated as a whole like any other input.
 
         Raises:
-            Refused: there is no such field, or the copy would not be accepted; the message says what would be.
+            Refused: there is no such field, or the copy is not valid; the message says what is accepted.
         """
         kind = type(self)
         given = {name: getattr(self, name) for name in self.model_fields_set}
@@ -29,21 +29,21 @@ class Config(BaseModel):
             raise Refused(end_sentence(f"{kind.__name__} does not accept {', '.join(changes)}: {why}")) from error
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """The copy of pydantic, which checks nothing by itself; changes go through `replace`."""
+        """Pydantic's method to copy, which does not validate by itself; here changes go through `replace`."""
         copied = super().model_copy(deep=deep)
         return copied.replace(**update) if update else copied
 
     def copy(self, **options: Any) -> Self:
-        """The same as `model_copy`, under pydantic's older name."""
+        """Pydantic's older name of `model_copy`."""
         return self.model_copy(**options)
 
 
 def explain_validation_error(error: ValidationError, kind: type[BaseModel]) -> str:
-    """The first thing that `kind` does not accept: where, what, and what was given, as the end of a sentence."""
+    """Describe the first value that `kind` does not accept, with its place and reason, as the end of a sentence."""
     first = error.errors()[0]
     path = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
-    if not path:  # of the fields together: what was given would be all of them
+    if not path:  # an error of several fields together: the input would be all of them
         return message
     if first["type"] != "extra_forbidden":
         return f"{path}: {message} (got {first['input']!r})"
@@ -52,12 +52,12 @@ def explain_validation_error(error: ValidationError, kind: type[BaseModel]) -> s
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """What somebody who wrote `name` may have meant: the nearest known name, or all of them; the end of a sentence."""
+    """Suggest the known name that is most similar to `name`, or list all of them, as the end of a sentence."""
     names = list(known)
     near = difflib.get_close_matches(name, names, 1)
     return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'no parts below it'}"
 
 
 def end_sentence(text: str) -> str:
-    """The text with a full stop, where it does not end in a question."""
+    """Add a full stop to the text unless it ends in a question mark."""
     return text if text.endswith("?") else f"{text}."

@@ -28,8 +28,8 @@ from ganatomy.objectives.phase import Networks
 from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.steps.condition import Condition
 
-PIXEL_RANGE = 2.0  # of pixels, -1 to 1: peak of the PSNR and range of the SSIM
-CASES_SHOWN = 8  # cases of the picture
+PIXEL_RANGE = 2.0  # pixels lie in [-1, 1]: the peak of the PSNR and the range of the SSIM
+CASES_SHOWN = 8  # in the picture
 TABLE_SUFFIXES = (".parquet", ".csv")
 
 Pixels = NDArray[np.float32]
@@ -37,7 +37,7 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EncodedCase:
-    """One case: its code z = E(x), the reconstruction G(z), and how near that is to x.
+    """A case with its code z = E(x), its reconstruction G(z), and the similarity of G(z) to x.
 
     Args:
         case: row of the store.
@@ -65,25 +65,25 @@ def encode(
     device: str | None = None,
     to: str | None = None,
 ) -> int:
-    """Write a table of features, one row a case, and a picture of originals beside reconstructions.
+    """Write a table of features with one row per case, and a picture of originals beside reconstructions.
 
-    The table has the case's file, patient (a pseudonym), split and facts, SSIM and PSNR (dB) of the reconstruction, and
-    the latent code as ``z0000`` and so on.
+    A row has the case's file, patient (a pseudonym), split and facts, the SSIM and PSNR (dB) of its reconstruction, and
+    its latent code as ``z0000`` and so on.
 
     Args:
         snapshot: opened with all its networks; it must have encoders.
         store: the images, at the snapshot's shape or larger.
         out: ``.parquet`` or ``.csv``; the picture gets the same name with ``.png``.
         split: ``train``, ``validation`` or ``test``; None = all.
-        n: at most so many cases; None = all.
-        device: where to compute; None = a GPU if there is one.
-        to: ``nifti`` = also write the reconstructions, in a folder beside the table.
+        n: maximum number of cases; None = all.
+        device: ``cpu`` or ``cuda``; None = a GPU if there is one.
+        to: ``nifti`` = also write the reconstructions into a folder beside the table.
 
     Returns:
         The number of rows.
 
     Raises:
-        Refused: no encoder, a store that does not fit, or another kind of table.
+        Refused: the snapshot has no encoder, the store does not fit, or `out` has another suffix.
 
     Example:
         >>> from pathlib import Path
@@ -141,7 +141,7 @@ def encode_cases(
 
 
 class Autoencoder:
-    """The generator of a snapshot and its encoders: from images to latent codes and back.
+    """Maps images to latent codes by the encoders of a snapshot, and codes to images by its generator.
 
     Raises:
         Refused: the snapshot has no encoder.
@@ -159,13 +159,13 @@ class Autoencoder:
         self._networks = Networks({role: snapshot.load_network(role, self._device) for role in roles})
 
     def encode(self, pixels: Pixels, facts: Mapping[str, str]) -> Pixels:
-        """The latent code (latent,) of an image in [-1, 1] with these facts."""
+        """Compute the latent code (latent,) of an image in [-1, 1] with these facts."""
         image = torch.from_numpy(pixels)[None, None].to(self._device)
         with torch.inference_mode():
             return self._encoding.encode(self._networks, image, self._condition(facts))[0].cpu().numpy()
 
     def decode(self, z: Pixels, facts: Mapping[str, str]) -> Pixels:
-        """What the generator makes of a code with these facts, about [-1, 1]."""
+        """Generate the image of a code with these facts; its values lie approximately in [-1, 1]."""
         code = torch.from_numpy(z)[None].to(self._device)
         with torch.inference_mode():
             made = self._networks["generator"](code, self._condition(facts), self._snapshot.scope)[0]
@@ -176,22 +176,22 @@ class Autoencoder:
 
 
 def read_original(store: Store, case: dict[str, Any], snapshot: Snapshot) -> Pixels:
-    """A case of a store at the size that a snapshot makes, in [-1, 1]."""
+    """Read a case of a store at the size of a snapshot's images, in [-1, 1]."""
     return dequantise_pixels(store.read([case["row"]], store.find_level(snapshot.recipe.shape))[0])
 
 
 def compute_ssim(a: Pixels, b: Pixels) -> float:
-    """Structural similarity with a 7-voxel window (Wang 2004) of images in [-1, 1]."""
+    """Compute the structural similarity of two images in [-1, 1] with a 7-voxel window (Wang 2004)."""
     return float(structural_similarity(a, b, data_range=PIXEL_RANGE))
 
 
 def compute_psnr(a: Pixels, b: Pixels) -> float:
-    """Peak signal to noise ratio in dB of images in [-1, 1], peak 2."""
+    """Compute the peak signal-to-noise ratio in dB of two images in [-1, 1], with a peak of 2."""
     return 10 * float(np.log10(PIXEL_RANGE**2 / max(float(np.mean((a - b) ** 2)), 1e-12)))
 
 
 def check_encoder(snapshot: Snapshot) -> None:
-    """Refuse a snapshot that cannot encode."""
+    """Refuse a snapshot without an encoder."""
     if snapshot.recipe.encoding_objective is None:
         raise Refused(f"{snapshot.path} has no encoder. {_advise_encoder(snapshot)}")
 
@@ -211,7 +211,7 @@ def _advise_encoder(snapshot: Snapshot) -> str:
 
 
 def select_cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
-    """The cases of a split, at most n, of a store that fits a snapshot with encoders."""
+    """Select at most n cases of a split; refuses a snapshot without encoders and a store that does not fit it."""
     recipe = snapshot.recipe
     check_encoder(snapshot)
     check_store_for_model(store, recipe.shape, recipe.channels, recipe.condition_space)

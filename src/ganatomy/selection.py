@@ -12,8 +12,8 @@ from ganatomy.machine.durable import read_json, write_json
 from ganatomy.pyramid import format_shape
 from ganatomy.training.run import Run, open_run
 
-SAMPLING_SEEDS = range(3)  # sets drawn from each snapshot; their spread says what a difference is worth
-MAX_VALIDATION_IMAGES = 2048  # validation images compared at most, unless --n says otherwise
+SAMPLING_SEEDS = range(3)  # one set of samples per seed; a difference below their spread is not meaningful
+MAX_VALIDATION_IMAGES = 2048  # unless --n sets another number
 
 
 def select(run: Run | Path | str, store: Store | Path | str | None = None, n: int | None = None) -> Snapshot:
@@ -24,14 +24,14 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
 
     Args:
         run: a run, or its folder.
-        store: the store it was trained on; None = where it was then.
-        n: validation images to compare with; None = at most 2,048.
+        store: the store it was trained on; None = at the path it had during training.
+        n: number of validation images to compare with; None = at most 2,048.
 
     Returns:
-        The snapshot with the smallest distance. `evaluate` and the command line use it for this run from now on.
+        The snapshot with the smallest distance. From then on `evaluate` and the command line use it for this run.
 
     Raises:
-        Refused: no snapshot has reached the full size, or the store is another one.
+        Refused: no snapshot has reached the full size, or the store is not the one that the run was trained on.
 
     Example:
         >>> import ganatomy
@@ -43,7 +43,7 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
     store = open_run_store(run, store)
     found = run.list_snapshots()
     newest_one = open_snapshot(found[-1]) if found else None
-    if newest_one is None or not newest_one.is_full_size:  # the full size, once reached, is kept
+    if newest_one is None or not newest_one.is_full_size:  # all snapshots after the first of full size have it, too
         newest = f"the newest is at {newest_one.images / 1000:g} kimg" if newest_one else "the run has no snapshot"
         raise Refused(
             f"No snapshot of {run.path} has reached the full size {format_shape(run.recipe.shape)} ({newest}); continue"
@@ -54,7 +54,7 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
     ranked = []
     with progress.bar("snapshots", len(found)) as bar:
         for path in found:
-            snapshot = open_snapshot(path)  # one at a time: a run has gigabytes of them
+            snapshot = open_snapshot(path)  # one at a time, since the snapshots of a run take gigabytes
             if snapshot.is_full_size:
                 ranked.append((measure.score_snapshot(snapshot, SAMPLING_SEEDS), path.name, snapshot.images / 1000))
             bar.advance()
@@ -76,10 +76,10 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
 
 
 def open_run_store(run: Run, store: Store | Path | str | None) -> Store:
-    """The store of a run, checked by its fingerprint.
+    """Open the store of a run and compare its fingerprint.
 
     Raises:
-        Refused: it is not there any more, or another one.
+        Refused: it does not exist any more, or is another store.
     """
     store = store if isinstance(store, Store) else open_store(Path(store or run.store["path"]))
     if store.manifest.fingerprint != run.store["fingerprint"]:
@@ -88,7 +88,7 @@ def open_run_store(run: Run, store: Store | Path | str | None) -> Store:
 
 
 def describe_selection(run: Run) -> str:
-    """The selection of a run as a table."""
+    """Format the selection of a run as a table."""
     selection = read_json(run.path / "selection.json")
     lines = [selection["protocol"], "kimg         SWD x 1000   spread"]
     lines += [f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:g}" for row in selection["ranking"]]
@@ -97,7 +97,7 @@ def describe_selection(run: Run) -> str:
 
 
 def _verdict(ranked: list[tuple[float, float]]) -> str:
-    """The margin of the best snapshot, compared with the spread over sampling seeds."""
+    """Compare the margin of the best snapshot with the spread over sampling seeds, in one sentence."""
     if len(ranked) == 1:
         return "The run has only one snapshot of full size, so no selection was necessary."
     (first, spread_first), (second, spread_second) = ranked[:2]

@@ -17,7 +17,7 @@ from ganatomy.imaging.image import Image
 from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
 from ganatomy.modalities import table as modalities
 
-SHOWN_SAMPLES = 4  # samples of a model
+SHOWN_SAMPLES = 4  # per model
 MODEL_COLOURS = (
     "#d1495b",
     "#edae49",
@@ -36,7 +36,7 @@ MODEL_COLOURS = (
 
 
 def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Figures by file name, each with its title and caption."""
+    """Draw the figures of a benchmark; returns their titles and captions by file name."""
     done = [(row["recipe"], row["seed"]) for row in rows if "failed" not in row and row["seed"] == plan.seeds[0]]
     if not done:
         return {}
@@ -53,7 +53,7 @@ def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> 
 
 
 def _reals(plan: BenchmarkPlan) -> np.ndarray[Any, Any]:
-    """A picture of its own, since real images may not go where synthetic ones may."""
+    """Draw real images into a separate picture, since they may not be shared like synthetic ones."""
     store = open_store(Path(plan.store))
     kind = modalities.get_modality(store.manifest.modality)()
     level = store.find_level(plan.shape)
@@ -77,7 +77,7 @@ def _samples(out: Path, models: list[tuple[str, int]]) -> np.ndarray[Any, Any]:
 
 
 def _plane(out: Path, models: list[tuple[str, int]]) -> tuple[Figure, str]:
-    """Classical scaling of the features of all models and of held-out images, with ellipses."""
+    """Plot the features of all models and held-out images in a plane by classical scaling; returns a caption, too."""
     sides: dict[str, np.ndarray[Any, Any]] = {}
     for name, seed in models:
         with np.load(get_row_folder(out, name, seed) / FEATURES_FILE) as rows:

@@ -18,13 +18,13 @@ from ganatomy.training.computing import ComputeSettings, get_default_settings
 from ganatomy.training.plan import count_parameters
 from ganatomy.training.state import State
 
-WARM_UP_STEPS, MIN_STEPS, MIN_SECONDS = 1, 3, 2.0  # steps before; at least so many steps and seconds are timed
-ENOUGH_SECONDS = 15.0  # seconds after which one step will do
-ENDLESS_KIMG = 1e9  # thousands of images: the measurement ends by its own count
+WARM_UP_STEPS, MIN_STEPS, MIN_SECONDS = 1, 3, 2.0  # untimed steps; least number of timed steps; seconds
+ENOUGH_SECONDS = 15.0  # after this time a single timed step suffices
+ENDLESS_KIMG = 1e9  # thousands of images; the measurement stops by its own count
 
 
 class NoiseFeed:
-    """Batches of noise: what a step costs does not depend on what it sees."""
+    """Delivers batches of noise, since the cost of a step does not depend on the images."""
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -39,7 +39,7 @@ class NoiseFeed:
 
 
 def measure_recipe(plan: BenchmarkPlan, name: str) -> dict[str, Any]:
-    """Steps and images a second by size, and the peak of memory above what the libraries take, in MiB."""
+    """Measure steps and images per second by size, and the peak memory in MiB above that of the imported libraries."""
     recipe = plan.recipe(name)
     recipe = recipe.replace(total_kimg=max(recipe.total_kimg, ENDLESS_KIMG))
     device = named_device(plan.device)
@@ -50,7 +50,7 @@ def measure_recipe(plan: BenchmarkPlan, name: str) -> dict[str, Any]:
     steps: dict[str, float] = {}
     images: dict[str, float] = {}
     begins = {moment.stage: kimg for kimg, moment in recipe.make_timetable()}
-    for part, kimg in begins.items():  # of a level that fades in and is then stable, the stable part
+    for part, kimg in begins.items():  # of a level with a fade and a stable stage, measure the stable one
         state.images = math.ceil(kimg * 1000)
         with computing.flags(device):
             steps[part], images[part] = _rate(state, NoiseFeed(recipe, device), computing)
@@ -68,7 +68,7 @@ def measure_recipe(plan: BenchmarkPlan, name: str) -> dict[str, Any]:
 
 
 def _rate(state: State, feed: NoiseFeed, settings: ComputeSettings) -> tuple[float, float]:
-    """Steps a second and images a second from here on."""
+    """Measure steps per second and images per second, beginning with the current state."""
     clock: list[tuple[float, int]] = []
 
     def watch(state: State) -> bool:

@@ -21,7 +21,7 @@ def write_page(
     command: str,
     card_gib: float | None,
 ) -> Path:
-    """Write both; returns the HTML file, which needs nothing beside it but its pictures."""
+    """Write the page as HTML and Markdown; returns the HTML file, which needs only the pictures beside it."""
     parts: list[Table] = tables.make_tables(plan, rows, speed, card_gib)
     pictures = figures.draw_figures(plan, out, rows)
     intro = tables.make_intro(plan, rows, speed, command)

@@ -10,7 +10,7 @@ from ganatomy.errors import Refused
 from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.recipes.recipe import Recipe
 
-ROWS = (  # in the order of the tables; which of them fit a store, their own number of axes decides
+ROWS = (  # in the order of the tables; a store uses those with its number of axes
     "wgan",
     "wgan-gp",
     "vae-gan",
@@ -33,24 +33,25 @@ ROWS = (  # in the order of the tables; which of them fit a store, their own num
     "relativistic-mammogram",
 )
 ABLATION_ROWS = ("hagan-2022", "hagan-no-low", "hagan-no-encoder", "hagan-deterministic")
-PLAN_FILE, SPEED_FILE = "plan.json", "speed.json"  # files of a benchmark's folder
+PLAN_FILE, SPEED_FILE = "plan.json", "speed.json"  # in the folder of a benchmark
 SECONDS_BY_UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class BenchmarkPlan(Config):
-    """Everything that decides the numbers of a benchmark but the machine.
+    """All settings that determine the results of a benchmark, except the machine.
 
     Args:
-        store: path of the training set, and its fingerprint.
+        store: path of the training set.
+        fingerprint: of the training set.
         held_out: path of a store of other patients; None = the test patients of `store`.
-        recipes: rows.
-        seeds: each row is trained once with every one.
-        shape: of all rows; None = the store's.
-        kimg: images that each row sees, in thousands; None = what it sees in `seconds`.
+        recipes: names of the recipes, which are the rows.
+        seeds: each row is trained once with each seed.
+        shape: pixels or voxels per axis, for all rows; None = the shape of the store.
+        kimg: training length of each row in thousands of images; None = as many as it sees in `seconds`.
         seconds: training time of each row and seed.
-        tiny: every recipe made small.
-        n: samples that are drawn and compared.
-        rounds: of the measurement of speed, over all rows in turn.
+        tiny: train small versions of the recipes.
+        n: number of samples that are drawn and compared.
+        rounds: repetitions of the speed measurement, each over all rows in turn.
     """
 
     format: Literal[1] = 1
@@ -70,18 +71,18 @@ class BenchmarkPlan(Config):
     rounds: int = Field(3, ge=1)
 
     def recipe(self, name: str) -> Recipe:
-        """A row's recipe at the benchmark's shape."""
+        """Make the recipe of a row at the benchmark's shape."""
         recipe = get_recipe(name)
         return (recipe.make_tiny() if self.tiny else recipe).resize(self.shape)
 
     def make_budgeted_recipe(self, name: str, rates: dict[str, float]) -> Recipe:
-        """The same, to end when its budget is spent.
+        """Make the recipe of a row so that it ends when its budget is used up.
 
-        A recipe with several parts sees as many images in each, so that it reaches its full size or last stage. The
-        half-life of its average of the weights is shortened as its training is.
+        A recipe with several stages sees the same number of images in each, so that it reaches its full size or last
+        stage. The half-life of the averaged weights is shortened by the same factor as the training.
 
         Args:
-            rates: images a second by the part of the timetable.
+            rates: images per second by the stage of the timetable.
         """
         recipe = self.recipe(name)
         parts = [moment.stage for _, moment in recipe.make_timetable()]
@@ -90,9 +91,9 @@ class BenchmarkPlan(Config):
         else:
             assert self.seconds is not None
             each = self.seconds / sum(1 / rates[part] for part in parts)
-        whole = max(round(each), recipe.plan_step(0, 0).batch_size)  # images of a part of the timetable
+        whole = max(round(each), recipe.plan_step(0, 0).batch_size)  # images per stage of the timetable
         total = len(parts) * whole / 1000
-        shorter = min(1.0, total / recipe.total_kimg)  # the average of the weights keeps its share of the training
+        shorter = min(1.0, total / recipe.total_kimg)  # the half-life stays the same share of the training
         return recipe.replace(
             total_kimg=total,
             strategy=recipe.strategy.change_stage_length(whole / 1000),
@@ -101,10 +102,10 @@ class BenchmarkPlan(Config):
 
 
 def parse_budget(budget: str) -> float:
-    """Seconds of words such as ``30m``, ``90s`` or ``2h``.
+    """Parse a training time such as ``30m``, ``90s`` or ``2h``; returns seconds.
 
     Raises:
-        Refused: another form.
+        Refused: the text has another form.
     """
     unit = SECONDS_BY_UNIT.get(budget[-1:], 0.0)
     try:
@@ -117,15 +118,15 @@ def parse_budget(budget: str) -> float:
 
 
 def list_rows(ndim: int) -> tuple[str, ...]:
-    """All rows for images of so many axes."""
+    """List the rows for images with `ndim` axes."""
     return tuple(name for name in ROWS if len(get_recipe(name).shape) == ndim)
 
 
 def choose_rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
-    """The rows that were named, or all that there are for images of so many axes.
+    """The named rows, or without names all rows for images with `ndim` axes.
 
     Raises:
-        Refused: an unknown name, or one for other images.
+        Refused: a name is unknown, or its recipe has another number of axes.
     """
     known = list_rows(ndim)
     for name in names:

@@ -1,8 +1,8 @@
 """Figures of the HA-GAN paper (Sun 2022) by recipe; they come from other data and are shown for orientation only.
 
-Tables 1 and 2 (COPDGene: thorax CT; GSP: brain MRI), five folds; the ablation; memory and parameters. Frechet distance
-and MMD are on Med3D's ResNet-50 features. The authors' own row is recalled from the published version and was checked
-against the other cells.
+They are tables 1 and 2 (COPDGene: thorax CT; GSP: brain MRI) with five folds, the ablation, and memory and parameters.
+Frechet distance and MMD are computed with features of Med3D's ResNet-50. The row of HA-GAN is recalled from the
+published version and was compared with the other cells.
 """
 
 from typing import NamedTuple
@@ -56,7 +56,7 @@ QUALITY: dict[str, dict[str, dict[str, PublishedResult]]] = {  # recipe -> data 
     "hagan-deterministic": {"CT 256": _row((0.014, 0.003), (0.035, 0.007))},
 }
 
-ITERATIONS_PER_SECOND = {  # table of training speed; which name belongs to which value is partly our reading
+ITERATIONS_PER_SECOND = {  # table of training speed; the assignment of names to values is partly our reading
     "wgan": 2.0,
     "vae-gan": 1.0,
     "alpha-gan": 1.3,
@@ -65,5 +65,5 @@ ITERATIONS_PER_SECOND = {  # table of training speed; which name belongs to whic
     "stylegan2": 0.23,
 }
 
-MEMORY_MB = {32: 2573, 64: 2665, 128: 3167, 256: 5961}  # of HA-GAN by resolution
-PARAMETERS_MILLION = {32: 74.7, 64: 78.7, 128: 79.6, 256: 79.7}  # of HA-GAN with its encoders
+MEMORY_MB = {32: 2573, 64: 2665, 128: 3167, 256: 5961}  # memory of HA-GAN by resolution
+PARAMETERS_MILLION = {32: 74.7, 64: 78.7, 128: 79.6, 256: 79.7}  # parameters of HA-GAN with its encoders, by resolution

@@ -24,11 +24,11 @@ from ganatomy.training.run import Run
 from ganatomy.training.train import train
 
 ROW_FILE, SAMPLES_FOLDER, FEATURES_FILE = "row.json", "samples", "features.npz"
-CHECKPOINTS_PER_ROW = 4  # checkpoints of a training, so that an interruption costs little
+CHECKPOINTS_PER_ROW = 4  # so that an interruption costs little
 
 
 def make_row(plan: BenchmarkPlan, out: Path, name: str, seed: int) -> None:
-    """Make a row; ``row.json`` comes last."""
+    """Train, sample and score a row; ``row.json`` is written last."""
     folder = get_row_folder(out, name, seed)
     recipe = plan.make_budgeted_recipe(name, read_json(out / SPEED_FILE)[name]["images_per_second"])
     every = recipe.total_kimg / CHECKPOINTS_PER_ROW
@@ -50,7 +50,7 @@ def make_row(plan: BenchmarkPlan, out: Path, name: str, seed: int) -> None:
 
 
 def score_samples(plan: BenchmarkPlan, samples: Path) -> tuple[dict[str, Any], Evidence]:
-    """The scores of a folder of samples in features, with what could not be computed."""
+    """Score a folder of samples; returns the scores with the metrics that could not be computed, and the evidence."""
     held_out = None if plan.held_out is None else Path(plan.held_out)
     compared = gather_comparison(samples, open_store(Path(plan.store)), ComparisonRequest(plan.n, held_out=held_out))
     weights = None if plan.weights is None else Path(plan.weights)

@@ -19,19 +19,20 @@ from ganatomy.machine import progress
 from ganatomy.machine.durable import read_json, read_lines, write_json, write_lines
 
 FAILED_FILE, MEASUREMENTS_FILE = "failed.json", "measured.jsonl"
-MAX_ERROR_CHARACTERS = 400  # characters of what a failed row said
+MAX_ERROR_CHARACTERS = 400  # of the message of a failed row
 
 
 def run_benchmark(plan: BenchmarkPlan, out: Path, command: str, card_gib: float | None = None) -> Path:
-    """Make all rows and the page; returns the page.
+    """Train and score all rows and write the page; returns the HTML file.
 
     Args:
-        out: a new folder, or one that an interrupted benchmark left.
-        command: told on the page.
-        card_gib: memory of a card that the page compares predictions with.
+        plan: the settings.
+        out: a new folder, or the folder of an interrupted benchmark, which is resumed.
+        command: the command line, shown on the page.
+        card_gib: memory of a GPU in GiB with which the page compares the predictions; None = no comparison.
 
     Raises:
-        Refused: `out` is another benchmark's, or the store is not the one that it was begun with.
+        Refused: `out` belongs to another benchmark, or the store is not the one with which it began.
     """
     _begin(plan, out)
     speed = _speed(plan, out)
@@ -47,7 +48,7 @@ def run_benchmark(plan: BenchmarkPlan, out: Path, command: str, card_gib: float 
 def _begin(plan: BenchmarkPlan, out: Path) -> None:
     if (out / PLAN_FILE).exists():
         before = _read_plan(out)
-        same = {"recipes": plan.recipes, "seeds": plan.seeds}  # rows may be added
+        same = {"recipes": plan.recipes, "seeds": plan.seeds}  # rows may be added to a begun benchmark
         if before.replace(**same) != plan:
             changed = [name for name in BenchmarkPlan.model_fields if getattr(before, name) != getattr(plan, name)]
             raise Refused(
@@ -71,7 +72,7 @@ def _read_plan(out: Path) -> BenchmarkPlan:
 
 
 def _speed(plan: BenchmarkPlan, out: Path) -> dict[str, Any]:
-    """Every row's speed and memory, in rounds over all rows: medians, since a machine is not always as fast."""
+    """Measure the speed and memory of every row in rounds over all rows; medians, since the machine's load varies."""
     known: dict[str, Any] = read_json(out / SPEED_FILE) if (out / SPEED_FILE).exists() else {}
     missing = [name for name in plan.recipes if name not in known]
     lines = read_lines(out / MEASUREMENTS_FILE) if (out / MEASUREMENTS_FILE).exists() else []
@@ -108,7 +109,7 @@ def _median(measurements: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _row(plan: BenchmarkPlan, out: Path, name: str, seed: int, speed: dict[str, Any]) -> dict[str, Any]:
-    """A row that is there, or is made now; what failed is a row that says so, and is tried again the next time."""
+    """Read a finished row or make it now; a failure becomes a row with the reason, and is repeated by the next call."""
     folder = get_row_folder(out, name, seed)
     if (folder / ROW_FILE).exists():
         return read_json(folder / ROW_FILE)
@@ -128,7 +129,7 @@ def _row(plan: BenchmarkPlan, out: Path, name: str, seed: int, speed: dict[str, 
 
 
 def _child(task: str, out: Path, name: str, seed: int) -> tuple[int, str, str]:
-    """Exit code, standard output, and the last words on standard error."""
+    """Run a child process; returns its exit code, its standard output, and the last line of its standard error."""
     command = [sys.executable, "-m", "ganatomy.benchmark.work", task, str(out), name, str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr.strip()[-MAX_ERROR_CHARACTERS:].split("\n")[-1]

@@ -26,7 +26,7 @@ class Table:
 
 
 def make_intro(plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str, Any], command: str) -> list[str]:
-    """Sentences that say what was done, by which command and on which store."""
+    """Make the sentences that state the command, the store, the budget and the machine."""
     done = [row for row in rows if "failed" not in row]
     machine = next((s for s in speed.values() if "failed" not in s), None)
     budget = f"{plan.kimg:g} thousand images" if plan.kimg else f"{plan.seconds:g} s"
@@ -47,7 +47,7 @@ def make_intro(plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str,
 def make_tables(
     plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str, Any], card_gib: float | None
 ) -> list[Table]:
-    """All tables for which there are results."""
+    """Make all tables for which there are results."""
     found = [make_quality_table(plan, rows, plan.recipes, "Quality")]
     ablations = tuple(name for name in ABLATION_ROWS if name in plan.recipes)
     if len(ablations) > 1:
@@ -59,7 +59,7 @@ def make_tables(
 
 
 def make_quality_table(plan: BenchmarkPlan, rows: list[dict[str, Any]], names: tuple[str, ...], title: str) -> Table:
-    """Each metric with its interval, after the floor in the first row and before the paper's figure."""
+    """Make the table of metrics with intervals; the first row has the floors, the last column the paper's figures."""
     done = [row for row in rows if "failed" not in row]
     metrics = [m for m in QUALITY_METRICS if any(s["metric"] == m for row in done for s in row["scores"])]
     body: list[tuple[str, ...]] = []
@@ -118,7 +118,7 @@ def _format_published(name: str) -> str:
 
 
 def make_cost_table(plan: BenchmarkPlan, speed: dict[str, Any], card_gib: float | None) -> Table:
-    """Speed, memory, parameters."""
+    """Make the table of speed, memory and number of parameters."""
     body: list[tuple[str, ...]] = []
     for name in plan.recipes:
         found = speed[name]
@@ -168,7 +168,7 @@ def _format_memory(gib: float, card_gib: float | None) -> str:
 
 
 def make_resolution_table(card_gib: float | None) -> Table:
-    """HA-GAN's memory and parameters by resolution, against the paper's table."""
+    """Make the table of HA-GAN's memory and parameters by resolution, beside the paper's figures."""
     body: list[tuple[str, ...]] = []
     for size, megabytes in published.MEMORY_MB.items():
         shape = (size,) * 3

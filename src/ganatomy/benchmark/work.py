@@ -15,7 +15,7 @@ from ganatomy.machine import progress
 
 
 def main(task: str, out: Path, name: str, seed: int) -> int:
-    """Do it; the last line of standard output is the result of a measurement."""
+    """Run a task, ``measure`` or ``row``; a measurement prints its result as the last line of standard output."""
     progress.quiet = True
     plan = BenchmarkPlan.model_validate_json((out / PLAN_FILE).read_text())
     try:
