@@ -32,10 +32,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """Build the recipe with this name.
 
     Raises:
-        Refused: there is none; the message lists those there are.
+        Refused: there is none; the message lists the known names.
     """
     if name not in RECIPES:
         raise Refused(f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")

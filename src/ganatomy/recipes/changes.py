@@ -1,6 +1,6 @@
 """Changes of a recipe by dotted paths or a YAML file.
 
-Changes are merged onto the complete base, so that no default is lost, and then checked.
+Changes are merged into the complete base recipe, so that no value of it is lost, and then validated.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ from ganatomy.recipes.recipe import Recipe
 
 
 def change_recipe(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """A recipe with some values replaced by dotted path, such as ``{"strategy.fade_kimg": 300}``.
+    """Replace values of a recipe by dotted paths, such as ``{"strategy.fade_kimg": 300}``.
 
     Raises:
-        Refused: no such path, or a value that is not accepted there.
+        Refused: a path does not exist, or a value is not accepted there.
     """
     plain = recipe.model_dump(mode="json")
     for path, value in changes.items():
@@ -27,9 +27,9 @@ def change_recipe(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
 
 
 def read_recipe(path: Path, base_recipes: dict[str, Recipe]) -> Recipe:
-    """A recipe from a YAML file that names a base recipe and what differs.
+    """Read a recipe from a YAML file that names a base recipe and the settings that differ.
 
-    The file holds ``base: NAME`` and any of a recipe's fields, nested as in ``recipe.json``.
+    The file holds ``base: NAME`` and any fields of a recipe, nested as in ``recipe.json``.
     """
     try:
         content = yaml.safe_load(path.read_text())

@@ -17,11 +17,15 @@ LABEL_LOSS = LabelClassification(real_weight=1, fake_weight=0, generator_weight=
 def make_hagan_2022() -> Recipe:
     """HA-GAN as its authors' code trains it: 256 cubed, both encoders in every step, peculiarities included (Sun 2022).
 
-    The quirks, each an option: one adversarial loss on the mean of both branches' scores (`scores`), the sub-volume of
-    the features up to three planes off that of the reals (`aligned`), every fourth voxel as the low-resolution target
-    (`low`), no planes beyond the ends of a sub-volume (`halo`), group statistics of a sub-volume in training and of the
-    whole volume in sampling (`high_norm`), the stored order for ever (`order`), no average of the weights
-    (`ema_half_life_kimg`). 80,000 steps of 4 volumes.
+    It is trained for 80,000 steps of 4 volumes. Each peculiarity of the authors' code is an option:
+
+    - `scores`: there is one adversarial loss, on the mean of both branches' scores.
+    - `aligned`: the sub-volume of the features is up to three planes off that of the real volume.
+    - `low`: the low-resolution target takes every fourth voxel.
+    - `halo`: no planes are computed beyond the ends of a sub-volume.
+    - `high_norm`: group statistics are those of a sub-volume in training and of the whole volume in sampling.
+    - `order`: the training images keep their stored order in all epochs.
+    - `ema_half_life_kimg`: the weights are not averaged.
     """
     return Recipe(
         name="hagan-2022",
@@ -50,11 +54,15 @@ def make_hagan_2022() -> Recipe:
 def make_hagan() -> Recipe:
     """HA-GAN, recommended form: 256 cubed, averaged weights, the same function in training and sampling.
 
-    Against `hagan-2022`: the sub-volume of the features is that of the reals; a quarter-size target by the mean; both
-    adversarial terms of the paper's figure; every voxel normalised by itself in the high-resolution head, with a plane
-    of features beyond each end, so that a sub-volume is the same in training and in sampling; the generator learns from
-    the fakes that its discriminator has just seen; the average of its weights is what is used. The encoders never
-    change the generator and are trained afterwards (`hagan-encoder`).
+    It differs from `hagan-2022` in the following:
+
+    - The sub-volume of the features is that of the real volume, and the low-resolution target is a mean over cells.
+    - There are both adversarial terms of the paper's figure.
+    - The high-resolution head normalises every voxel by itself and computes a plane of features beyond each end, so
+      that a sub-volume is the same in training and in sampling.
+    - The generator learns from the synthetic images that its discriminator has just seen.
+    - Sampling uses averaged weights.
+    - The encoders, which never change the generator, are trained afterwards (`hagan-encoder`).
     """
     old = make_hagan_2022()
     return old.replace(
@@ -69,7 +77,7 @@ def make_hagan() -> Recipe:
 
 
 def make_hagan_encoder() -> Recipe:
-    """HA-GAN's two encoders for a generator that is finished; give it with --generator RUN."""
+    """HA-GAN's two encoders for a finished generator, which --generator RUN names."""
     return make_hagan().replace(
         name="hagan-encoder",
         networks={
@@ -109,6 +117,6 @@ def make_hagan_no_encoder() -> Recipe:
 
 
 def make_hagan_deterministic() -> Recipe:
-    """The ablation with a deterministic selector: `hagan-2022` whose sub-volumes follow one another (our reading)."""
+    """The ablation with a deterministic selector: `hagan-2022` with consecutive sub-volumes (our interpretation)."""
     full = make_hagan_2022()
     return full.replace(name="hagan-deterministic", strategy=full.strategy.replace(selector="cycle"))

@@ -18,8 +18,8 @@ ADAM = Adam(lr=3e-4, betas=(0.9, 0.999))
 def make_latent_diffusion() -> Recipe:
     """Latent diffusion as a flow: four numbers at every eighth voxel (Rombach 2022; Liu 2023; Pinaya 2022).
 
-    The autoencoder has a divergence and no discriminator; 15 midpoint steps make an image. The model of codes learns
-    from `strategy.autoencoder_kimg` on: shorten it together with `total_kimg`.
+    The autoencoder has a Kullback-Leibler term and no discriminator, and 15 midpoint steps make an image. The model of
+    codes begins to learn at `strategy.autoencoder_kimg`; shorten it together with `total_kimg`.
     """
     grid = CodeGrid(halvings=3)
     generator = LatentDiffusionGenerator(grid=grid)
@@ -39,8 +39,8 @@ def make_latent_diffusion() -> Recipe:
 def make_autoregressive() -> Recipe:
     """A transformer over tokens of every sixteenth voxel, 512 for 128 cubed (van den Oord 2017; Tudosiu 2022).
 
-    Tokens are rounded codes instead of a learnt codebook (Mentzer 2024). An image takes one pass of the transformer
-    for every token, so its cost grows with the number of voxels squared and more.
+    Tokens are rounded codes instead of entries of a learnt codebook (Mentzer 2024). An image needs one pass of the
+    transformer for every token, so its cost grows at least with the square of the number of voxels.
     """
     grid = CodeGrid(halvings=4)
     generator = AutoregressiveGenerator(grid=grid)

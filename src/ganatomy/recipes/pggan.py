@@ -13,11 +13,11 @@ from ganatomy.steps.strategies import ProgressiveGrowing
 def make_pggan_mammogram() -> Recipe:
     """Progressive GAN with WGAN-GP: 1280 x 1024 mammograms conditioned on the view position (Korkinof 2018).
 
-    The paper gives the size, the 15 million images, the learning rate (0.002 to 0.0015), the discriminator updates (1
-    rising to at most 5) and the choice of the snapshot. It does not give the pace of either schedule, nor the batch
-    sizes: here the rate falls while the last level fades in, the updates rise by one every three million images, and
-    the batch sizes are those of the official code for one GPU. The 600 + 600 thousand images a level are the official
-    code's defaults.
+    The paper states the size, the 15 million images, the learning rate (0.002 to 0.0015), the discriminator updates (1
+    rising to at most 5) and the selection of the snapshot. It does not state the pace of these schedules or the batch
+    sizes. Here the rate falls while the last level fades in, the updates rise by one every three million images, and
+    the batch sizes are those of the official code for one GPU. The 600 + 600 thousand images per level are defaults of
+    the official code.
     """
     adam = Adam(
         lr=LinearSchedule(first=0.002, last=0.0015, from_kimg=9_000, to_kimg=9_600), betas=(0.0, 0.99), eps=1e-8
@@ -41,12 +41,12 @@ def make_pggan_mammogram() -> Recipe:
 
 
 def make_gan_mammogram() -> Recipe:
-    """The same with the plain (non-saturating) GAN loss and one discriminator update a step."""
+    """`pggan-mammogram` with the non-saturating GAN loss and one discriminator update per step."""
     return _replace_terms("gan-mammogram", NonSaturating(), LabelClassification(), updates=1)
 
 
 def make_wgan_mammogram() -> Recipe:
-    """The same with the Wasserstein loss and weight clipping, five discriminator updates a step (Arjovsky 2017)."""
+    """`pggan-mammogram` with the Wasserstein loss, weight clipping and five discriminator updates (Arjovsky 2017)."""
     return _replace_terms("wgan-mammogram", Wasserstein(), WeightClipping(), LabelClassification(), updates=5)
 
 

@@ -27,7 +27,7 @@ Objective = Annotated[
     Field(discriminator="kind"),
 ]
 TINY_STEPS, TINY_LATENT = 60, 16
-NAME_PATTERN = re.compile(r"[^\W_][\w .,+()-]{0,79}")  # of a recipe: a run's folder bears it
+NAME_PATTERN = re.compile(r"[^\W_][\w .,+()-]{0,79}")  # of a recipe's name, which becomes part of a folder's name
 
 
 class Adam(Config):
@@ -39,7 +39,7 @@ class Adam(Config):
 
 
 class Recipe(Config):
-    """Everything that defines a model and its training; nothing that depends on the machine.
+    """All settings that define a model and its training, without those that depend on the machine.
 
     Args:
         shape: voxels per axis of the final image; the levels and the base follow from it (`pyramid`).
@@ -47,11 +47,12 @@ class Recipe(Config):
         latent: width of the latent code z.
         conditions: the facts that images are conditioned on, with their accepted values, in the order of the
             condition vector.
-        networks: a configuration for each role. A role without an optimiser does not learn: its weights are given.
-        order: of the training images. ``shuffled`` anew in every epoch; ``stored`` = the same batches in the same order
-            for ever (HA-GAN's authors' code), what is left over by whole batches never seen.
-        ema_half_life_kimg: half-life of the generator's moving average, in thousands of images; 0 = no average.
-        total_kimg: when training ends, in thousands of real images shown to the discriminator.
+        networks: a configuration for each role. A role without an optimiser does not learn; its weights are given.
+        order: order of the training images. ``shuffled`` = a new order in every epoch; ``stored`` = the same batches in
+            the same order in every epoch (HA-GAN's authors' code), without the images that fill no whole batch.
+        ema_half_life_kimg: half-life of the moving average of the generator's weights, in thousands of images; 0 = no
+            average.
+        total_kimg: length of the training, in thousands of real images shown to the discriminator.
     """
 
     format: Literal[1] = 1
@@ -104,12 +105,12 @@ class Recipe(Config):
 
     @property
     def pretrained_roles(self) -> tuple[str, ...]:
-        """Roles whose weights come from a snapshot."""
+        """Roles without an optimiser, whose weights come from a snapshot."""
         return tuple(role for role in self.networks if role not in self.optimizers)
 
     @property
     def condition_space(self) -> ConditionSpace:
-        """What the model is conditioned on."""
+        """The facts that the model is conditioned on."""
         return ConditionSpace(self.conditions)
 
     @property
@@ -121,11 +122,11 @@ class Recipe(Config):
         return ImageSpace(self.shape, self.channels, self.latent, self.condition_space)
 
     def build(self) -> Networks:
-        """The networks with fresh weights from torch's global generator; seed it first."""
+        """Build the networks with initial weights from torch's global random generator, which must be seeded before."""
         return Networks({role: config.build(self.space) for role, config in self.networks.items()})
 
     def build_meta_networks(self) -> Networks:
-        """The networks on torch's meta device: they have shapes but no values, and nothing is allocated."""
+        """Build the networks on torch's meta device, where they have shapes but no values and allocate nothing."""
         with torch.device("meta"):
             return self.build()
 
@@ -133,12 +134,12 @@ class Recipe(Config):
         return self.networks["generator"].build(self.space)
 
     def build_phases(self, stage: str | None = None) -> tuple[Phase, ...]:
-        """All phases, or those that run in a part of the strategy's timetable."""
+        """Build all phases, or those that run in one stage of the strategy's timetable."""
         every = (phase for objective in self.objectives for phase in objective.build_phases(self.latent))
         return tuple(phase for phase in every if stage is None or phase.stage in (None, stage))
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        """Say why a shape cannot be used, as the end of a sentence; None if it can."""
         theirs = (config.find_shape_problem(shape) for config in self.networks.values())
         return self.strategy.find_shape_problem(shape) or next(filter(None, theirs), None)
 
@@ -156,7 +157,7 @@ class Recipe(Config):
         return self.strategy.plan_step(images_seen, self.shape, seed)
 
     def get_sampling_scope(self, images_seen: int) -> Scope:
-        """What the generator makes when it is asked for whole images."""
+        """The scope of the generator's whole images at this number of images seen."""
         return self.strategy.get_sampling_scope(images_seen, self.shape)
 
     def get_final_scope(self) -> Scope:
@@ -166,7 +167,7 @@ class Recipe(Config):
         return [(kimg, moment) for kimg, moment in self.strategy.make_timetable(self.shape) if kimg < self.total_kimg]
 
     def find_split_problem(self, pieces: int) -> str | None:
-        """Why a batch cannot be divided into this number of micro-batches; None if it can."""
+        """Say why a batch cannot be divided into this number of micro-batches; None if it can."""
         if any(not phase.separable for phase in self.build_phases()):
             return "its loss is not a mean over images"
         sizes = dict.fromkeys(step.batch_size for _, step in self.make_timetable())
@@ -178,10 +179,10 @@ class Recipe(Config):
         return next(filter(None, found), None)
 
     def resize(self, shape: Shape) -> "Recipe":
-        """The same recipe for images of another size.
+        """Make the same recipe for images of another size.
 
         Raises:
-            Refused: the size has another number of axes, or the strategy cannot make it.
+            Refused: the size has another number of axes, or the strategy does not support it.
         """
         flag = f"--shape {','.join(map(str, shape))}"
         if len(shape) != len(self.shape):
@@ -191,7 +192,7 @@ class Recipe(Config):
         return self.replace(shape=shape, latent=self._compute_latent_width(shape, self.latent))
 
     def make_tiny(self) -> "Recipe":
-        """The same recipe, small enough to train on a laptop's CPU in seconds."""
+        """Make a small version of the recipe that a laptop's CPU trains in seconds."""
         strategy, shape = self.strategy.make_tiny(self.shape)
         return self.replace(
             shape=shape,
@@ -203,10 +204,10 @@ class Recipe(Config):
         )
 
     def adapt_to_generator(self, generator_recipe: "Recipe") -> "Recipe":
-        """This recipe for a generator that another recipe has trained: its networks of one kind get the same widths.
+        """Adapt this recipe to a generator trained by another recipe: networks of the same kind get the same widths.
 
         Raises:
-            Refused: this recipe trains its own generator, or the other one makes another kind of image.
+            Refused: this recipe trains its own generator, or the other one makes images of another kind.
         """
         theirs = generator_recipe.networks["generator"]
         mine = self.networks["generator"]
@@ -225,5 +226,5 @@ class Recipe(Config):
         )
 
     def can_continue(self, other: "Recipe") -> bool:
-        """Whether a run of `other` may be taken further by this recipe: all is equal but the end."""
+        """Whether this recipe can continue a run of `other`, which requires that only the length differs."""
         return self.replace(total_kimg=other.total_kimg) == other

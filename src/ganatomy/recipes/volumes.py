@@ -1,8 +1,8 @@
 """The systems that HA-GAN was compared with (Sun 2022, table 1), for CT and MRI volumes of 128 cubed.
 
 The paper names these systems without their settings. The networks of WGAN, alpha-GAN and VAE-GAN follow the authors'
-early repository, the losses and weights of the last two Kwon 2019. Each docstring states the sources and our own
-assumptions.
+early repository; the losses and weights of the last two follow Kwon 2019. Each docstring states the sources and our
+own assumptions.
 """
 
 from ganatomy.networks.convolutional import (
@@ -24,15 +24,15 @@ from ganatomy.steps.schedules import ConstantSchedule
 from ganatomy.steps.strategies import ProgressiveGrowing, WholeImages
 
 SHAPE = (128, 128, 128)
-TOTAL_KIMG = 320  # 80,000 steps of 4, as HA-GAN was trained
+TOTAL_KIMG = 320  # 80,000 steps of 4 images, as for HA-GAN
 CRITIC_UPDATES = ConstantSchedule(value=5)
 
 
 def make_wgan() -> Recipe:
-    """WGAN with weight clipping: the authors' network, five critic updates a step (Arjovsky 2017; Sun 2022).
+    """WGAN with weight clipping: the authors' network, five critic updates per step (Arjovsky 2017; Sun 2022).
 
-    The clipping limit is the paper's 0.01 and the rate its 5e-5; RMSProp, which the paper advises, is Adam without
-    momentum here.
+    The clipping limit of 0.01 and the learning rate of 5e-5 are those of Arjovsky 2017. That paper advises RMSProp,
+    for which Adam without momentum is used here.
     """
     adam = Adam(lr=5e-5, betas=(0.0, 0.99))
     return Recipe(
@@ -54,7 +54,7 @@ def make_wgan() -> Recipe:
 
 
 def make_wgan_gp() -> Recipe:
-    """WGAN with the gradient penalty instead, and no normalisation in the critic (Gulrajani 2017)."""
+    """WGAN with the gradient penalty instead of clipping and without normalisation in the critic (Gulrajani 2017)."""
     adam = Adam(lr=1e-4, betas=(0.0, 0.9))
     return make_wgan().replace(
         name="wgan-gp",
@@ -72,10 +72,10 @@ def make_wgan_gp() -> Recipe:
 def make_alpha_gan() -> Recipe:
     """alpha-GAN in Kwon's form: Wasserstein losses with gradient penalties, on images and on codes (Kwon 2019).
 
-    Latent width, batch, rate, betas and weights are Kwon's; the networks are those of HA-GAN's authors, without the
-    batch normalisation in the discriminator, which a gradient penalty of single images does not go with. The generator
-    has a group normalisation instead: it sees codes of images and random codes, and running statistics of both fit
-    neither (with batch normalisation early samples were black).
+    Latent width, batch, learning rate, betas and weights are Kwon's. The networks are those of HA-GAN's authors,
+    without batch normalisation in the discriminator, because it contradicts a gradient penalty of single images. The
+    generator has group normalisation instead: it alternates between codes of images and random codes, and running
+    statistics over both fit neither (with batch normalisation early samples were black).
     """
     adam = Adam(lr=2e-4, betas=(0.9, 0.999))
     roles = ("encoder", "generator", "discriminator", "code_discriminator")
@@ -96,16 +96,16 @@ def make_alpha_gan() -> Recipe:
 def make_cce_gan() -> Recipe:
     """CCE-GAN: alpha-GAN with a cycle through the latent space, z to image to z (Xing 2021).
 
-    The short paper gives no settings that we could read: that it is an alpha-GAN with cycle consistency is the paper's,
-    the form |z - E(G z)| and its weight are our reading.
+    We could not read settings in the short paper. It describes an alpha-GAN with cycle consistency; the form
+    |z - E(G z)| and its weight are our interpretation.
     """
     return make_alpha_gan().replace(name="cce-gan", objectives=(AlphaGAN(cycle=10),))
 
 
 def make_vae_gan() -> Recipe:
-    """VAE-GAN with voxels in the reconstruction, in Kwon's weights (Larsen 2016; Kwon 2019; Sun 2022).
+    """VAE-GAN with a voxel-wise reconstruction loss and Kwon's weights (Larsen 2016; Kwon 2019; Sun 2022).
 
-    Its generator has a group normalisation, for the reason that `alpha-gan` gives.
+    Its generator has group normalisation for the same reason as that of `alpha-gan`.
     """
     adam = Adam(lr=1e-4, betas=(0.9, 0.999))
     return make_wgan().replace(
@@ -122,9 +122,9 @@ def make_vae_gan() -> Recipe:
 
 
 def make_vae() -> Recipe:
-    """A variational autoencoder with the networks of `vae-gan`, to see what the discriminator is for (Kingma 2014).
+    """A variational autoencoder with the networks of `vae-gan`, to show the discriminator's effect (Kingma 2014).
 
-    The variance of voxels is estimated, so no weight has to be chosen (Rybkin 2021).
+    The variance of the voxels is estimated, so no weight has to be chosen (Rybkin 2021).
     """
     base = make_vae_gan()
     roles = ("encoder", "generator")
@@ -137,11 +137,11 @@ def make_vae() -> Recipe:
 
 
 def make_pggan() -> Recipe:
-    """Progressive GAN in 3D, in the settings of Eklund 2020, which HA-GAN's authors seem to have used.
+    """Progressive GAN in 3D with the settings of Eklund 2020, which HA-GAN's authors seem to have used.
 
-    At most 128 feature maps, no minibatch standard deviation (a group of one image), 1000 + 1000 thousand images a
-    level, batches of 4, an average of the weights that keeps 0.999 a step. The published number of images is far beyond
-    what the other rows see: shorten both phases in proportion when budgets are to be equal.
+    There are at most 128 feature maps, no minibatch standard deviation (groups of one image), 1000 + 1000 thousand
+    images per level, batches of 4, and averaged weights with a decay of 0.999 per step. The published number of images is
+    far larger than that of the other rows; shorten both phases in proportion to compare equal budgets.
     """
     adam = Adam(lr=1e-3, betas=(0.0, 0.99))
     return Recipe(
@@ -163,9 +163,9 @@ def make_pggan() -> Recipe:
 
 
 def make_stylegan2() -> Recipe:
-    """StyleGAN2 in 3D with the plain GAN loss and R1, in the settings of 3D-StyleGAN (Karras 2020; Hong 2021).
+    """StyleGAN2 in 3D with the non-saturating loss and R1, with the settings of 3D-StyleGAN (Karras 2020; Hong 2021).
 
-    HA-GAN's own settings are not known. The penalty is computed in every 16th step, 16 times as strong.
+    The settings of the HA-GAN paper are not known. The penalty is computed in every 16th step with 16 times its weight.
     """
     adam = Adam(lr=2e-3, betas=(0.0, 0.99))
     return make_pggan().replace(
@@ -183,10 +183,10 @@ def make_stylegan2() -> Recipe:
 
 
 def make_relativistic() -> Recipe:
-    """Our own row: relativistic pairs with penalties on both sides and differentiable augmentation, for small sets.
+    """Our own row for small sets: relativistic pairs with penalties on both sides and differentiable augmentation.
 
-    The objective of R3GAN (Huang 2024: relativistic pairing, R1 and R2) on the networks of `make_stylegan2`, with the
-    augmentation of reals and fakes alike (Zhao 2020).
+    It combines the objective of R3GAN (Huang 2024: relativistic pairing, R1 and R2) with the networks of
+    `make_stylegan2` and with augmentation of real and synthetic images (Zhao 2020).
     """
     base = make_stylegan2()
     terms = (
@@ -204,7 +204,7 @@ def make_relativistic() -> Recipe:
 
 
 def make_relativistic_mammogram() -> Recipe:
-    """The same for mammograms of 1280 x 1024, conditioned on the view."""
+    """`relativistic` for mammograms of 1280 x 1024, conditioned on the view."""
     return make_relativistic().replace(
         name="relativistic-mammogram",
         shape=(1280, 1024),

@@ -1,1 +1,1 @@
-"""What one training step sees, when it sees it, and under which conditions."""
+"""The part of an image, the batch size and the condition of each training step."""

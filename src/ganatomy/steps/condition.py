@@ -1,8 +1,8 @@
-"""What a model is conditioned on, and the condition c of a batch: made in one place, handed whole to every network.
+"""The facts that a model is conditioned on, and the condition c of a batch as every network receives it.
 
-Conditions are facts with a few values each. To add a number or a map beside them, add a field to `ConditionSpace`,
-which describes it, and one to `Condition`, which `ConditionSpace.encode` fills. Code that only hands a condition on
-does not look into it, so only a network that uses the new field changes.
+Conditions are facts with a few values each. To add a number or a map, add a field to `ConditionSpace`, which describes
+it, and one to `Condition`, which `ConditionSpace.encode` fills. Code that only passes a condition on does not read its
+fields, so only networks that use the new field change.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ Facts = Mapping[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """c: what the images of a batch are to show, or do show.
+    """c: the condition of the images of a batch, requested for synthetic images and given for real ones.
 
     Args:
         categories: (batch, sum of `groups`), one-hot groups side by side, one for each fact.
@@ -41,17 +41,17 @@ class Condition:
         return len(self.categories)
 
     def __getitem__(self, rows: slice | Sequence[int]) -> "Condition":
-        """The condition of some of the images, in the order of `rows`; an image alone is ``condition[i : i + 1]``."""
+        """The condition of selected images, in the order of `rows`; that of one image is ``condition[i : i + 1]``."""
         return Condition(self.categories[rows], self.groups)
 
     def to(self, device: torch.device | str) -> "Condition":
-        """The same condition on a device."""
+        """Move the condition to a device."""
         return Condition(self.categories.to(device), self.groups)
 
 
 @dataclass(frozen=True)
 class ConditionSpace:
-    """All conditions that a model knows.
+    """All facts that a model is conditioned on, with their values.
 
     Args:
         facts: the name of each fact with the values that it may have, in the order of the vector; empty for a model
@@ -81,10 +81,13 @@ class ConditionSpace:
         return sum(self.groups)
 
     def encode(self, images: Sequence[Facts]) -> Condition:
-        """The condition of images with these facts, one mapping an image; other facts than the model's are ignored.
+        """Encode the facts of images as a condition; facts that the model does not know are ignored.
+
+        Args:
+            images: the facts of each image.
 
         Raises:
-            Refused: an image lacks a fact, or has a value that the model does not know.
+            Refused: an image lacks a fact of the model, or has a value that the model does not know.
         """
         hot = [
             torch.eye(len(values), dtype=torch.float32)[[self._find_place(name, facts) for facts in images]]
@@ -93,14 +96,16 @@ class ConditionSpace:
         return Condition(torch.cat([torch.zeros(len(images), 0), *hot], 1), self.groups)
 
     def make_blank(self, images: int) -> Condition:
-        """A condition of so many images that says nothing: all zeros. A model without conditions has no other."""
+        """Make a condition of all zeros for this number of images, the only one of a model without conditions."""
         return Condition(torch.zeros(images, self.label_width), self.groups)
 
     def choose_facts(self, requested: Facts, number: int) -> dict[str, str]:
-        """The facts of sample `number`: those requested; all others take their values in turn, the first fact fastest.
+        """Choose the facts of sample `number`: requested values, and alternating values of all other facts.
+
+        The first of the other facts alternates fastest.
 
         Raises:
-            Refused: a fact or value that the model does not know.
+            Refused: the model does not know a fact or value.
         """
         for name, value in requested.items():
             if name not in self.facts:
@@ -117,11 +122,11 @@ class ConditionSpace:
         return facts
 
     def spread_facts(self, images: int) -> list[dict[str, str]]:
-        """The facts of so many images in equal runs: the first run has the first value of every fact, and so on."""
+        """Spread the values of every fact over this number of images in equal consecutive groups."""
         return [{name: values[i * len(values) // images] for name, values in self.facts.items()} for i in range(images)]
 
     def add_free_facts(self, free: Mapping[str, Sequence[str]]) -> "ConditionSpace":
-        """These conditions, then facts that may be chosen though the model is not conditioned on them."""
+        """Add facts that may be chosen although the model is not conditioned on them."""
         return ConditionSpace({**self.facts, **{name: free[name] for name in free if name not in self.facts}})
 
     def check_store_knows(self, store_facts: Mapping[str, Collection[str]]) -> None:
@@ -131,7 +136,7 @@ class ConditionSpace:
             store_facts: the values that occur in the store, by fact.
 
         Raises:
-            Refused: it lacks a condition, or has an unknown value.
+            Refused: the store lacks a fact of the model, or has a value that the model does not know.
         """
         for name, values in self.facts.items():
             if name not in store_facts:
@@ -148,7 +153,7 @@ class ConditionSpace:
             store_facts: the values that occur among the training cases, by fact.
 
         Raises:
-            Refused: a value does not occur.
+            Refused: a value does not occur among the training images.
         """
         for name, values in self.facts.items():
             if absent := sorted(set(values) - set(store_facts.get(name, ()))):
@@ -158,7 +163,7 @@ class ConditionSpace:
                 )
 
     def _find_place(self, name: str, facts: Facts) -> int:
-        """The place of an image's value among the values of a fact."""
+        """Find the position of an image's value among the values of a fact."""
         if name not in facts:
             raise Refused(
                 f"The model is conditioned on {name!r}, but an image has {', '.join(facts) or 'no facts'}; state for"

@@ -7,11 +7,11 @@ from ganatomy.nn.norm import find_group_size
 
 @dataclass(frozen=True)
 class Coupling:
-    """How a network couples the images of a batch, as its configuration says.
+    """How a network couples the images of a batch, as stated by its configuration.
 
     Args:
-        group: images that the network compares with one another, as many as the largest divisor of the batch size up
-            to this number; 1 = it sees each image by itself, None = it takes statistics of the whole batch.
+        group: maximum number of images that the network compares with one another; the number is the largest divisor
+            of the batch size up to it. 1 = images are independent, None = it takes statistics of the whole batch.
         reason: what couples the images, as the end of a sentence; ``{role}`` stands for the network's role and
             ``{batch}`` for the batch size.
     """
@@ -20,16 +20,16 @@ class Coupling:
     reason: str = ""
 
     def find_split_problem(self, role: str, batch_size: int, pieces: int) -> str | None:
-        """Why a batch cannot be computed in pieces, one after another, with the same result; None if it can.
+        """Say why a batch cannot be computed in pieces, one after another, with the same result; None if it can.
 
         Piece p of n has the images p, p + n, p + 2 n, ... (`training.distributed.split_batch`). Image i belongs to
-        group i modulo the number of groups (`nn.norm.append_minibatch_deviation`), so a group stays in one piece where
+        group i modulo the number of groups (`nn.norm.append_minibatch_deviation`), so a group stays in one piece if
         the number of groups is a multiple of the number of pieces.
 
         Args:
-            role: of the network, for the sentence.
-            batch_size: images of the whole batch.
-            pieces: into which the batch would be cut.
+            role: role of the network, for the message.
+            batch_size: number of images of the whole batch.
+            pieces: number of pieces into which the batch would be divided.
         """
         if self.group == 1 or pieces == 1:
             return None
@@ -43,7 +43,7 @@ BATCH_NORM_COUPLING = Coupling(None, "its batch normalisation takes the mean of 
 
 
 def couple_groups(group: int) -> Coupling:
-    """The coupling of a minibatch standard deviation over groups of at most so many images (`group`)."""
+    """The coupling by a minibatch standard deviation over groups of at most `group` images."""
     return Coupling(
         group,
         "its {role} compares images of a batch of {batch} in groups; give fewer, larger batches, or"

@@ -6,14 +6,14 @@ At 256 cubed these are the paper's: features and low-resolution volume of 64 cub
 
 from ganatomy.pyramid import Shape, compute_pyramid
 
-LOW_FACTOR = 4  # the volume's size over that of the features and of the low-resolution volume, an axis
+LOW_FACTOR = 4  # per axis: size of the volume divided by that of the features and of the low-resolution volume
 SUB_VOLUME_DIVISOR = 8  # a sub-volume has about an eighth of the planes of the first axis
-AXIS_MULTIPLE = 16  # every axis is a multiple of it, so that the features can be halved to a base of four or more
-UPSAMPLINGS = 4  # most up-sampling blocks of the generator's common part
+AXIS_MULTIPLE = 16  # every axis is a multiple of this, so that the features can be halved to a base of four or more
+UPSAMPLINGS = 4  # maximum number of upsampling blocks of the generator's common part
 
 
 def fits_hierarchy(shape: Shape) -> bool:
-    """n ≥ 16 and n mod 16 = 0 for every axis n: then all sizes below exist."""
+    """Whether n ≥ 16 and n mod 16 = 0 for every axis n, so that all sizes below exist."""
     return all(n >= AXIS_MULTIPLE and n % AXIS_MULTIPLE == 0 for n in shape)
 
 
@@ -40,5 +40,5 @@ def compute_feature_shapes(shape: Shape) -> tuple[Shape, ...]:
 
 
 def count_halvings(shape: Shape) -> int:
-    """How often an image of this shape is halved before the last kernel, which covers the rest; 6 at 256 cubed."""
+    """Number of halvings of an image of this shape before the last kernel, which covers the rest; 6 at 256 cubed."""
     return len(compute_pyramid(shape)) - 1

@@ -1,7 +1,7 @@
 """Protocols of the methods that training, sampling and objectives call on a network besides its forward pass.
 
-A role of a recipe gives a plain `nn.Module`; code that needs more of it names one of these protocols and `cast`s to it.
-A network that has the methods fits; it need not inherit from anything.
+A role of a recipe is a plain `nn.Module`. Code that needs more of it casts it to one of these protocols. A network with
+the methods of a protocol satisfies it without inheriting from it.
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ class GeneratorModule(Protocol):
     def __call__(self, z: Tensor, condition: Condition, scope: Scope) -> ImageParts: ...
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own, whatever the scope; empty = none."""
+        """List the parts that may be recomputed or compiled separately in any scope; empty = none."""
         return []
 
 
 class SlabGenerator(Protocol):
-    """A generator whose configuration has `min_slab_planes`: it can make a volume slab by slab."""
+    """A generator that can generate a volume slab by slab; its configuration has `min_slab_planes`."""
 
     def generate_slabs(self, z: Tensor, condition: Condition, planes: int) -> Iterator[Tensor]:
-        """The whole volume as slabs (batch, channel, at most `planes`, *rest) along the first axis, in order."""
+        """Generate the volume as slabs (batch, channel, at most `planes`, *rest) along the first axis, in order."""
         ...
 
 
@@ -38,7 +38,7 @@ class FeatureGenerator(Protocol):
     high: nn.Module  # features of some planes -> these planes at full size
 
     def decode_features(self, features: Tensor, scope: SubVolumeScope | WholeScope) -> ImageParts:
-        """The images of the scope, from the features A of a whole volume."""
+        """Generate the images of the scope from the features A of a whole volume."""
         ...
 
 
@@ -46,18 +46,18 @@ class FlowGenerator(Protocol):
     """A generator x = D(c), whose codes c come from a flow from noise (time 1) to codes (time 0) (Liu 2023)."""
 
     decoder: nn.Module  # codes (batch, channels, *grid) -> image
-    scale: nn.Module  # codes -> codes of mean 0 and standard deviation 1; it learns both from the batch
+    scale: nn.Module  # codes -> codes of mean 0 and standard deviation 1; it estimates both from batches
 
     def standardise_codes(self, codes: Tensor) -> Tensor:
-        """(c - μ) / σ, by the running mean and standard deviation of each channel: codes (batch, channels, *grid)."""
+        """(c - μ) / σ with the running mean and standard deviation of each channel; codes (batch, channels, *grid)."""
         ...
 
     def predict_velocity(self, codes: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        """v(c_t, t): the velocity of standardised codes (batch, channels, *grid) at times (batch,)."""
+        """Predict v(c_t, t), the velocity of standardised codes (batch, channels, *grid) at times (batch,)."""
         ...
 
     def integrate_flow(self, codes: Tensor, condition: Condition, start: float, end: float) -> Tensor:
-        """Standardised codes after the flow from time `start` to time `end`."""
+        """Integrate the flow of standardised codes from time `start` to time `end`."""
         ...
 
 
@@ -67,17 +67,17 @@ class TokenGenerator(Protocol):
     decoder: nn.Module  # rounded codes (batch, channels, *grid) -> image
 
     def quantise_codes(self, codes: Tensor) -> Tensor:
-        """Codes rounded to the levels, in [-1, 1]; the gradient passes as if nothing were rounded."""
+        """Round codes to their levels in [-1, 1]; the gradient passes as if they were not rounded."""
         ...
 
     def tokenise_codes(self, codes: Tensor) -> Tensor:
-        """The token (batch, tokens) to which every place of the codes is rounded."""
+        """Compute the tokens (batch, tokens) to which the positions of the codes are rounded."""
         ...
 
     def predict_logits(self, tokens: Tensor, condition: Condition) -> Tensor:
-        """Logits of p(tokenᵢ | tokens before i) for i = 0 to n, from n tokens: (batch, n + 1, words)."""
+        """Predict the logits of p(tokenᵢ | tokens before i) for i = 0 to n from n tokens: (batch, n + 1, words)."""
         ...
 
     def encode_tokens(self, tokens: Tensor, condition: Condition) -> Tensor:
-        """Latent codes (batch, tokens) for which the generator draws these tokens."""
+        """Compute latent codes (batch, tokens) for which the generator draws these tokens."""
         ...

@@ -1,4 +1,4 @@
-"""Numbers that change with the count of images seen, in thousands (kimg), as plain values."""
+"""Schedules: numbers that depend on the number of images seen, in thousands (kimg)."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from ganatomy.config import Config
 
 
 class ConstantSchedule(Config):
-    """`value` at any count."""
+    """`value` at any number of images."""
 
     kind: Literal["constant"] = "constant"
     value: float
@@ -18,7 +18,7 @@ class ConstantSchedule(Config):
 
 
 class LinearSchedule(Config):
-    """`first` until `from_kimg`, `last` from `to_kimg`, a straight line between."""
+    """`first` until `from_kimg`, `last` from `to_kimg`, and linear between them."""
 
     kind: Literal["linear"] = "linear"
     first: float
@@ -38,7 +38,7 @@ class LinearSchedule(Config):
 
 
 class RisingSchedule(Config):
-    """min(last, first + ⌊kimg / each_kimg⌋): a whole number that rises by one every `each_kimg`."""
+    """min(last, first + ⌊kimg / each_kimg⌋): an integer that rises by one every `each_kimg`."""
 
     kind: Literal["rising"] = "rising"
     first: int = Field(1, ge=1)
@@ -50,7 +50,7 @@ class RisingSchedule(Config):
 
 
 def _wrap_number(value: object) -> object:
-    """A number means a constant schedule."""
+    """Convert a number to a constant schedule."""
     return {"kind": "constant", "value": value} if isinstance(value, int | float) else value
 
 

@@ -16,10 +16,10 @@ ImageParts = tuple[
 
 @dataclass(frozen=True)
 class Region:
-    """What has to be read of an image: planes along the first axis, at some resolution.
+    """The part of an image that has to be read: planes along the first axis at one resolution.
 
     Args:
-        shape: voxels per axis of the whole image at this resolution; a larger stored level may be given instead.
+        shape: voxels per axis of the whole image at this resolution; a larger stored level may be read instead.
         start: first plane.
         depth: number of planes; None = all of them.
     """
@@ -31,26 +31,26 @@ class Region:
 
 @runtime_checkable
 class Scope(Protocol):
-    """A part of the final image at some resolution: the generator returns it, and `crop` cuts it from reals."""
+    """A part of the final image at one resolution: the generator returns it, and `crop` cuts it from real images."""
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        """The regions that `crop` needs."""
+        """The regions that have to be read for `crop`."""
         ...
 
     @property
     def log_values(self) -> dict[str, float]:
-        """The numbers that the log has of the scope, by name."""
+        """The numbers of the scope that are written to the log, by name."""
         ...
 
     def crop(self, *regions: Tensor) -> ImageParts:
-        """The part of real images that this step looks at, from what was read: each (batch, channel, *space)."""
+        """Cut the scope from the regions of real images that were read, each (batch, channel, *space)."""
         ...
 
 
 @dataclass(frozen=True)
 class WholeScope:
-    """The whole image at full resolution; to a hierarchical network it is a sub-volume of all planes."""
+    """The whole image at full resolution; for a hierarchical network it is a sub-volume of all planes."""
 
     shape: Shape
     start = 0
@@ -74,15 +74,15 @@ class WholeScope:
 
 @dataclass(frozen=True)
 class SubVolumeScope:
-    """x_r = x[r : r + depth] at full resolution, and x_low, the whole at a quarter of its size   (HA-GAN: Sun 2022).
+    """x_r = x[r : r + depth] at full resolution, and x_low, the whole volume at a quarter of its size   (Sun 2022).
 
     Args:
         shape: voxels per axis of the whole volume.
         start: r, the first plane of the sub-volume; the features of the generator are cut at ``start // 4``.
-        depth: planes of the sub-volume.
-        low: how reals shrink to the low-resolution volume: ``mean`` over cells of 4, ``nearest`` takes every fourth
-            voxel (the authors' code), None = there is no low-resolution branch.
-        whole: read all of the volume, which an encoder needs.
+        depth: number of planes of the sub-volume.
+        low: how real volumes are reduced to the low-resolution volume: ``mean`` over cells of 4, ``nearest`` takes
+            every fourth voxel (the authors' code), None = there is no low-resolution branch.
+        whole: read the whole volume, which an encoder needs.
     """
 
     shape: Shape
@@ -123,13 +123,13 @@ class SubVolumeScope:
 
 
 def crop_whole_images(scope: Scope, images: Tensor) -> ImageParts:
-    """What a scope shows of whole images (batch, channel, *space); a coarser region is cut from the finest."""
+    """Cut a scope from whole images (batch, channel, *space); coarser regions are computed from the finest one."""
     regions = (images if r.depth is None else images[:, :, r.start : r.start + r.depth] for r in scope.regions)
     return scope.crop(*regions)
 
 
 def _shrink_to_shape(image: Tensor, shape: Shape) -> Tensor:
-    """The image by mean over cells where it is larger than `shape`, as a stored level may be."""
+    """Reduce the image by means over cells if it is larger than `shape`, as a stored level may be."""
     factor = image.shape[-1] // shape[-1]
     return downsample_mean(image, factor) if factor > 1 else image
 
@@ -138,11 +138,11 @@ def _shrink_to_shape(image: Tensor, shape: Shape) -> Tensor:
 class LevelScope:
     """x_l ← (1 - α) up(down(x_l)) + α x_l   (Karras 2018, section 2; official code).
 
-    The whole image at level l, which fades in over level l - 1.
+    The whole image at level l, which is faded in over level l - 1.
 
     Args:
         level: l; 0 is the base of the pyramid.
-        alpha: α, the share of the new level, 0 to 1; 1 = this level only.
+        alpha: α in [0, 1], the share of the new level; 1 = this level only.
         shape: voxels per axis of this level.
     """
 
@@ -160,6 +160,6 @@ class LevelScope:
 
     def crop(self, *regions: Tensor) -> ImageParts:
         image = _shrink_to_shape(regions[0], self.shape)
-        if self.alpha < 1:  # reals fade as the generator fades (official code: process_reals)
+        if self.alpha < 1:  # real images are faded like those of the generator (official code: process_reals)
             image = upsample_nearest(downsample_mean(image)).lerp(image, self.alpha)
         return (image,)

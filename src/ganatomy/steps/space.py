@@ -1,4 +1,4 @@
-"""What every network is told when it is built, and what every discriminator returns."""
+"""The properties of images for which every network is built, and the output of every discriminator."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from ganatomy.steps.condition import ConditionSpace
 
 @dataclass(frozen=True)
 class ImageSpace:
-    """The facts of a recipe that all its networks are built for.
+    """The properties of a recipe's images for which all its networks are built.
 
     Args:
         shape: voxels per axis of the final image.
         channels: values per voxel.
         latent: width of the latent code z.
-        conditions: what the model is conditioned on.
+        conditions: the facts that the model is conditioned on.
     """
 
     shape: Shape
@@ -29,8 +29,8 @@ class ImageSpace:
 class DiscriminatorOutput(NamedTuple):
     """D(x), without sigmoid or softmax.
 
-    `scores` is (batch,), or (batch, scores) when several branches judge. `labels` is (batch,
-    `ConditionSpace.label_width`), of width zero without conditions.
+    `scores` is (batch,), or (batch, scores) for several branches. `labels` is (batch, `ConditionSpace.label_width`), of
+    width zero without conditions.
     """
 
     scores: Tensor

@@ -1,4 +1,4 @@
-"""Training strategies: pure functions from the count of images seen to what the next step looks at."""
+"""Training strategies: pure functions from the number of images seen to the next training step."""
 
 import math
 from collections.abc import Iterator
@@ -16,14 +16,15 @@ from ganatomy.steps.scope import LevelScope, Scope, SubVolumeScope, WholeScope
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What one step does.
+    """The scope and batch size of one training step.
 
     Args:
-        scope: the part of the image that it sees.
-        batch_size: images of the step, over all processes.
-        optimizer_epoch: optimisers start anew when it changes, so that Adam's moments of one level do not act on the
+        scope: the part of the image that the step computes.
+        batch_size: number of images of the step over all processes.
+        optimizer_epoch: optimisers are reset when it changes, so that Adam's moments of one level do not act on the
             next.
-        stage: the part of the timetable. Steps of one stage cost the same, and a phase may run in one stage alone.
+        stage: name of the stage of the timetable. Steps of a stage have the same cost, and a phase may be limited to a
+            stage.
     """
 
     scope: Scope
@@ -33,14 +34,14 @@ class TrainingStep:
 
 
 class ProgressiveGrowing(Config):
-    """Train the base, then add one level at a time, α from 0 to 1 in a fade, then 1   (Karras 2018, section 2).
+    """Train the base, then add one level at a time; α rises from 0 to 1 in a fade   (Karras 2018, section 2).
 
-    The last level stays. Levels below `first_level` are skipped: training starts there.
+    The last level is trained until the end. Training starts at `first_level` and skips the levels below it.
 
     Args:
         fade_kimg: length of a fade, in thousands of images.
-        stable_kimg: length of training the base, and each level after its fade.
-        batch_sizes: images of a step by level, from the base up; the last number serves all later levels.
+        stable_kimg: length of the training of the base, and of each level after its fade.
+        batch_sizes: images per step by level, beginning with the base; the last number applies to all later levels.
         first_level: the level where training starts.
     """
 
@@ -51,10 +52,10 @@ class ProgressiveGrowing(Config):
     first_level: int = Field(0, ge=0)
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step at a count of images seen; `seed` is not used, since growth draws nothing."""
+        """The step after this number of images; `seed` is not used, since growing needs no random numbers."""
         sizes = compute_pyramid(shape)
         first, last = min(self.first_level, len(sizes) - 1), len(sizes) - 1
-        since = images_seen / 1000 - self.stable_kimg  # since the first fade began
+        since = images_seen / 1000 - self.stable_kimg  # thousands of images since the first fade began
         rank = int(since // (self.fade_kimg + self.stable_kimg)) + 1 if since >= 0 else 0
         if first + rank > last:
             rank, alpha = last - first, 1.0
@@ -67,43 +68,43 @@ class ProgressiveGrowing(Config):
         )
 
     def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
-        """The level that the generator is training at that count."""
+        """The level that the generator trains after this number of images."""
         return self.plan_step(images_seen, shape, 0).scope
 
     def get_final_scope(self, shape: Shape) -> Scope:
-        """The last level alone, which is what sampling uses in the end."""
+        """The last level without a fade, which sampling uses at the end of the training."""
         return LevelScope(len(compute_pyramid(shape)) - 1, 1.0, shape)
 
     def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
-        """Scopes through which a discriminator sees all of an image."""
+        """Scopes that together show a discriminator the whole image."""
         return (self.get_sampling_scope(images_seen, shape),)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        """Say why a shape cannot be used, as the end of a sentence; None if it can."""
         if len(compute_pyramid(shape)) > 1:
             return None
         return "every axis must be even and stay at 4 or more when halved, for example 160,128"
 
     def change_stage_length(self, kimg: float) -> "ProgressiveGrowing":
-        """The same with so many thousand images in every stage."""
+        """Make the same strategy with this number of thousand images in every stage."""
         return self.replace(fade_kimg=kimg, stable_kimg=kimg)
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
-        """The settings, by name, with which every step sees so many images: one size for all levels."""
+        """The settings, by name, for this number of images per step at all levels."""
         return {"batch_sizes": [batch_size]}
 
     def adapt_to_image_parts(self, parts: int) -> "ProgressiveGrowing":
-        """The same: a step sees one image, whatever the generator can return."""
+        """Return the strategy unchanged, since a step uses a single image of each sample."""
         return self
 
     def make_tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
-        """A short timetable and a small shape, to try it in seconds."""
+        """Make a small version with a short timetable and a small shape, which trains in seconds."""
         sizes = compute_pyramid(shape)
         short = self.replace(fade_kimg=0.064, stable_kimg=0.064, batch_sizes=(8,))
         return short, sizes[min(2, len(sizes) - 1)]
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """Each optimiser epoch with the kimg at which it begins."""
+        """The first step of each optimiser epoch with the kimg at which the epoch begins."""
         kimg, era = 0.0, -1
         while (moment := self.plan_step(round(kimg * 1000), shape, 0)).optimizer_epoch != era:
             yield kimg, moment
@@ -112,17 +113,17 @@ class ProgressiveGrowing(Config):
 
 
 class HierarchicalAmortisation(Config):
-    """Each step sees x_r = x[r : r + n/8], r drawn anew, and x_low, the whole at a quarter of its size   (Sun 2022).
+    """Each step uses x_r = x[r : r + n/8] with a new r, and x_low, the whole at a quarter of its size   (Sun 2022).
 
-    All images of a step have the same r. It is drawn uniformly.
+    All images of a step have the same r, which is drawn uniformly.
 
     Args:
-        selector: ``random``, or ``cycle``: the sub-volumes of a partition one after another (the paper's ablation
-            "deterministic r"; what it cycles through is our reading).
-        aligned: draw r among multiples of 4, so that the sub-volume of the features is that of the reals. The authors'
-            code draws any plane, so three of four draws are off by one to three planes.
+        selector: ``random``, or ``cycle`` = the sub-volumes of a partition one after another (the paper's ablation
+            "deterministic r"; the partition is our interpretation).
+        aligned: draw r among multiples of 4, so that the sub-volume of the features is that of the real volume. The
+            authors' code draws any plane, so three of four draws are off by one to three planes.
         low, whole: as in `SubVolumeScope`.
-        batch_size: images of a step.
+        batch_size: images per step.
     """
 
     kind: Literal["hierarchical-amortisation"] = "hierarchical-amortisation"
@@ -133,7 +134,7 @@ class HierarchicalAmortisation(Config):
     batch_size: int = Field(4, ge=1)
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step at a count of images seen; r is a function of the count and the seed."""
+        """The step after this number of images; r is a function of this number and the seed."""
         depth = hierarchy.compute_sub_volume_depth(shape[0])
         if self.selector == "cycle":
             start = depth * (images_seen // self.batch_size % (shape[0] // depth))
@@ -143,37 +144,37 @@ class HierarchicalAmortisation(Config):
         return TrainingStep(SubVolumeScope(shape, start, depth, self.low, self.whole), self.batch_size)
 
     def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
-        """The whole volume, at any time."""
+        """The whole volume, after any number of images."""
         return self.get_final_scope(shape)
 
     def get_final_scope(self, shape: Shape) -> Scope:
         return WholeScope(shape)
 
     def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
-        """The sub-volumes of a partition, from the first planes to the last."""
+        """The sub-volumes of a partition, from the first planes to the last ones."""
         depth = hierarchy.compute_sub_volume_depth(shape[0])
         return tuple(SubVolumeScope(shape, start, depth, self.low, self.whole) for start in range(0, shape[0], depth))
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """One epoch from the beginning to the end."""
+        """The only optimiser epoch, which begins at zero."""
         yield 0.0, self.plan_step(0, shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        """Say why a shape cannot be used, as the end of a sentence; None if it can."""
         if hierarchy.fits_hierarchy(shape):
             return None
         return f"every axis must be a multiple of {hierarchy.AXIS_MULTIPLE}, for example 64,64,64"
 
     def change_stage_length(self, kimg: float) -> "HierarchicalAmortisation":
-        """The same: there is one stage."""
+        """Return the strategy unchanged, since it has a single stage."""
         return self
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
-        """The settings, by name, with which every step sees so many images."""
+        """The settings, by name, for this number of images per step."""
         return {"batch_size": batch_size}
 
     def adapt_to_image_parts(self, parts: int) -> "HierarchicalAmortisation":
-        """The same for a generator that returns `parts` images a step; with one there is no low-resolution volume."""
+        """Adapt to a generator that returns `parts` images; with one there is no low-resolution volume."""
         return self if parts > 1 else self.replace(low=None)
 
     def make_tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
@@ -181,12 +182,12 @@ class HierarchicalAmortisation(Config):
 
 
 class _WholeImageStrategy(Config):
-    """Every step sees whole images at full resolution."""
+    """Every step uses whole images at full resolution."""
 
     batch_size: int = Field(4, ge=1)
 
     def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
-        """The whole image, at any time."""
+        """The whole image, after any number of images."""
         return WholeScope(shape)
 
     def get_final_scope(self, shape: Shape) -> Scope:
@@ -197,76 +198,76 @@ class _WholeImageStrategy(Config):
         return (WholeScope(shape),)
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
-        """The settings, by name, with which every step sees so many images."""
+        """The settings, by name, for this number of images per step."""
         return {"batch_size": batch_size}
 
     def adapt_to_image_parts(self, parts: int) -> Self:
-        """The same: a step sees one image, whatever the generator can return."""
+        """Return the strategy unchanged, since a step uses a single image of each sample."""
         return self
 
 
 class WholeImages(_WholeImageStrategy):
-    """Every step sees whole images at full resolution, and all networks learn in every step."""
+    """Every step uses whole images at full resolution, and all networks learn in every step."""
 
     kind: Literal["whole-images"] = "whole-images"
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step, which is the same at any count."""
+        """The step, which is always the same."""
         return TrainingStep(WholeScope(shape), self.batch_size)
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """One epoch from the beginning to the end."""
+        """The only optimiser epoch, which begins at zero."""
         yield 0.0, self.plan_step(0, shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """What is wrong with a shape, as the end of a sentence; None if nothing is."""
+        """Say why a shape cannot be used, as the end of a sentence; None if it can."""
         if len(compute_pyramid(shape)) > 1:
             return None
         return "every axis must be even and stay at 4 or more when halved, for example 64,64,64"
 
     def change_stage_length(self, kimg: float) -> "WholeImages":
-        """The same: there is one stage."""
+        """Return the strategy unchanged, since it has a single stage."""
         return self
 
     def make_tiny(self, shape: Shape) -> tuple["WholeImages", Shape]:
-        """A shape of two halvings, to try it in seconds."""
+        """Make a small version with a shape of two halvings, which trains in seconds."""
         return self, compute_pyramid(shape)[2] if len(compute_pyramid(shape)) > 2 else shape
 
 
 class TwoStages(_WholeImageStrategy):
-    """Whole images; first an autoencoder learns, then a prior of its codes   (Rombach 2022, section 3).
+    """Train an autoencoder on whole images, then a prior of its codes   (Rombach 2022, section 3).
 
     The phases of an objective name the stage in which they run: ``autoencoder`` or ``prior``. Samples drawn in the
-    first stage come from a prior that has not learnt.
+    first stage come from an untrained prior.
 
     Args:
         autoencoder_kimg: length of the first stage, in thousands of images.
-        batch_size: images of a step.
+        batch_size: images per step.
     """
 
     kind: Literal["two-stages"] = "two-stages"
     autoencoder_kimg: float = Field(gt=0)
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step at a count of images seen."""
+        """The step after this number of images."""
         second = images_seen >= self.autoencoder_kimg * 1000
         return TrainingStep(WholeScope(shape), self.batch_size, int(second), "prior" if second else "autoencoder")
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """Both stages with the kimg at which they begin."""
+        """The first step of each stage with the kimg at which the stage begins."""
         for kimg in (0.0, self.autoencoder_kimg):
             yield kimg, self.plan_step(math.ceil(kimg * 1000), shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """None: the strategy accepts every shape that the networks can make."""
+        """None, since the strategy accepts every shape that the networks support."""
         return None
 
     def change_stage_length(self, kimg: float) -> "TwoStages":
-        """The same with so many thousand images in the first stage."""
+        """Make the same strategy with this number of thousand images in the first stage."""
         return self.replace(autoencoder_kimg=kimg)
 
     def make_tiny(self, shape: Shape) -> tuple["TwoStages", Shape]:
-        """A short timetable and a small shape, to try it in seconds."""
+        """Make a small version with a short timetable and a small shape, which trains in seconds."""
         return self.change_stage_length(0.12), (32,) * len(shape)
 
 
