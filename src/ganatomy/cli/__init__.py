@@ -11,13 +11,13 @@ from ganatomy.machine import progress
 from ganatomy.machine.places import DISK_FULL_ERRORS, describe_system_error
 
 # isort: off
-from ganatomy.cli import training, images, delivery, studies, encodings  # noqa: F401  the order of `--help`
+from ganatomy.cli import training, images, delivery, studies, encodings  # noqa: F401  in the order of `--help`
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command. 0 done, 1 our fault or a training that diverged, 2 the user's, 130 interrupted."""
+    """Run a command; returns 0 on success, 1 for a fault or divergence, 2 for a user's mistake, 130 if interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
-    beside = os.environ.get("RANK", "0") != "0"  # one of several that torchrun has started: the first talks for all
+    beside = os.environ.get("RANK", "0") != "0"  # among several processes of torchrun only the first prints
     progress.quiet = "--quiet" in words or beside
     command_arguments[:] = words
     try:
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.filename is None and error.errno not in DISK_FULL_ERRORS:
-            raise  # no file of the user's
+            raise  # an error without a path is not the user's mistake
         print(f"ganatomy: {describe_system_error(error)}", file=sys.stderr)
         return Refused.exit_code
     return 0

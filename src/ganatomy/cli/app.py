@@ -14,7 +14,7 @@ from ganatomy.machine.places import check_writable, hold_output
 from ganatomy.machine.progress import heartbeat
 
 app = SubcommandApp()
-command_arguments: list[str] = []  # the words of the command in hand, for what begins it again in several processes
+command_arguments: list[str] = []  # of the current command, used to start it again in several processes
 
 Quiet = Annotated[bool, arg(help="print no progress and no messages", help_behavior_hint="")]
 DryRun = Annotated[bool, arg(help="print what would be done without doing it", help_behavior_hint="")]
@@ -26,17 +26,17 @@ ShapeText = Annotated[
     ),
 ]
 
-Given = Mapping[str, Any]  # a command's arguments by name
+Given = Mapping[str, Any]  # arguments of a command by name
 Verb = Callable[..., None]
 
 
 def get_out(given: Given) -> Path | None:
-    """The argument ``out``."""
+    """Return the argument ``out``."""
     return given.get("out")
 
 
 def is_alone(given: Given) -> bool:
-    """A command is alone in its place unless it says otherwise."""
+    """Return True: by default no other command may use the output of a command at the same time."""
     return True
 
 
@@ -47,14 +47,14 @@ def command(
     alone: Callable[[Given], bool] = is_alone,
     heard: bool = False,
 ) -> Callable[[Verb], Verb]:
-    """Make a function a sub-command that looks whether its place can be written before it begins to work.
+    """Make a function a sub-command that tests whether its output can be written before it begins to work.
 
     Args:
-        name: of the sub-command; None = that of the function.
-        place: where it writes; None = nowhere.
-        folder: whether that is a folder or a file.
-        alone: whether another command may not write there meanwhile.
-        heard: whether it tells every few seconds that it is at work.
+        name: name of the sub-command; None = the name of the function.
+        place: function of the arguments that returns the output path; None = there is no output.
+        folder: whether the output is a folder or a file.
+        alone: whether other commands are kept from writing there at the same time.
+        heard: whether the command prints every few seconds that it is still running.
     """
 
     def decorate(verb: Verb) -> Verb:

@@ -12,7 +12,7 @@ from ganatomy.machine import progress
 
 Flag = Annotated[bool, arg(help_behavior_hint="")]
 ARCHIVE_FORMATS = ("pacs", "dicomweb")
-REFUSALS_SHOWN = 20  # refused instances; all are in the journal
+REFUSALS_SHOWN = 20  # refused instances to print; the journal lists all of them
 
 
 @command()
@@ -84,7 +84,7 @@ def export(
 
 
 def _check_destination(to: str, out: Path | None, pacs: str | None, url: str | None) -> None:
-    """Refuse a destination without its address, and an address without its destination."""
+    """Refuse a destination without an address, and an address without a destination."""
     for flag, given, needed in (("pacs HOST:PORT/AET", pacs, "pacs"), ("url URL", url, "dicomweb")):
         if (given is not None) != (to == needed):
             raise Refused(f"--to {needed} and --{flag} belong together; got --to {to}.")

@@ -115,7 +115,7 @@ def encode(
 
 
 def _find_place(given: Given) -> Path | None:
-    """Where `evaluate` writes: a report, a reader study, or nothing where one is shown or read back."""
+    """Return the output of `evaluate`: a report or a reader study; None if a study is served or analysed."""
     shown = given["answers"] is not None or given["serve"] is not None
     return None if shown else given["reader_study"] or given["out"]
 

@@ -9,7 +9,7 @@ from ganatomy.errors import Refused
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:
-    """Voxels per axis from words such as ``160,128``; None stays None."""
+    """Parse voxels per axis, such as ``160,128``; None stays None."""
     if text is None:
         return None
     try:
@@ -19,7 +19,7 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
 
 
 def check_above_zero(**given: float | None) -> None:
-    """Refuse numbers that must be above zero; None means that none was given."""
+    """Refuse numbers that are not above zero; None stands for an argument that was not given."""
     for name, value in given.items():
         if value is not None and not value > 0:
             raise Refused(f"--{name.replace('_', '-')} {value:g}: give a number above zero.")
@@ -29,7 +29,7 @@ BYTE_UNITS = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20, "tb": 10**12
 
 
 def parse_bytes(text: str) -> int:
-    """A size from words such as ``16GB`` or ``24GiB``."""
+    """Parse a size such as ``16GB`` or ``24GiB``; returns bytes."""
     number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = text[len(number) :].strip().lower()
     try:
@@ -39,7 +39,7 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Which of how many, from words such as ``3/100``."""
+    """Parse the part and the number of parts from a text such as ``3/100``."""
     try:
         number, total = (int(n) for n in text.split("/"))
     except ValueError:
@@ -48,7 +48,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def remove_flag(arguments: list[str], flag: str) -> list[str]:
-    """A command's words without a flag and its value, given as one word or two."""
+    """Remove a flag and its value, given as one argument or two, from the arguments of a command."""
     kept, skip = [], False
     for word in arguments:
         if skip or word.startswith(f"{flag}="):
@@ -61,7 +61,7 @@ def remove_flag(arguments: list[str], flag: str) -> list[str]:
 
 
 def parse_share(text: str | None, flag: str) -> float | None:
-    """A share from words such as ``5%`` or ``0.05``; None stays None."""
+    """Parse a share such as ``5%`` or ``0.05``; None stays None."""
     if text is None:
         return None
     try:
@@ -74,7 +74,7 @@ def parse_share(text: str | None, flag: str) -> float | None:
 
 
 def parse_pairs(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
-    """NAME=VALUE words as a mapping."""
+    """Parse arguments of the form NAME=VALUE to a mapping."""
     wrong = [pair for pair in pairs if "=" not in pair]
     if wrong:
         raise Refused(f"{flag} {wrong[0]}: give NAME=VALUE.")
@@ -82,7 +82,7 @@ def parse_pairs(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
 
 
 def build_recipe(name: str | None, file: Path | None, changes: tuple[str, ...], shape: str | None, tiny: bool) -> Any:
-    """Base or file, then size, then tiny, then single changes: the later wins."""
+    """Build a recipe from a name or file, then a size, then `tiny`, then single changes; later ones take precedence."""
     from ganatomy.recipes import RECIPES, get_recipe
     from ganatomy.recipes.changes import change_recipe, read_recipe
 
@@ -98,7 +98,7 @@ def build_recipe(name: str | None, file: Path | None, changes: tuple[str, ...], 
 
 
 def make_modality(name: str, **given: Any) -> Any:
-    """The modality of that name with the options that were given; None means that one was not."""
+    """Make the modality with this name and the given options; None stands for an option that was not given."""
     from ganatomy.modalities import table
 
     make = table.get_modality(name)
@@ -109,10 +109,10 @@ def make_modality(name: str, **given: Any) -> Any:
 
 
 def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | None) -> Any:
-    """The recipe conditioned on facts of the store, with the values that its training cases have.
+    """Condition a recipe on facts of the store, with the values that occur in its training cases.
 
     Raises:
-        Refused: the store has no such fact, or a value of it that no training case has.
+        Refused: the store does not have the fact, or has a value of it that no training case has.
     """
     from ganatomy.data.store import open_store
     from ganatomy.recipes.changes import change_recipe

@@ -49,7 +49,7 @@ def phantom(
     from ganatomy.phantoms.table import get_phantom
 
     check_above_zero(patients=patients, workers=workers)
-    get_phantom(kind)  # refuses an unknown one before anything else
+    get_phantom(kind)  # refuses an unknown kind first
     if seed < 0:
         raise Refused(f"--seed {seed}: give a number of zero or more.")
     if dry_run:
@@ -97,7 +97,7 @@ def fetch(
     progress.say(f"{out / collection}: {files} files, all that the index lists; LICENCE.txt says how to attribute them")
 
 
-@command(alone=lambda given: given["shard"] is None)  # the jobs of a sharded store share it
+@command(alone=lambda given: given["shard"] is None)  # the jobs of a sharded store share their output
 def prepare(
     raw: Positional[Path],
     modality: str,
@@ -171,7 +171,7 @@ def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
         progress.say(f"{name:20s} {(make.__doc__ or '').strip().splitlines()[0]}")
 
 
-@command(alone=lambda given: False)  # several trainings share a folder of runs; each holds its run
+@command(alone=lambda given: False)  # several trainings share a folder of runs, and each locks its own run
 def train(
     recipe: Positional[str | None] = None,
     store: Positional[Path | None] = None,
@@ -253,7 +253,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
-        store, recipe = Path(recipe), None  # with --recipe FILE the only word is the store
+        store, recipe = Path(recipe), None  # with --recipe FILE the only positional argument is the store
     chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny), condition, store)
     if dry_run:
         progress.say(describe_recipe(chosen))
@@ -274,7 +274,7 @@ def train(
         deterministic=deterministic or None,
     )
     if processes > 1 and started() == 1:
-        # On GPUs each process looks at the memory of its own card: this one would hold a context there all the time.
+        # On GPUs each process checks the memory of its own GPU; this process would keep a CUDA context there.
         on_cards = select_device(device).type == "cuda"
         request = TrainingRequest(
             chosen, store, out, seed, device, how, generator, fit and not on_cards, anyway or on_cards

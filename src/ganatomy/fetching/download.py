@@ -14,16 +14,16 @@ from ganatomy.fetching.index import Series
 from ganatomy.machine.durable import new_file
 
 REGION = "us-east-1"
-RETRY_TIMEOUT = timedelta(minutes=2)  # of one request, tried again
+RETRY_TIMEOUT = timedelta(minutes=2)  # for one request, including retries
 
 
 class UnusableSeries(Exception):
-    """What arrived is not what lies in the bucket."""
+    """A downloaded file differs from the one in the bucket."""
 
 
 @dataclass(frozen=True)
 class DownloadedSeries:
-    """A series after its download; `missing` says what is wrong, empty = nothing."""
+    """The result of the download of a series; `missing` says what is wrong and is empty if nothing is."""
 
     series: Series
     files: int
@@ -38,14 +38,14 @@ def download_series(
     endpoint: str | None = None,
     advance: Callable[[int], None] = lambda files: None,
 ) -> Iterator[DownloadedSeries]:
-    """Get series side by side; one that fails does not stop the others.
+    """Download several series at the same time; a failed series does not stop the others.
 
     Args:
-        endpoint: another server of the same buckets, such as a mirror; None = Amazon's.
-        advance: told how many files have come.
+        endpoint: another server with the same buckets, such as a mirror; None = Amazon's.
+        advance: is called with the number of files that have arrived.
 
     Raises:
-        Refused: the extra is not installed.
+        Refused: the extra ``idc`` is not installed.
     """
     stores = {bucket: _open_bucket(bucket, endpoint) for bucket in {series.bucket for series in all_series}}
     with ThreadPoolExecutor(workers) as executor:
@@ -82,7 +82,7 @@ def _download_one(series: Series, bucket: Any, out: Path, advance: Callable[[int
             advance(1)
     except Refused:
         raise  # the disk is full
-    except Exception as error:  # of the client: its own kinds, all of them a series that has not arrived
+    except Exception as error:  # the client has its own kinds of errors, and each means that the series has not arrived
         return DownloadedSeries(series, files, size, f"{type(error).__name__}: {str(error).splitlines()[0][:200]}")
     if files != series.files:
         return DownloadedSeries(series, files, size, f"{files} files arrived and the index lists {series.files}")
@@ -90,7 +90,7 @@ def _download_one(series: Series, bucket: Any, out: Path, advance: Callable[[int
 
 
 def _download_file(bucket: Any, entry: Any, folder: Path) -> None:
-    """One file, unless it is there already; its size and, where the bucket tells one, its MD5 are compared."""
+    """Download a file unless it exists; its size and its MD5, if the bucket has one, are compared."""
     path = folder / _safe_name(str(entry["path"]).rsplit("/", 1)[-1])
     size = int(entry["size"])
     if path.exists() and path.stat().st_size == size:
@@ -108,5 +108,5 @@ def _download_file(bucket: Any, entry: Any, folder: Path) -> None:
 
 
 def _safe_name(text: str) -> str:
-    """A name that stays within its folder."""
+    """Make a file name that cannot leave its folder."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip(".") or "_"

@@ -11,30 +11,32 @@ from ganatomy.fetching.index import LICENCE_URLS, SeriesSelection
 from ganatomy.machine import progress
 from ganatomy.machine.durable import sync_tree, write_json, write_text
 
-DISK_MARGIN = 1.05  # the disk must have so much more free than the index says
+DISK_MARGIN = 1.05  # ratio of the required free space to the size in the index
 
 
 class IncompleteFetchError(Ended):
-    """Some series have not arrived whole."""
+    """Some series are missing or incomplete."""
 
 
 def fetch_collection(selection: SeriesSelection, out: Path | str, workers: int = 8, endpoint: str | None = None) -> int:
-    """Download series to ``out/COLLECTION/PATIENT/MODALITY_SERIES/``; given again, what is there is not fetched again.
+    """Download series to ``out/COLLECTION/PATIENT/MODALITY_SERIES/``; the same call resumes an interrupted download.
 
-    Every file is compared with the bucket's size and MD5, every series with the number of files in the index.
-    ``provenance.json`` says where each series is from, under which licence and DOI, ``LICENCE.txt`` how to attribute.
+    The size and MD5 of every file are compared with those of the bucket, the number of files of every series with that
+    of the index. ``provenance.json`` states the origin, the licence and the DOI of each series, ``LICENCE.txt`` how to
+    attribute them.
 
     Args:
-        wanted: what (`index.select_series`).
-        workers: series at a time.
-        endpoint: another server of the same buckets; None = Amazon's, no account needed.
+        selection: the series, as returned by `index.select_series`.
+        out: folder for the files.
+        workers: number of series to download at the same time.
+        endpoint: another server with the same buckets; None = Amazon's, which needs no account.
 
     Returns:
-        How many files there are.
+        The number of files.
 
     Raises:
-        Refused: the disk has not enough room, or is full.
-        Incomplete: a series is missing or short; those that are whole are kept.
+        Refused: the disk has not enough space, or is full.
+        IncompleteFetchError: a series is missing or incomplete; complete series are kept.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

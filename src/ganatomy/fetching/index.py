@@ -14,7 +14,7 @@ from typing import Any
 
 from ganatomy.errors import Refused
 
-FREE_LICENCES = ("CC0", "CC BY 3.0", "CC BY 4.0")  # licences that let anybody use and redistribute, with attribution
+FREE_LICENCES = ("CC0", "CC BY 3.0", "CC BY 4.0")  # they allow anybody to use and redistribute, with attribution
 INDEX_COLUMNS = (
     "SeriesInstanceUID",
     "collection_id",
@@ -38,7 +38,7 @@ LICENCE_URLS = {
 
 @dataclass(frozen=True)
 class Series:
-    """A series as the index has it; `megabytes` are millions of bytes."""
+    """A series as listed in the index; `megabytes` are millions of bytes."""
 
     uid: str
     collection: str
@@ -54,7 +54,7 @@ class Series:
 
 @dataclass(frozen=True)
 class SeriesSelection:
-    """The series of a collection that were asked for, how to cite them, and those left out for their licence."""
+    """The requested series of a collection, their citations, and the series left out because of their licence."""
 
     collection: str
     series: tuple[Series, ...]
@@ -72,11 +72,11 @@ class SeriesSelection:
 
     @property
     def licences(self) -> dict[str, int]:
-        """How many series under which licence."""
+        """The number of series by licence."""
         return dict(Counter(series.licence for series in self.series).most_common())
 
     def describe(self) -> str:
-        """Patients, files, size, licences and citations, for a reader."""
+        """Describe patients, files, size, licences and citations in words."""
         patients = len({series.patient for series in self.series})
         lines = [
             f"{self.collection}: {patients} patients, {len(self.series)} series, {self.files} images,"
@@ -101,17 +101,18 @@ def select_series(
     match: Mapping[str, str] | None = None,
     licences: tuple[str, ...] = FREE_LICENCES,
 ) -> SeriesSelection:
-    """The series of a collection.
+    """Select series of a collection.
 
     Args:
-        collection: its name in the commons, such as ``cmmd``.
-        modality: DICOM's code, such as ``MG``.
-        patients: so many patients, the first by name; None = all.
-        match: columns of the index and the values that they must have, such as ``{"SeriesDescription": "R MLO"}``.
-        licences: those that are acceptable.
+        collection: its name in the Imaging Data Commons, such as ``cmmd``.
+        modality: DICOM modality code, such as ``MG``; None = all.
+        patients: number of patients, the first in the order of their names; None = all.
+        match: columns of the index and their required values, such as ``{"SeriesDescription": "R MLO"}``.
+        licences: the accepted licences.
 
     Raises:
-        Refused: the extra is not installed, no such collection, column or series, or no acceptable licence.
+        Refused: the extra ``idc`` is not installed, the collection, a column or a series does not exist, or no series
+            has an accepted licence.
     """
     duckdb, package = _import_packages()
     table = f"read_parquet('{package.IDC_INDEX_PARQUET_FILEPATH}')"
@@ -161,7 +162,7 @@ def _explain_nothing_found(duckdb: Any, table: str, collection: str, conditions:
 
 
 def _citations(duckdb: Any, package: Any, series: tuple[Series, ...]) -> dict[str, str]:
-    """By DOI; where the package has no text for one, its address."""
+    """Citations by DOI; if the package has no text for a DOI, its address."""
     file = Path(package.__file__).parent / "collections_index.parquet"
     found = duckdb.execute(
         f"select s.source_doi, s.citation from (select unnest(sources) s from read_parquet('{file}'))"

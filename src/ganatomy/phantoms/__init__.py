@@ -1,1 +1,1 @@
-"""Procedural phantoms: labelled studies with known truth that show no patient and need no licence."""
+"""Procedural phantoms: labelled studies with known true values that show no patient and need no licence."""

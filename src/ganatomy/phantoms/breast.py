@@ -1,6 +1,7 @@
 """The breast anatomy of one phantom patient, shared by her four views.
 
-Distributions after Yaffe 2009 (thickness, volumetric density), Rodriguez-Ruiz 2017 (outlines) and VICTRE (Graff 2016).
+The distributions follow Yaffe 2009 (thickness, volumetric density), Rodriguez-Ruiz 2017 (outlines) and VICTRE (Graff
+2016).
 """
 
 from dataclasses import dataclass
@@ -11,18 +12,19 @@ from scipy import ndimage
 from ganatomy.phantoms.fields import Field, draw_power_law_field
 
 DENSITY_CUTS = (4.5, 7.5, 15.5)  # volumetric density in percent between BI-RADS A, B, C and D (Volpara's grades)
-COARSE_VOXELS = 40  # voxels an axis of the shared three-dimensional distribution of gland
+COARSE_VOXELS = 40  # per axis of the three-dimensional distribution of glandular tissue that both views share
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """A mass or a cluster of calcifications at a place in the breast.
+    """A mass or a cluster of calcifications at a position in the breast.
 
     Args:
         kind: ``mass`` or ``calcifications``.
-        place: shares (anterior, lateral, cranial): 0 to 1 from the chest wall to the nipple, -1 to 1 for the others.
-        radius_mm: of the mass or the cluster.
-        count: calcifications in the cluster, 1 for a mass.
+        place: relative position (anterior, lateral, cranial): 0 to 1 from the chest wall to the nipple, -1 to 1 for the
+            other axes.
+        radius_mm: radius of the mass or the cluster.
+        count: number of calcifications in the cluster, 1 for a mass.
     """
 
     kind: str
@@ -33,18 +35,20 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Breast:
-    """One breast, in millimetres; the same for both of its views.
+    """One breast, shared by its two views; lengths are in millimetres.
 
     Args:
-        depth: chest wall to nipple. `half_height`: half the extent along the chest wall.
-        thickness: compressed.
+        depth: distance from the chest wall to the nipple.
+        half_height: half the extent along the chest wall.
+        thickness: thickness of the compressed breast.
         roundness, fullness: exponents n and m of the outline x = a (1 - |t|^m)^(1/n).
-        density: volumetric, percent of the breast volume that is fibroglandular.
-        coarse: (anterior, lateral, cranial) distribution of gland, unit variance; both views project it.
+        density: volumetric density, the percentage of the breast volume that is fibroglandular.
+        coarse: (anterior, lateral, cranial) distribution of glandular tissue with unit variance, projected by both
+            views.
         beta: exponent of the fine texture.
-        pectoral_angle: of the muscle's edge to the vertical in MLO, degrees.
-        pectoral_reach: how far down the muscle goes, in shares of the height of the nipple.
-        mlo_angle: of the projection, degrees from cranio-caudal.
+        pectoral_angle: angle between the edge of the muscle and the vertical in MLO, in degrees.
+        pectoral_reach: lower end of the muscle as a share of the distance from the top to the nipple's level.
+        mlo_angle: angle of the MLO projection from the cranio-caudal one, in degrees.
     """
 
     laterality: str
@@ -64,11 +68,11 @@ class Breast:
 
     @property
     def birads(self) -> str:
-        """Density class A to D by volumetric density."""
+        """BI-RADS density class A to D by volumetric density."""
         return "ABCD"[sum(self.density >= cut for cut in DENSITY_CUTS)]
 
     def project_gland(self, view: str) -> Field:
-        """Coarse gland (vertical, anterior) as seen in a view: the mean along the direction of the x-rays."""
+        """Project the coarse glandular tissue to (vertical, anterior) of a view: the mean along the x-rays."""
         volume = self.coarse_gland
         if view == "MLO":
             volume = ndimage.rotate(volume, self.mlo_angle, axes=(1, 2), reshape=False, order=1, mode="grid-wrap")
@@ -76,7 +80,7 @@ class Breast:
         return ((flat - flat.mean()) / flat.std()).astype(np.float32)
 
     def project_lesion(self, lesion: Lesion, view: str) -> tuple[float, float]:
-        """(vertical, anterior) shares of a lesion in a view; vertical -1 is the upper end of the picture."""
+        """Project a lesion to its relative position (vertical, anterior) in a view; vertical -1 is the upper end."""
         anterior, lateral, cranial = lesion.position
         angle = np.deg2rad(self.mlo_angle)
         upward = lateral if view == "CC" else np.cos(angle) * lateral + np.sin(angle) * cranial
@@ -84,7 +88,7 @@ class Breast:
 
 
 def make_breasts(seed: int, number: int) -> tuple[Breast, Breast]:
-    """The right and left breast of patient `number` of a cohort: alike, not equal."""
+    """Make the right and left breast of patient `number` of a cohort, which are similar but not equal."""
     rng = np.random.default_rng((seed, number, 0))
     depth = float(np.clip(rng.normal(104, 18), 62, 150))
     shared = {

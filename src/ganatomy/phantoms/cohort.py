@@ -17,7 +17,7 @@ from ganatomy.pyramid import Shape
 
 TRUTH_FILE = "truth.csv"
 
-PatientWriter = Callable[[int], list[dict[str, Any]]]  # number of a patient -> rows of truth, files written
+PatientWriter = Callable[[int], list[dict[str, Any]]]  # number of a patient -> rows of true values; writes files
 
 
 def write_cohort(
@@ -29,16 +29,16 @@ def write_cohort(
     to: str = "dicom",
     workers: int | None = None,
 ) -> int:
-    """Write phantom patients of a kind and ``truth.csv``; returns the number of images.
+    """Write phantom patients and their true values as ``truth.csv``; returns the number of images.
 
     The same seed gives the same files, whatever the number of workers.
 
     Args:
-        kind: the modality, such as ``mammogram`` (four views a patient) or ``chest_ct`` (one volume a patient).
+        kind: the modality, such as ``mammogram`` (four views per patient) or ``chest_ct`` (one volume per patient).
         to: ``dicom`` or, for volumes, ``nifti``.
 
     Raises:
-        Refused: an unknown kind or format, `out` holds files already, or the numbers make no sense.
+        Refused: the kind or format is unknown, `out` is not empty, or a number is not valid.
     """
     phantom = get_phantom(kind)
     if patients < 1:

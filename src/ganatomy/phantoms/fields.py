@@ -11,12 +11,12 @@ Field = NDArray[np.floating[Any]]  # float32 throughout
 
 
 def draw_power_law_field(rng: np.random.Generator, shape: tuple[int, ...], beta: float, low: float = 1.0) -> Field:
-    """A Gaussian random field of zero mean and unit variance whose power falls as 1 / f^beta.
+    """Draw a Gaussian random field of zero mean and unit variance whose power falls as 1 / f^beta.
 
     Args:
         shape: pixels or voxels per axis; frequencies are counted in cycles along the longest one.
-        beta: exponent of the power spectrum; mammographic parenchyma has 2 to 3 (Burgess 2003).
-        low: below this many cycles the spectrum is flat.
+        beta: exponent of the power spectrum; that of mammographic parenchyma is 2 to 3 (Burgess 2003).
+        low: the spectrum is flat below this number of cycles.
     """
     longest = max(shape)
     axes = [fft.fftfreq(n, 1 / longest) for n in shape[:-1]] + [fft.rfftfreq(shape[-1], 1 / longest)]
@@ -30,10 +30,10 @@ def draw_power_law_field(rng: np.random.Generator, shape: tuple[int, ...], beta:
 
 
 def draw_band_field(rng: np.random.Generator, shape: tuple[int, ...], cycles: float, width: float) -> Field:
-    """A Gaussian random field of zero mean and unit variance with about `cycles` waves along the longest axis.
+    """Draw a Gaussian random field of zero mean and unit variance with about `cycles` waves along the longest axis.
 
     Args:
-        width: of the band, in natural logarithms of the frequency.
+        width: width of the band, in natural logarithms of the frequency.
     """
     longest = max(shape)
     axes = [fft.fftfreq(n, 1 / longest) for n in shape[:-1]] + [fft.rfftfreq(shape[-1], 1 / longest)]
@@ -48,13 +48,13 @@ def draw_band_field(rng: np.random.Generator, shape: tuple[int, ...], cycles: fl
 
 
 def resize_field(field: Field, shape: tuple[int, ...]) -> Field:
-    """Cubic resampling of a 2D field to (rows, columns)."""
+    """Resample a 2D field to (rows, columns) by cubic interpolation."""
     picture = Pillow.fromarray(np.ascontiguousarray(field, dtype=np.float32))
     return np.asarray(picture.resize((shape[1], shape[0]), Pillow.Resampling.BICUBIC))
 
 
 def sample_field(field: Field, rows: Field, columns: Field) -> Field:
-    """Bilinear samples of a 2D field at fractional, periodic positions."""
+    """Sample a 2D field at fractional, periodic positions by bilinear interpolation."""
     height, width = field.shape
     r0, c0 = np.floor(rows).astype(np.int32), np.floor(columns).astype(np.int32)
     fr, fc = rows - r0, columns - c0

@@ -1,8 +1,8 @@
-"""The brain phantom: a T1-weighted brain without skull, with known truth and no patient's anatomy.
+"""The brain phantom: a T1-weighted brain without skull, with known true values and no patient's anatomy.
 
-Cerebrum, cerebellum and brainstem are smooth bodies; sulci are the zeros of a band-passed random field near the
-surface; grey matter is a ribbon of fixed thickness below what is left; sulci and ventricles widen with age. Thin
-structures depend on the grid, so truth is that of the volume as it is sampled.
+Cerebrum, cerebellum and brainstem are smooth bodies. Sulci are the zeros of a band-passed random field near the
+surface, grey matter is a ribbon of fixed thickness below the remaining surface, and sulci and ventricles widen with
+age. Thin structures depend on the grid, so the true values are those of the sampled volume.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from ganatomy.phantoms.thorax import PhantomVolume
 from ganatomy.pyramid import Shape
 
 FIELD_MM = 192.0
-FLUID, GREY, WHITE = 0.22, 0.60, 0.90  # of the brightest value
-SULCI_MM = 19.0  # from one to the next but one
+FLUID, GREY, WHITE = 0.22, 0.60, 0.90  # relative to the brightest value
+SULCI_MM = 19.0  # distance from one sulcus to the second next
 AGE_RANGE = (20.0, 90.0)
 AGE_GROUPS = {"young": 45.0, "middle": 65.0, "old": 200.0}  # upper ends in years
 
@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Coordinates:
-    """Millimetres upwards, backwards, to the left from the centre, and the spacing."""
+    """Coordinates in millimetres upwards, backwards and to the left from the centre, and the spacing."""
 
     z: Field
     y: Field
@@ -34,14 +34,14 @@ class _Coordinates:
     spacing: tuple[float, ...]
 
     def ellipsoid(self, at: tuple[float, float, float], half: tuple[float, float, float], power: float = 2.0) -> Field:
-        """Below one inside."""
+        """Compute a function that is below one inside a super-ellipsoid."""
         parts = zip((self.z, self.y, self.x), at, half, strict=True)
         total: Field = sum(np.abs((axis - c) / h) ** power for axis, c, h in parts)
         return total
 
 
 def make_brain(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
-    """A brain with values in [0, 1]; the same key gives the same one."""
+    """Make a brain with values in [0, 1]; the same key gives the same brain."""
     rng = np.random.default_rng([*key, 31])
     step = FIELD_MM / max(shape)
     axes = [((np.arange(n) + 0.5) * step - n * step / 2).astype(np.float32) for n in shape]
@@ -72,11 +72,11 @@ def make_brain(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
 def _make_labels(
     rng: np.random.Generator, place: _Coordinates, shape: Shape, old: float, size: float
 ) -> NDArray[np.uint8]:
-    """0 nothing, 1 fluid, 2 grey, 3 white, 4 ventricle."""
+    """Make the labels of tissues: 0 background, 1 fluid, 2 grey matter, 3 white matter, 4 ventricle."""
     upwards, backwards, sideways = (n * size * rng.normal(1, 0.02) for n in (58.0, 84.0, 66.0))
     radius = place.ellipsoid((12.0, 0.0, 0.0), (upwards, backwards, sideways), 2.2) ** (1 / 2.2)
-    depth = (1 - radius) * 66  # millimetres below the surface, nearly
-    floor = -22 - 16 * np.exp(-(((np.abs(place.x) - 44) / 17) ** 2)) * (place.y < 25)  # temporal lobes hang lower
+    depth = (1 - radius) * 66  # approximate distance below the surface in millimetres
+    floor = -22 - 16 * np.exp(-(((np.abs(place.x) - 44) / 17) ** 2)) * (place.y < 25)  # the temporal lobes reach lower
     cerebrum = (depth > 0) & (place.z > floor)
     sulci = draw_band_field(rng, shape, max(shape) * place.spacing[0] / SULCI_MM, 0.35)
     width = 0.20 + 0.22 * old
@@ -95,7 +95,7 @@ def _make_labels(
 
 
 def _add_cerebellum(rng: np.random.Generator, labels: NDArray[np.uint8], place: _Coordinates, size: float) -> None:
-    """Cerebellum with folia, and brainstem."""
+    """Add the cerebellum with folia, and the brainstem."""
     inside = place.ellipsoid((-38.0 * size, 42.0 * size, 0.0), (24.0 * size, 30.0 * size, 48.0 * size), 2.2)
     cerebellum = (inside < 1) & (labels == 0)
     folia = np.sin((place.z * 0.9 + place.y * 0.25) * 2 * np.pi / 9 + rng.uniform(0, 6) + 0 * place.x)
@@ -110,7 +110,7 @@ def _add_cerebellum(rng: np.random.Generator, labels: NDArray[np.uint8], place: 
 
 
 def _add_deep_grey_matter(labels: NDArray[np.uint8], place: _Coordinates, cerebrum: Mask) -> None:
-    """Thalamus and basal ganglia: grey islands in the white matter."""
+    """Add thalamus and basal ganglia, which are grey regions in the white matter."""
     for side in (-1.0, 1.0):
         thalamus = place.ellipsoid((6.0, 8.0, side * 13), (9.0, 15.0, 10.0))
         putamen = place.ellipsoid((6.0, -8.0, side * 27), (11.0, 19.0, 6.0))
@@ -119,7 +119,7 @@ def _add_deep_grey_matter(labels: NDArray[np.uint8], place: _Coordinates, cerebr
 
 
 def _add_ventricles(labels: NDArray[np.uint8], place: _Coordinates, cerebrum: Mask, old: float) -> None:
-    """Two lateral ventricles that bend around the thalami, and a narrow third one."""
+    """Add two lateral ventricles that bend around the thalami, and a narrow third ventricle."""
     wide = 0.75 + 0.9 * old
     for side in (-1.0, 1.0):
         bend = 16 - 0.006 * (place.y - 5) ** 2

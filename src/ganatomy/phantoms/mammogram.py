@@ -1,9 +1,9 @@
 """The breast phantom as a mammogram: outline, composition, x-ray projection and grey values.
 
-In the order of the code: outline of the view, path lengths through skin and breast, gland by a power-law texture with
-strands towards the nipple, bias so that the volumetric density is what it should be, lesions, pectoral muscle,
-Beer-Lambert projection at 20 keV, quantum noise, and the processing that makes a picture for presentation. Everything
-is in the canonical orientation: chest wall left, axilla or lateral side on top. Sources: see docs/phantoms.md.
+The steps, in the order of the code, are: outline of the view, path lengths through skin and breast, glandular tissue
+with a power-law texture and strands towards the nipple, an offset that gives the intended volumetric density, lesions,
+pectoral muscle, Beer-Lambert projection at 20 keV, quantum noise, and processing for presentation. All images are in
+the canonical orientation: chest wall left, axilla or lateral side on top. docs/phantoms.md lists the sources.
 """
 
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from ganatomy.pyramid import Shape
 
 FIELD_MM = (256.0, 204.8)  # the detector: 1280 x 1024 pixels of 0.2 mm
 FAT, GLAND, SKIN, MUSCLE = 0.0456, 0.0802, 0.080, 0.079  # attenuation at 20 keV, 1/mm (Johns and Yaffe 1987)
-SKIN_MM = 1.45  # thickness of the skin (VICTRE uses 0.75 a side of the compressed breast; 1 to 2 mm is measured)
+SKIN_MM = 1.45  # thickness (VICTRE uses 0.75 on each side of the compressed breast; measurements give 1 to 2 mm)
 NIPPLE_MM = (5.0, 4.5)  # height and half width (VICTRE: radius 4, length 4)
 CALCIFICATION = 0.9  # extra attenuation of a calcification, 1/mm
-PHOTONS = 6.0e4  # detected a 0.2 mm pixel behind air-equivalent 0; decides the quantum noise
-EQUALISED_SHARE = 0.74  # share of the missing path at the periphery that processing gives back
+PHOTONS = 6.0e4  # detected per 0.2 mm pixel without an object; determines the quantum noise
+EQUALISED_SHARE = 0.74  # share of the missing path at the periphery that the processing compensates
 DENSE_FRACTION = 0.35  # areal gland fraction from which a pixel counts as dense
 
 
 @dataclass(frozen=True)
 class PhantomMammogram:
-    """One phantom mammogram with its truth.
+    """One phantom mammogram with its true values.
 
     Args:
-        pixels: (rows, columns) in [0, 1] for presentation, chest wall left; background 0.
-        spacing: millimetres.
-        truth: plain values by name.
+        pixels: (rows, columns) in [0, 1] for presentation, with the chest wall at the left and a background of 0.
+        spacing: millimetres per pixel.
+        truth: true values by name.
     """
 
     pixels: Field
@@ -42,11 +42,12 @@ class PhantomMammogram:
 
 
 def make_mammogram(breast: Breast, view: str, seed: tuple[int, ...], shape: Shape = (1280, 1024)) -> PhantomMammogram:
-    """Project a breast. `seed` keys the fine texture and the noise; the same arguments give the same pixels.
+    """Make a mammogram of a breast; the same arguments give the same pixels.
 
     Args:
         view: ``CC`` or ``MLO``.
-        shape: rows and columns; the field of view stays the same, so the spacing follows.
+        seed: seed of the fine texture and the noise.
+        shape: rows and columns; the field of view is fixed, so they determine the spacing.
     """
     rng = np.random.default_rng(seed)
     mm = FIELD_MM[0] / shape[0]
@@ -71,7 +72,7 @@ def make_mammogram(breast: Breast, view: str, seed: tuple[int, ...], shape: Shap
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Outline: how far the breast reaches from the chest wall, row by row.
+# Outline: the extent of the breast from the chest wall in each row.
 
 
 def _nipple_level(view: str) -> float:
@@ -79,7 +80,7 @@ def _nipple_level(view: str) -> float:
 
 
 def _edge(breast: Breast, view: str, y: Field, level: float) -> Field:
-    """Reach in mm for each row: half a super-ellipse, the upper branch of MLO running on to the axilla; the nipple."""
+    """Extent in mm of each row: half a super-ellipse with the nipple; in MLO its upper branch reaches the axilla."""
     half, depth = breast.half_height, breast.depth
     t = (y - level) / half
     edge = depth * np.clip(1 - np.abs(t) ** breast.fullness, 0, None) ** (1 / breast.roundness)
@@ -93,12 +94,12 @@ def _edge(breast: Breast, view: str, y: Field, level: float) -> Field:
 
 
 def _inside(edge: Field, x: Field, mm: float) -> tuple[Field, Field]:
-    """Coverage of each pixel by the breast (soft at the edge), and distance in mm to the skin."""
+    """Coverage of each pixel by the breast, which is gradual at the edge, and its distance to the skin in mm."""
     slope = np.gradient(edge, mm)
     near = (edge[:, None] - x) / np.sqrt(1 + np.minimum(slope, 50) ** 2)[:, None]
     inside = np.clip(near / mm + 0.5, 0, 1).astype(np.float32)
     step = max(1, len(edge) // 320)
-    mask = np.pad(near[::step, ::step] > 0, ((0, 0), (4, 0)), mode="edge")  # the chest wall is no skin
+    mask = np.pad(near[::step, ::step] > 0, ((0, 0), (4, 0)), mode="edge")  # the chest wall is not skin
     far = ndimage.distance_transform_edt(mask)[:, 4:] * (mm * step)
     far = resize_field(far.astype(np.float32), near.shape)
     trust = np.clip((far - 3) / 4, 0, 1)  # exact near the skin, where the path changes fast; smooth inside
@@ -106,23 +107,23 @@ def _inside(edge: Field, x: Field, mm: float) -> tuple[Field, Field]:
 
 
 def _path(distance: Field, thickness: float) -> Field:
-    """Path of the x-rays through the compressed breast: h = T sqrt(u (2 - u)), u = distance / (T / 2)."""
+    """Path length of the x-rays through the compressed breast: h = T sqrt(u (2 - u)), u = distance / (T / 2)."""
     u = np.clip(distance / (thickness / 2), 0, 1)
     return (thickness * np.sqrt(u * (2 - u))).astype(np.float32)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Gland: where it lies, its texture, and how much of it.
+# Glandular tissue: its distribution, texture and amount.
 
 
 def _gland(
     breast: Breast, view: str, rng: np.random.Generator, x: Field, y: Field, level: float, inner: Field, shape: Shape
 ) -> Field:
-    """Areal gland fraction, 0 to 1, with the volumetric density of the breast."""
+    """Areal fraction of glandular tissue, 0 to 1, which gives the volumetric density of the breast."""
     half = (shape[0] // 2, shape[1] // 2)
     u, v = x / breast.depth, (y - level) / breast.half_height
     v = np.where(v < 0, v * (1.0 if view == "CC" else 0.8), v)
-    # A cone behind the nipple, thinning towards the chest wall and the periphery.
+    # A cone behind the nipple that becomes thinner towards the chest wall and the periphery.
     cone = -2.6 * np.clip(np.hypot((u - 0.56) / 0.52, v / 0.58) - 0.35, 0, None)
     coarse = breast.project_gland(view)
     place = sample_field(
@@ -133,14 +134,14 @@ def _gland(
     lobules = resize_field(np.abs(draw_power_law_field(rng, (half[0] // 2, half[1] // 2), 3.6, low=14)), shape)
     field: Field = cone + 0.8 * place + 0.75 * fine + 0.45 * breast.strands * strands - 0.3 * lobules
     ligaments = resize_field(np.exp(-((draw_power_law_field(rng, half, 3.0, low=7) / 0.09) ** 2)), shape)
-    soft = np.clip(0.5 + 0.35 * fine + 0.4 * strands, 0, 2)  # stroma between the fat lobules, everywhere
+    soft = np.clip(0.5 + 0.35 * fine + 0.4 * strands, 0, 2)  # stroma between the fat lobules in the whole breast
     web = soft * (0.25 + ligaments.clip(0, 1))
     web = web * min(0.30, 0.45 * breast.density / 100 * float(inner.sum() / (web * inner).sum()))
     return _squash(field + _find_bias(field, web, inner, breast.density / 100), web)
 
 
 def _strands(breast: Breast, rng: np.random.Generator, x: Field, y: Field, level: float) -> Field:
-    """Ducts and strands: ridges of a noise in (log r, angle) about the nipple, long in r and thin in the angle."""
+    """Ducts and strands: ridges of a noise in (log r, angle) about the nipple, long in r and narrow in the angle."""
     dx, dy = breast.depth - x + 6, y - level
     radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
     noise = draw_power_law_field(rng, (256, 64), 2.2, low=6)
@@ -150,12 +151,12 @@ def _strands(breast: Breast, rng: np.random.Generator, x: Field, y: Field, level
 
 
 def _squash(field: Field, web: Field) -> Field:
-    # exp is the costliest function here, tanh(x / 2) / 2 + 1 / 2 the same curve
+    # exp would be the most expensive function here; tanh(x / 2) / 2 + 1 / 2 is the same curve
     return np.clip(0.9 * (np.tanh(0.8 * field) + 1) / 2 + web, 0, 0.97)
 
 
 def _find_bias(field: Field, web: Field, inner: Field, density: float) -> float:
-    """What to add to the field so that gland volume / breast volume is the density, by bisection on a coarse grid."""
+    """Find the offset of the field for which gland volume / breast volume is the density, by bisection."""
     step = max(1, field.shape[0] // 160)
     field, web, inner = field[::step, ::step], web[::step, ::step], inner[::step, ::step]
     low, high = -12.0, 12.0
@@ -173,7 +174,7 @@ def _find_bias(field: Field, web: Field, inner: Field, density: float) -> float:
 
 
 def _muscle(breast: Breast, view: str, x: Field, y: Field, level: float) -> Field:
-    """Share of the path that is pectoral muscle: a triangle in the upper corner at the chest wall, slightly convex."""
+    """Share of the path in pectoral muscle: a slightly convex triangle in the upper corner at the chest wall."""
     reach = breast.pectoral_reach * level
     width = np.tan(np.deg2rad(breast.pectoral_angle)) * reach
     down = np.clip(y / reach, 0, 1)
@@ -185,7 +186,7 @@ def _muscle(breast: Breast, view: str, x: Field, y: Field, level: float) -> Fiel
 def _render_lesions(
     breast: Breast, view: str, rng: np.random.Generator, x: Field, y: Field, level: float, shape: Shape
 ) -> tuple[Field, Field]:
-    """Areal fraction of masses, and path in mm through calcifications."""
+    """Areal fraction of masses, and path length in mm through calcifications."""
     nodule = np.zeros(shape, np.float32)
     calcified = np.zeros(shape, np.float32)
     for lesion in breast.lesions:
@@ -216,13 +217,13 @@ def _lesion_position_mm(breast: Breast, lesion: Lesion, view: str, level: float)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# The picture, and the truth.
+# Processing and true values.
 
 
 def _process_for_presentation(
     attenuation: Field, path: Field, inside: Field, thickness: float, rng: np.random.Generator, mm: float
 ) -> Field:
-    """Quantum noise in the logarithm, thickness equalised at the periphery, contrast, background black."""
+    """Add quantum noise to the logarithm, equalise the periphery, apply contrast, and make the background black."""
     photons = PHOTONS * (mm / 0.2) ** 2 * np.exp(-attenuation)
     noisy = attenuation + rng.standard_normal(attenuation.shape, dtype=np.float32) / np.sqrt(photons)
     evened = noisy + EQUALISED_SHARE * FAT * (thickness - path)

@@ -19,33 +19,33 @@ from ganatomy.phantoms.thorax import PhantomVolume
 from ganatomy.pyramid import Shape
 from ganatomy.steps.hierarchy import fits_hierarchy
 
-STUDY_DATE = "20260101"  # of every phantom study, so that the same seed gives the same files
+STUDY_DATE = "20260101"  # the same for all phantom studies, so that the same seed gives the same files
 
 
 class Phantom(Protocol):
-    """A kind of phantom patients, of which each is a function of its number and a seed."""
+    """A kind of phantom patients; each patient is a function of its number and a seed."""
 
     @property
     def default_shape(self) -> Shape:
-        """Pixels or voxels an axis of an image."""
+        """Pixels or voxels per axis of an image."""
         ...
 
     def check_request(self, shape: Shape, to: str) -> None:
-        """Refuse a size or a format in which the phantom is not made.
+        """Refuse a size or a format that the phantom does not have.
 
         Raises:
-            Refused: the message says which there are.
+            Refused: the message lists the available ones.
         """
         ...
 
     def write_patient(self, out: Path, seed: int, shape: Shape, to: str, number: int) -> list[dict[str, Any]]:
-        """Write patient `number` below `out`; returns a row of truth an image, all with ``file`` and ``patient``."""
+        """Write patient `number` below `out`; returns true values per image, with ``file`` and ``patient``."""
         ...
 
 
 @dataclass(frozen=True)
 class MammogramPhantom:
-    """Four views a patient."""
+    """Phantom patients with four mammographic views each."""
 
     default_shape: Shape = (1280, 1024)
 
@@ -83,12 +83,12 @@ class MammogramPhantom:
 
 @dataclass(frozen=True)
 class VolumePhantom:
-    """One volume a patient: a NIfTI file, or a series in a folder.
+    """Phantom patients with one volume each, written as a NIfTI file or as a series in a folder.
 
     Args:
-        modality: the name of the modality that it is of.
-        make: (key, shape) -> the volume; the same key gives the same one.
-        volume_class: its DICOM objects.
+        modality: name of the modality.
+        make: function (key, shape) -> volume; the same key gives the same volume.
+        volume_class: kind of its DICOM objects.
     """
 
     modality: str
@@ -122,5 +122,5 @@ def _name_shape(shape: Shape) -> str:
 
 
 def _make_subject(number: int, kind: str, seed: int) -> write.Subject:
-    """Phantoms of another seed are other persons; those of seed 0 have the plain numbers."""
+    """Make the subject of a phantom; other seeds give other persons, and those of seed 0 have plain numbers."""
     return write.Subject(number + 1, "PHANTOM", f"phantom {kind}, seed {seed}", STUDY_DATE, f"s{seed}" if seed else "")

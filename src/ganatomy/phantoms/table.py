@@ -14,10 +14,10 @@ PHANTOMS: dict[str, Phantom] = {
 
 
 def get_phantom(name: str) -> Phantom:
-    """The phantom of a modality.
+    """Find the phantom of a modality.
 
     Raises:
-        Refused: there is none; the message lists those there are.
+        Refused: there is none; the message lists the available ones.
     """
     if name not in PHANTOMS:
         raise Refused(f"There is no phantom {name!r}; choose one of {', '.join(PHANTOMS)}.")

@@ -1,8 +1,9 @@
-"""The thorax phantom: a CT volume in Hounsfield units, with known truth and no patient's anatomy.
+"""The thorax phantom: a CT volume in Hounsfield units, with known true values and no patient's anatomy.
 
-Body, lungs and heart are super-ellipsoids, the diaphragm a pair of domes, ribs a tilted periodic shell, vessels the
-common zeros of two random fields that thicken towards the hilum; emphysema takes the lowest values of a random field.
-Values of tissue are those of the literature (parenchyma -870 HU with a gradient of 22 HU in the direction of gravity).
+Body, lungs and heart are super-ellipsoids, the diaphragm is a pair of domes, the ribs are a tilted periodic shell, and
+the vessels are the common zeros of two random fields and become thicker towards the hilum. Emphysema takes the voxels
+with the lowest values of a random field. Values of tissue are those of the literature (parenchyma -870 HU with a
+gradient of 22 HU in the direction of gravity).
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ EMPHYSEMA_SHARES = {"none": (0.0, 0.01), "mild": (0.03, 0.12), "severe": (0.18, 
 
 @dataclass(frozen=True)
 class PhantomVolume:
-    """A volume with S, P, L axes, its spacing in millimetres, and its truth."""
+    """A volume with S, P, L axes, its spacing in millimetres, and its true values."""
 
     voxels: NDArray[np.float32]
     spacing: tuple[float, ...]
@@ -31,7 +32,7 @@ class PhantomVolume:
 
 
 def make_thorax(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
-    """A thorax in HU; the same key gives the same one."""
+    """Make a thorax in HU; the same key gives the same thorax."""
     rng = np.random.default_rng([*key, 30])
     spacing = tuple(f / n for f, n in zip(FIELD_MM, shape, strict=True))
     z, y, x = (
@@ -84,13 +85,13 @@ def _ellipse(a: Field, b: Field, exponent: float) -> Field:
 def _lungs(
     rng: np.random.Generator, z: Field, y: Field, x: Field, chest: Field, chest_y: float, chest_x: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Right and left lung: inside the chest wall, above the domes, beside the mediastinum, without the heart."""
+    """Masks of right and left lung: inside the chest wall, above the domes, without mediastinum and heart."""
     top, rise = rng.uniform(105, 125), rng.uniform(35, 60)
     taper = np.clip((top - z) / 70, 0, 1) ** 0.5  # the apex is narrow
     inside = chest < 0.92 * taper
     middle = 24 + 22 * np.exp(-((y + 0.15 * chest_y) ** 2) / 45**2) * np.exp(-((z + 25) ** 2) / 70**2)
     found = []
-    for sign, extra in ((-1, 10.0), (1, 0.0)):  # x runs to the left; the right dome is a centimetre higher
+    for sign, extra in ((-1, 10.0), (1, 0.0)):  # x points to the left; the right dome is a centimetre higher
         centre = sign * 0.5 * chest_x
         dome = (
             -105
@@ -120,7 +121,7 @@ def _parenchyma(
 
 
 def _vessels(rng: np.random.Generator, z: Field, y: Field, x: Field, shape: Shape) -> Field:
-    """0 to 1: thin lines where two random fields vanish together, thicker towards the hilum."""
+    """Vessels in [0, 1]: thin lines along the common zeros of two random fields, thicker towards the hilum."""
     first, second = (draw_band_field(rng, shape, 7.0, 0.5) for _ in range(2))
     away = np.sqrt((np.abs(x) - 38) ** 2 + y**2 + z**2)
     width = 0.34 * np.exp(-away / 75) + 0.12
@@ -128,7 +129,7 @@ def _vessels(rng: np.random.Generator, z: Field, y: Field, x: Field, shape: Shap
 
 
 def _airways(hu: Field, rng: np.random.Generator, z: Field, y: Field, x: Field) -> Field:
-    """Trachea and the two main bronchi."""
+    """Add the trachea and the two main bronchi."""
     split = rng.uniform(25, 40)
     trachea = (x**2 + (y - 12) ** 2 < 8.5**2) & (z > split)
     along = split - z
@@ -138,7 +139,7 @@ def _airways(hu: Field, rng: np.random.Generator, z: Field, y: Field, x: Field) 
 
 
 def _bones(rng: np.random.Generator, z: Field, y: Field, x: Field, chest: Field, chest_y: float) -> NDArray[np.bool_]:
-    """Ribs, spine with its canal, and sternum."""
+    """Mask of ribs, spine with the arch around its canal, and sternum."""
     period, tilt = rng.uniform(24, 28), rng.uniform(0.35, 0.5)
     phase = np.abs(((z - tilt * y) / period) % 1 - 0.5) * period
     ribs = (chest > 0.98) & (chest < 1.18) & (phase < 5.5) & (np.abs(x) > 18)

@@ -140,8 +140,8 @@ def make_pggan() -> Recipe:
     """Progressive GAN in 3D with the settings of Eklund 2020, which HA-GAN's authors seem to have used.
 
     There are at most 128 feature maps, no minibatch standard deviation (groups of one image), 1000 + 1000 thousand
-    images per level, batches of 4, and averaged weights with a decay of 0.999 per step. The published number of images is
-    far larger than that of the other rows; shorten both phases in proportion to compare equal budgets.
+    images per level, batches of 4, and averaged weights with a decay of 0.999 per step. The published number of images
+    is far larger than that of the other rows; shorten both phases in proportion to compare equal budgets.
     """
     adam = Adam(lr=1e-3, betas=(0.0, 0.99))
     return Recipe(
