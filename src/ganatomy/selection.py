@@ -1,18 +1,36 @@
 """Select the best snapshot of a run by the sliced Wasserstein distance to held-out patients (Korkinof 2018)."""
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import linregress
 
 from ganatomy.checkpoint import Snapshot, open_snapshot
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
-from ganatomy.evaluation.images.sets import select_matching_images, select_real_images
+from ganatomy.evaluation.images.sample_cache import SampleCache
+from ganatomy.evaluation.images.sets import (
+    MAX_TRAINING_IMAGES,
+    RealImages,
+    list_requested_facts,
+    select_matching_images,
+    select_real_images,
+)
+from ganatomy.evaluation.learned.two_sample import attempt_learned_test
 from ganatomy.evaluation.swd_scores import make_swd_reference
+from ganatomy.evaluation.verdicts import describe_view
 from ganatomy.machine import progress
 from ganatomy.machine.durable import read_json, write_json
 from ganatomy.pyramid import format_shape
+from ganatomy.sampling import sample
 from ganatomy.training.run import Run, open_run
 
 SAMPLING_SEEDS = range(3)  # one set of samples per seed; a difference below their spread is not meaningful
+LEARNED_SNAPSHOTS = 2  # the nearest ones by SWD, and the newest, are also judged by the learned two-sample test
+LEARNED_SAMPLES, LEARNED_SEED = 60, 3  # of that test; another seed than those of the distance
+DESCENT_SNAPSHOTS = 4  # the last ones, whose distances say whether the training was finished
+WORTH_HAVING = 0.03  # fall of the distance from one snapshot to the next that is worth a longer training
 MAX_VALIDATION_IMAGES = 2048  # unless --n sets another number
 
 
@@ -60,6 +78,14 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
             bar.advance()
     ranked.sort(key=lambda row: row[0].average)
     best = open_snapshot(run.path / "snapshots" / ranked[0][1])
+    newest_name = newest_one.path.name
+    chosen = [name for _, name, _ in ranked[:LEARNED_SNAPSHOTS]]
+    train = select_real_images(store, "train", run.recipe.shape, MAX_TRAINING_IMAGES)
+    told_apart = {
+        name: _tell_apart(open_snapshot(run.path / "snapshots" / name), train, held_out)
+        for name in dict.fromkeys([*chosen, newest_name])
+    }
+    unfinished = _describe_descent([(kimg, distance.average) for distance, _, kimg in ranked])
     write_json(
         run.path / "selection.json",
         {
@@ -69,10 +95,43 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
             "held_out": "validation",
             "floor": measure.floor.model_dump(),
             "verdict": _verdict([(distance.average, distance.spread or 0.0) for distance, *_ in ranked]),
-            "ranking": [{"snapshot": name, "kimg": kimg, **distance.model_dump()} for distance, name, kimg in ranked],
+            "still_improving": unfinished,
+            "ranking": [
+                {"snapshot": name, "kimg": kimg, **distance.model_dump(), "told_apart": told_apart.get(name)}
+                for distance, name, kimg in ranked
+            ],
         },
     )
     return best
+
+
+def _tell_apart(snapshot: Snapshot, train: RealImages, held_out: RealImages) -> dict[str, Any]:
+    """The learned two-sample test of samples of a snapshot, with the facts of the validation images."""
+    wanted = list_requested_facts(snapshot, held_out)
+    rounds = -(-LEARNED_SAMPLES // len(wanted))
+    count = rounds * len(wanted)
+    fakes = SampleCache(sample(snapshot, count, LEARNED_SEED, wanted * rounds), count, held_out.shape)
+    told, _ = attempt_learned_test(train, held_out, fakes, list(range(count)))
+    return {key: value for key, value in told.items() if key != "definition"}
+
+
+def _describe_descent(distances: list[tuple[float, float]]) -> str | None:
+    """Whether the distance still fell at the end of the training, in words; None where it did not.
+
+    A line through the logarithms of the last snapshots has to fall by more than its own error and by a share that is
+    worth having.
+    """
+    last = sorted(distances)[-DESCENT_SNAPSHOTS:]
+    if len(last) < DESCENT_SNAPSHOTS:
+        return None
+    line = linregress(range(len(last)), np.log([max(value, 1e-9) for _, value in last]))
+    share = 1 - float(np.exp(line.slope))
+    if share < WORTH_HAVING or line.slope + 2 * line.stderr > 0:
+        return None
+    return (
+        f"The distance still fell by {100 * share:.0f} % a snapshot over the last {len(last)}: the training was not"
+        " finished, and a longer one is likely to give better images."
+    )
 
 
 def open_run_store(run: Run, store: Store | Path | str | None) -> Store:
@@ -90,10 +149,21 @@ def open_run_store(run: Run, store: Store | Path | str | None) -> Store:
 def describe_selection(run: Run) -> str:
     """Format the selection of a run as a table."""
     selection = read_json(run.path / "selection.json")
-    lines = [selection["protocol"], "kimg         SWD x 1000   spread"]
-    lines += [f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:g}" for row in selection["ranking"]]
+    lines = [selection["protocol"], f"{'kimg':<12} {'SWD x 1000':<12} {'spread':<10} told apart from real images, AUC"]
+    lines += [
+        f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:<10g} {_describe_areas(row['told_apart'])}".rstrip()
+        for row in selection["ranking"]
+    ]
     lines.append(f"real floor   {selection['floor']['average']:g}")
-    return "\n".join([*lines, selection["verdict"]])
+    return "\n".join([*lines, selection["verdict"], *filter(None, [selection["still_improving"]])])
+
+
+def _describe_areas(told: dict[str, Any] | None) -> str:
+    if told is None:
+        return ""
+    if "why" in told:
+        return f"not tested: it {told['why']}"
+    return ", ".join(f"{row['auc']:.2f} {describe_view(row['view'])}" for row in told["views"])
 
 
 def _verdict(ranked: list[tuple[float, float]]) -> str:

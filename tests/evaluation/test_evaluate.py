@@ -14,7 +14,7 @@ from ganatomy.exporting.export import write_samples
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.phantoms.cohort import write_cohort
 from ganatomy.sampling import sample
-from ganatomy.selection import select
+from ganatomy.selection import _describe_descent, describe_selection, select
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,20 @@ def test_the_best_snapshot_is_ranked_with_its_margin(run, selected):
     assert 0 < selection["floor"]["average"] < averages[0]
     assert "is ahead of the next by" in selection["verdict"]
     assert "images a set" in selection["protocol"]
+
+
+def test_a_distance_that_still_falls_is_said():
+    assert "still fell by 10 % a snapshot" in _describe_descent([(k, 100 * 0.9**k) for k in range(8)])
+    assert "still fell" in _describe_descent([(k, 100 * 0.9**k * (1.01, 0.99)[k % 2]) for k in range(8)])
+    assert _describe_descent([(k, 50 + (1, -1, 2, -2)[k % 4]) for k in range(8)]) is None
+    assert _describe_descent([(k, 100 * 0.5**k) for k in range(3)]) is None  # three snapshots are too few
+    assert _describe_descent([(k, 50 + k) for k in range(8)]) is None
+
+
+def test_snapshots_are_also_judged_by_the_learned_test_or_it_is_said_why_not(run, selected):
+    rows = json.loads((run.path / "selection.json").read_text())["ranking"]
+    assert "needs 8" in rows[0]["told_apart"]["why"]  # the store has six patients
+    assert "not tested: it needs 8" in describe_selection(run)
 
 
 def test_the_report_of_a_run(run, selected, tmp_path):

@@ -11,6 +11,7 @@ from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
 from ganatomy.data.prepare import prepare
 from ganatomy.data.samples import AUDIT_FILE
+from ganatomy.data.store import quantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
 from ganatomy.evaluation.images.foreign import read_foreign_images
@@ -66,7 +67,18 @@ def test_the_report_of_anybodys_images(others, store, tmp_path, capsys):
     assert content["compared"]["images_a_side"] == 4
     assert content["compared"]["trained_on_this_store"] is None
     assert "but assumed" in (out / "report.html").read_text()
-    assert content["failures"]["parts"] == ["manifold", "anatomy"]
+    assert content["failures"]["parts"] == ["manifold", "anatomy", "learned"]
+
+
+@pytest.mark.parametrize("level", [(80, 64), (40, 32), (20, 16)])
+def test_the_raw_files_of_a_store_are_its_own_images_at_every_level(others, tmp_path, level):
+    made = prepare(others, Mammogram(shape=(80, 64)), tmp_path / "store", workers=1)
+    n, _, drawn = read_foreign_images(others, made, FactSource(), level, 100)
+    cases = {case["file"]: case["row"] for case in made.cases}
+    for image, record in drawn:
+        stored = made.read([cases[record["file"]]], level)[0]
+        assert (quantise_pixels(image.pixels) == stored).all()
+    assert n == len(cases)
 
 
 def test_npy_of_a_stored_size(store, tmp_path):

@@ -183,6 +183,17 @@ def dequantise_pixels(values: NDArray[np.uint16]) -> NDArray[np.float32]:
     return values.astype(np.float32) * np.float32(2 / QUANTISATION_STEPS) - np.float32(1)
 
 
+def halve_pixels(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Mean over cells of two an axis, rounded: the level below. (images, *shape) -> (images, *half the shape)."""
+    pairs = np.ascontiguousarray(pixels).astype("<u2", copy=False).view("<u4")  # neighbours along the last axis
+    total = (pairs & 0xFFFF) + (pairs >> 16)
+    for axis in range(1, pixels.ndim - 1):
+        first, second = ((slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1))
+        total = total[first] + total[second]
+    shift = pixels.ndim - 1
+    return ((total + (1 << (shift - 1))) >> shift).astype(np.uint16)
+
+
 def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
     """An empty array for one level. A shard holds `shard` images and has one writer.
 

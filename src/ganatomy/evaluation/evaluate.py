@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from ganatomy.evaluation.failures import QualityScore, QualityScorer, find_best_
 from ganatomy.evaluation.image_statistics import measure_images
 from ganatomy.evaluation.images.comparison import Comparison, ComparisonRequest, gather_comparison, gather_other_model
 from ganatomy.evaluation.images.sets import RealImages
-from ganatomy.evaluation.learned.judges import Judges, fit_judges
-from ganatomy.evaluation.learned.two_sample import DEFINITION, run_learned_test
+from ganatomy.evaluation.learned.two_sample import attempt_learned_test
 from ganatomy.evaluation.metrics.swd import extract_descriptors
 from ganatomy.evaluation.metrics.table import score_features, score_images
 from ganatomy.evaluation.privacy.audit import audit_privacy
@@ -29,7 +27,7 @@ from ganatomy.evaluation.protocols import get_protocol
 from ganatomy.evaluation.report import figures, page
 from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, fit_ellipse
 from ganatomy.evaluation.set_faults import find_set_faults
-from ganatomy.evaluation.statistics import MissingScore, Score, compute_auc_interval
+from ganatomy.evaluation.statistics import MissingScore, Score
 from ganatomy.evaluation.swd_scores import make_swd_reference
 from ganatomy.evaluation.verdicts import judge_report, list_warnings
 from ganatomy.machine.durable import new_folder, read_json, read_lines, write_json
@@ -96,7 +94,9 @@ def evaluate(
     chosen = extractors.get_extractor(extractor, ndim, compared.other_train, weights)
     companions = extractors.list_companions(chosen, ndim, _select_reference(compared))
     scorer = QualityScorer(compared.train.store, compared.test.shape, compared.snapshot, compared.features)
-    learned, judges = _learn(compared, seed)
+    learned, judges = attempt_learned_test(
+        compared.train, compared.test, compared.fakes, compared.balanced_indices, seed
+    )
     judged = scorer(compared.fakes, judges)
     evidence = gather_evidence(compared, chosen)
     models = {
@@ -139,27 +139,6 @@ def evaluate(
     if has_samples(images):
         _write_audit_note(images, content["privacy"], out)
     return _drop_points(content)
-
-
-def _learn(comparison: Comparison, seed: int) -> tuple[dict[str, Any], Judges | None]:
-    """The learned two-sample test, or why there is none; and its classifiers, which score single images as well."""
-    try:
-        judges = fit_judges(comparison.train, comparison.fakes, seed)
-        test = run_learned_test(judges, comparison.test, comparison.fakes, comparison.balanced_indices, seed)
-    except Refused as reason:
-        return {"why": str(reason), "definition": DEFINITION}, None
-    return {
-        "views": [{k: _round(v) for k, v in asdict(one).items()} for one in test.results],
-        "p": _round(test.p),
-        "patients": test.patients,
-        "samples": test.samples,
-        "chance_interval": [_round(end) for end in compute_auc_interval(0.5, test.patients, test.samples)],
-        "definition": DEFINITION,
-    }, judges
-
-
-def _round(value: Any) -> Any:
-    return round(value, 4) if isinstance(value, float) else value
 
 
 def _select_reference(comparison: Comparison) -> RealImages:

@@ -14,6 +14,7 @@ from ganatomy.evaluation.metrics.artefacts import measure_artefacts
 from ganatomy.evaluation.metrics.distributions import compare_distributions
 from ganatomy.evaluation.metrics.moments import MOMENT_NAMES, compute_moments, compute_support_overlap
 from ganatomy.evaluation.separations import find_separations
+from ganatomy.evaluation.statistics import round_numbers
 from ganatomy.machine import progress
 
 ValueArray = NDArray[np.float64]
@@ -45,7 +46,7 @@ def measure_images(comparison: Comparison, seed: int = 0) -> dict[str, Any]:
         "measures": measures,
         "moments": values,
         "artefacts": artefacts,
-        "separations": [asdict(one) for one in separations],
+        "separations": [round_numbers(asdict(one), 5) for one in separations],
         "spectrum": {
             "beta": beta,
             "frequency": _frequencies(comparison.test.shape).round(5).tolist(),

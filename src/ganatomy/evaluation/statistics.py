@@ -62,6 +62,15 @@ class MissingScore(Config):
     extractor: str | None = None
 
 
+def round_numbers(value: Any, digits: int = 4) -> Any:
+    """The same dictionary, list or number with every float rounded, for a file that people read."""
+    if isinstance(value, dict):
+        return {key: round_numbers(one, digits) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [round_numbers(one, digits) for one in value]
+    return round(value, digits) if isinstance(value, float) else value
+
+
 def compute_jackknife_interval(
     statistic: Callable[[Indices, Indices], float], x: Sequence[str], y: Sequence[str], parts: int = JACKKNIFE_PARTS
 ) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ganatomy.data.balance import count_groups, describe_facts, format_example, pass_over
 from ganatomy.data.samples import INDEX_FILE, Sample
-from ganatomy.data.store import Store
+from ganatomy.data.store import Store, dequantise_pixels, halve_pixels, quantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.machine import progress
@@ -37,8 +37,8 @@ def read_foreign_images(
 ) -> tuple[int, Shape, Iterator[Sample]]:
     """How many files there are, the level that they are compared at, and the images one by one.
 
-    DICOM, NIfTI and pictures go through the preparation of the store; NPY holds one canonically oriented image of a
-    stored size in [-1, 1] each.
+    DICOM, NIfTI and pictures go through the preparation of the store and are halved as it halves them; NPY holds one
+    canonically oriented image of a stored size in [-1, 1] each.
 
     A path that may stand for an image and cannot be read, such as a link that leads nowhere, is refused like an image
     that cannot: nothing is passed over but texts, and what `SKIP_RULES` names.
@@ -76,7 +76,8 @@ def read_foreign_images(
     if level not in store.manifest.levels:
         levels = ", ".join(format_shape(size) for size in store.manifest.levels)
         raise Refused(f"The store {store.path} has no level {format_shape(level)}; its levels are {levels}.")
-    return len(candidates), level, _read_images(folder, make_modality(store, facts, level, labelled), candidates)
+    paths = (probe, make_modality(store, facts, level, labelled))
+    return len(candidates), level, _read_images(folder, paths, level, candidates)
 
 
 def _read_index(folder: Path) -> dict[str, dict[str, str]]:
@@ -98,19 +99,39 @@ def _choose_level(folder: Path, modality: Modality, candidates: list[Candidate],
     raise _make_refusal(folder, reasons, len(candidates))
 
 
-def _read_images(folder: Path, modality: Modality, candidates: list[Candidate]) -> Iterator[Sample]:
+def _read_images(
+    folder: Path, paths: tuple[Modality, Modality], level: Shape, candidates: list[Candidate]
+) -> Iterator[Sample]:
+    """The images at a level, by the way that the store's images took.
+
+    An image that fills the store's shape is prepared at that shape and halved, so that the raw files of a store give
+    its own pixels. A smaller one, which would be enlarged first and lose its finest texture, is prepared at the level.
+
+    Args:
+        paths: the modality at the store's shape, and at the level.
+    """
+    whole, coarse = paths
     reasons: list[dict[str, str]] = []
     for candidate in candidates:
         try:
-            image = _read_raw(modality, candidate)
+            image = _read_raw(whole, candidate)
             if candidate.path.suffix != ".npy":
-                image = modality.normalise(image)
+                fills = all(a <= b for a, b in zip(whole.shape, image.shape, strict=True))
+                image = _halve_to(whole.normalise(image), level) if fills else coarse.normalise(image)
         except UnusableImage as reason:
             reasons.append(_describe(candidate, reason))
             continue
         yield image.copy_with(geometry={}), {"file": candidate.name}
     if reasons:
         raise _make_refusal(folder, reasons, len(candidates))
+
+
+def _halve_to(image: Image, level: Shape) -> Image:
+    """Down to a level of the store, rounded at each as in the store."""
+    stored = quantise_pixels(image.pixels)[None]
+    while stored.shape[1:] != level:
+        stored = halve_pixels(stored)
+    return image.copy_with(pixels=dequantise_pixels(stored[0]))
 
 
 def _read_raw(modality: Modality, candidate: Candidate) -> Image:

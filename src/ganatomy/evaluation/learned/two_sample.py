@@ -10,7 +10,8 @@ both sets have one distribution (Lopez-Paz 2017). Trained at several sizes, it s
 Training patients stand for the real images in training, so that no classifier has seen a patient it is asked about.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ from sklearn.metrics import roc_auc_score
 
 from ganatomy.errors import Refused
 from ganatomy.evaluation.images.image_set import ImageSet
-from ganatomy.evaluation.learned.judges import FOLDS, MIN_GROUPS, Judges, Scores, split_by_group
-from ganatomy.evaluation.statistics import compute_auc_interval, draw_one_per_group
+from ganatomy.evaluation.learned.judges import FOLDS, MIN_GROUPS, Judges, Scores, fit_judges, split_by_group
+from ganatomy.evaluation.statistics import compute_auc_interval, draw_one_per_group, round_numbers
 
 PERMUTATIONS = 2000
 DEFINITION = (
@@ -63,6 +64,35 @@ class LearnedTest:
     p: float
     patients: int
     samples: int
+
+
+def attempt_learned_test(
+    train: ImageSet, held_out: ImageSet, fakes: ImageSet, kept: list[int], seed: int = 0
+) -> tuple[dict[str, Any], Judges | None]:
+    """The test as a report holds it, and its classifiers, which score single images as well.
+
+    With too few images for it, the report holds why there is none; with too few to train, there are no classifiers.
+
+    Args:
+        train: real images of training patients.
+        held_out, fakes, kept, seed: as in `run_learned_test`.
+    """
+    judges = None
+    try:
+        judges = fit_judges(train, fakes, seed)
+        found = run_learned_test(judges, held_out, fakes, kept, seed)
+    except Refused as reason:
+        return {"why": str(reason), "definition": DEFINITION}, judges
+    chance = compute_auc_interval(0.5, found.patients, found.samples)
+    told = {
+        "views": [asdict(one) for one in found.results],
+        "p": found.p,
+        "patients": found.patients,
+        "samples": found.samples,
+        "chance_interval": list(chance),
+        "definition": DEFINITION,
+    }
+    return cast(dict[str, Any], round_numbers(told)), judges
 
 
 def run_learned_test(

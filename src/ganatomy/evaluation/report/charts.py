@@ -43,7 +43,7 @@ def draw_charts(
             keep(
                 "selection",
                 "Selection of the snapshot, on validation patients",
-                content["selection"]["verdict"],
+                " ".join(filter(None, [content["selection"]["verdict"], content["selection"].get("still_improving")])),
                 _selection(content["selection"]),
             )
         if log:
