@@ -1,5 +1,6 @@
 """Anybody's images: PNG, NPY, DICOM and NIfTI folders, and what is wrong with some of them."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -191,3 +192,29 @@ def test_copies_fail_the_audit_and_are_not_exported(store, run, tmp_path, capsys
     assert main(["export", str(folder), "--to", "npy", "--out", str(tmp_path / "out2")]) == 0
     assert "has changed since it was audited" in capsys.readouterr().out
     assert (folder / AUDIT_FILE).exists()
+
+
+def test_suspects_are_listed_and_can_be_left_out(store, run, tmp_path, capsys):
+    """Two training images among samples: the table names them, and the export goes on without them."""
+    snapshot = open_snapshot(run.list_snapshots()[-1])
+    train = select_real_images(store, "train", tuple(snapshot.recipe.shape))
+    asked = [{k: f[k] for k in ("view_position", "laterality")} for f in train.facts()]
+    drawn = sample(snapshot, len(train), 5, asked)
+    mixed = ((image.copy_with(pixels=train[i]) if i in (1, 6) else image, rec) for i, (image, rec) in enumerate(drawn))
+    folder = tmp_path / "samples"
+    write_samples(mixed, len(train), snapshot.modality, folder, "png")
+    evaluate(folder, store, tmp_path / "report")
+    with (tmp_path / "report" / "suspects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {int(row["index"]): int(row["training_row"]) for row in rows}
+    assert found == {1: train.cases[1]["row"], 6: train.cases[6]["row"]}
+    assert all(float(row["ratio"]) < 0.2 for row in rows)
+    out = tmp_path / "out"
+    assert main(["export", str(folder), "--to", "npy", "--out", str(out), "--without-suspects"]) == 0
+    assert f"2 of {len(train)} samples are left out" in capsys.readouterr().out
+    left = {json.loads(line)["record"]["index"] for line in (out / "samples.jsonl").read_text().splitlines()}
+    assert left == set(range(len(train))) - {1, 6}
+    (folder / AUDIT_FILE).unlink()
+    words = ["export", str(folder), "--to", "npy", "--out", str(tmp_path / "out2"), "--without-suspects"]
+    assert main(words) == 2
+    assert "were not audited" in capsys.readouterr().err

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from ganatomy.evaluation.images.image_set import PixelImages
 from ganatomy.evaluation.privacy import copying, planted
 from ganatomy.evaluation.privacy.copying import (
     PrivacyDistances,
+    _compute_share,
     audit_space,
     count_expected,
     describe_verdict,
@@ -20,6 +22,7 @@ from ganatomy.evaluation.privacy.distances import (
     compute_reach,
     encode_mirrors,
 )
+from ganatomy.evaluation.privacy.transformed import TRANSFORMATIONS
 from ganatomy.phantoms.fields import draw_power_law_field
 
 D, N = 16, 150
@@ -189,3 +192,46 @@ def test_the_reach_of_an_image_leaves_its_own_patient_out():
     found = compute_reach(Line(), rows, ["a", "a", "b", "c", "d"])
     np.testing.assert_allclose(found, [6, 5.9, 2, 3, 5.9], rtol=1e-5)
     assert compute_reach(Line(), rows[:2], ["a", "a"]).tolist() == pytest.approx([1e-12] * 2)
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_a_transformed_copy_is_another_image_of_the_same_kind(name):
+    rng = np.random.default_rng(0)
+    image = ndimage.gaussian_filter(rng.normal(size=(40, 32)), 3).astype(np.float32)
+    image /= np.abs(image).max()
+    changed = TRANSFORMATIONS[name](image, rng)
+    assert changed.shape == image.shape
+    assert changed.dtype == np.float32
+    assert np.abs(changed).max() <= 1
+    assert np.corrcoef(changed.ravel(), image.ravel())[0, 1] > 0.3
+    assert np.abs(changed - image).max() > 0.05
+
+
+def test_every_training_image_is_asked_by_the_distance_share():
+    """One held-out image and three training images of three patients, of which only the last is near to the samples."""
+    apart = np.array([[5.0, 9.0, 9.0, 1.0]])
+    held_out = np.array([True, False, False, False])
+    shares = {_compute_share(apart, held_out, np.random.default_rng(seed)) for seed in range(20)}
+    assert shares == {1 / 3}
+    two = np.array([[5.0, 5.0, 9.0, 9.0, 1.0]])  # blocks of two, the last of which overlaps the first
+    held_out = np.array([True, True, False, False, False])
+    assert all(_compute_share(two, held_out, np.random.default_rng(seed)) > 0 for seed in range(20))
+
+
+def test_a_sets_own_suspects_do_not_make_the_audit_look_strong():
+    far = np.full(60, 0.9)
+    clean, copied = (planted.estimate_power([_looked(make)], [far])[0] for make in (_fresh, _some_copies(0.02)))
+    assert copied["detected"] == pytest.approx(clean["detected"], abs=0.1)
+
+
+def test_suspects_are_listed_with_what_they_are_near_to():
+    one = audit_space(_looked(_some_copies(0.02)))
+    rows = one["suspects"]["images"]
+    assert {row["synthetic"] for row in rows} == set(range(6))
+    assert [row["ratio"] for row in rows] == sorted(row["ratio"] for row in rows)
+
+
+def test_a_copy_counts_as_detected_when_one_space_suspects_it():
+    looked = _looked(_fresh)
+    near, far = np.array([0.01, 1.0, 0.01]), np.array([0.01, 1.0, 1.0])
+    assert planted.count_detected([looked, looked], [near, far]) == 2

@@ -30,6 +30,7 @@ def export(
     spacing: float | None = None,
     date: str | None = None,
     despite_audit: Flag = False,
+    without_suspects: Flag = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -51,28 +52,49 @@ def export(
         spacing: pixel spacing in mm, if the training images had none
         date: date of the DICOM studies as YYYYMMDD; by default the day on which the samples were drawn
         despite_audit: export samples even if they failed the privacy audit
+        without_suspects: leave out the samples that the privacy audit suspects of being copies
     """
-    from ganatomy.data.samples import INDEX_FILE, check_audit, count_unnamed_files, read_samples
+    from ganatomy.data.samples import INDEX_FILE, AuditChoice, count_unnamed_files, read_audited_samples
     from ganatomy.exporting import export as exporting
 
     check_above_zero(spacing=spacing)
     _check_destination(to, out, pacs, url)
     if dry_run:
-        rows, _ = read_samples(samples)
-        check_audit(samples, despite_audit)
+        rows, _ = read_audited_samples(samples, AuditChoice(despite_audit, without_suspects))
         return progress.say(f"{len(rows)} images would be written or sent to {out or pacs or url} as {to}.")
     if (samples / INDEX_FILE).exists() and (others := count_unnamed_files(samples))[0]:
         progress.say(f"{others[0]} files of {samples} are not in its {INDEX_FILE} and stay, such as {others[1]}.")
     if to not in ARCHIVE_FORMATS:
         made = exporting.export(
-            samples, str(out), to, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
+            samples,
+            str(out),
+            to,
+            date,
+            spacing,
+            despite_audit,
+            enhanced,
+            secondary_capture,
+            compress,
+            label,
+            without_suspects,
         )
         return progress.say(f"{made} images in {out}")
     from ganatomy.exporting.send import JOURNAL_FILE as JOURNAL
     from ganatomy.exporting.send import DeliveryError, send
 
     sent = send(
-        samples, pacs, url, calling_aet, date, spacing, despite_audit, enhanced, secondary_capture, compress, label
+        samples,
+        pacs,
+        url,
+        calling_aet,
+        date,
+        spacing,
+        despite_audit,
+        enhanced,
+        secondary_capture,
+        compress,
+        label,
+        without_suspects,
     )
     before = f"; {sent.accepted_before} had been accepted earlier" if sent.accepted_before else ""
     progress.say(f"{sent.accepted} instances accepted by {pacs or url}{before}; see {samples / JOURNAL}")

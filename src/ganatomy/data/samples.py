@@ -1,7 +1,9 @@
 """A folder of samples read back: its index, its images, and what the privacy audit said of it."""
 
 import hashlib
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,20 +77,62 @@ def hash_samples(samples: Path) -> str:
     return digest.hexdigest()
 
 
-def check_audit(samples: Path, despite_audit: bool) -> None:
-    """Refuse samples that failed the privacy audit of `evaluate`; say so when there was none.
+@dataclass(frozen=True)
+class AuditChoice:
+    """What to do about the privacy audit of samples.
+
+    Args:
+        despite: take them even if they failed it.
+        without_suspects: leave out the samples that it suspects of being copies.
+    """
+
+    despite: bool = False
+    without_suspects: bool = False
+
+
+def read_audited_samples(folder: Path, choice: AuditChoice) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
+    """The samples that may be handed on, as `read_samples` gives them.
 
     Raises:
-        Refused: the audit found signs of copied training images.
+        Refused: no samples, or the audit found signs of copied training images that the choice does not answer.
     """
-    if not (samples / AUDIT_FILE).exists():
-        return progress.say(f"These samples were not audited for copies; ganatomy evaluate {samples} STORE does that.")
-    word = read_json(samples / AUDIT_FILE)
-    if not word.keys() >= {"samples_sha256", "passed", "verdict"} or word["samples_sha256"] != hash_samples(samples):
-        return progress.say(f"{samples} has changed since it was audited for copies; evaluate it again.")
-    if not word["passed"] and not despite_audit:
+    rows, images = read_samples(folder)
+    suspects = _check_audit(folder, choice)
+    if not suspects:
+        return rows, images
+    progress.say(f"{len(suspects)} of {len(rows)} samples are left out, since they may be copies of training images.")
+    kept = [row["file"] not in suspects for row in rows]
+    if not any(kept):
+        raise Refused(f"All {len(rows)} samples of {folder} may be copies of training images, so that none is left.")
+    return list(itertools.compress(rows, kept)), itertools.compress(images, kept)
+
+
+def _check_audit(samples: Path, choice: AuditChoice) -> set[str]:
+    """Refuse samples that failed the privacy audit of `evaluate`; say so when there was none.
+
+    Returns:
+        The files to leave out.
+    """
+    problem = None
+    word = read_json(samples / AUDIT_FILE) if (samples / AUDIT_FILE).exists() else {}
+    if not word:
+        problem = f"These samples were not audited for copies; ganatomy evaluate {samples} STORE does that."
+    elif not word.keys() >= {"samples_sha256", "passed", "verdict"} or word["samples_sha256"] != hash_samples(samples):
+        problem = f"{samples} has changed since it was audited for copies; evaluate it again."
+    elif choice.without_suspects and "suspects" not in word:
+        problem = f"The audit of {samples} does not list suspects, since an earlier release made it; evaluate it again."
+    if problem is not None:
+        if choice.without_suspects:
+            raise Refused(problem)
+        progress.say(problem)
+        return set()
+    passed = word["passed"] or (choice.without_suspects and word["passed_without_suspects"])
+    if not passed and not choice.despite:
         told = f"{samples} failed the privacy audit. {word['verdict']}"
+        if word.get("passed_without_suspects"):
+            told += " To leave out the samples that may be copies: --without-suspects."
         raise Refused(f"{told} To export them all the same: --despite-audit")
+    return set(word["suspects"]) if choice.without_suspects else set()
 
 
 class _Record(Config):

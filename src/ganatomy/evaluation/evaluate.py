@@ -23,6 +23,12 @@ from ganatomy.evaluation.learned.two_sample import attempt_learned_test
 from ganatomy.evaluation.metrics.swd import extract_descriptors
 from ganatomy.evaluation.metrics.table import score_features, score_images
 from ganatomy.evaluation.privacy.audit import audit_privacy
+from ganatomy.evaluation.privacy.suspects import (
+    SUSPECTS_FILE,
+    list_suspect_files,
+    passes_without_suspects,
+    write_suspects,
+)
 from ganatomy.evaluation.protocols import get_protocol
 from ganatomy.evaluation.report import figures, page
 from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, fit_ellipse
@@ -135,9 +141,10 @@ def evaluate(
     with new_folder(out) as folder:
         pictures = figures.draw_pictures(folder, compared, judged, judges, content, log)
         write_json(folder / "report.json", _drop_points(content))
+        write_suspects(folder / SUSPECTS_FILE, compared, content["privacy"])
         page.write_page(folder / "report.html", content, pictures)
     if has_samples(images):
-        _write_audit_note(images, content["privacy"], out)
+        _write_audit_note(images, content["privacy"], list_suspect_files(compared, content["privacy"]), out)
     return _drop_points(content)
 
 
@@ -252,12 +259,14 @@ def _drop_points(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "embedding": embedding}
 
 
-def _write_audit_note(samples: Path, privacy: dict[str, Any], out: Path) -> None:
-    """Beside the samples: whether the audit was passed, for `export` to read."""
+def _write_audit_note(samples: Path, privacy: dict[str, Any], suspects: list[str], out: Path) -> None:
+    """Beside the samples: whether the audit was passed, and which of them are suspects, for `export` to read."""
     word = {
         "samples_sha256": hash_samples(samples),
         "passed": privacy["passed"],
         "verdict": privacy["verdict"],
+        "suspects": suspects,
+        "passed_without_suspects": passes_without_suspects(privacy),
         "report": hashlib.sha256((out / "report.json").read_bytes()).hexdigest(),
     }
     write_json(samples / AUDIT_FILE, word)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ganatomy.data.samples import INDEX_FILE, Sample, check_audit, read_samples
+from ganatomy.data.samples import INDEX_FILE, AuditChoice, Sample, read_audited_samples
 from ganatomy.dicom.instances import PLAIN_FORM, DicomForm
 from ganatomy.errors import Refused
 from ganatomy.exporting.label import LABEL_TEXT, draw_label
@@ -120,6 +120,7 @@ def export(
     secondary_capture: bool = False,
     compress: str | None = None,
     label: bool = False,
+    without_suspects: bool = False,
 ) -> int:
     """Write a folder of samples in another format. Samples that failed the privacy audit are not written.
 
@@ -135,6 +136,7 @@ def export(
         secondary_capture: pictures, for archives that refuse the modality's own objects.
         compress: ``rle``, ``jpeg-ls`` or ``jpeg2000``, each without loss; None = not compressed.
         label: write SYNTHETIC into the image, outside the anatomy.
+        without_suspects: leave out the samples that the audit suspects of being copies.
 
     Returns:
         The number of samples.
@@ -153,8 +155,7 @@ def export(
         >>> export("samples", "dicom", to="dicom", date="20260131")
         4
     """
-    rows, images = read_samples(Path(samples))
-    check_audit(Path(samples), despite_audit)
+    rows, images = read_audited_samples(Path(samples), AuditChoice(despite_audit, without_suspects))
     form = DicomForm(enhanced, secondary_capture, compress)
     date = date or rows[0].get("date")
     return write_samples(images, len(rows), rows[0]["modality"], Path(out), to, date, spacing, form, label)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from ganatomy.data.samples import check_audit, read_samples
+from ganatomy.data.samples import AuditChoice, read_audited_samples
 from ganatomy.dicom.destination import Destination, Outcome, UnreachableError
 from ganatomy.dicom.instances import DicomForm
 from ganatomy.errors import Ended, Refused
@@ -51,6 +51,7 @@ def send(
     secondary_capture: bool = False,
     compress: str | None = None,
     label: bool = False,
+    without_suspects: bool = False,
 ) -> DeliveryReport:
     """Send samples as DICOM. What was accepted is noted in ``sent.jsonl`` beside them; the same call continues.
 
@@ -59,7 +60,7 @@ def send(
         pacs: ``HOST:PORT/AET`` of an archive that takes C-STORE; all instances go over one association.
         url: of an archive that takes STOW-RS, without ``/studies``; credentials: `ganatomy.dicom.dicomweb`.
         calling_aet: our own Application Entity Title, for C-STORE.
-        date, spacing, despite_audit, enhanced, secondary_capture, compress, label: as in `export`.
+        date, spacing, despite_audit, enhanced, secondary_capture, compress, label, without_suspects: as in `export`.
 
     Returns:
         How many instances were accepted now and before, and what the archive refused.
@@ -74,8 +75,7 @@ def send(
         >>> report.accepted, report.refused
         (4, ())
     """
-    rows, images = read_samples(Path(samples))
-    check_audit(Path(samples), despite_audit)
+    rows, images = read_audited_samples(Path(samples), AuditChoice(despite_audit, without_suspects))
     modality = rows[0]["modality"]
     make = get_modality(modality)().dicom.make_instances(
         DicomForm(enhanced, secondary_capture, compress), parse_dicom_date(date or rows[0].get("date"))

@@ -210,7 +210,8 @@ def _select_held_out(store: Store, other: Path | None, shape: Shape, n: int) -> 
 def _gather_from_samples(images: Path, store: Store, request: ComparisonRequest) -> _GatheredImages:
     rows, drawn = read_samples(images)
     limit = request.max_images
-    fakes = SampleCache(itertools.islice(drawn, 4 * limit), min(len(rows), 4 * limit))
+    named = ((image, {**record, "file": row["file"]}) for row, (image, record) in zip(rows, drawn, strict=True))
+    fakes = SampleCache(itertools.islice(named, 4 * limit), min(len(rows), 4 * limit))
     record = rows[0]["record"]
     about = {k: record[k] for k in ("generator", "snapshot_sha256", "kimg", "truncation", "seed")}
     told = record.get("trained_on")

@@ -1,5 +1,6 @@
 """The privacy audit in two spaces of features, with its detection power and its verdict."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,15 @@ from ganatomy.evaluation.privacy.distances import (
     compute_reach,
     encode_mirrors,
 )
-from ganatomy.evaluation.privacy.planted import JITTER_DESCRIPTION, estimate_power, make_copies
+from ganatomy.evaluation.privacy.planted import (
+    JITTER_DESCRIPTION,
+    count_detected,
+    estimate_power,
+    make_copies,
+    make_transformed_copies,
+)
+
+RatioFunction = Callable[[ImageSet, str], np.ndarray]
 
 TRAIN_SUBSET = 512  # training images that tell what is usual
 
@@ -24,12 +33,16 @@ TRAIN_SUBSET = 512  # training images that tell what is usual
 def audit_privacy(comparison: Comparison, extractor: Extractor, seed: int = 0) -> dict[str, Any]:
     """All synthetic images against training patients and held-out ones."""
     planted = make_copies(comparison.train, seed)
+    transformed = make_transformed_copies(comparison.train, seed)
     spaces: list[ImageDistance] = [PixelDistance(), FeatureDistance(extractor, comparison.features)]
     looked, found = [], []
+    bent: dict[str, list[np.ndarray]] = {name: [] for name in transformed}
     for space in spaces:
-        one, ratio = _measure_distances(comparison, space, planted)
+        one, measure_ratios = _measure_distances(comparison, space)
         looked.append(one)
-        found.append(ratio)
+        found.append(measure_ratios(planted, "planted copies"))
+        for name, copies in transformed.items():
+            bent[name].append(measure_ratios(copies, f"copies {name}"))
     audits = [audit_space(one, seed) for one in looked]
     strength = estimate_power(looked, found, seed)
     wrong = list_failed_tests(audits)
@@ -39,14 +52,17 @@ def audit_privacy(comparison: Comparison, extractor: Extractor, seed: int = 0) -
         "failed_tests": wrong,
         "spaces": audits,
         "power": strength,
+        "transformed_copies": [
+            {"copies": name, "detected": count_detected(looked, ratios), "of": len(transformed[name])}
+            for name, ratios in bent.items()
+        ],
         "jitter": JITTER_DESCRIPTION,
         "trained_on_this_store": comparison.same_store,
     }
 
 
-def _measure_distances(
-    comparison: Comparison, space: ImageDistance, planted: ImageSet
-) -> tuple[PrivacyDistances, np.ndarray]:
+def _measure_distances(comparison: Comparison, space: ImageDistance) -> tuple[PrivacyDistances, RatioFunction]:
+    """All distances in a space, and a function that gives the ratios of other images, such as planted copies."""
     train = space.encode_images(comparison.train, "training images")
     fake = encode_mirrors(space, comparison.fakes, "synthetic images")
     test = encode_mirrors(space, comparison.test, "held-out images")
@@ -66,9 +82,13 @@ def _measure_distances(
         comparison.train.groups(),
         comparison.test.groups(),
     )
-    copied = encode_mirrors(space, planted, "planted copies")
-    to_train, to_test = (
-        (compute_mirror_distances(space, copied, keys) / own).min(1)
-        for keys, own in ((train, far_train), (test[0], far_test))
-    )
-    return one, to_train / np.maximum(to_test, 1e-12)
+
+    def measure_ratios(images: ImageSet, what: str) -> np.ndarray:
+        rows = encode_mirrors(space, images, what)
+        to_train, to_test = (
+            (compute_mirror_distances(space, rows, keys) / own).min(1)
+            for keys, own in ((train, far_train), (test[0], far_test))
+        )
+        return to_train / np.maximum(to_test, 1e-12)
+
+    return one, measure_ratios

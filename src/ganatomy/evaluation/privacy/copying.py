@@ -22,7 +22,7 @@ SUSPECT_LEVEL = 0.05  # so many of a whole set of good samples would be called s
 MANIFOLD_DIMENSIONS = 3  # of the manifold of images, a low guess: the chance of a small ratio falls with this power
 MIN_IMAGES_FOR_TPR = 100  # held-out images below which 1 % of them is less than one image
 PAIRS_SHOWN = 12
-MIN_POWER = 0.5  # power against the largest planted share below which a clean audit means nothing
+MIN_POWER = 0.8  # share of sets with planted copies that the audit has to find before its silence means something
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ def audit_space(distances: PrivacyDistances, seed: int = 0) -> dict[str, Any]:
             "count": int((expected < SUSPECT_LEVEL).sum()),
             "expected": SUSPECT_LEVEL,
             "p": min(1.0, float(expected.min())),
+            "images": _list_pairs(distances, np.flatnonzero(expected < SUSPECT_LEVEL)),
         },
-        "pairs": _list_pairs(distances),
+        "pairs": _list_pairs(distances, np.argsort(distances.ratios)[:PAIRS_SHOWN]),
     }
 
 
@@ -106,7 +107,8 @@ def _compute_share(apart: DistanceMatrix, held_out: NDArray[np.bool_], rng: np.r
     to_held = apart[:, held_out].min(1)
     others = rng.permutation(np.flatnonzero(~held_out))
     m = int(held_out.sum())
-    blocks = [others[i : i + m] for i in range(0, max(1, len(others) - m + 1), m)]
+    ends = [*range(m, len(others), m), len(others)]  # the last block overlaps the one before, so that all are asked
+    blocks = [others[max(0, end - m) : end] for end in ends]
     return float(np.mean([(apart[:, block].min(1) < to_held).mean() for block in blocks]))
 
 
@@ -142,19 +144,27 @@ def _compute_auc(ranks: NDArray[np.float64], member: NDArray[np.float64]) -> flo
     return float((ranks @ member - n * (n + 1) / 2) / (n * (len(member) - n)))
 
 
-def count_expected(ratios: NDArray[np.floating], train_ratios: NDArray[np.floating]) -> NDArray[np.float64]:
+def count_expected(
+    ratios: NDArray[np.floating], train_ratios: NDArray[np.floating], images: int | None = None
+) -> NDArray[np.float64]:
     """For each ratio how many good samples with one as small are to be expected in a set of this size.
 
     Below the smallest usual ratio the chance falls with the third power: on a manifold of d dimensions the chance of a
     neighbour within a distance goes with its d-th power, and images have more dimensions than three.
+
+    Args:
+        ratios: of the images that are asked about.
+        train_ratios: usual ones.
+        images: size of the set; None = as many as are asked about.
     """
+    count = len(ratios) if images is None else images
     smaller = np.minimum(1.0, ratios / max(float(train_ratios.min()), 1e-9))
-    return np.asarray(len(ratios) / (len(train_ratios) + 1) * smaller**MANIFOLD_DIMENSIONS, dtype=np.float64)
+    return np.asarray(count / (len(train_ratios) + 1) * smaller**MANIFOLD_DIMENSIONS, dtype=np.float64)
 
 
-def _list_pairs(distances: PrivacyDistances) -> list[dict[str, Any]]:
-    """The most suspicious synthetic images with their nearest training images, for visual inspection."""
-    order = np.argsort(distances.ratios)[:PAIRS_SHOWN]
+def _list_pairs(distances: PrivacyDistances, places: NDArray[np.intp]) -> list[dict[str, Any]]:
+    """Synthetic images with their nearest training images, for visual inspection; the most suspicious first."""
+    order = sorted(places.tolist(), key=lambda i: float(distances.ratios[i]))
     return [
         {
             "synthetic": int(i),

@@ -8,11 +8,19 @@ from scipy import ndimage
 from ganatomy.evaluation.extractors.extractor import Pixels
 from ganatomy.evaluation.images.image_set import PixelImages
 from ganatomy.evaluation.images.sets import RealImages
-from ganatomy.evaluation.privacy.copying import PAIRS_SHOWN, SIGNIFICANCE_LEVEL, PrivacyDistances, count_expected
+from ganatomy.evaluation.privacy.copying import (
+    PAIRS_SHOWN,
+    SIGNIFICANCE_LEVEL,
+    SUSPECT_LEVEL,
+    PrivacyDistances,
+    count_expected,
+)
+from ganatomy.evaluation.privacy.transformed import TRANSFORMATIONS
 
 SHARES = (1.0, 0.5, 0.1)  # % of the synthetic images
 POOL_SIZE = 60  # copies to plant from
-TRIALS = 200
+TRIALS = 1000
+COPIES_OF_A_KIND = 24  # transformed copies of each kind
 SHIFT, GAIN, NOISE = 0.02, 0.05, 0.02  # of the axis, of the contrast, of half the range
 SHAKE_DESCRIPTION = "moved by up to 2 % of an axis, contrast +-5 %, noise of 1 %"
 JITTER_DESCRIPTION = f"Planted copies are training images, {SHAKE_DESCRIPTION}, half of them mirrored"
@@ -44,10 +52,14 @@ def estimate_power(
 ) -> list[dict[str, Any]]:
     """For each share of planted copies: how often the audit fails, and how often a copy is among the pairs shown.
 
+    Suspects that the set has of its own are counted as ordinary images: they would be found whatever was planted.
+
     Args:
-        looked: one a space.
-        planted: the ratios of the same copies, one array a space.
+        distances: one a space.
+        copy_ratios: the ratios of the same copies, one array a space.
+        seed: of the trials.
     """
+    own = [_replace_suspects(one) for one in distances]
     rng = np.random.default_rng(seed)
     n = len(distances[0].ratios)
     found = []
@@ -58,8 +70,8 @@ def estimate_power(
             taken = rng.choice(len(copy_ratios[0]), min(count, len(copy_ratios[0])), replace=False)
             replaced = rng.choice(n, len(taken), replace=False)
             verdicts = [
-                _run_trial(one, ratio[taken], replaced, 3 * len(distances))
-                for one, ratio in zip(distances, copy_ratios, strict=True)
+                _run_trial(values, one.train_ratios, ratio[taken], replaced, 3 * len(distances))
+                for one, values, ratio in zip(distances, own, copy_ratios, strict=True)
             ]
             failed += any(fails for fails, _ in verdicts)
             seen += any(shown for _, shown in verdicts)
@@ -69,11 +81,41 @@ def estimate_power(
     return found
 
 
+def _replace_suspects(distances: PrivacyDistances) -> np.ndarray:
+    ratios = distances.ratios
+    suspect = count_expected(ratios, distances.train_ratios) < SUSPECT_LEVEL
+    return np.where(suspect, np.median(ratios), ratios)
+
+
 def _run_trial(
-    distances: PrivacyDistances, copy_ratios: np.ndarray, replaced: np.ndarray, tests: int
+    ratios: np.ndarray, train_ratios: np.ndarray, copy_ratios: np.ndarray, replaced: np.ndarray, tests: int
 ) -> tuple[bool, bool]:
     """Whether the test of ratios fails with these copies, and whether one of them is among the pairs shown."""
-    values = distances.ratios.copy()
+    values = ratios.copy()
     values[replaced] = copy_ratios
     shown = bool(np.isin(replaced, np.argsort(values)[:PAIRS_SHOWN]).any())
-    return float(count_expected(values, distances.train_ratios).min()) < SIGNIFICANCE_LEVEL / tests, shown
+    return float(count_expected(values, train_ratios).min()) < SIGNIFICANCE_LEVEL / tests, shown
+
+
+def make_transformed_copies(train: RealImages, seed: int = 0) -> dict[str, PixelImages]:
+    """Training images, transformed in one way each, by the name of the way."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(train), min(COPIES_OF_A_KIND, len(train)), replace=False)
+    return {
+        name: PixelImages([transform(train[int(i)], rng) for i in chosen])
+        for name, transform in TRANSFORMATIONS.items()
+    }
+
+
+def count_detected(distances: list[PrivacyDistances], copy_ratios: list[np.ndarray]) -> int:
+    """How many of these copies, each alone in the set, would be a suspect in one space or the other.
+
+    Args:
+        distances: one a space.
+        copy_ratios: the ratios of the same copies, one array a space.
+    """
+    found = [
+        count_expected(ratios, one.train_ratios, len(one.ratios)) < SUSPECT_LEVEL
+        for one, ratios in zip(distances, copy_ratios, strict=True)
+    ]
+    return int(np.any(found, axis=0).sum())

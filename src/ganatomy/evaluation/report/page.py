@@ -276,6 +276,11 @@ def _privacy(privacy: dict[str, Any]) -> str:
         _table(("space", "test", "measured", "expected without copies", "p"), rows)
         + "<h3>Sensitivity, measured with planted copies</h3>"
         + _table(("planted", "copies", "audit fails (share of sets)", "a copy is among the pairs shown"), power)
+        + "<h3>Copies that a model has changed</h3>"
+        + _table(
+            ("training images", "found as suspects", "of"),
+            [(row["copies"], row["detected"], row["of"]) for row in privacy["transformed_copies"]],
+        )
         + f"<p><small>{escape(privacy['jitter'])}. Distances to a real image are divided by that image's own"
         " distance to its third nearest image of another patient. The ratio is the distance to the nearest training"
         " image divided by that to the nearest held-out image. The audit fails if any test is significant at 5 % after"

@@ -9,7 +9,6 @@ from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSubset
 from ganatomy.evaluation.learned.judges import Judges
 from ganatomy.evaluation.learned.views import show_images
-from ganatomy.imaging.image import Image
 from ganatomy.imaging.pictures import make_grid, render_planes
 
 MAX_AVERAGED = 48  # images of a fold and of the held-out ones whose maps are averaged
@@ -53,7 +52,7 @@ def draw_told_apart(comparison: Comparison, judges: Judges) -> NDArray[np.uint8]
 def _draw_map(comparison: Comparison, image: Pixels, scores: NDArray[Any]) -> Pixels:
     """The image in grey (rows, columns, 3), red where its score comes from; shown as it is stored, not as it hangs."""
     spacing = comparison.test.spacing()
-    grey = comparison.modality.render_image(comparison.modality.denormalise(Image(image, spacing, {})))
+    grey = render_planes((image + 1) / np.float32(2), spacing)
     factors = [n // m for n, m in zip(image.shape, scores.shape, strict=True)]
     fine = scores
     for axis, factor in enumerate(factors):
