@@ -1,11 +1,15 @@
 """Image number n of a run is always the same image."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import pytest
 import torch
 
 from ganatomy.cli.parsing import condition_recipe
-from ganatomy.data.feed import Feed, check_store_for_training
-from ganatomy.data.store import Store
+from ganatomy.data.feed import Feed, check_store_for_training, decode_values
+from ganatomy.data.level_cache import LevelCache, _KeptLevel
+from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.recipes import get_recipe
 from ganatomy.steps.condition import UNCONDITIONAL, ConditionSpace
@@ -15,8 +19,8 @@ from ganatomy.training.train import describe_unused_facts
 CONDITIONS = ConditionSpace({"view_position": ("CC", "MLO")})
 
 
-def _feed(store, seed=0):
-    return Feed(store, "train", CONDITIONS, seed, torch.device("cpu"))
+def _feed(store, seed=0, **options):
+    return Feed(store, "train", CONDITIONS, seed, torch.device("cpu"), **options)
 
 
 def test_batches_do_not_depend_on_the_batch_size(store):
@@ -46,13 +50,61 @@ def test_the_level_that_is_read(store, shape, level):
     assert condition.vector.sum(1).tolist() == [1, 1, 1]
 
 
-def test_reading_from_disk_and_from_memory_agree(store, monkeypatch):
-    regions = (Region((40, 32)), Region((20, 16), 4, 8))
-    kept, _ = _feed(store).read_batch(range(8), regions)
-    monkeypatch.setattr("ganatomy.data.feed.MAX_CACHED_BYTES", 0)
-    read, _ = _feed(store).read_batch(range(8), regions)
+REGIONS = (Region((40, 32)), Region((20, 16), 4, 8))
+
+
+def test_reading_from_disk_and_from_memory_agree(store):
+    kept, _ = _feed(store).read_batch(range(8), REGIONS)
+    read, _ = _feed(store, cache_bytes=0).read_batch(range(8), REGIONS)
     assert [image.shape[2:] for image in read] == [(40, 32), (8, 16)]
     assert all(torch.equal(a, b) for a, b in zip(kept, read, strict=True))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_every_stored_value_is_decoded_to_the_same_bits_as_by_numpy(layout):
+    values = torch.arange(2**16, dtype=torch.int32).to(torch.uint16).view(2, 1, 128, 256)
+    expected = torch.from_numpy(dequantise_pixels(values.numpy())).to(torch.device("cpu"), memory_format=layout)
+    decoded = decode_values(values, torch.device("cpu"), layout)
+    assert torch.equal(decoded.view(torch.int32), expected.view(torch.int32))
+    assert decoded.stride() == expected.stride()
+
+
+def test_a_chunk_is_opened_once_and_only_as_far_as_it_is_needed(volumes):
+    """The second volume of the cache comes from memory; of the first only the planes that are asked for are read."""
+    rows = [case["row"] for case in volumes.split("train")]
+    level, read = (32, 32, 32), []
+    array = volumes.array(level)
+
+    class Counted:
+        shape, chunks = array.shape, (1, 4, 32, 32)
+
+        def __getitem__(self, key):
+            read.append(key)
+            return array[key]
+
+    kept = _KeptLevel(Counted(), rows)
+    for planes in (slice(6, 14), slice(8, 16), slice(0, 32), slice(0, 32)):
+        expected = array[rows[3], planes]
+        assert np.array_equal(kept.read(3, planes), expected)
+    row = rows[3]
+    assert read == [(slice(row, row + 1), slice(*planes)) for planes in ((4, 16), (0, 32))]
+
+
+def test_many_threads_read_what_one_does(store):
+    indices = list(range(len(store.split("train"))))
+    expected = [LevelCache(store, [c["row"] for c in store.split("train")], 0).read(i, (40, 32)) for i in indices]
+    cache = LevelCache(store, [c["row"] for c in store.split("train")], 2**30)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda i: cache.read(i, (40, 32)), indices * 3))
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected * 3, strict=True))
+
+
+def test_a_level_is_kept_where_it_fits_into_what_is_left(store):
+    rows = [case["row"] for case in store.split("train")]
+    cache = LevelCache(store, rows, 2 * len(rows) * (40 * 32 + 10 * 8))
+    for level in ((40, 32), (20, 16), (10, 8)):
+        cache.read(0, level)
+    assert [cache._levels[level] is not None for level in ((40, 32), (20, 16), (10, 8))] == [True, False, True]
 
 
 def test_a_region_is_that_part_of_the_whole(volumes):
@@ -63,12 +115,12 @@ def test_a_region_is_that_part_of_the_whole(volumes):
 
 
 def test_a_step_of_hagan_reads_an_eighth_of_the_volume(volumes, monkeypatch):
-    monkeypatch.setattr("ganatomy.data.feed.MAX_CACHED_BYTES", 0)
     read = []
     real = type(volumes).read
     monkeypatch.setattr(type(volumes), "read", lambda *a: read.append(real(*a).size) or real(*a))
     scope = get_recipe("hagan").resize((32, 32, 32)).plan_step(0, 0).scope
-    Feed(volumes, "train", UNCONDITIONAL, 0, torch.device("cpu")).read_batch(range(1), scope.regions)
+    feed = Feed(volumes, "train", UNCONDITIONAL, 0, torch.device("cpu"), cache_bytes=0)
+    feed.read_batch(range(1), scope.regions)
     assert sum(read) == 32**3 / 8 + 8**3
 
 

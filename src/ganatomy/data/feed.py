@@ -1,23 +1,47 @@
 """Store to batches of one level, in an order fixed by the seed and the number of the image."""
 
-import numpy as np
+from dataclasses import dataclass
+
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from ganatomy import randomness
-from ganatomy.data.store import Store, dequantise_pixels
+from ganatomy.data.level_cache import LevelCache
+from ganatomy.data.store import QUANTISATION_STEPS, Store
 from ganatomy.errors import Refused
+from ganatomy.machine.share import measure_own_memory
 from ganatomy.pyramid import Shape, format_shape
 from ganatomy.steps.condition import Condition, ConditionSpace
 from ganatomy.steps.scope import ImageParts, Region
 
-MAX_CACHED_BYTES = (
-    2**30
-)  # bytes of small levels that stay in memory, so that a step at 10 x 8 need not open a hundred chunks
+# Of the free memory of the machine, for images that are kept: on a processor the networks need the rest.
+CACHE_SHARES = {"cpu": 1 / 8, "cuda": 1 / 2}
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """A batch as the store has it, before and after its images are read.
+
+    Args:
+        indices: of the cases within the split.
+        regions: what is read of each image.
+        values: for each region (batch, 1, *space), uint16; in page-locked memory if a GPU will fetch it.
+    """
+
+    indices: list[int]
+    regions: tuple[Region, ...]
+    values: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
 
 class Feed:
     """Batches of a split of a store.
+
+    Images travel as the store has them, in 16 bits, and become float32 on the device. A batch is made in three steps,
+    so that several threads can read its images while the device computes (`training.prefetch`): `allocate_batch`,
+    `read_image` for each image, `to_tensors`. `read_batch` does all three.
 
     Args:
         store: complete.
@@ -26,8 +50,10 @@ class Feed:
         seed: decides the order.
         device: where batches go.
         layout: memory format of the batches.
-        whole_batches_of: None = the cases are shuffled anew in every epoch; a number = they come in the stored order
+        whole_batch_size: None = the cases are shuffled anew in every epoch; a number = they come in the stored order
             for ever, and those left over by whole batches of that size never.
+        cache_bytes: of images that may stay in memory; None = `CACHE_SHARES` of what is free on the machine now,
+            divided by the processes of this training on it.
 
     Raises:
         Refused: the split is empty, a case lacks a condition, or files of the store are gone.
@@ -42,15 +68,17 @@ class Feed:
         device: torch.device,
         layout: torch.memory_format = torch.contiguous_format,
         whole_batch_size: int | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
         store.check_files()
         cases = store.split(split)
         if not cases:
             raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
         self._store, self._seed, self._device, self.layout = store, seed, device, layout
-        self._rows = [case["row"] for case in cases]
         self._conditions = conditions.encode([case["facts"] for case in cases])
-        self._cached_levels: dict[Shape, NDArray[np.uint16] | None] = {}
+        if cache_bytes is None:
+            cache_bytes = int(CACHE_SHARES[device.type] * measure_own_memory())
+        self._cases = LevelCache(store, [case["row"] for case in cases], cache_bytes)
         if whole_batch_size is not None and len(cases) < whole_batch_size:
             raise Refused(
                 f"{len(cases)} {split} cases do not fill a batch of {whole_batch_size}; give a smaller batch."
@@ -58,7 +86,7 @@ class Feed:
         self._fixed = None if whole_batch_size is None else len(cases) - len(cases) % whole_batch_size
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._conditions)
 
     def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
         """The regions of images number n of the run, each (batch, 1, *space) in [-1, 1], and their condition.
@@ -66,54 +94,51 @@ class Feed:
         Image number n is the same whatever the batch size: epoch n // cases visits the cases in an order of its own. A
         region has the size of the smallest stored level that holds it.
         """
-        return self.to_tensors(self.read(numbers, regions))
+        batch = self.allocate_batch(numbers, regions)
+        for place in range(len(batch)):
+            self.read_image(batch, place)
+        return self.to_tensors(batch)
 
-    def read(self, numbers: range, regions: tuple[Region, ...]) -> tuple[list[int], list[NDArray[np.float32]]]:
-        """The first half of `batch`: from the disk, decoded; touches no tensor, so another thread may do it."""
-        places = [self._case_index(n) for n in numbers]
-        return places, [self._read_region(places, region) for region in regions]
+    def allocate_batch(self, numbers: range, regions: tuple[Region, ...]) -> RawBatch:
+        """Memory for images number n of the run, which are still to be read."""
+        pinned = self._device.type == "cuda"
+        sizes = [(planes.stop - planes.start, *level[1:]) for level, planes in map(self._place_region, regions)]
+        values = (torch.empty(len(numbers), 1, *size, dtype=torch.uint16, pin_memory=pinned) for size in sizes)
+        return RawBatch([self._find_case(n) for n in numbers], regions, tuple(values))
 
-    def to_tensors(self, decoded: tuple[list[int], list[NDArray[np.float32]]]) -> tuple[ImageParts, Condition]:
-        """The second half: to the device."""
-        places, pixels = decoded
-        images = tuple(torch.from_numpy(each).to(self._device, memory_format=self.layout) for each in pixels)
-        return images, self._conditions[places].to(self._device)
+    def read_image(self, batch: RawBatch, place: int) -> None:
+        """Read one image of a batch, from memory or from the disk; calls no torch, so other threads may do it."""
+        for region, values in zip(batch.regions, batch.values, strict=True):
+            values.numpy()[place, 0] = self._cases.read(batch.indices[place], *self._place_region(region))
 
-    def _case_index(self, number: int) -> int:
+    def to_tensors(self, batch: RawBatch) -> tuple[ImageParts, Condition]:
+        """A batch that has been read, on the device; the copy to a GPU does not wait for what the GPU has to do."""
+        images = tuple(decode_values(values, self._device, self.layout) for values in batch.values)
+        return images, self._conditions[batch.indices].to(self._device)
+
+    def _find_case(self, number: int) -> int:
         if self._fixed is not None:
             return number % self._fixed
-        n = len(self._rows)
+        n = len(self)
         return int(randomness.draw_permutation(self._seed, "order", number // n, n)[number % n])
 
-    def _read_region(self, indices: list[int], region: Region) -> NDArray[np.float32]:
+    def _place_region(self, region: Region) -> tuple[Shape, slice]:
+        """The stored level that a region is read from, and which planes of it."""
         level = self._store.find_level(region.shape)
+        if region.depth is None:
+            return level, slice(0, level[0])
         times = level[0] // region.shape[0]
-        planes = slice(None)
-        if region.depth is not None:
-            planes = slice(times * region.start, times * (region.start + region.depth))
-        return dequantise_pixels(self._read_cases(indices, level, planes))[:, None]
+        return level, slice(times * region.start, times * (region.start + region.depth))
 
-    def _read_whole_level(self, level: Shape) -> NDArray[np.uint16]:
-        """All cases at a level, shard by shard (an index over all axes would take many times as much memory)."""
-        array, rows = self._store.array(level), np.asarray(self._rows)
-        kept = np.empty((len(rows), *level), dtype=np.uint16)
-        step = (array.shards or array.chunks)[0]
-        for start in range(0, array.shape[0], step):
-            inside = (rows >= start) & (rows < start + step)
-            if inside.any():
-                kept[inside] = np.asarray(array[start : start + step])[rows[inside] - start]
-        return kept
 
-    def _read_cases(self, indices: list[int], level: Shape, planes: slice) -> NDArray[np.uint16]:
-        if level not in self._cached_levels:
-            held = sum(kept.nbytes for kept in self._cached_levels.values() if kept is not None)
-            fits = held + 2 * len(self._rows) * int(np.prod(level)) <= MAX_CACHED_BYTES
-            with self._store.refuse_when_damaged(level):
-                self._cached_levels[level] = self._read_whole_level(level) if fits else None
-        kept = self._cached_levels[level]
-        if kept is not None:
-            return kept[indices, planes]
-        return self._store.read([self._rows[place] for place in indices], level, planes)
+def decode_values(values: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
+    """Stored values (uint16) to [-1, 1] in float32 on a device, the same bits as `store.dequantise_pixels`.
+
+    Page-locked values are copied to a GPU in the order of its work while the processor goes on. PyTorch gives the
+    memory to another batch only after the copy.
+    """
+    moved = values.to(device, non_blocking=True)
+    return moved.to(torch.float32, memory_format=layout).mul_(2 / QUANTISATION_STEPS).sub_(1)
 
 
 def check_store_for_training(store: Store, shape: Shape, channels: int, conditions: ConditionSpace) -> None:

@@ -1,0 +1,79 @@
+"""The cases of a split in memory: every level of the store that fits is read once, chunk by chunk as it is needed."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ganatomy.data.store import Store
+from ganatomy.pyramid import Shape
+
+
+class LevelCache:
+    """Stored values of some cases; several threads may read at once.
+
+    A chunk of the store holds several small images or some planes of a large volume. What is read once stays, so that a
+    step at 10 x 8 need not open a hundred chunks; nothing is read that was not asked for, but for its neighbours in a
+    chunk.
+
+    Args:
+        store: complete.
+        rows: of the cases in the arrays of the store.
+        max_bytes: that may be kept, of all levels together; a level is kept whole or not at all.
+    """
+
+    def __init__(self, store: Store, rows: list[int], max_bytes: int) -> None:
+        self._store, self._rows, self._max_bytes = store, rows, max_bytes
+        self._levels: dict[Shape, _KeptLevel | None] = {}
+        self._lock = threading.Lock()
+
+    def read(self, index: int, level: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
+        """Some planes of the first axis of a case at a level, (planes, *rest of the level); not to be written to.
+
+        Raises:
+            Refused: the store is damaged.
+        """
+        kept = self._find_level(level)
+        if kept is None:
+            return self._store.read([self._rows[index]], level, planes)[0]
+        with self._store.refuse_when_damaged(level):
+            return kept.read(index, planes)
+
+    def _find_level(self, level: Shape) -> "_KeptLevel | None":
+        with self._lock:
+            if level not in self._levels:
+                held = sum(kept.nbytes for kept in self._levels.values() if kept is not None)
+                fits = held + 2 * len(self._rows) * int(np.prod(level)) <= self._max_bytes
+                self._levels[level] = _KeptLevel(self._store.array(level), self._rows) if fits else None
+            return self._levels[level]
+
+
+class _KeptLevel:
+    """One level: all its memory is reserved, and taken as chunks come in."""
+
+    def __init__(self, array: "zarr.Array[Any]", rows: list[int]) -> None:
+        self._array, self._rows = array, np.asarray(rows)
+        self._order = np.argsort(self._rows)
+        self._rows_per_chunk, self._planes_per_chunk = array.chunks[:2]
+        count = [-(-size // each) for size, each in zip(array.shape[:2], array.chunks[:2], strict=True)]
+        self._is_read = np.zeros(count, dtype=bool)
+        self._values = np.empty((len(rows), *array.shape[1:]), dtype=np.uint16)
+        self.nbytes = self._values.nbytes
+
+    def read(self, index: int, planes: slice) -> NDArray[np.uint16]:
+        start, stop, _ = planes.indices(self._values.shape[1])
+        row, each = int(self._rows[index]) // self._rows_per_chunk, self._planes_per_chunk
+        first, last = start // each, -(-stop // each)
+        missing = first + np.flatnonzero(~self._is_read[row, first:last])
+        if len(missing):  # two threads may read the same chunk, and write the same numbers
+            self._read_chunks(row, slice(int(missing[0]) * each, (int(missing[-1]) + 1) * each))
+            self._is_read[row, missing] = True
+        return self._values[index, start:stop]
+
+    def _read_chunks(self, row: int, planes: slice) -> None:
+        """All of our cases in a chunk of rows."""
+        start, stop = row * self._rows_per_chunk, (row + 1) * self._rows_per_chunk
+        places = self._order[slice(*np.searchsorted(self._rows, (start, stop), sorter=self._order))]
+        self._values[places, planes] = np.asarray(self._array[start:stop, planes])[self._rows[places] - start]
