@@ -90,20 +90,25 @@ def test_a_chunk_is_opened_once_and_only_as_far_as_it_is_needed(volumes):
     assert read == [(slice(row, row + 1), slice(*planes)) for planes in ((4, 16), (0, 32))]
 
 
-def test_many_threads_read_what_one_does(store):
-    indices = list(range(len(store.split("train"))))
-    expected = [LevelCache(store, [c["row"] for c in store.split("train")], 0).read(i, (40, 32)) for i in indices]
-    cache = LevelCache(store, [c["row"] for c in store.split("train")], 2**30)
+def _read_cases(cache, indices, level):
+    found = np.empty((len(indices), *level), dtype=np.uint16)
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda i: cache.read(i, (40, 32)), indices * 3))
-    assert all(np.array_equal(a, b) for a, b in zip(found, expected * 3, strict=True))
+        list(threads.map(lambda place: cache.read_into(found[place], indices[place], level), range(len(indices))))
+    return found
+
+
+@pytest.mark.parametrize("max_bytes", [0, 2**30])
+def test_many_threads_read_what_is_stored(store, max_bytes):
+    rows = [case["row"] for case in store.split("train")]
+    found = _read_cases(LevelCache(store, rows, max_bytes), list(range(len(rows))) * 3, (40, 32))
+    assert np.array_equal(found, store.read(rows * 3, (40, 32)))
 
 
 def test_a_level_is_kept_where_it_fits_into_what_is_left(store):
     rows = [case["row"] for case in store.split("train")]
     cache = LevelCache(store, rows, 2 * len(rows) * (40 * 32 + 10 * 8))
     for level in ((40, 32), (20, 16), (10, 8)):
-        cache.read(0, level)
+        _read_cases(cache, [0], level)
     assert [cache._levels[level] is not None for level in ((40, 32), (20, 16), (10, 8))] == [True, False, True]
 
 
@@ -116,8 +121,8 @@ def test_a_region_is_that_part_of_the_whole(volumes):
 
 def test_a_step_of_hagan_reads_an_eighth_of_the_volume(volumes, monkeypatch):
     read = []
-    real = type(volumes).read
-    monkeypatch.setattr(type(volumes), "read", lambda *a: read.append(real(*a).size) or real(*a))
+    real = type(volumes).read_into
+    monkeypatch.setattr(type(volumes), "read_into", lambda *a: read.append(a[1].size) or real(*a))
     scope = get_recipe("hagan").resize((32, 32, 32)).plan_step(0, 0).scope
     feed = Feed(volumes, "train", UNCONDITIONAL, 0, torch.device("cpu"), cache_bytes=0)
     feed.read_batch(range(1), scope.regions)

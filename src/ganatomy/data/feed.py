@@ -109,7 +109,7 @@ class Feed:
     def read_image(self, batch: RawBatch, place: int) -> None:
         """Read one image of a batch, from memory or from the disk; calls no torch, so other threads may do it."""
         for region, values in zip(batch.regions, batch.values, strict=True):
-            values.numpy()[place, 0] = self._cases.read(batch.indices[place], *self._place_region(region))
+            self._cases.read_into(values.numpy()[place, 0], batch.indices[place], *self._place_region(region))
 
     def to_tensors(self, batch: RawBatch) -> tuple[ImageParts, Condition]:
         """A batch that has been read, on the device; the copy to a GPU does not wait for what the GPU has to do."""

@@ -29,17 +29,18 @@ class LevelCache:
         self._levels: dict[Shape, _KeptLevel | None] = {}
         self._lock = threading.Lock()
 
-    def read(self, index: int, level: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
-        """Some planes of the first axis of a case at a level, (planes, *rest of the level); not to be written to.
+    def read_into(self, out: NDArray[np.uint16], index: int, level: Shape, planes: slice = slice(None)) -> None:
+        """Some planes of the first axis of a case at a level, into memory of that shape.
 
         Raises:
             Refused: the store is damaged.
         """
         kept = self._find_level(level)
         if kept is None:
-            return self._store.read([self._rows[index]], level, planes)[0]
+            self._store.read_into(out, self._rows[index], level, planes)
+            return
         with self._store.refuse_when_damaged(level):
-            return kept.read(index, planes)
+            out[...] = kept.read(index, planes)
 
     def _find_level(self, level: Shape) -> "_KeptLevel | None":
         with self._lock:

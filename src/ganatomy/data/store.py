@@ -25,6 +25,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from pydantic import Field
+from zarr.buffer.cpu import NDBuffer
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ganatomy.config import Config
@@ -127,6 +128,11 @@ class Store:
         """Stored values of some rows at a stored level, of all or some planes of the first axis: (rows, *shape)."""
         with self.refuse_when_damaged(shape):
             return np.stack([np.asarray(self.array(shape)[row, planes]) for row in rows])
+
+    def read_into(self, out: NDArray[np.uint16], row: int, shape: Shape, planes: slice = slice(None)) -> None:
+        """Stored values of one row at a stored level into memory of their shape, (planes, *rest of the level)."""
+        with self.refuse_when_damaged(shape):
+            self.array(shape).get_basic_selection((row, planes), out=NDBuffer.from_numpy_array(out))
 
     @contextmanager
     def refuse_when_damaged(self, shape: Shape) -> Iterator[None]:
