@@ -96,7 +96,7 @@ class TimedFeed:
 
 
 def drain(source, timed, requests, device):
-    """Seconds a batch, of all cores together, and of the main thread; the first batches, which warm up, do not count."""
+    """Seconds a batch, of all cores together and of the main thread; the first batches warm up and do not count."""
     mains, start, worked = [], 0.0, 0.0
     for number, request in enumerate(requests):
         if number == PREFETCH_DEPTH:
@@ -138,9 +138,8 @@ def compare(recipe, feed, device, batches):
         after = drain(Prefetcher(timed, iter(requests)), timed, requests, device)
         rounds.append((*before, *after))
     names = ("former_ms", "former_cpu_ms", "former_main_ms", "now_ms", "now_cpu_ms", "now_main_ms")
-    found = {
-        name: 1e3 * statistics.median(column) for name, column in zip(names, zip(*rounds, strict=True), strict=True)
-    }
+    medians = [1e3 * statistics.median(column) for column in zip(*rounds, strict=True)]
+    found = dict(zip(names, medians, strict=True))
     return found | {"ratio": statistics.median(one[0] / one[3] for one in rounds)}
 
 
