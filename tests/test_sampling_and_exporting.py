@@ -18,8 +18,9 @@ from ganatomy.dicom.mammogram import read_mammogram
 from ganatomy.errors import Refused
 from ganatomy.exporting.export import export, write_samples
 from ganatomy.modalities.mammogram import Mammogram
-from ganatomy.recipes import get_recipe
-from ganatomy.sampling import draw_latents, sample
+from ganatomy.recipes import RECIPES, get_recipe
+from ganatomy.sampling import regenerate_image, sample
+from ganatomy.steps.truncation import truncate_codes
 from ganatomy.training.train import train
 
 
@@ -51,12 +52,61 @@ def test_unknown_conditions_are_refused(snapshot, condition, words):
         next(iter(sample(snapshot, 1, condition=condition)))
 
 
-def test_truncation_bounds_the_latent_codes_and_keeps_their_order(snapshot):
-    free, bound = (draw_latents(snapshot, 0, range(50), t) for t in (None, 0.7))
+def test_truncation_bounds_the_latent_codes_and_keeps_their_order():
+    free = torch.randn(50, 16, generator=torch.Generator().manual_seed(0))
+    bound = truncate_codes(free, 0.7)
     assert bound.abs().max() <= 0.7
     assert free.abs().max() > 2
     order = free.flatten().argsort()
     assert (bound.flatten()[order].diff() >= 0).all()
+
+
+@pytest.mark.parametrize("made_by", ["run", "hagan"])
+def test_truncation_is_refused_where_it_would_do_nothing(made_by, request):
+    made = request.getfixturevalue(made_by)
+    snapshot = open_snapshot(made.list_snapshots()[-1])
+    with pytest.raises(Refused, match="has no place where truncation would make images more usual; omit"):
+        sample(snapshot, 1, truncation=0.7)
+
+
+TRUNCATED = [name for name, make in RECIPES.items() if make().networks["generator"].truncation_place == "code"]
+
+
+def test_recipes_with_codes_that_can_be_truncated_are_known():
+    assert TRUNCATED == ["wgan", "wgan-gp"]
+
+
+@pytest.mark.parametrize("name", TRUNCATED)
+def test_truncation_makes_images_more_alike(name):
+    recipe = get_recipe(name).make_tiny()
+    torch.manual_seed(0)
+    generator = recipe.build_generator().eval()
+    z = torch.randn(8, recipe.latent)
+    condition = recipe.condition_space.make_blank(8)
+    with torch.no_grad():
+        spread = [
+            generator(codes, condition, recipe.get_final_scope())[0].std(0).mean()
+            for codes in (z, truncate_codes(z, 1.0), truncate_codes(z, 0.3))
+        ]
+    assert spread[0] > 1.2 * spread[1] > 1.2 * 1.2 * spread[2]
+
+
+@pytest.mark.parametrize("name", ["pggan-mammogram", "hagan", "vae-gan"])
+def test_shorter_codes_give_images_as_varied_where_truncation_is_refused(name):
+    recipe = get_recipe(name).make_tiny().replace(conditions={}, latent=512)
+    torch.manual_seed(0)
+    generator = recipe.build_generator().eval()
+    z = torch.randn(8, recipe.latent)
+    condition = recipe.condition_space.make_blank(8)
+    with torch.no_grad():
+        long, short = (generator(codes, condition, recipe.get_final_scope())[0] for codes in (z, z / 2))
+    assert short.std(0).mean().item() == pytest.approx(long.std(0).mean().item(), rel=0.01)
+
+
+def test_an_image_that_an_earlier_version_truncated_can_be_made_again(snapshot):
+    record = next(iter(sample(snapshot, 1, seed=2)))[1]
+    whole, truncated = (regenerate_image(snapshot, record | {"truncation": t}) for t in (None, 0.7))
+    assert not np.array_equal(whole.pixels, truncated.pixels)
 
 
 def test_every_output_carries_its_provenance(snapshot, tmp_path):

@@ -24,7 +24,7 @@ def snapshot(run):
 def exported(snapshot, tmp_path_factory):
     """Eight mammograms: 16-bit PNG, then DICOM."""
     folder = tmp_path_factory.mktemp("exported")
-    write_samples(sample(snapshot, 8, 5, truncation=1.5), 8, "mammogram", folder / "png")
+    write_samples(sample(snapshot, 8, 5), 8, "mammogram", folder / "png")
     export(folder / "png", folder / "dicom", compress="jpeg-ls")
     return folder / "dicom"
 

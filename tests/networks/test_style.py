@@ -10,6 +10,7 @@ from ganatomy.networks.style import MappingNetwork, ModulatedConv, ResidualDiscr
 from ganatomy.steps.condition import ConditionSpace
 from ganatomy.steps.scope import WholeScope
 from ganatomy.steps.space import ImageSpace
+from ganatomy.steps.truncation import generate_truncated
 
 CONV = {2: F.conv2d, 3: F.conv3d}
 
@@ -56,3 +57,21 @@ def test_shapes(shape):
     verdict = ResidualDiscriminator().make_tiny().build(space)((image,), condition, WholeScope(shape))
     assert verdict.scores.shape == (2,)
     assert verdict.labels.shape == (2, 2)
+
+
+def test_truncation_draws_styles_towards_the_mean_of_their_condition():
+    torch.manual_seed(0)
+    conditions = ConditionSpace({"view": ("a", "b")})
+    generator = StyleGenerator(width=64, widest=16, mapping=2).build(ImageSpace((16, 16), 1, 8, conditions))
+    for layer in generator.mapping.layers:
+        layer.bias.data.normal_(0, 100)  # so that the mean style is not zero
+    z, scope = torch.randn(6, 8), WholeScope((16, 16))
+    condition = conditions.encode([{"view": "a"}] * 3 + [{"view": "b"}] * 3)
+    with torch.no_grad():
+        (free,) = generator(z, condition, scope)
+        whole, half, none = (generate_truncated(generator, z, condition, scope, share)[0] for share in (1.0, 0.5, 0.0))
+    torch.testing.assert_close(whole, free, rtol=1e-4, atol=1e-4)
+    for same in (slice(0, 3), slice(3, 6)):
+        assert free[same].std(0).mean() > 1.3 * half[same].std(0).mean() > 0
+        torch.testing.assert_close(none[same][1:], none[same][:1].expand(2, -1, -1, -1), rtol=1e-4, atol=1e-4)
+    assert (none[0] - none[3]).abs().mean() > 0.01

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 from torch import nn
 
@@ -10,6 +10,8 @@ from ganatomy.config import Config
 from ganatomy.pyramid import Shape
 from ganatomy.steps.coupling import NO_COUPLING, Coupling
 from ganatomy.steps.space import ImageSpace
+
+TruncationPlace = Literal["code", "style", "nowhere"]
 
 
 class NetworkConfig(Config, ABC):
@@ -70,6 +72,16 @@ class NetworkConfig(Config, ABC):
     def image_parts(self) -> int:
         """How many images the generator returns for a sub-volume: 2 = the sub-volume and the low-resolution volume."""
         return 1
+
+    @property
+    def truncation_place(self) -> TruncationPlace:
+        """Where samples can be drawn towards the usual, at the cost of variety   (Brock 2019; Karras 2019, appendix B).
+
+        ``code``: in the numbers of z, which the network takes as they are. ``style``: between its mapping network and
+        the rest (`StyledGenerator`). ``nowhere``: its normalisations leave only the direction of z, so that shorter
+        codes give the same images, or nobody has measured that they help.
+        """
+        return "nowhere"
 
     @property
     def min_slab_planes(self) -> int | None:

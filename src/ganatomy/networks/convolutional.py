@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.networks.config import NetworkConfig
+from ganatomy.networks.config import NetworkConfig, TruncationPlace
 from ganatomy.nn.across import BatchNorm
 from ganatomy.nn.plain import NORM_EPSILON, PlainUpConv, StridedConv
 from ganatomy.nn.precision import GroupNorm
@@ -57,6 +57,10 @@ class ConvolutionalGenerator(NetworkConfig):
     @property
     def coupling(self) -> Coupling:
         return _get_norm_coupling(self.norm)
+
+    @property
+    def truncation_place(self) -> TruncationPlace:
+        return "nowhere" if self.norm == "group" else "code"  # which takes the length of a code away
 
     def build(self, space: ImageSpace) -> nn.Module:
         return ConvolutionalGeneratorModule(self, space)

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganatomy.networks.config import NetworkConfig
+from ganatomy.networks.config import NetworkConfig, TruncationPlace
 from ganatomy.networks.progressive import ProgressiveDiscriminatorBase, count_features, rectify
 from ganatomy.nn.convolution import convolve
 from ganatomy.nn.equalised import Conv, Dense
@@ -48,6 +48,10 @@ class StyleGenerator(NetworkConfig):
     width: int = Field(2048, ge=4)
     widest: int = Field(128, ge=1)
     mapping: int = Field(8, ge=1)
+
+    @property
+    def truncation_place(self) -> TruncationPlace:
+        return "style"
 
     def build(self, space: ImageSpace) -> nn.Module:
         return StyleGeneratorModule(self, space)
@@ -181,9 +185,17 @@ class StyleGeneratorModule(nn.Module):
         """The parts that may be recomputed or compiled, each on its own."""
         return list(self.blocks)
 
+    def map_codes(self, z: Tensor, condition: Condition) -> Tensor:
+        """w = f(z, c): styles (batch, latent)."""
+        w: Tensor = self.mapping(torch.cat((z, condition.vector), 1))
+        return w
+
     def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
-        w = self.mapping(torch.cat((z, condition.vector), 1))
-        x = self.constant.expand(len(z), *self.constant.shape)
+        return self.decode_styles(self.map_codes(z, condition), scope)
+
+    def decode_styles(self, w: Tensor, scope: WholeScope) -> ImageParts:
+        """x = g(w): styles (batch, latent) -> (image,)."""
+        x = self.constant.expand(len(w), *self.constant.shape)
         for block in self.blocks:
             x = block(x, w)
         return (self.to_image(x, w).float(),)

@@ -31,6 +31,18 @@ class SlabGenerator(Protocol):
         ...
 
 
+class StyledGenerator(Protocol):
+    """A generator x = g(f(z, c)) in two parts, whose configuration has the `truncation_place` ``style``."""
+
+    def map_codes(self, z: Tensor, condition: Condition) -> Tensor:
+        """w = f(z, c): styles (batch, latent)."""
+        ...
+
+    def decode_styles(self, w: Tensor, scope: WholeScope) -> ImageParts:
+        """x = g(w): the images of the scope, from styles (batch, latent)."""
+        ...
+
+
 class FeatureGenerator(Protocol):
     """A generator in two parts, x_r = G^H(A_r) and A = G^A(z, c): HA-GAN's encoders learn to undo them (Sun 2022)."""
 
