@@ -8,6 +8,7 @@ from pydantic import Field
 from ganatomy.config import Config
 from ganatomy.errors import Refused
 from ganatomy.recipes import RECIPES, get_recipe
+from ganatomy.recipes.changes import change_pace
 from ganatomy.recipes.recipe import Recipe
 
 ROWS = (  # in the order of the tables; a store uses those with its number of axes
@@ -78,8 +79,8 @@ class BenchmarkPlan(Config):
     def make_budgeted_recipe(self, name: str, rates: dict[str, float]) -> Recipe:
         """Make the recipe of a row so that it ends when its budget is used up.
 
-        A recipe with several stages sees the same number of images in each, so that it reaches its full size or last
-        stage. The half-life of the averaged weights is shortened by the same factor as the training.
+        A recipe with several parts sees as many images in each, so that it reaches its full size or last stage. Its
+        schedules and the half-life of its average of the weights are shortened as its training is.
 
         Args:
             rates: images per second by the stage of the timetable.
@@ -93,12 +94,8 @@ class BenchmarkPlan(Config):
             each = self.seconds / sum(1 / rates[part] for part in parts)
         whole = max(round(each), recipe.plan_step(0, 0).batch_size)  # images per stage of the timetable
         total = len(parts) * whole / 1000
-        shorter = min(1.0, total / recipe.total_kimg)  # the half-life stays the same share of the training
-        return recipe.replace(
-            total_kimg=total,
-            strategy=recipe.strategy.change_stage_length(whole / 1000),
-            ema_half_life_kimg=recipe.ema_half_life_kimg * shorter,
-        )
+        paced = change_pace(recipe, min(1.0, total / recipe.total_kimg))
+        return paced.replace(total_kimg=total, strategy=recipe.strategy.change_stage_length(whole / 1000))
 
 
 def parse_budget(budget: str) -> float:

@@ -81,14 +81,18 @@ def parse_pairs(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def build_recipe(name: str | None, file: Path | None, changes: tuple[str, ...], shape: str | None, tiny: bool) -> Any:
-    """Build a recipe from a name or file, then a size, then `tiny`, then single changes; later ones take precedence."""
+def build_recipe(
+    name: str | None, file: Path | None, changes: tuple[str, ...], shape: str | None, tiny: bool, pace: float = 1
+) -> Any:
+    """Base or file, then pace, then size, then tiny, then single changes: the later wins."""
     from ganatomy.recipes import RECIPES, get_recipe
-    from ganatomy.recipes.changes import change_recipe, read_recipe
+    from ganatomy.recipes.changes import change_pace, change_recipe, read_recipe
 
     if (name is None) == (file is None):
         raise Refused("Give either the name of a recipe (see: ganatomy recipes) or --recipe FILE.")
     chosen = read_recipe(file, {key: make() for key, make in RECIPES.items()}) if file else get_recipe(str(name))
+    if pace != 1:
+        chosen = change_pace(chosen, pace)
     if size := parse_shape(shape):
         chosen = chosen.resize(size)
     if tiny:

@@ -180,6 +180,7 @@ def train(
     set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
     shape: ShapeText = None,
+    pace: float = 1,
     tiny: bool = False,
     device: str | None = None,
     threads: int | None = None,
@@ -211,6 +212,8 @@ def train(
         seed: seed of the initial weights, the order of images and all random draws
         set_: change one setting of the recipe, such as strategy.fade_kimg=300; may be given several times
         recipe_file: YAML file with a base recipe and the settings that differ
+        pace: multiply all lengths of the recipe by this number, such as 0.01 for a training of a hundredth of the
+            images: fades, the change of rates and of discriminator updates, averages, and the end
         tiny: train a small version of the recipe, to try it in seconds
         device: cpu or cuda; by default a GPU if there is one
         threads: number of CPU threads
@@ -249,12 +252,12 @@ def train(
         "snapshot_kimg": snapshot_kimg,
         "checkpoint_kimg": checkpoint_kimg,
     }
-    check_above_zero(threads=threads, micro_batches=micro_batches, processes=processes, **times)
+    check_above_zero(threads=threads, micro_batches=micro_batches, processes=processes, pace=pace, **times)
     if threads:
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
-        store, recipe = Path(recipe), None  # with --recipe FILE the only positional argument is the store
-    chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny), condition, store)
+        store, recipe = Path(recipe), None  # with --recipe FILE the only word is the store
+    chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny, pace), condition, store)
     if dry_run:
         progress.say(describe_recipe(chosen))
         if store is not None and (unused := describe_unused_facts(chosen, open_store(store))) is not None:

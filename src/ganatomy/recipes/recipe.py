@@ -1,6 +1,8 @@
 """The class `Recipe`: a model and its training as one value."""
 
+import math
 import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -17,7 +19,7 @@ from ganatomy.objectives.latent import Autoregressive, LatentDiffusion
 from ganatomy.objectives.phase import EncodingObjective, Networks, Phase
 from ganatomy.pyramid import Shape
 from ganatomy.steps.condition import ConditionSpace
-from ganatomy.steps.schedules import ConstantSchedule, Schedule
+from ganatomy.steps.schedules import ConstantSchedule, LinearSchedule, RisingSchedule, Schedule
 from ganatomy.steps.scope import Scope
 from ganatomy.steps.space import ImageSpace
 from ganatomy.steps.strategies import Strategy, TrainingStep
@@ -166,6 +168,12 @@ class Recipe(Config):
     def make_timetable(self) -> list[tuple[float, TrainingStep]]:
         return [(kimg, moment) for kimg, moment in self.strategy.make_timetable(self.shape) if kimg < self.total_kimg]
 
+    def find_idle_schedules(self) -> list[tuple[str, float]]:
+        """Numbers that are to change after the training has ended: dotted path, and the kimg of the first change."""
+        found = _list_schedules(self, ())
+        ends = ((path, schedule.first_change_kimg) for path, schedule in found)
+        return [(path, first) for path, first in ends if self.total_kimg <= first < math.inf]
+
     def find_split_problem(self, pieces: int) -> str | None:
         """Say why a batch cannot be divided into this number of micro-batches; None if it can."""
         if any(not phase.separable for phase in self.build_phases()):
@@ -228,3 +236,17 @@ class Recipe(Config):
     def can_continue(self, other: "Recipe") -> bool:
         """Whether this recipe can continue a run of `other`, which requires that only the length differs."""
         return self.replace(total_kimg=other.total_kimg) == other
+
+
+def _list_schedules(value: object, path: tuple[str, ...]) -> Iterator[tuple[str, Schedule]]:
+    """Every schedule within a value, with its dotted path."""
+    if isinstance(value, ConstantSchedule | LinearSchedule | RisingSchedule):
+        yield ".".join(path), value
+        return
+    parts: Iterable[tuple[object, object]] = ()
+    if isinstance(value, Config | dict):
+        parts = dict(value).items()
+    elif isinstance(value, tuple):
+        parts = enumerate(value)
+    for name, part in parts:
+        yield from _list_schedules(part, (*path, str(name)))

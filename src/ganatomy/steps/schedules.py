@@ -1,5 +1,6 @@
 """Schedules: numbers that depend on the number of images seen, in thousands (kimg)."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -12,6 +13,11 @@ class ConstantSchedule(Config):
 
     kind: Literal["constant"] = "constant"
     value: float
+
+    @property
+    def first_change_kimg(self) -> float:
+        """When the number first differs from what it is at the start, in thousands of images; infinity = never."""
+        return math.inf
 
     def __call__(self, images_seen: int) -> float:
         return self.value
@@ -32,6 +38,11 @@ class LinearSchedule(Config):
             raise ValueError(f"to_kimg must be above from_kimg, got {self.from_kimg} to {self.to_kimg}")
         return self
 
+    @property
+    def first_change_kimg(self) -> float:
+        """When the number first differs from what it is at the start, in thousands of images; infinity = never."""
+        return math.inf if self.first == self.last else self.from_kimg
+
     def __call__(self, images_seen: int) -> float:
         share = (images_seen / 1000 - self.from_kimg) / (self.to_kimg - self.from_kimg)
         return self.first + (self.last - self.first) * min(max(share, 0.0), 1.0)
@@ -44,6 +55,11 @@ class RisingSchedule(Config):
     first: int = Field(1, ge=1)
     last: int = Field(5, ge=1)
     each_kimg: float = Field(gt=0)
+
+    @property
+    def first_change_kimg(self) -> float:
+        """When the number first differs from what it is at the start, in thousands of images; infinity = never."""
+        return math.inf if self.first >= self.last else self.each_kimg
 
     def __call__(self, images_seen: int) -> float:
         return min(self.last, self.first + int(images_seen / 1000 / self.each_kimg))

@@ -8,7 +8,7 @@ from ganatomy.data.store import Store
 from ganatomy.pyramid import format_shape
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.training.computing import ComputeSettings
-from ganatomy.training.plan import count_parameters
+from ganatomy.training.plan import count_parameters, describe_idle_schedules
 
 
 def describe_training(
@@ -38,5 +38,6 @@ def describe_training(
         f"cases       {cases} training images of {store.path.name}, {about.patients} patients in all its splits",
         f"parameters  {sum(counts.values()):,}",
         f"end         at {recipe.total_kimg:g} kimg; the time left is told after the first steps",
+        *describe_idle_schedules(recipe),
     ]
     return "\n".join(lines)

@@ -62,10 +62,20 @@ def describe_recipe(recipe: Recipe) -> str:
         told = told or step.stage.removeprefix("all")
         lines.append(f"            {kimg:<9g} {_describe_regions(step.scope):26s} {step.batch_size:<6d} {told}")
     lines.append(f"            {recipe.total_kimg:<9g} end")
+    lines += describe_idle_schedules(recipe)
     needs = estimate_memory(recipe)
     lines += ["", f"memory      {sum(needs.values()):.2f} GiB where a step needs most (float32, on a processor):"]
     lines += [f"            {gib:6.2f} GiB {part}" for part, gib in needs.items()]
     return "\n".join(lines)
+
+
+def describe_idle_schedules(recipe: Recipe) -> list[str]:
+    """A line for each number that is to change only after the training has ended; empty if there is none."""
+    return [
+        f"never       {path} keeps its first value: it is to change from {first:g} kimg on, and the training ends at"
+        f" {recipe.total_kimg:g}; --pace shortens all lengths together"
+        for path, first in recipe.find_idle_schedules()
+    ]
 
 
 def _describe_regions(scope: Scope) -> str:
