@@ -7,6 +7,8 @@ from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveG
 from ganatomy.nn.resample import downsample_mean, upsample_nearest
 from ganatomy.pyramid import compute_pyramid
 from ganatomy.recipes import get_recipe
+from ganatomy.recipes.changes import change_recipe
+from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.condition import UNCONDITIONAL, ConditionSpace
 from ganatomy.steps.scope import LevelScope
 from ganatomy.steps.space import ImageSpace
@@ -80,3 +82,11 @@ def test_feature_maps_follow_the_official_rule():
     from ganatomy.networks.progressive import count_features
 
     assert [count_features(level, 8192, 512) for level in range(9)] == [512, 512, 512, 512, 256, 128, 64, 32, 16]
+
+
+def test_mammograms_are_judged_by_the_official_codes_discriminator_and_the_published_table_stays_an_option():
+    recipe = get_recipe("pggan-mammogram")
+    assert recipe.networks["discriminator"].pool_first
+    table = change_recipe(recipe, {"networks.discriminator.pool_first": False})
+    assert not table.networks["discriminator"].pool_first
+    assert not Recipe.model_validate_json(table.model_dump_json()).networks["discriminator"].pool_first

@@ -67,9 +67,9 @@ class ProgressiveDiscriminator(NetworkConfig):
     Args:
         width, widest: as in the generator.
         group: images of a group of the minibatch standard deviation.
-        pool_first: shrink before the rectifier instead of after it: the order of the official code's fused layers. It
-            folds into one strided convolution and is much cheaper. It is another function; the published table has the
-            pooling last.
+        pool_first: shrink before the rectifier instead of after it: the order of the official code, whose layers are
+            fused by default. It folds into one strided convolution and is much cheaper. It is another function; the
+            published table has the pooling last.
     """
 
     kind: Literal["progressive-discriminator"] = "progressive-discriminator"

@@ -13,11 +13,11 @@ from ganatomy.steps.strategies import ProgressiveGrowing
 def make_pggan_mammogram() -> Recipe:
     """Progressive GAN with WGAN-GP: 1280 x 1024 mammograms conditioned on the view position (Korkinof 2018).
 
-    The paper states the size, the 15 million images, the learning rate (0.002 to 0.0015), the discriminator updates (1
-    rising to at most 5) and the selection of the snapshot. It does not state the pace of these schedules or the batch
-    sizes. Here the rate falls while the last level fades in, the updates rise by one every three million images, and
-    the batch sizes are those of the official code for one GPU. The 600 + 600 thousand images per level are defaults of
-    the official code.
+    The paper gives the size, the 15 million images, the learning rate (0.002 to 0.0015), the discriminator updates (1
+    rising to at most 5) and the choice of the snapshot. It does not give the pace of either schedule, nor the batch
+    sizes: here the rate falls while the last level fades in, the updates rise by one every three million images, and
+    the batch sizes are those of the official code for one GPU. The 600 + 600 thousand images a level are the official
+    code's defaults, and so is the discriminator's pooling before its rectifier (`pool_first`), in its fused layers.
     """
     adam = Adam(
         lr=LinearSchedule(first=0.002, last=0.0015, from_kimg=9_000, to_kimg=9_600), betas=(0.0, 0.99), eps=1e-8
@@ -27,7 +27,7 @@ def make_pggan_mammogram() -> Recipe:
         shape=(1280, 1024),
         latent=512,
         conditions={"view_position": ("CC", "MLO")},
-        networks={"generator": ProgressiveGenerator(), "discriminator": ProgressiveDiscriminator()},
+        networks={"generator": ProgressiveGenerator(), "discriminator": ProgressiveDiscriminator(pool_first=True)},
         objectives=(
             Adversarial(
                 terms=(Wasserstein(), GradientPenalty(weight=10), Drift(weight=0.001), LabelClassification()),
