@@ -2,19 +2,22 @@
 
 import ctypes
 import platform
+import time
 
 import pytest
 import torch
 
 from ganatomy.cli import main
 from ganatomy.errors import Refused
+from ganatomy.machine import bfloat16, progress
 from ganatomy.machine.device import keep_freed_memory
 from ganatomy.nn.layout import CHANNELS_LAST
 from ganatomy.objectives.phase import Batch
 from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.recipes.changes import change_recipe
 from ganatomy.steps.condition import UNCONDITIONAL
-from ganatomy.training.computing import ComputeSettings, choose_settings, get_default_settings
+from ganatomy.training import computing
+from ganatomy.training.computing import ComputeSettings, get_default_settings, override_settings
 from ganatomy.training.distributed import check_pieces
 from ganatomy.training.loop import run_update
 from ganatomy.training.plan import change_batch_size
@@ -124,10 +127,53 @@ def test_on_a_card_images_have_their_channels_last_and_volumes_do_not():
 
 
 def test_wishes_go_before_what_is_usual():
-    assert choose_settings(2, "cpu", precision=None, recompute=None) is None
-    assert get_default_settings(2, CPU) == ComputeSettings(channels_last=True, hold_memory=True)
+    usual = get_default_settings(2, CPU)
+    assert override_settings(usual, precision=None, recompute=None) == usual
+    assert usual == ComputeSettings(channels_last=True, hold_memory=True)
     wished = ComputeSettings(precision="bfloat16", recompute=True, hold_memory=True)
-    assert choose_settings(2, "cpu", precision="bfloat16", channels_last=False, recompute=True) == wished
+    assert override_settings(usual, precision="bfloat16", channels_last=False, recompute=True) == wished
+
+
+@pytest.fixture
+def gain(monkeypatch):
+    """A function that sets how much faster bfloat16 is on this processor, which knows it."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+
+    def set_gain(found):
+        computing._is_bfloat16_faster.cache_clear()
+        monkeypatch.setattr(computing, "measure_bfloat16_gain", lambda: found)
+
+    yield set_gain
+    computing._is_bfloat16_faster.cache_clear()
+
+
+@pytest.mark.parametrize(("found", "precision"), [(0.67, "float32"), (1.05, "float32"), (1.4, "bfloat16")])
+def test_volumes_are_computed_in_what_is_faster_on_this_processor(gain, capsys, found, precision):
+    gain(found)
+    progress.quiet = False
+    assert get_default_settings(3, CPU).precision == precision
+    assert f"{found:.2f} times as fast as in float32" in capsys.readouterr().out
+    assert get_default_settings(3, CPU).precision == precision
+    assert capsys.readouterr().out == ""  # said once
+    assert get_default_settings(2, CPU).precision == "float32"
+
+
+def test_the_gain_of_bfloat16_is_measured_in_about_a_second():
+    bfloat16._measure_gain.cache_clear()
+    before, state = time.process_time(), torch.get_rng_state()
+    assert 0.02 < bfloat16.measure_bfloat16_gain() < 50
+    assert time.process_time() - before < 10  # about one on an idle core
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_run_keeps_its_precision_where_the_processor_would_choose_another_now(gain, volumes, tmp_path):
+    recipe = change_recipe(get_recipe("hagan").make_tiny(), {"total_kimg": 0.008})
+    gain(1.4)
+    assert train(recipe, volumes, tmp_path).computing["precision"] == "bfloat16"
+    gain(0.6)
+    longer = change_recipe(recipe, {"total_kimg": 0.016})
+    again = train(longer, volumes, tmp_path, computing={"micro_batches": 2})
+    assert (again.computing["precision"], again.computing["micro_batches"]) == ("bfloat16", 2)
 
 
 def test_a_run_goes_on_as_it_was_begun(volumes, tmp_path):

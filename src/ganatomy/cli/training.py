@@ -239,7 +239,6 @@ def train(
     from ganatomy.data.store import open_store
     from ganatomy.machine.device import select_device
     from ganatomy.training.callbacks import Intervals
-    from ganatomy.training.computing import choose_settings as computing
     from ganatomy.training.distributed import count_processes as started
     from ganatomy.training.launch import launch_processes
     from ganatomy.training.plan import describe_recipe
@@ -265,17 +264,15 @@ def train(
         return progress.say(f"\nA run folder in {out} would be created or continued.")
     if store is None:
         raise Refused("No store is given: use ganatomy train RECIPE STORE, or --dry-run to see the plan.")
-    how = computing(
-        len(chosen.shape),
-        device,
-        precision=precision,
-        channels_last=channels_last,
-        recompute=recompute or None,
-        compiled=compile_ or None,
-        micro_batches=micro_batches,
-        hold_memory=hold_memory,
-        deterministic=deterministic or None,
-    )
+    how = {
+        "precision": precision,
+        "channels_last": channels_last,
+        "recompute": recompute or None,
+        "compiled": compile_ or None,
+        "micro_batches": micro_batches,
+        "hold_memory": hold_memory,
+        "deterministic": deterministic or None,
+    }
     if processes > 1 and started() == 1:
         # On GPUs each process checks the memory of its own GPU; this process would keep a CUDA context there.
         on_cards = select_device(device).type == "cuda"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import torch
@@ -11,14 +12,16 @@ from torch.utils.checkpoint import checkpoint
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
+from ganatomy.machine import progress
+from ganatomy.machine.bfloat16 import measure_bfloat16_gain
 from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory
-from ganatomy.machine.device import select_device as named_device
 from ganatomy.nn.layout import CHANNELS_LAST, set_memory_layout
 from ganatomy.objectives.phase import Networks
 from ganatomy.steps.modules import GeneratorModule
 
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+LEAST_BFLOAT16_GAIN = 1.1  # below, what it saves in time it loses in precision
 FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
@@ -91,17 +94,6 @@ class ComputeSettings(Config):
                 part.compile()
 
 
-def choose_settings(ndim: int, device: str | None, **overrides: Any) -> ComputeSettings | None:
-    """What is usual on a device, but for what was wished by name, None = no wish; None when nothing was.
-
-    Raises:
-        Refused: an unknown precision.
-    """
-    if all(value is None for value in overrides.values()):
-        return None
-    return override_settings(get_default_settings(ndim, named_device(device)), **overrides)
-
-
 def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSettings:
     """The same but for what was wished by name, None = no wish.
 
@@ -116,15 +108,28 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
 def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
     """The fastest settings that are safe on this device, as measured (docs/performance.md, docs/diary.md).
 
-    On a processor with bfloat16 of its own volumes are trained in it; mammograms, with their gradient penalty, in
-    float32. On a GPU nothing has been measured yet: TF32, with channels-last for images of two axes; PyTorch's group
-    normalisation of volumes gives that layout up at every layer on a GPU (PyTorch issue 59168).
+    On a processor with bfloat16 of its own volumes are trained in it if it is the faster there, as measured now
+    (`measure_bfloat16_gain`); mammograms, with their gradient penalty, in float32. On a GPU nothing has been measured
+    yet: TF32, with channels-last for images of two axes; PyTorch's group normalisation of volumes gives that layout up
+    at every layer on a GPU (PyTorch issue 59168).
     """
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
-    if ndim == 3 and device.type == "cpu" and native():
+    if ndim == 3 and device.type == "cpu" and native() and _is_bfloat16_faster(torch.get_num_threads()):
         return ComputeSettings(precision="bfloat16", hold_memory=True)
     precision: Precision = "tf32" if device.type == "cuda" else "float32"
     return ComputeSettings(precision=precision, channels_last=ndim == 2, hold_memory=device.type == "cpu")
+
+
+@lru_cache
+def _is_bfloat16_faster(threads: int) -> bool:
+    """Whether volumes are worth computing in bfloat16 with so many threads; says once what was found."""
+    gain = measure_bfloat16_gain()
+    faster = gain >= LEAST_BFLOAT16_GAIN
+    progress.say(
+        f"In bfloat16 this processor computes volumes {gain:.2f} times as fast as in float32, as just measured;"
+        f" {'bfloat16' if faster else 'float32'} is the default here."
+    )
+    return faster
 
 
 def _recompute_forward(block: nn.Module):  # type: ignore[no-untyped-def]

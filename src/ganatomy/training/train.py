@@ -32,7 +32,7 @@ from ganatomy.training.callbacks import (
     install_stop_handlers,
     save_reals_picture,
 )
-from ganatomy.training.computing import ComputeSettings, get_default_settings
+from ganatomy.training.computing import ComputeSettings, get_default_settings, override_settings
 from ganatomy.training.launch import RUN_ID
 from ganatomy.training.prefetch import Prefetcher
 from ganatomy.training.run import Run, describe_store, find_run, hold_run, number_new_run
@@ -51,7 +51,7 @@ def train(
     seed: int = 0,
     device: str | None = None,
     intervals: Intervals | None = None,
-    computing: ComputeSettings | None = None,
+    computing: ComputeSettings | Mapping[str, Any] | None = None,
     generator: Path | str | None = None,
     fit: bool = False,
     anyway: bool = False,
@@ -68,8 +68,8 @@ def train(
         device: ``cpu``, ``cuda``, ``cuda:1`` and so on; None = a GPU if there is one. Each process started by torchrun
             gets a GPU of its own.
         intervals: how often to log, draw and save, in thousands of images.
-        computing: precision, memory layout and the like; None = as the run was begun, and for a new run the fastest
-            that is safe on the device.
+        computing: precision, memory layout and the like: all of them, or by name those that are to differ from how the
+            run was begun; a new run is computed in the fastest way that is safe on the device, but for those.
         generator: a run or snapshot with the generator that the recipe's networks learn from (`hagan-encoder`); the
             recipe takes over its shape, conditions and widths.
         fit: if it would not fit into memory, compute it in the cheapest way that does.
@@ -117,7 +117,7 @@ class TrainingRequest:
     out: Path
     seed: int = 0
     device: str | None = None
-    computing: ComputeSettings | None = None
+    computing: ComputeSettings | Mapping[str, Any] | None = None
     generator: Path | str | None = None
     fit: bool = False
     anyway: bool = False
@@ -157,9 +157,10 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
     check_store_for_training(store, recipe.shape, recipe.channels, recipe.condition_space)
     begun = find_run(request.out, recipe, store, request.seed, None if source is None else source.digest)
     ndim = len(recipe.shape)
-    computing = (
-        request.computing or (None if begun is None else _read_settings(begun)) or get_default_settings(ndim, device)
-    )
+    computing = request.computing
+    if not isinstance(computing, ComputeSettings):
+        usual = (None if begun is None else _read_settings(begun)) or get_default_settings(ndim, device)
+        computing = override_settings(usual, **(computing or {}))
     computing.check(ndim, device)
     distributed.check_pieces(recipe, processes, computing.micro_batches)
     if os.environ.get("TORCHELASTIC_RUN_ID") != RUN_ID:  # else the command that has started this process has said it
