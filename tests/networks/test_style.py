@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from ganatomy.networks.style import MappingNetwork, ModulatedConv, ResidualDiscriminator, StyleGenerator
+from ganatomy.recipes import get_recipe
 from ganatomy.steps.condition import ConditionSpace
 from ganatomy.steps.scope import WholeScope
 from ganatomy.steps.space import ImageSpace
@@ -75,3 +76,18 @@ def test_truncation_draws_styles_towards_the_mean_of_their_condition():
         assert free[same].std(0).mean() > 1.3 * half[same].std(0).mean() > 0
         torch.testing.assert_close(none[same][1:], none[same][:1].expand(2, -1, -1, -1), rtol=1e-4, atol=1e-4)
     assert (none[0] - none[3]).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize(("slow", "expected"), [(True, 0.01), (False, 1.0)])
+def test_biases_of_the_mapping_network_learn_as_slowly_as_its_weights(slow, expected):
+    mapping = MappingNetwork(16, 16, 1, slow_biases=slow)
+    layer = mapping.layers[0]
+    optimizer = torch.optim.Adam(mapping.parameters(), lr=0.1, betas=(0.0, 0.99))
+    mapping(torch.randn(64, 16)).sum().backward()
+    optimizer.step()  # of size 0.1 for every stored number
+    assert (layer.bias * layer.bias_scale).abs().max().item() == pytest.approx(0.1 * expected, rel=1e-3)
+
+
+def test_a_generator_of_the_first_release_is_read_as_it_was():
+    assert not StyleGenerator.model_validate({"kind": "style-generator"}).slow_biases
+    assert get_recipe("stylegan2").networks["generator"].slow_biases

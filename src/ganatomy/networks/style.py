@@ -42,12 +42,15 @@ class StyleGenerator(NetworkConfig):
     Args:
         width, widest: feature maps, as in the progressive networks.
         mapping: layers of the mapping network.
+        slow_biases: the biases of the mapping network learn as slowly as its weights, as in the official code. In the
+            first release they learned a hundred times as fast.
     """
 
     kind: Literal["style-generator"] = "style-generator"
     width: int = Field(2048, ge=4)
     widest: int = Field(128, ge=1)
     mapping: int = Field(8, ge=1)
+    slow_biases: bool = False
 
     @property
     def truncation_place(self) -> TruncationPlace:
@@ -98,12 +101,14 @@ class MappingNetwork(nn.Module):
     (batch, latent + conditions) -> styles (batch, latent).
     """
 
-    def __init__(self, n_in: int, latent: int, layers: int) -> None:
+    def __init__(self, n_in: int, latent: int, layers: int, slow_biases: bool = True) -> None:
         super().__init__()
         widths = [n_in, *[latent] * layers]
-        # Weights that are 100 times as large and scaled by 1/100 learn 100 times more slowly under Adam (Karras 2019).
+        # What is 100 times as large and scaled by 1/100 learns 100 times more slowly under Adam (Karras 2019).
+        bias_scale = MAPPING_LR_SCALE if slow_biases else 1.0
         self.layers = nn.ModuleList(
-            Dense(a, b, gain=math.sqrt(2) * MAPPING_LR_SCALE) for a, b in itertools.pairwise(widths)
+            Dense(a, b, gain=math.sqrt(2) * MAPPING_LR_SCALE, bias_scale=bias_scale)
+            for a, b in itertools.pairwise(widths)
         )
         with torch.no_grad():
             for parameter in self.layers.parameters():
@@ -173,7 +178,8 @@ class StyleGeneratorModule(nn.Module):
         super().__init__()
         sizes, ndim = compute_pyramid(space.shape), len(space.shape)
         widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
-        self.mapping = MappingNetwork(space.latent + space.conditions.width, space.latent, config.mapping)
+        n_in = space.latent + space.conditions.width
+        self.mapping = MappingNetwork(n_in, space.latent, config.mapping, config.slow_biases)
         self.constant = nn.Parameter(torch.randn(widths[0], *sizes[0]))
         pairs = [(widths[0], widths[0]), *itertools.pairwise(widths)]
         self.blocks = nn.ModuleList(

@@ -22,16 +22,19 @@ HE_GAIN = math.sqrt(2)  # He's gain for (leaky) rectifiers
 
 
 class Dense(nn.Module):
-    """y = (gain / √n_in) w x + b: (batch, in) -> (batch, out)   (Karras 2018, section 4.1)."""
+    """y = (gain / √n_in) w x + s b, s = `bias_scale`: (batch, in) -> (batch, out)   (Karras 2018, section 4.1)."""
 
-    def __init__(self, n_in: int, n_out: int, gain: float = HE_GAIN, bias: bool = True) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, gain: float = HE_GAIN, bias: bool = True, bias_scale: float = 1.0
+    ) -> None:
         super().__init__()
-        self.scale = gain / math.sqrt(n_in)
+        self.scale, self.bias_scale = gain / math.sqrt(n_in), bias_scale
         self.weight = nn.Parameter(torch.randn(n_out, n_in))
         self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias)
+        bias = self.bias if self.bias is None or self.bias_scale == 1 else self.bias * self.bias_scale
+        return F.linear(x, self.weight * self.scale, bias)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

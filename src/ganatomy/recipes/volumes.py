@@ -24,15 +24,17 @@ from ganatomy.steps.schedules import ConstantSchedule
 from ganatomy.steps.strategies import ProgressiveGrowing, WholeImages
 
 SHAPE = (128, 128, 128)
-TOTAL_KIMG = 320  # 80,000 steps of 4 images, as for HA-GAN
-CRITIC_UPDATES = ConstantSchedule(value=5)
+TOTAL_KIMG = 320  # 80,000 steps of 4, as HA-GAN was trained
+EMA_HALF_LIFE_KIMG = 2  # of the averaged weights, as in `hagan`; the papers have no average that we know of
+CRITIC_UPDATES = 5  # a step, each with images of its own
 
 
 def make_wgan() -> Recipe:
     """WGAN with weight clipping: the authors' network, five critic updates per step (Arjovsky 2017; Sun 2022).
 
-    The clipping limit of 0.01 and the learning rate of 5e-5 are those of Arjovsky 2017. That paper advises RMSProp,
-    for which Adam without momentum is used here.
+    The clipping limit is the paper's 0.01 and the rate its 5e-5; RMSProp, which the paper advises, is Adam without
+    momentum here. The critic sees five times as many images as the generator makes, so that the end is five times as
+    far in images of the critic and the generator has as many steps as in the other rows.
     """
     adam = Adam(lr=5e-5, betas=(0.0, 0.99))
     return Recipe(
@@ -43,13 +45,13 @@ def make_wgan() -> Recipe:
         objectives=(
             Adversarial(
                 terms=(Wasserstein(), WeightClipping(limit=0.01), LabelClassification()),
-                discriminator_updates=CRITIC_UPDATES,
+                discriminator_updates=ConstantSchedule(value=CRITIC_UPDATES),
             ),
         ),
         strategy=WholeImages(batch_size=4),
         optimizers={"generator": adam, "discriminator": adam},
-        ema_half_life_kimg=0,
-        total_kimg=TOTAL_KIMG,
+        ema_half_life_kimg=CRITIC_UPDATES * EMA_HALF_LIFE_KIMG,
+        total_kimg=CRITIC_UPDATES * TOTAL_KIMG,
     )
 
 
@@ -62,7 +64,7 @@ def make_wgan_gp() -> Recipe:
         objectives=(
             Adversarial(
                 terms=(Wasserstein(), GradientPenalty(weight=10), LabelClassification()),
-                discriminator_updates=CRITIC_UPDATES,
+                discriminator_updates=ConstantSchedule(value=CRITIC_UPDATES),
             ),
         ),
         optimizers={"generator": adam, "discriminator": adam},
@@ -82,6 +84,8 @@ def make_alpha_gan() -> Recipe:
     return make_wgan().replace(
         name="alpha-gan",
         latent=1000,
+        ema_half_life_kimg=EMA_HALF_LIFE_KIMG,
+        total_kimg=TOTAL_KIMG,
         networks={
             "encoder": ConvolutionalEncoder(),
             "generator": ConvolutionalGenerator(norm="group"),
@@ -111,6 +115,8 @@ def make_vae_gan() -> Recipe:
     return make_wgan().replace(
         name="vae-gan",
         latent=1000,
+        ema_half_life_kimg=EMA_HALF_LIFE_KIMG,
+        total_kimg=TOTAL_KIMG,
         networks={
             "encoder": ConvolutionalEncoder(variational=True),
             "generator": ConvolutionalGenerator(norm="group"),
@@ -171,7 +177,7 @@ def make_stylegan2() -> Recipe:
     return make_pggan().replace(
         name="stylegan2",
         latent=128,
-        networks={"generator": StyleGenerator(), "discriminator": ResidualDiscriminator()},
+        networks={"generator": StyleGenerator(slow_biases=True), "discriminator": ResidualDiscriminator()},
         objectives=(
             Adversarial(terms=(NonSaturating(), ZeroCentredPenalty(weight=10, every=16), LabelClassification())),
         ),
@@ -211,7 +217,7 @@ def make_relativistic_mammogram() -> Recipe:
         latent=512,
         conditions={"view_position": ("CC", "MLO")},
         networks={
-            "generator": StyleGenerator(width=8192, widest=512),
+            "generator": StyleGenerator(width=8192, widest=512, slow_biases=True),
             "discriminator": ResidualDiscriminator(width=8192, widest=512),
         },
         total_kimg=15_000,
