@@ -58,7 +58,7 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="session")
 def store(cohort, tmp_path_factory):
     """Their store, up to 80 x 64."""
-    return prepare(cohort, Mammogram(shape=(80, 64)), tmp_path_factory.mktemp("store") / "store", workers=1)
+    return prepare(cohort, Mammogram(shape=(80, 64)), tmp_path_factory.mktemp("store") / "store", workers=0)
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ def thoraces(tmp_path_factory):
 def volumes(thoraces, tmp_path_factory):
     """Their store, labelled with the severity of their emphysema."""
     facts = FactSource(thoraces / "truth.csv", {"emphysema": "emphysema"})
-    return prepare(thoraces, ChestCT(facts, (32, 32, 32)), tmp_path_factory.mktemp("store") / "volumes", workers=1)
+    return prepare(thoraces, ChestCT(facts, (32, 32, 32)), tmp_path_factory.mktemp("store") / "volumes", workers=0)
 
 
 @pytest.fixture(scope="session")

@@ -225,7 +225,7 @@ def test_no_header_of_a_training_image_reaches_an_output(cohort, tmp_path):
         ds.StudyInstanceUID = f"1.2.7351{i // 4}"
         ds.RequestAttributesSequence = Sequence([write.make_code_item(marker, "99X", marker)])
         ds.save_as(raw / f"{i}.dcm", enforce_file_format=True)
-    store = prepare(raw, Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)
+    store = prepare(raw, Mammogram(shape=(40, 32)), tmp_path / "store", workers=0)
     assert store.manifest.patients == 4
     recipe = get_recipe("pggan-mammogram").make_tiny().replace(total_kimg=0.4)
     run = train(recipe, store, tmp_path / "runs")

@@ -82,7 +82,7 @@ def test_no_header_of_a_training_image_reaches_an_output(thoraces, tmp_path):
         ds.add_new("InstitutionName", "LO", "ZEBRAMARK")
         ds.add_new("RequestingPhysician", "PN", f"ZEBRAMARK{number}")
         ds.save_as(path)
-    store = prepare(raw, ChestCT(shape=(32, 32, 32)), tmp_path / "store", workers=1)
+    store = prepare(raw, ChestCT(shape=(32, 32, 32)), tmp_path / "store", workers=0)
     run = train(change_recipe(get_recipe("hagan").make_tiny(), {"total_kimg": 0.01}), store, tmp_path / "runs")
     snapshot = open_snapshot(run.list_snapshots()[-1])
     for to in ("nifti", "dicom", "npy"):

@@ -77,7 +77,7 @@ def made(volumes, tmp_path_factory):
     out = folder / "out"
     write_cohort("chest_ct", folder / "raw", 6, seed=5, shape=SHAPE, workers=1)
     facts = FactSource(folder / "raw" / "truth.csv", {"emphysema": "emphysema"})
-    others = prepare(folder / "raw", ChestCT(facts, SHAPE), folder / "others", workers=1)
+    others = prepare(folder / "raw", ChestCT(facts, SHAPE), folder / "others", workers=0)
     line = f"benchmark --store {volumes.path} --held-out {others.path} --out {out} --tiny --kimg 0.016 --n 8 --card 16"
     names = [word for name in ("vae-gan", "wgan") for word in ("--recipe", name)]
     with pytest.MonkeyPatch.context() as patch:

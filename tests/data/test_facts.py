@@ -148,7 +148,7 @@ def test_the_table_is_believed_before_the_header(cohort, tmp_path):
         dataset.save_as(raw / f"{i}.dcm")
         rows.append(f"{i}.dcm,{'CC' if i % 2 else 'MLO'},{dataset.ImageLaterality},from table,0.5")
     (raw / "facts.csv").write_text("\n".join(rows))
-    store = prepare(raw, Mammogram(shape=(80, 64)), tmp_path / "store", workers=1)
+    store = prepare(raw, Mammogram(shape=(80, 64)), tmp_path / "store", workers=0)
     assert [case["facts"]["view_position"] for case in store.cases] == ["MLO", "CC", "MLO", "CC"]
     assert store.manifest.patients == 1
     assert store.manifest.spacing == (2.0, 2.0)  # 0.5 mm shrunk four times
@@ -201,6 +201,6 @@ def test_missing_labels_are_no_class_and_equal_numbers_are_one(tmp_path):
         rows.append(f"{i}.nii.gz,{gold}")
     (raw / "facts.csv").write_text("\n".join(rows))
     kind = BrainMRI(FactSource(columns={"gold": "gold"}), (32, 32, 32))
-    store = prepare(raw, kind, tmp_path / "store", workers=1)
+    store = prepare(raw, kind, tmp_path / "store", workers=0)
     assert store.manifest.facts == {"gold": {"1": 2, "2": 2}}
     assert store.manifest.quarantined == {"no label": 2}

@@ -23,16 +23,16 @@ def test_shards_in_any_order_make_the_store(cohort, store, tmp_path, monkeypatch
     listed = []
     monkeypatch.setattr(type(KIND), "list_candidates", lambda self, *given: listed.append(1) or real(self, *given))
     out = tmp_path / "store"
-    assert prepare_shard(cohort, KIND, out, (3, 3), workers=1) is None
-    assert prepare_shard(cohort, KIND, out, (1, 3), workers=1) is None
+    assert prepare_shard(cohort, KIND, out, (3, 3), workers=0) is None
+    assert prepare_shard(cohort, KIND, out, (1, 3), workers=0) is None
     with pytest.raises(Refused, match="not finished"):
         open_store(out)
-    assert prepare_shard(cohort, KIND, out, (1, 3), workers=1) is None  # given again: nothing is done twice
-    assert prepare_shard(cohort, KIND, out, (2, 3), workers=1) is not None
+    assert prepare_shard(cohort, KIND, out, (1, 3), workers=0) is None  # given again: nothing is done twice
+    assert prepare_shard(cohort, KIND, out, (2, 3), workers=0) is not None
     assert len(listed) == 1
     same(content(store.path), content(out))
-    assert prepare_shard(cohort, KIND, out, (2, 3), workers=1).manifest == store.manifest
-    assert prepare(cohort, KIND, out, workers=1).manifest == store.manifest
+    assert prepare_shard(cohort, KIND, out, (2, 3), workers=0).manifest == store.manifest
+    assert prepare(cohort, KIND, out, workers=0).manifest == store.manifest
 
 
 def test_shards_that_begin_at_once_make_one_store(cohort, store, tmp_path):
@@ -53,12 +53,12 @@ def test_shards_that_begin_at_once_make_one_store(cohort, store, tmp_path):
     begun = [subprocess.Popen([sys.executable, "-m", "ganatomy", *words, "--shard", f"{i}/3"]) for i in (1, 2, 3)]
     begun[0].send_signal(signal.SIGKILL)
     assert [process.wait(60) for process in begun] == [-signal.SIGKILL, 0, 0]
-    prepare_shard(cohort, KIND, out, (1, 3), workers=1)
+    prepare_shard(cohort, KIND, out, (1, 3), workers=0)
     same(content(store.path), content(out))
 
 
 def test_shards_of_another_kind_or_number_are_refused(cohort, tmp_path):
-    prepare_shard(cohort, KIND, tmp_path / "store", (1, 2), workers=1)
+    prepare_shard(cohort, KIND, tmp_path / "store", (1, 2), workers=0)
     with pytest.raises(Refused, match=r"store of shape \[80, 64\], not \[160, 128\]"):
         prepare_shard(cohort, type(KIND)(shape=(160, 128)), tmp_path / "store", (2, 2))
     for wrong in ((0, 2), (3, 2)):

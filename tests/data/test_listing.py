@@ -279,7 +279,7 @@ def test_only_paths_that_cannot_be_read_leave_their_reasons(tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.png").symlink_to("nowhere")
     with pytest.raises(Refused, match=r"None of the 1 files can be used: 1 x dangling link.*every reason is in"):
-        prepare(tmp_path / "raw", KIND, tmp_path / "store", workers=1)
+        prepare(tmp_path / "raw", KIND, tmp_path / "store", workers=0)
     assert names(read_lines(tmp_path / "store" / "quarantine.jsonl")) == {"a.png": "dangling link"}
 
 
@@ -292,7 +292,7 @@ def test_a_series_that_is_left_out_counts_with_all_its_files(thoraces, tmp_path)
         (raw / name).symlink_to(thoraces / name)
     kind = ChestCT(FactSource(constants={"site": "here"}), (32, 32, 32))
     (raw / "facts.csv").write_text("file,patient\nPHA-000001,one\n")
-    store = prepare(raw, kind, tmp_path / "store", workers=1)
+    store = prepare(raw, kind, tmp_path / "store", workers=0)
     balance = read_balance(store.path)
     slices = len(list((thoraces / "PHA-000001").iterdir()))
     assert (balance["paths"], balance["used"], balance["left_out"]) == (2 * slices + 1, slices, slices)

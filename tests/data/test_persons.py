@@ -99,7 +99,7 @@ def test_sessions_of_one_subject_stay_together(tmp_path):
     for subject in range(8):
         for session in (1, 2):
             draw(raw / f"sub-{subject:02d}" / f"ses-{session}" / "x.png", 2 * subject + session)
-    store = prepare(raw, Mammogram(facts=FACTS, shape=(80, 64)), tmp_path / "store", workers=1)
+    store = prepare(raw, Mammogram(facts=FACTS, shape=(80, 64)), tmp_path / "store", workers=0)
     assert store.manifest.patients == 8
     assert len({(one["file"][:6], one["split"]) for one in store.cases}) == 8
     lines = list(describe_balance(read_balance(store.path)))
@@ -119,7 +119,7 @@ def test_blanks_around_an_id_and_two_names_for_one_picture(cohort, tmp_path):
     dataset = dcmread(raw / "1.dcm")
     dataset.PatientID, dataset.SOPInstanceUID = "third", dataset.SOPInstanceUID + ".1"
     dataset.save_as(raw / "second name.dcm")
-    store = prepare(raw, Mammogram(shape=(80, 64)), tmp_path / "store", workers=1)
+    store = prepare(raw, Mammogram(shape=(80, 64)), tmp_path / "store", workers=0)
     assert store.manifest.cases == 5
     assert store.manifest.quarantined == {"copy": 1}
     assert store.manifest.patients == 2
@@ -135,7 +135,7 @@ def test_a_pseudonym_is_not_found_by_trying_ids(cohort, tmp_path):
     dataset.PatientID = "003920"
     del dataset.IssuerOfPatientID
     dataset.save_as(tmp_path / "raw" / "a.dcm")
-    store = prepare(tmp_path / "raw", Mammogram(shape=(80, 64)), tmp_path / "store", workers=1)
+    store = prepare(tmp_path / "raw", Mammogram(shape=(80, 64)), tmp_path / "store", workers=0)
     text = "".join(path.read_text() for path in store.path.rglob("*.json*"))
     tried = [form for i in range(5000) for form in (f"{i:06d}", f"/{i:06d}")]
     guesses = {make_pseudonym(one) for one in tried}
@@ -153,20 +153,20 @@ def test_a_table_leaves_no_patient_and_no_other_column_in_the_store(tmp_path):
         rows.append(f"{i}.png,ID-{i % 5}-7,Nobody")
     (raw / "facts.csv").write_text("\n".join(rows))
     out = tmp_path / "store"
-    assert prepare_shard(raw, kind, out, (1, 2), workers=1) is None
+    assert prepare_shard(raw, kind, out, (1, 2), workers=0) is None
     for _ in range(2):  # begun, and complete
         text = "".join(path.read_text() for path in out.rglob("*.json*") if path.name != "zarr.json")
         assert not [word for word in ("ID-", "Nobody") if word in text]
         assert make_pseudonym("ID-3-7") not in text
-        store = prepare_shard(raw, kind, out, (2, 2), workers=1)
+        store = prepare_shard(raw, kind, out, (2, 2), workers=0)
     assert store.manifest.patients == 5
     other = tmp_path / "other"
-    assert prepare_shard(raw, kind, other, (1, 2), workers=1) is None
+    assert prepare_shard(raw, kind, other, (1, 2), workers=0) is None
     (raw / "facts.csv").write_text("\n".join(rows).replace("ID-4-7", "ID-5-7"))
     with pytest.raises(Refused, match="The facts have changed since"):
-        prepare_shard(raw, kind, other, (2, 2), workers=1)
+        prepare_shard(raw, kind, other, (2, 2), workers=0)
     with pytest.raises(Refused, match="has changed since"):
-        prepare(raw, kind, out, workers=1)
+        prepare(raw, kind, out, workers=0)
 
 
 def test_the_split_depends_on_who_it_is_and_not_on_the_key():
@@ -225,19 +225,19 @@ def test_a_key_in_the_store_or_where_none_can_be_made_is_refused(cohort, tmp_pat
 
 def test_an_interrupted_store_goes_on_with_its_key_only(cohort, store, tmp_path):
     kind, out = Mammogram(shape=(80, 64)), tmp_path / "store"
-    assert prepare_shard(cohort, kind, out, (1, 2), workers=1) is None
+    assert prepare_shard(cohort, kind, out, (1, 2), workers=0) is None
     for call in (prepare, lambda *given, key: prepare_shard(*given, (2, 2), key=key)):
         with pytest.raises(Refused, match="another key of pseudonyms; give the same --key"):
             call(cohort, kind, out, key=tmp_path / "other")
-    assert prepare(cohort, kind, out, workers=1).cases == store.cases
-    assert prepare(cohort, kind, out, workers=1, key=tmp_path / "other").cases == store.cases  # nothing is left to do
+    assert prepare(cohort, kind, out, workers=0).cases == store.cases
+    assert prepare(cohort, kind, out, workers=0, key=tmp_path / "other").cases == store.cases  # nothing is left to do
     plan = json.loads((out / "plan.json").read_text())
     del plan["key"]
     (out / "plan.json").write_text(json.dumps(plan))
-    assert prepare(cohort, kind, out, workers=1).cases == store.cases  # complete, made by an older version
+    assert prepare(cohort, kind, out, workers=0).cases == store.cases  # complete, made by an older version
     (out / "manifest.json").unlink()
     with pytest.raises(Refused, match="begun by an older version"):
-        prepare(cohort, kind, out, workers=1)
+        prepare(cohort, kind, out, workers=0)
 
 
 def test_a_store_of_an_older_version_stays_readable(store, tmp_path, capsys):

@@ -23,6 +23,7 @@ from ganatomy.data.split import assign_splits, make_pseudonym
 from ganatomy.data.store import dequantise_pixels, open_store, quantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.machine.durable import read_lines
+from ganatomy.machine.places import hold_output
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
 
@@ -73,29 +74,29 @@ def test_workers_do_not_change_the_store(cohort, store, tmp_path):
 def test_an_interrupted_store_is_completed_without_doing_parts_twice(cohort, store, tmp_path, monkeypatch):
     done, real = [], preparing._write_part
 
-    def some(out, kind, plan, key, part, files):
+    def some(out, kind, plan, key, limits, culprits, part, files):
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(part)
-        real(out, kind, plan, key, part, files)
+        real(out, kind, plan, key, limits, culprits, part, files)
 
     monkeypatch.setattr(preparing, "_write_part", some)
     with pytest.raises(KeyboardInterrupt):
-        prepare(cohort, KIND, tmp_path / "store", workers=1)
+        prepare(cohort, KIND, tmp_path / "store", workers=0)
     with pytest.raises(Refused, match="not finished"):
         open_store(tmp_path / "store")
     again = []
 
-    def noted(out, kind, plan, key, part, files):
+    def noted(out, kind, plan, key, limits, culprits, part, files):
         again.append(part)
-        real(out, kind, plan, key, part, files)
+        real(out, kind, plan, key, limits, culprits, part, files)
 
     monkeypatch.setattr(preparing, "_write_part", noted)
-    prepare(cohort, KIND, tmp_path / "store", workers=1)
+    prepare(cohort, KIND, tmp_path / "store", workers=0)
     assert not set(done) & set(again)
     same(content(store.path), content(tmp_path / "store"))
     again.clear()
-    prepare(cohort, KIND, tmp_path / "store", workers=1)
+    prepare(cohort, KIND, tmp_path / "store", workers=0)
     assert not again
 
 
@@ -137,7 +138,7 @@ def test_files_that_cannot_serve_are_listed_with_their_reason(cohort, tmp_path):
     ds = dcmread(files[2])
     ds.Modality = "CT"
     ds.save_as(raw / "ct.dcm")
-    store = prepare(raw, KIND, tmp_path / "store", workers=1)
+    store = prepare(raw, KIND, tmp_path / "store", workers=0)
     assert store.manifest.cases == 40
     reasons = {row["file"]: row["reason"] for row in read_lines(store.path / "quarantine.jsonl")}
     twin = "copy.dcm" if "copy.dcm" in reasons else files[1].relative_to(raw).as_posix()
@@ -163,7 +164,7 @@ def test_nothing_usable_leaves_the_reasons_and_the_next_try_may_use_the_name(coh
         balance = read_balance(tmp_path / "store")
         assert [balance[name] for name in ("paths", "used", "left_out", "skipped", "cases")] == [2, 0, 1, 1, 0]
     shutil.copytree(cohort / "PHA-000001", tmp_path / "raw" / "more")
-    assert prepare(tmp_path / "raw", KIND, tmp_path / "store", workers=1).manifest.cases == 4
+    assert prepare(tmp_path / "raw", KIND, tmp_path / "store", workers=0).manifest.cases == 4
 
 
 def test_what_does_not_go_together_is_refused(cohort, store, tmp_path):
@@ -174,6 +175,13 @@ def test_what_does_not_go_together_is_refused(cohort, store, tmp_path):
     shutil.copytree(cohort / "PHA-000001", tmp_path / "fewer")
     with pytest.raises(Refused, match="has changed"):
         prepare(tmp_path / "fewer", KIND, store.path)
+
+
+def test_a_store_is_made_by_one_process_at_a_time(cohort, tmp_path):
+    with hold_output(tmp_path / "store"), pytest.raises(Refused, match="Another command is writing"):
+        prepare(cohort, KIND, tmp_path / "store", workers=0)
+    assert prepare(cohort, KIND, tmp_path / "store", workers=0).manifest.cases == 40
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_newer_store_is_refused(store, tmp_path):
@@ -198,9 +206,9 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(cohort, tmp_path, monkeypat
 
     monkeypatch.setattr(preparing, "write_lines", full)
     with pytest.raises(Refused, match="disk is full"):
-        prepare(cohort, KIND, tmp_path / "store", workers=1)
+        prepare(cohort, KIND, tmp_path / "store", workers=0)
     monkeypatch.undo()
-    store = prepare(cohort, KIND, tmp_path / "store", workers=1)
+    store = prepare(cohort, KIND, tmp_path / "store", workers=0)
     assert store.manifest.cases == 40
     assert not list((tmp_path / "store").rglob("*.part"))
 
@@ -218,7 +226,7 @@ def test_the_split_is_by_patient_and_stable():
 def test_the_real_images_can_be_prepared(shared, tmp_path):
     from ganatomy.modalities.facts import FactSource
 
-    store = prepare(shared / "dicom_mg_from_mayo", Mammogram(shape=(160, 128)), tmp_path / "dicom", workers=1)
+    store = prepare(shared / "dicom_mg_from_mayo", Mammogram(shape=(160, 128)), tmp_path / "dicom", workers=0)
     assert store.manifest.cases == 4
     assert store.manifest.facts == {"view_position": {"CC": 2, "MLO": 2}, "laterality": {"L": 2, "R": 2}}
     columns = {
@@ -227,7 +235,7 @@ def test_the_real_images_can_be_prepared(shared, tmp_path):
         "chest_wall": "chest_wall_side_in_image",
     }
     facts = FactSource(shared / "mammo_mayo" / "labels.csv", columns)
-    store = prepare(shared / "mammo_mayo", Mammogram(shape=(160, 128), facts=facts), tmp_path / "png", workers=1)
+    store = prepare(shared / "mammo_mayo", Mammogram(shape=(160, 128), facts=facts), tmp_path / "png", workers=0)
     assert store.manifest.cases == 10
     assert store.manifest.quarantined == {"view is not CC or MLO": 1, "not in the table of facts": 1}
     pixels = dequantise_pixels(store.read([case["row"] for case in store.cases], (160, 128)))
@@ -238,15 +246,15 @@ def test_the_same_command_reads_no_header_again(thoraces, tmp_path, monkeypatch)
     raw = tmp_path / "raw"
     shutil.copytree(thoraces, raw)
     kind, out = ChestCT(shape=(32, 32, 32)), tmp_path / "store"
-    assert prepare_shard(raw, kind, out, (1, 2), workers=1) is None
+    assert prepare_shard(raw, kind, out, (1, 2), workers=0) is None
     read = []
     real = ChestCT.group_files
     monkeypatch.setattr(ChestCT, "group_files", lambda self, listing: read.append(1) or real(self, listing))
-    store = prepare(raw, kind, out, workers=1)
+    store = prepare(raw, kind, out, workers=0)
     assert (store.manifest.cases, read) == (16, [])
-    assert prepare(raw, kind, out, workers=1).cases == store.cases
+    assert prepare(raw, kind, out, workers=0).cases == store.cases
     assert not read
     shutil.rmtree(next(path for path in raw.iterdir() if path.is_dir()))
     with pytest.raises(Refused, match=r"has changed .*\(16 files then, 15 now\)"):
-        prepare(raw, kind, out, workers=1)
+        prepare(raw, kind, out, workers=0)
     assert read

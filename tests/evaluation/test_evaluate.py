@@ -109,7 +109,7 @@ def test_held_out_images_without_the_facts_of_the_store_are_named(store):
 
 def test_too_few_patients_are_refused(tmp_path):
     write_cohort("mammogram", tmp_path / "raw", 2, shape=(80, 64))
-    store = prepare(tmp_path / "raw", Mammogram(shape=(40, 32)), tmp_path / "store", workers=1)
+    store = prepare(tmp_path / "raw", Mammogram(shape=(40, 32)), tmp_path / "store", workers=0)
     with pytest.raises(Refused, match="three patients"):
         select_real_images(store, "test", (20, 16))
 

@@ -136,7 +136,7 @@ def test_files_that_cannot_be_read_are_never_passed_over(others, store, tmp_path
 
 
 def test_held_out_patients_that_were_trained_on_are_refused(store, cohort, tmp_path):
-    again = prepare(cohort, Mammogram(shape=(80, 64)), tmp_path / "again", workers=1)
+    again = prepare(cohort, Mammogram(shape=(80, 64)), tmp_path / "again", workers=0)
     train = select_real_images(store, "train", (80, 64))
     with pytest.raises(Refused, match=r"share \d+ patients with the training set"):
         check_disjoint(select_real_images(again, "train", (80, 64)), train)
@@ -149,7 +149,7 @@ def test_held_out_patients_that_were_trained_on_are_refused(store, cohort, tmp_p
 def test_another_store_can_be_held_out(run, store, others, tmp_path):
     folder = _pngs(others, tmp_path / "png", store)  # its table gives the patients names of their own
     held_out = prepare(
-        folder, Mammogram(FactSource(folder / "facts.csv"), shape=(80, 64)), tmp_path / "other", workers=1
+        folder, Mammogram(FactSource(folder / "facts.csv"), shape=(80, 64)), tmp_path / "other", workers=0
     )
     shape = open_snapshot(run.list_snapshots()[-1]).recipe.shape
     content = evaluate(run.path, out=tmp_path / "report", held_out=held_out.path)

@@ -29,14 +29,14 @@ def same(a, b):
 WORK = preparing._write_part
 
 
-def dies_once(out, kind, plan, key, part, files):
+def dies_once(out, kind, plan, key, limits, culprits, part, files):
     """The second part's worker is killed the first time."""
     mark = os.environ["GANATOMY_TEST_DIES"]
     if part == 1 and not os.path.exists(mark):
         with open(mark, "x"):
             os.kill(os.getpid(), signal.SIGKILL)
-    WORK(out, kind, plan, key, part, files)
+    WORK(out, kind, plan, key, limits, culprits, part, files)
 
 
-def dies(out, kind, plan, key, part, files):
+def dies(*_):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -220,7 +220,7 @@ def test_doubts_are_kept_with_the_store_and_counted(tmp_path):
         made = make_brain((0, number), (32, 32, 32))
         name = f"sub-{number}_{('T1w', 'T2w')[number % 2]}.nii.gz"
         _save(tmp_path / "raw" / name, made.voxels.astype(np.float32), 6.0)
-    store = prepare(tmp_path / "raw", BrainMRI(shape=(32, 32, 32)), tmp_path / "store", workers=1)
+    store = prepare(tmp_path / "raw", BrainMRI(shape=(32, 32, 32)), tmp_path / "store", workers=0)
     assert store.manifest.doubts == {"other contrast than T1": 2}
     rows = [json.loads(line) for line in (store.path / "doubts.jsonl").read_text().splitlines()]
     assert [row["file"] for row in rows] == ["sub-1_T2w.nii.gz", "sub-3_T2w.nii.gz"]
@@ -243,8 +243,8 @@ def test_a_folder_of_ct_with_label_maps_beside_keeps_the_ct_only(tmp_path, thora
         _save(tmp_path / "raw" / f"s{number}" / "ct.nii.gz", hu)
         _save(tmp_path / "raw" / f"s{number}" / "segmentations" / "lung.nii.gz", (hu < -500).astype(np.uint8))
         _save(tmp_path / "raw" / f"s{number}" / "shifted.nii.gz", hu + 1024)
-    store = prepare(tmp_path / "raw", ChestCT(shape=(32, 32, 32)), tmp_path / "store", workers=1)
+    store = prepare(tmp_path / "raw", ChestCT(shape=(32, 32, 32)), tmp_path / "store", workers=0)
     assert [case["file"] for case in store.cases] == ["s0/ct.nii.gz", "s1/ct.nii.gz"]
     assert store.manifest.quarantined == {"label map": 2, "not Hounsfield units": 2}
     with pytest.raises(Refused, match="1 x label map"):
-        prepare(tmp_path / "raw" / "s0" / "segmentations", ChestCT(shape=(32, 32, 32)), tmp_path / "none", workers=1)
+        prepare(tmp_path / "raw" / "s0" / "segmentations", ChestCT(shape=(32, 32, 32)), tmp_path / "none", workers=0)

@@ -148,7 +148,7 @@ def real(shared, tmp_path):
 @pytest.mark.parametrize("source", ["made_by_code", "real"])
 def test_a_new_modality_goes_the_whole_way(source, request, tmp_path, monkeypatch):
     raw = request.getfixturevalue(source)
-    store = prepare(raw, make_modality("chest_radiograph", shape=SHAPE, facts=FactSource()), tmp_path / "s", workers=1)
+    store = prepare(raw, make_modality("chest_radiograph", shape=SHAPE, facts=FactSource()), tmp_path / "s", workers=0)
     assert store.manifest.modality == "chest_radiograph"
     assert store.manifest.cases >= 36
     assert not store.manifest.quarantined

@@ -150,7 +150,7 @@ def test_mixed_folders_labels_and_reasons(tmp_path):
     (raw / "notes.txt").write_text("x")
     _rewritten(raw / "truth.csv", lambda rows: [row for row in rows if row["file"] != "PHA-s1-000003"])
     kind = ChestCT(FactSource(raw / "truth.csv", {"emphysema": "emphysema"}), (32, 32, 32))
-    store = prepare(raw, kind, tmp_path / "store", workers=1)
+    store = prepare(raw, kind, tmp_path / "store", workers=0)
     assert store.manifest.quarantined == {"missing slices": 1, "not in the table of facts": 4}
     assert store.manifest.cases == 4
     assert sum(store.manifest.facts["emphysema"].values()) == 4

@@ -97,7 +97,7 @@ def fetch(
     progress.say(f"{out / collection}: {files} files, all that the index lists; LICENCE.txt says how to attribute them")
 
 
-@command(alone=lambda given: given["shard"] is None)  # the jobs of a sharded store share their output
+@command(alone=lambda _: False)  # `prepare` itself holds the place; the jobs of a sharded store share it
 def prepare(
     raw: Positional[Path],
     modality: str,

@@ -6,6 +6,7 @@ be done twice, and a worker may die at any moment.
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from ganatomy.errors import Refused
@@ -48,7 +49,8 @@ def run_on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[in
     """On the workers of a Dask cluster, which must see the same folders and have this package; yields as `run_in_pool`.
 
     Raises:
-        Refused: Dask is not installed, nothing answers at the address, or workers die again and again.
+        Refused: Dask is not installed, or nothing answers at the address.
+        BrokenProcessPool: workers died again and again on the same part.
     """
     try:
         from distributed import Client, KilledWorker, as_completed
@@ -68,10 +70,7 @@ def run_on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[in
             for future in as_completed(futures):
                 yield future.result()
         except KilledWorker as error:
-            raise Refused(
-                "Workers of the cluster died again and again on the same part, most often for lack of memory. The"
-                " finished parts are kept: give the same command again with more memory a worker."
-            ) from error
+            raise BrokenProcessPool(str(error)) from error
         finally:
             client.cancel(futures)
 

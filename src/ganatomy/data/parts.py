@@ -5,6 +5,7 @@ written last and atomically, so an interrupted run does again only the parts tha
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -20,14 +21,18 @@ from ganatomy.data import store as storing
 from ganatomy.data.balance import describe_left_out
 from ganatomy.data.keys import PseudonymKey
 from ganatomy.data.persons import describe_person, settle_person
+from ganatomy.data.suspects import SUSPICIOUS_ENDS, Reasons, collect_marks, find_culprits, mark_part
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_lines
+from ganatomy.machine.limits import LIMITS, Limits
 from ganatomy.modalities.modality import Candidate, Modality
+from ganatomy.modalities.reading import read_to_grid
 from ganatomy.pyramid import format_shape
 
-MAX_IDLE_ROUNDS = 2  # times that a pool may break without a part done
+MAX_IDLE_ROUNDS = 2  # times that a pool may break without a part done or a culprit found
 
 
 def write_parts(
@@ -40,23 +45,34 @@ def write_parts(
     workers: int,
     dask: str | None,
 ) -> None:
-    """Do those parts that are not done; a pool that has lost a worker is begun anew as long as parts get done."""
-    work = partial(_write_part, out, modality, plan, key.secret)
-    todo, before, idle = list_unfinished_parts(out, parts), len(parts) + 1, 0
+    """Do those parts that are not done; a pool that has lost a worker is begun anew as long as that leads on.
+
+    Args:
+        workers: processes; 0 = this one, which a file that crashes its decoder ends, too.
+    """
+    work = partial(_write_part, out, modality, plan, key.secret, LIMITS)
+    culprits: Reasons = {}
+    todo, ends, before, idle = list_unfinished_parts(out, parts), Counter[int](), (-1, -1), 0
+    collect_marks(out, todo)  # of a command that was killed
     with progress.bar("preparing", sum(len(_files_of_part(candidates, plan, part)) for part in parts)) as shown:
         while todo and idle < MAX_IDLE_ROUNDS:
-            idle = idle + 1 if len(todo) == before else 0
-            before = len(todo)
+            for part in [part for part in todo if ends[part] >= SUSPICIOUS_ENDS]:
+                ends[part] = 0
+                progress.say(f"Part {part + 1} has ended {SUSPICIOUS_ENDS} workers; its files are read one by one.")
+                culprits |= find_culprits(modality, _files_of_part(candidates, plan, part), LIMITS)
+            now = len(todo), len(culprits)
+            idle, before = (idle + 1 if now == before else 0), now
             shown.advance(
                 sum(len(_files_of_part(candidates, plan, part)) for part in set(parts) - set(todo)) - shown.done
             )
             try:
                 todos = ((part, _files_of_part(candidates, plan, part)) for part in todo)
-                for done in _run_jobs(work, todos, min(workers, len(todo)), dask):
+                for done in _run_jobs(partial(work, culprits), todos, min(workers, len(todo)), dask):
                     shown.advance(done)
             except BrokenProcessPool:
-                progress.say("A worker was ended from outside; its part is done again.")
+                progress.say("A worker has ended; its part is done again.")
             todo = list_unfinished_parts(out, parts)
+            ends += collect_marks(out, todo)
     if todo:
         raise Refused(
             "Workers are ended from outside before any part is done, most often for lack of memory. The finished parts"
@@ -75,7 +91,7 @@ def list_unfinished_parts(out: Path, parts: list[int]) -> list[int]:
 def _run_jobs(work: jobs.Work, todo: Iterable[jobs.Job], workers: int, dask: str | None) -> Iterator[int]:
     if dask is not None:
         return jobs.run_on_cluster(work, todo, dask)
-    return jobs.run_in_pool(work, todo, workers) if workers > 1 else jobs.run_serially(work, todo)
+    return jobs.run_in_pool(work, todo, workers) if workers else jobs.run_serially(work, todo)
 
 
 def _files_of_part(candidates: list[Candidate], plan: dict[str, Any], part: int) -> list[Candidate]:
@@ -83,37 +99,64 @@ def _files_of_part(candidates: list[Candidate], plan: dict[str, Any], part: int)
 
 
 def _write_part(
-    out: Path, modality: Modality, plan: dict[str, Any], key: bytes, part: int, files: list[Candidate]
+    out: Path,
+    modality: Modality,
+    plan: dict[str, Any],
+    key: bytes,
+    limits: Limits,
+    culprits: Reasons,
+    part: int,
+    files: list[Candidate],
 ) -> None:
-    """One part: read, normalise, write every level, then the rows."""
+    """One part: read, normalise, write every level, then the rows; what is known to end its reader is not read."""
     first, size = part * plan["part"], plan["part"]
     shape = tuple(plan["shape"])
     pixels = np.zeros((size, *shape), dtype=np.uint16)
     rows: list[dict[str, Any]] = []
-    for i, candidate in enumerate(files):
-        try:
-            image, person = modality.read(candidate)
-            image = modality.normalise(modality.check_image(image, candidate))
-        except UnusableImage as reason:
-            rows.append(describe_left_out(candidate, reason.kind, reason.detail))
-            continue
-        pixels[i] = storing.quantise_pixels(image.pixels)
-        rows.append(
-            {
-                "row": first + i,
-                "file": candidate.name,
-                **describe_person(settle_person(person, candidate.name), key),
-                "facts": dict(image.facts),
-                "spacing": image.spacing,
-                "geometry": dict(image.geometry),
-                "pixels": hashlib.blake2b(pixels[i].tobytes(), digest_size=16).hexdigest(),
-                "quantiles": np.quantile(image.pixels[::4, ::4], (0.5, 0.9, 0.99)).round(4).tolist(),
-                "doubts": [doubt._asdict() for doubt in image.doubts],
-            }
-        )
-    levels = storing.list_stored_levels(shape)
-    numcodecs.blosc.set_nthreads(1)  # the cores are busy with other parts
-    for level in reversed(levels):
-        zarr.open_array(out / "arrays" / format_shape(level), mode="r+")[first : first + size] = pixels
-        pixels = storing.halve_pixels(pixels) if level != levels[0] else pixels
-    write_lines(rows_file(out, part), rows)
+    with mark_part(out, part):
+        for i, candidate in enumerate(files):
+            try:
+                if candidate.name in culprits:
+                    raise UnusableImage(*culprits[candidate.name])
+                with reading_sandbox(candidate.paths, limits):
+                    row, pixels[i] = _read_case(modality, candidate, key, limits)
+            except UnusableImage as reason:
+                rows.append(describe_left_out(candidate, reason.kind, reason.detail))
+                continue
+            rows.append({"row": first + i, **row})
+        levels = storing.list_stored_levels(shape)
+        numcodecs.blosc.set_nthreads(1)  # the cores are busy with other parts
+        for level in reversed(levels):
+            zarr.open_array(out / "arrays" / format_shape(level), mode="r+")[first : first + size] = pixels
+            pixels = _halve(pixels) if level != levels[0] else pixels
+        write_lines(rows_file(out, part), rows)
+
+
+def _read_case(
+    modality: Modality, candidate: Candidate, key: bytes, limits: Limits
+) -> tuple[dict[str, Any], NDArray[np.uint16]]:
+    """The row of a candidate that can be used, and its pixels as they are stored."""
+    image, person = read_to_grid(modality, candidate, limits)
+    pixels = storing.quantise_pixels(image.pixels)
+    row = {
+        "file": candidate.name,
+        **describe_person(settle_person(person, candidate.name), key),
+        "facts": dict(image.facts),
+        "spacing": image.spacing,
+        "geometry": dict(image.geometry),
+        "pixels": hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest(),
+        "quantiles": np.quantile(image.pixels[::4, ::4], (0.5, 0.9, 0.99)).round(4).tolist(),
+        "doubts": [doubt._asdict() for doubt in image.doubts],
+    }
+    return row, pixels
+
+
+def _halve(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Mean over cells of two an axis, rounded: the level below. (images, *shape) -> (images, *half the shape)."""
+    pairs = np.ascontiguousarray(pixels).astype("<u2", copy=False).view("<u4")  # neighbours along the last axis
+    total = (pairs & 0xFFFF) + (pairs >> 16)
+    for axis in range(1, pixels.ndim - 1):
+        first, second = ((slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1))
+        total = total[first] + total[second]
+    shift = pixels.ndim - 1
+    return ((total + (1 << (shift - 1))) >> shift).astype(np.uint16)

@@ -15,7 +15,9 @@ from ganatomy.data.plan import begin_store, count_parts, look_through, make_plan
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import UnusableImage
+from ganatomy.machine.places import hold_output
 from ganatomy.modalities.modality import Modality
+from ganatomy.modalities.reading import read_to_grid
 from ganatomy.modalities.table import get_modality
 from ganatomy.pyramid import format_shape
 
@@ -36,7 +38,7 @@ def prepare(
         raw: folder of DICOM or picture files, any depth.
         modality: how to read and normalise them, and to what size; a name means the modality with its defaults.
         out: the store's folder. An interrupted store is completed; a complete one of the same files is left as it is.
-        workers: processes; None = one a core.
+        workers: processes; None = one a core, 0 = this one, which ends if a file makes a decoder crash.
         dask: address of a Dask scheduler whose workers do the work instead.
         key: file of the key of pseudonyms, made where there is none; None = `data.keys.find_key_path`.
 
@@ -44,7 +46,8 @@ def prepare(
         The store, complete: pixels in [-1, 1] at several sizes, and a reason for every file left out.
 
     Raises:
-        Refused: no usable image, `out` holds something else, or workers are ended for lack of memory.
+        Refused: no usable image, `out` holds something else, another process is making it, or workers are ended for
+            lack of memory.
 
     Example:
         >>> import ganatomy
@@ -55,12 +58,13 @@ def prepare(
     """
     raw, out, kind = Path(raw).resolve(), Path(out).resolve(), _resolve_modality(modality)
     secret = load_key(None if key is None else Path(key), out)
-    plan, candidates = begin_store(out, raw, kind, secret)
-    if not (out / storing.MANIFEST_FILE).exists():
-        every = list(range(count_parts(plan)))
-        write_parts(out, candidates, kind, plan, secret, every, workers or os.cpu_count() or 1, dask)
-        finish_store(out, plan, kind, secret)
-    return open_store(out)
+    with hold_output(out):
+        plan, candidates = begin_store(out, raw, kind, secret)
+        if not (out / storing.MANIFEST_FILE).exists():
+            every = list(range(count_parts(plan)))
+            write_parts(out, candidates, kind, plan, secret, every, _count_workers(workers), dask)
+            finish_store(out, plan, kind, secret)
+        return open_store(out)
 
 
 def prepare_shard(
@@ -95,11 +99,15 @@ def prepare_shard(
     if not (out / storing.MANIFEST_FILE).exists():
         plan, candidates = read_begun_store(out, raw, kind, secret)
         mine = list(range(shard[0] - 1, count_parts(plan), shard[1]))
-        write_parts(out, candidates, kind, plan, secret, mine, workers or os.cpu_count() or 1, None)
+        write_parts(out, candidates, kind, plan, secret, mine, _count_workers(workers), None)
         if list_unfinished_parts(out, list(range(count_parts(plan)))):
             return None
         finish_store(out, plan, kind, secret)
     return open_store(out)
+
+
+def _count_workers(given: int | None) -> int:
+    return (os.cpu_count() or 1) if given is None else given
 
 
 def _resolve_modality(modality: Modality | str) -> Modality:
@@ -119,7 +127,7 @@ def preview_store(raw: Path, modality: Modality, out: Path | None = None) -> str
     reasons: Counter[str] = Counter()
     for candidate in (candidates[i] for i in picked):
         try:
-            modality.normalise(modality.check_image(modality.read(candidate)[0], candidate))
+            read_to_grid(modality, candidate)
             reasons["usable"] += 1
         except UnusableImage as reason:
             reasons[reason.kind] += 1

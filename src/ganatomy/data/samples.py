@@ -15,11 +15,13 @@ from ganatomy.config import Config, explain_validation_error
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine import progress
 from ganatomy.machine.durable import compute_sha256, read_json, read_lines
 from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.folder import list_folder
+from ganatomy.modalities.modality import Modality
 
 INDEX_FILE = "samples.jsonl"
 SAMPLE_SUFFIXES = (".png", ".npy", ".gz")  # of files that samples are read back from
@@ -200,13 +202,18 @@ def _read_sample(folder: Path, row: dict[str, Any]) -> Sample:
     spacing = None if row["spacing"] is None else tuple(row["spacing"])
     file = folder / row["file"]
     try:
-        if file.suffix == ".npy":
-            return Image(np.load(file, allow_pickle=False), spacing, facts), record
-        if nifti.is_nifti(file):
-            voxels, spacing, _ = nifti.read_nifti(file)
-            return kind.canonicalise(Image(voxels, spacing, facts)), record
-        with Pillow.open(file) as picture:
-            pixels = np.asarray(picture).astype(np.float32) / np.float32(65535)
-        return kind.canonicalise(Image(pixels, spacing, facts)), record
-    except (OSError, ValueError, UnusableImage) as error:
+        with reading_sandbox((file,)):
+            return _read_sample_file(file, kind, spacing, facts), record
+    except UnusableImage as error:
         raise Refused(f"{file} cannot be read ({error}); draw the samples again.") from error
+
+
+def _read_sample_file(file: Path, kind: Modality, spacing: tuple[float, ...] | None, facts: dict[str, str]) -> Image:
+    if file.suffix == ".npy":
+        return Image(np.load(file, allow_pickle=False), spacing, facts)
+    if nifti.is_nifti(file):
+        voxels, spacing, _ = nifti.read_nifti(file)
+        return kind.canonicalise(Image(voxels, spacing, facts))
+    with Pillow.open(file, formats=("PNG",)) as picture:
+        pixels = np.asarray(picture).astype(np.float32) / np.float32(65535)
+    return kind.canonicalise(Image(pixels, spacing, facts))

@@ -10,6 +10,7 @@ refused when it is read: a piece of a volume is never taken for one.
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,9 @@ import numpy as np
 
 from ganatomy.dicom import geometry, read
 from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine.processes import worker_pool
+from ganatomy.machine.progress import say
 
 ENHANCED_CLASSES = (  # all frames in one instance: Enhanced and Legacy Converted Enhanced, CT and MR
     "1.2.840.10008.5.1.4.1.1.2.1",
@@ -124,32 +127,41 @@ def _read_headers(paths: list[Path]) -> list[SliceHeader]:
     workers = os.cpu_count() or 1
     if len(paths) < MANY_FILES or workers == 1:
         return [read_slice_header(path) for path in paths]
-    with worker_pool(workers) as executor:
-        return list(executor.map(read_slice_header, paths, chunksize=CHUNK))
+    try:
+        with worker_pool(workers) as executor:
+            return list(executor.map(read_slice_header, paths, chunksize=CHUNK))
+    except BrokenProcessPool:  # for lack of memory; one process needs less
+        say("A worker that lists headers has ended; they are listed again by one process.")
+        return [read_slice_header(path) for path in paths]
 
 
 def read_slice_header(path: Path) -> SliceHeader:
     """The header of a file as far as it decides about groups."""
     try:
-        header = read.read_header(path, NEEDED_ATTRIBUTES)
-        types = read.get_values(header, "ImageType")
-        if read.get_text(header, "SOPClassUID") in ENHANCED_CLASSES or is_localizer(types):
-            return SliceHeader(path, True)
-        name = read.get_text(header, "SeriesInstanceUID") or str(path.parent)
-        return SliceHeader(
-            path,
-            False,
-            f"{read.get_text(header, 'Modality')} {name}",
-            read.get_text(header, "SOPInstanceUID"),
-            read.get_text(header, "PatientID"),
-            (read.get_integer(header, "Rows", 0), read.get_integer(header, "Columns", 0)),
-            read.get_numbers(header, "PixelSpacing"),
-            read.get_numbers(header, "ImageOrientationPatient", 2 * geometry.SPACE_AXES),
-            read.get_numbers(header, "ImagePositionPatient", geometry.SPACE_AXES),
-            tuple(str(read.get_values(header, attribute)) for attribute in DIVIDING_ATTRIBUTES),
-        )
+        with reading_sandbox((path,)):
+            return _read_slice_header(path)
     except UnusableImage:
         return SliceHeader(path, True)
+
+
+def _read_slice_header(path: Path) -> SliceHeader:
+    header = read.read_header(path, NEEDED_ATTRIBUTES)
+    types = read.get_values(header, "ImageType")
+    if read.get_text(header, "SOPClassUID") in ENHANCED_CLASSES or is_localizer(types):
+        return SliceHeader(path, True)
+    name = read.get_text(header, "SeriesInstanceUID") or str(path.parent)
+    return SliceHeader(
+        path,
+        False,
+        f"{read.get_text(header, 'Modality')} {name}",
+        read.get_text(header, "SOPInstanceUID"),
+        read.get_text(header, "PatientID"),
+        (read.get_integer(header, "Rows", 0), read.get_integer(header, "Columns", 0)),
+        read.get_numbers(header, "PixelSpacing"),
+        read.get_numbers(header, "ImageOrientationPatient", 2 * geometry.SPACE_AXES),
+        read.get_numbers(header, "ImagePositionPatient", geometry.SPACE_AXES),
+        tuple(str(read.get_values(header, attribute)) for attribute in DIVIDING_ATTRIBUTES),
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from ganatomy.errors import Ended, Refused
 from ganatomy.exporting.export import render_samples
 from ganatomy.exporting.geometry import find_different_geometry, list_geometry
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_lines
 from ganatomy.machine.progress import format_name
@@ -168,30 +169,39 @@ def _describe_paths(listing: FolderListing, examined: int, others: list[str]) ->
 
 def _examine_file(path: Path, name: str, maker: "_Maker") -> Finding:
     try:
-        ds = read.read_instance(path)
-        record, text = _read_record(ds)
-        about: dict[str, Any] = {
-            "file": name,
-            "marked": check.is_marked_synthetic(ds),
-            "model": record.get("generator"),
-            "snapshot": record.get("snapshot_sha256"),
-            "seed": record.get("seed"),
-            "index": record.get("index"),
-            "faults": tuple(check.find_faults(ds)),
-        }
+        with reading_sandbox((path,)):
+            ds = read.read_instance(path)
+            record, text = _read_record(ds)
+            about: dict[str, Any] = {
+                "file": name,
+                "marked": check.is_marked_synthetic(ds),
+                "model": record.get("generator"),
+                "snapshot": record.get("snapshot_sha256"),
+                "seed": record.get("seed"),
+                "index": record.get("index"),
+                "faults": tuple(check.find_faults(ds)),
+            }
     except UnusableImage as error:
         return Finding(name, False, faults=(str(error),))
     if text is None:
         return Finding(**about)
     try:
-        pixels = decode_frames(ds)
-        number = read.get_integer(ds, "InstanceNumber", 0)
+        with reading_sandbox((path,)):
+            pixels = decode_frames(ds)
+            number = read.get_integer(ds, "InstanceNumber", 0)
+            series, uid = read.get_text(ds, "SeriesInstanceUID"), read.get_text(ds, "SOPInstanceUID")
+            written = write.make_instance_uid(series, number, text, pixels.astype("<u2"))
+            space = _Space(
+                read.get_text(ds, "SOPClassUID"),
+                read.get_integer(ds, "NumberOfFrames", 1) > 1,
+                read.get_text(ds, "InstanceNumber"),
+                list_geometry(ds),
+            )
     except UnusableImage as error:
         return Finding(**about | {"pixels": "changed", "faults": (*about["faults"], str(error))})
-    written = write.make_instance_uid(read.get_text(ds, "SeriesInstanceUID"), number, text, pixels.astype("<u2"))
     again, difference = maker.compare_pixels(record, number, pixels)
-    geometry = maker.compare_geometry(record, ds) if difference is not None else "not tried"
-    kept = "as written" if written == read.get_text(ds, "SOPInstanceUID") else "changed"
+    geometry = maker.compare_geometry(record, space) if difference is not None else "not tried"
+    kept = "as written" if written == uid else "changed"
     return Finding(**about, pixels=kept, again=again, difference=difference, geometry=geometry)
 
 
@@ -206,6 +216,15 @@ def _read_record(ds: Dataset) -> tuple[Mapping[str, Any], str | None]:
         if isinstance(record, dict) and "generator" in record:
             return record, text
     return {}, None
+
+
+class _Space(NamedTuple):
+    """What of an instance says which geometry it is to have, and which it has."""
+
+    sop_class: str
+    is_enhanced: bool
+    number: str
+    geometry: dict[str, Any]
 
 
 class _Maker:
@@ -248,7 +267,7 @@ class _Maker:
             self._geometry = {}
         return self._last[2]
 
-    def compare_geometry(self, record: Mapping[str, Any], ds: Dataset) -> str:
+    def compare_geometry(self, record: Mapping[str, Any], space: _Space) -> str:
         """What `Finding.geometry` says of an instance whose pixels `compare_pixels` has just compared.
 
         The modality writes the image that was made again once more, and what it says of space is compared.
@@ -258,14 +277,12 @@ class _Maker:
         key, shown, _ = self._last
         if shown.spacing is None:
             return "unknown"
-        sop_class = read.get_text(ds, "SOPClassUID")
-        if (key, sop_class) not in self._geometry:
-            capture = sop_class == SecondaryCaptureImageStorage
-            form = DicomForm(enhanced=read.get_integer(ds, "NumberOfFrames", 1) > 1, secondary_capture=capture)
+        if (key, space.sop_class) not in self._geometry:
+            capture = space.sop_class == SecondaryCaptureImageStorage
+            form = DicomForm(enhanced=space.is_enhanced, secondary_capture=capture)
             make = get_modality(self.snapshot.modality)().dicom.make_instances(form, UNUSED_DATE)
-            self._geometry = {
-                (key, sop_class): {str(one.InstanceNumber): list_geometry(one) for _, one in make(shown, dict(record))}
-            }
-        expected = self._geometry[key, sop_class].get(read.get_text(ds, "InstanceNumber"), {})
-        wrong = find_different_geometry(expected, list_geometry(ds))
+            made = {str(one.InstanceNumber): list_geometry(one) for _, one in make(shown, dict(record))}
+            self._geometry = {(key, space.sop_class): made}
+        expected = self._geometry[key, space.sop_class].get(space.number, {})
+        wrong = find_different_geometry(expected, space.geometry)
         return f"different ({', '.join(wrong)})" if wrong else "equal"

@@ -1,18 +1,22 @@
 """Reading and writing of NIfTI files, without torch."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from ganatomy.imaging.image import Doubt, UnusableImage
 from ganatomy.imaging.orientation import convert_to_ras, reorient_volume
 from ganatomy.machine.durable import new_file
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
+COMPRESSED_SUFFIX = ".gz"
+NIFTI_SUFFIXES = (".nii", f".nii{COMPRESSED_SUFFIX}")
+SNIFFED_BYTES = 540  # of a NIfTI-2 header, the longest
 HEADER_DESCRIPTION = "SYNTHETIC - not a patient - not for diagnosis"  # 79 characters fit
 MILLIMETRES = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}  # of the units of NIfTI-1, by nibabel's names
 PLAUSIBLE_VOXEL_MM = (0.02, 25.0)  # edges of voxels of clinical and small-animal scanners
@@ -33,7 +37,7 @@ def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], floa
         Unusable: unreadable, not one volume of an image's values, not finite, or without a usable orientation.
     """
     try:
-        image: Any = nib.load(path)
+        image = _load(path)
         shape = tuple(int(n) for n in image.shape)
         if len(shape) == 4 and shape[3] != 1:
             raise UnusableImage(
@@ -58,9 +62,27 @@ def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], floa
     return reorient_volume(voxels, affine)
 
 
+def _load(path: Path, header_only: bool = False) -> Any:
+    """The image of a file. A compressed one is read to its end, where its length and checksum are (RFC 1952).
+
+    Raises:
+        OSError, EOFError: the checksum is wrong, or the file is cut short.
+        ImageFileError: it is no NIfTI.
+    """
+    if header_only or not path.name.lower().endswith(COMPRESSED_SUFFIX):
+        return nib.load(path)
+    with gzip.open(path) as file:
+        content = file.read()
+    kinds = (nib.Nifti1Image, nib.Nifti2Image)
+    kind = next((one for one in kinds if one.header_class.may_contain_header(content[:SNIFFED_BYTES])), None)
+    if kind is None:
+        raise ImageFileError("the file holds no NIfTI header")
+    return kind.from_bytes(content)
+
+
 def find_nifti_doubts(path: Path) -> tuple[Doubt, ...]:
     """What is doubtful about the header of a file that `read_nifti` reads."""
-    image: Any = nib.load(path)
+    image = _load(path, header_only=True)
     unit, sizes = _find_unit(image.header), _measure_voxels(image.affine)
     if MILLIMETRES[unit] == 1:
         return ()

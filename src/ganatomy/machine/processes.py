@@ -16,14 +16,14 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
     When the block ends early, work that has not begun is dropped and work in hand is finished.
     """
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_initialise_worker)
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=initialise_worker)
     try:
         yield executor
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _initialise_worker() -> None:
+def initialise_worker() -> None:
     """In the worker: leave Ctrl-C to the parent, and go when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()

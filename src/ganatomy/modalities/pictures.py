@@ -9,6 +9,7 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from ganatomy.imaging.image import Doubt, UnusableImage
 
+PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # of Pillow; it would start Ghostscript for a file that begins with %!PS
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
@@ -21,7 +22,7 @@ def read_grey_picture(path: Path) -> NDArray[np.float32]:
         Unusable: unreadable, truncated, coloured, of several frames, or without contrast.
     """
     try:
-        with Pillow.open(path) as picture:
+        with Pillow.open(path, formats=PICTURE_FORMATS) as picture:
             if getattr(picture, "n_frames", 1) != 1:
                 raise UnusableImage(
                     "several frames", f"{getattr(picture, 'n_frames', 0)} frames where one was expected"
@@ -50,7 +51,7 @@ def read_grey_picture(path: Path) -> NDArray[np.float32]:
 
 def find_picture_doubts(path: Path) -> tuple[Doubt, ...]:
     """Lossy compression, which changes the fine texture of an image: JPEG, also within TIFF."""
-    with Pillow.open(path) as picture:
+    with Pillow.open(path, formats=PICTURE_FORMATS) as picture:
         inside = str(picture.info.get("compression", ""))
         told = "JPEG" if picture.format == "JPEG" else f"{picture.format}, {inside}" if "jpeg" in inside else ""
     return (Doubt("lossy compression", told),) if told else ()

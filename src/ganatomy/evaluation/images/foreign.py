@@ -11,6 +11,7 @@ from ganatomy.data.samples import INDEX_FILE, Sample
 from ganatomy.data.store import Store, dequantise_pixels, halve_pixels, quantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine import progress
 from ganatomy.machine.durable import read_lines
 from ganatomy.modalities import table as modalities
@@ -90,7 +91,8 @@ def _choose_level(folder: Path, modality: Modality, candidates: list[Candidate],
     reasons: list[dict[str, str]] = []
     for candidate in candidates:
         try:
-            size = _read_raw(modality, candidate).shape
+            with reading_sandbox(candidate.paths):
+                size = _read_raw(modality, candidate).shape
         except UnusableImage as reason:
             reasons.append(_describe(candidate, reason))
             continue
@@ -114,10 +116,10 @@ def _read_images(
     reasons: list[dict[str, str]] = []
     for candidate in candidates:
         try:
-            image = _read_raw(whole, candidate)
-            if candidate.path.suffix != ".npy":
-                fills = all(a <= b for a, b in zip(whole.shape, image.shape, strict=True))
-                image = _halve_to(whole.normalise(image), level) if fills else coarse.normalise(image)
+            with reading_sandbox(candidate.paths):
+                image = _read_raw(modality, candidate)
+                if candidate.path.suffix != ".npy":
+                    image = modality.normalise(image)
         except UnusableImage as reason:
             reasons.append(_describe(candidate, reason))
             continue

@@ -289,7 +289,7 @@ def _privacy(privacy: dict[str, Any]) -> str:
 
 
 def _picture(path: Path, title: str, caption: str) -> str:
-    with Pillow.open(path) as picture:
+    with Pillow.open(path, formats=("PNG",)) as picture:
         picture.thumbnail((MAX_PICTURE_WIDTH, MAX_PICTURE_WIDTH * 4))
         data = io.BytesIO()
         picture.save(data, format="PNG", optimize=True)
