@@ -16,6 +16,7 @@ VERBS = (
     "recipes",
     "plan",
     "train",
+    "import",
     "select",
     "sample",
     "encode",

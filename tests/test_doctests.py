@@ -16,7 +16,18 @@ from ganatomy.config import Config
 from ganatomy.networks.config import NetworkConfig
 from ganatomy.objectives.adversarial_term import AdversarialTerm
 
-LINE = ("prepare", "train", "select", "sample", "encode", "evaluate", "export", "send", "verify")  # in this order
+LINE = (
+    "prepare",
+    "train",
+    "import_weights",
+    "select",
+    "sample",
+    "encode",
+    "evaluate",
+    "export",
+    "send",
+    "verify",
+)  # in this order
 SECTIONS = ("Args", "Returns", "Raises", "Example")
 BASES = (NetworkConfig, AdversarialTerm)  # what networks and terms have in common is of no paper
 DOCUMENTED_ARCHIVE = "http://localhost:8042/dicom-web"  # of the example of `send`; the test has one of its own

@@ -35,6 +35,7 @@ def test_public_names():
     assert set(ganatomy.__all__) == {
         "prepare",
         "train",
+        "import_weights",
         "select",
         "sample",
         "encode",

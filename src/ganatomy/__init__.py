@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ganatomy.exporting.send import send
     from ganatomy.exporting.verify import verify
     from ganatomy.imaging.image import Image
+    from ganatomy.importing.import_weights import import_weights
     from ganatomy.recipes import RECIPES
     from ganatomy.recipes.recipe import Recipe
     from ganatomy.sampling import sample
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "prepare": "data.prepare",
     "train": "training.train",
+    "import_weights": "importing.import_weights",
     "select": "selection",
     "sample": "sampling",
     "encode": "encoding",
@@ -62,6 +64,7 @@ __all__ = [
     "encode",
     "evaluate",
     "export",
+    "import_weights",
     "prepare",
     "sample",
     "select",

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import safetensors
 import torch
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from ganatomy.config import Config, explain_validation_error
 from ganatomy.errors import Diverged, Refused
 from ganatomy.machine.durable import compute_sha256, hash_json, new_folder, read_json, write_json
+from ganatomy.modalities.table import get_modality
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.scope import Scope
 
@@ -26,6 +29,7 @@ FORMAT_VERSION = 1
 META_FILE = "meta.json"
 META_HASH = "meta_sha256"  # hash of the rest of the file; version 0.1.0 wrote none
 GENERATOR_ROLE = "generator"
+UNKNOWN_STORE = "unknown"  # fingerprint of a training set that was never a store of ours
 SAFETENSORS_TYPES = {
     torch.float32: "F32",
     torch.float64: "F64",
@@ -146,10 +150,11 @@ class Snapshot:
         spacing: millimetres per pixel of a sample at the recipe's full shape, the median of the training set; None if
             unknown.
         digest: SHA-256 of the weights.
-        trained_on: fingerprint and counts of the store, without data about persons.
-        constant_facts: facts that had the same value in all training images.
-        weights: tensors by role and name, of the generator and of the encoders if there are any.
-        is_sealed: whether a hash also covers spacing, counts and facts; version 0.1.0 wrote none.
+        trained_on: fingerprint and counts of the store; nothing about persons.
+        constant_facts: facts of which all training images had one and the same value.
+        weights: tensors by role and name; the generator, and the encoders where there are any.
+        is_sealed: whether a hash covers spacing, counts and facts, too; version 0.1.0 wrote none.
+        value_range: the modality's values that -1 and 1 stand for in the networks; None = those of our stores.
     """
 
     path: Path
@@ -163,13 +168,18 @@ class Snapshot:
     constant_facts: dict[str, tuple[str, ...]]
     weights: dict[str, dict[str, Tensor]]
     is_sealed: bool = True
+    value_range: tuple[float, float] | None = None
 
     def load_network(self, role: str, device: torch.device) -> nn.Module:
         """Build a network of the snapshot with its weights, in evaluation mode.
 
         Raises:
-            Refused: the weights do not fit the recipe.
+            Refused: it has no weights of that role, or they are not those of the recipe.
         """
+        if role not in self.weights:
+            raise Refused(
+                f"The snapshot {self.path} holds no {role}, only {', '.join(self.weights)}; use one that does."
+            )
         config, weights = self.recipe.networks[role], self.weights[role]
         with torch.device("meta"):  # an edited recipe may request more memory than there is
             expected = {name: tensor.shape for name, tensor in config.build(self.recipe.space).state_dict().items()}
@@ -182,6 +192,18 @@ class Snapshot:
         network.load_state_dict(weights)
         return network.to(device).eval().requires_grad_(False)
 
+    def convert_from_network(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the generator makes, as our stores hold images: in the range of the modality, cut to it."""
+        if self.value_range is None:
+            return pixels
+        return np.clip(_change_range(pixels, self.value_range, get_modality(self.modality).value_range), -1, 1)
+
+    def convert_to_network(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Images as our stores hold them, in the range that the networks know, cut to it."""
+        if self.value_range is None:
+            return pixels
+        return np.clip(_change_range(pixels, get_modality(self.modality).value_range, self.value_range), -1, 1)
+
     @property
     def scope(self) -> Scope:
         """The scope of the generator's images; for an early snapshot of progressive growing it is a smaller level."""
@@ -193,11 +215,27 @@ class Snapshot:
         return self.scope == self.recipe.get_final_scope()
 
 
+def _change_range(
+    pixels: NDArray[np.float32], old: tuple[float, float], new: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Pixels of which -1 and 1 stand for the values `old` as pixels of which they stand for `new`."""
+    factor = (old[1] - old[0]) / (new[1] - new[0])
+    shift = (old[0] + old[1] - new[0] - new[1]) / (new[1] - new[0])
+    return (pixels * np.float32(factor) + np.float32(shift)).astype(np.float32)
+
+
 def save_snapshot(folder: Path, networks: Mapping[str, nn.Module], recipe: Recipe, metadata: Mapping[str, Any]) -> None:
-    """Write networks by role and their recipe; `metadata` holds images, seed, modality, spacing and trained_on."""
+    """Write networks by role with their recipe; `metadata` has images, seed, modality, spacing and trained_on."""
+    save_weights(folder, {role: dict(network.state_dict()) for role, network in networks.items()}, recipe, metadata)
+
+
+def save_weights(
+    folder: Path, weights: Mapping[str, Mapping[str, Tensor]], recipe: Recipe, metadata: Mapping[str, Any]
+) -> None:
+    """Write a snapshot from tensors by role and name; a role of the recipe may be missing, the generator not."""
     use = "Research on synthetic images. Not for diagnosis. Samples are synthetic and must be marked so."
     meta = {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **metadata}
-    save_tensors(folder, {role: dict(network.state_dict()) for role, network in networks.items()}, meta)
+    save_tensors(folder, weights, meta)
 
 
 class _TrainedOn(Config):
@@ -219,6 +257,9 @@ class _SnapshotMeta(Config):
     seed: int
     modality: str
     spacing: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None
+    value_range: (
+        tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)]] | None
+    ) = None
     trained_on: _TrainedOn
     sha256: dict[str, str]
 
@@ -248,6 +289,7 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,
             {name: tuple(counts) for name, counts in meta.trained_on.facts.items() if len(counts) == 1},
             files,
             META_HASH in written,
+            meta.value_range,
         )
     except ValidationError as error:
         why = explain_validation_error(error, _SnapshotMeta)

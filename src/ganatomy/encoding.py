@@ -159,8 +159,8 @@ class Autoencoder:
         self._networks = Networks({role: snapshot.load_network(role, self._device) for role in roles})
 
     def encode(self, pixels: Pixels, facts: Mapping[str, str]) -> Pixels:
-        """Compute the latent code (latent,) of an image in [-1, 1] with these facts."""
-        image = torch.from_numpy(pixels)[None, None].to(self._device)
+        """The latent code (latent,) of an image in [-1, 1] with these facts."""
+        image = torch.from_numpy(self._snapshot.convert_to_network(pixels))[None, None].to(self._device)
         with torch.inference_mode():
             return self._encoding.encode(self._networks, image, self._condition(facts))[0].cpu().numpy()
 
@@ -169,7 +169,7 @@ class Autoencoder:
         code = torch.from_numpy(z)[None].to(self._device)
         with torch.inference_mode():
             made = self._networks["generator"](code, self._condition(facts), self._snapshot.scope)[0]
-        return made[0, 0].float().cpu().numpy()
+        return self._snapshot.convert_from_network(made[0, 0].float().cpu().numpy())
 
     def _condition(self, facts: Mapping[str, str]) -> Condition:
         return self._snapshot.recipe.condition_space.encode([facts]).to(self._device)

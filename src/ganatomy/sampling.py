@@ -145,7 +145,8 @@ def decode_codes(
         given = snapshot.recipe.condition_space.encode([fact]).to(place)
         with torch.inference_mode():
             made = generator(z[None].to(place), given, snapshot.scope)[0][0, 0].float().cpu().numpy()
-        yield Image(np.clip(made, -1, 1), _spacing(snapshot, made.shape), fact)
+        pixels = np.clip(snapshot.convert_from_network(made), -1, 1)
+        yield Image(pixels, _spacing(snapshot, made.shape), fact)
 
 
 def _generate_images(
@@ -173,8 +174,9 @@ def _generate_images(
             continue
         start += len(facts)
         for number, fact, one in zip(numbers, facts, made, strict=True):
+            pixels = snapshot.convert_from_network(one)
             yield (
-                Image(np.clip(one, -1, 1, out=one), _spacing(snapshot, one.shape), fact),
+                Image(np.clip(pixels, -1, 1, out=pixels), _spacing(snapshot, one.shape), fact),
                 {
                     "generator": snapshot.recipe.name,
                     "snapshot_sha256": snapshot.digest,

@@ -18,6 +18,16 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
         raise Refused(f"--shape {text}: give whole numbers with commas, such as 160,128.") from None
 
 
+def parse_numbers(text: str | None, flag: str) -> tuple[float, ...] | None:
+    """Numbers from words such as ``-1024,600``; None stays None."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise Refused(f"{flag} {text}: give numbers with commas, such as 1.2,0.8,0.8.") from None
+
+
 def check_above_zero(**given: float | None) -> None:
     """Refuse numbers that are not above zero; None stands for an argument that was not given."""
     for name, value in given.items():

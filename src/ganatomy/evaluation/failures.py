@@ -126,7 +126,7 @@ class DiscriminatorScorer:
 
     def __init__(self, snapshot: Snapshot, reference: RealImages) -> None:
         self._device = named_device(None)
-        self._network = snapshot.load_network("discriminator", self._device)
+        self._snapshot, self._network = snapshot, snapshot.load_network("discriminator", self._device)
         self._conditions = snapshot.recipe.condition_space
         self._scopes = snapshot.recipe.strategy.get_discriminator_scopes(snapshot.images, snapshot.recipe.shape)
         self._reference = [(reference[i], reference.facts()[i]) for i in range(min(3, len(reference)))]
@@ -137,7 +137,8 @@ class DiscriminatorScorer:
             return np.array([self._score_batch([(images[i], facts[i]), *self._reference]) for i in range(len(images))])
 
     def _score_batch(self, batch: list[tuple[Pixels, dict[str, str]]]) -> float:
-        whole = torch.from_numpy(np.stack([pixels for pixels, _ in batch]))[:, None].to(self._device)
+        pixels = self._snapshot.convert_to_network(np.stack([pixels for pixels, _ in batch]))
+        whole = torch.from_numpy(pixels)[:, None].to(self._device)
         condition = self._conditions.encode([facts for _, facts in batch]).to(self._device)
         found = []
         for scope in self._scopes:

@@ -29,6 +29,7 @@ class ChestCT(VolumeModality):
     """CT of the thorax in HU, blank planes trimmed, stretched to the grid with the spacing recorded (Sun 2022)."""
 
     name = "chest_ct"
+    value_range = CLIP_HU
     volume_class = CT
 
     @property

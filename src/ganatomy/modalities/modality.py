@@ -80,6 +80,7 @@ class Modality(ABC):
     shape: Shape = ()
 
     name: ClassVar[str]
+    value_range: ClassVar[tuple[float, float]] = (0.0, 1.0)  # the values that -1 and 1 of the grid stand for
     own_formats: ClassVar[Mapping[str, Callable[[Path], SampleWriter]]] = {}  # a format -> what writes it into a folder
 
     # ------------------------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ class DiscriminatorFeatures:
 
     def __init__(self, snapshot: Snapshot, layer: str, device: str | None) -> None:
         self._device = named_device(device)
-        self._network = snapshot.load_network("discriminator", self._device)
+        self._snapshot, self._network = snapshot, snapshot.load_network("discriminator", self._device)
         self._conditions = snapshot.recipe.condition_space
         self._scopes = snapshot.recipe.strategy.get_discriminator_scopes(snapshot.images, snapshot.recipe.shape)
         self._inputs: list[Tensor] = []
@@ -104,7 +104,7 @@ class DiscriminatorFeatures:
         self._inputs.append(inputs[0])
 
     def __call__(self, image: Pixels, facts: dict[str, str]) -> FloatArray:
-        whole = torch.from_numpy(image)[None, None].to(self._device)
+        whole = torch.from_numpy(self._snapshot.convert_to_network(image))[None, None].to(self._device)
         condition = self._conditions.encode([facts]).to(self._device)
         found = []
         with torch.inference_mode():

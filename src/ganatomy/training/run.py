@@ -33,6 +33,7 @@ from ganatomy.machine.durable import read_json, remove_folder, write_json
 from ganatomy.machine.places import describe_system_error, hold_lock, remove_leftovers
 from ganatomy.recipes.recipe import Recipe
 
+STORE_FILE = "store.json"
 KEPT_CHECKPOINTS = 2
 LOCK_PATIENCE = 10.0  # seconds to wait for a command that is making its run folder, which takes it less than one
 
@@ -55,8 +56,23 @@ class Run:
             ) from error
 
     @property
+    def has_store(self) -> bool:
+        """Whether it was trained here on a store; the weights of an imported run were not."""
+        return (self.path / STORE_FILE).exists()
+
+    @property
     def store(self) -> dict[str, Any]:
-        return read_json(self.path / "store.json")
+        """What it says of the store that it was trained on.
+
+        Raises:
+            Refused: it was imported.
+        """
+        if not self.has_store:
+            raise Refused(
+                f"{self.path} holds imported weights and has no store; train from them: ganatomy train ... --from"
+                f" {self.path}."
+            )
+        return read_json(self.path / STORE_FILE)
 
     @property
     def generator_digest(self) -> str | None:
@@ -148,7 +164,7 @@ def make_or_continue_run(
     run = number_new_run(out, recipe)
     run.path.mkdir(parents=True, exist_ok=True)  # a command that was killed here leaves it without its recipe.json
     write_json(run.path / "environment.json", {**describe_environment(seed), "generator": generator_digest})
-    write_json(run.path / "store.json", describe_store(store) | {"path": str(store.path.resolve())})
+    write_json(run.path / STORE_FILE, describe_store(store) | {"path": str(store.path.resolve())})
     return _prepare_run(run, recipe)  # recipe.json last: a folder without it is no run
 
 
@@ -232,6 +248,8 @@ def describe_store(store: Store) -> dict[str, Any]:
 
 def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None) -> list[str]:
     run, different = Run(path), []
+    if not run.has_store:
+        return ["origin (its weights were imported)"]
     if not recipe.can_continue(run.recipe):
         mine, theirs = recipe.model_dump(mode="json"), run.recipe.model_dump(mode="json")
         fields = [name for name in mine if mine[name] != theirs[name] and name != "total_kimg"]

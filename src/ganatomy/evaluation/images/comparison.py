@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ganatomy.checkpoint import META_FILE, Snapshot, find_snapshot, open_snapshot
+from ganatomy.checkpoint import META_FILE, UNKNOWN_STORE, Snapshot, find_snapshot, open_snapshot
 from ganatomy.data.samples import has_samples, read_samples
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
@@ -214,8 +214,7 @@ def _gather_from_samples(images: Path, store: Store, request: ComparisonRequest)
     fakes = SampleCache(itertools.islice(named, 4 * limit), min(len(rows), 4 * limit))
     record = rows[0]["record"]
     about = {k: record[k] for k in ("generator", "snapshot_sha256", "kimg", "truncation", "seed")}
-    told = record.get("trained_on")
-    same = None if told is None else told == store.manifest.fingerprint
+    same = _is_same_store(record.get("trained_on"), store)
     return _GatheredImages(_select_held_out(store, request.held_out, fakes.shape, limit), fakes, about, None, same)
 
 
@@ -235,7 +234,12 @@ def _gather_from_snapshot(images: Path, store: Store, request: ComparisonRequest
         "kimg": snapshot.images / 1000,
         "trained_on": trained_on,
     }
-    return _GatheredImages(test, fakes, about, snapshot, trained_on == store.manifest.fingerprint)
+    return _GatheredImages(test, fakes, about, snapshot, _is_same_store(trained_on, store))
+
+
+def _is_same_store(trained_on: str | None, store: Store) -> bool | None:
+    """Whether a fingerprint that a model names is that of the store; None where the model knows none."""
+    return None if trained_on in (None, UNKNOWN_STORE) else trained_on == store.manifest.fingerprint
 
 
 def _match_facts(test: RealImages, fakes: SampleCache) -> tuple[RealImages, list[int]]:

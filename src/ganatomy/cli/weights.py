@@ -1,0 +1,64 @@
+"""Weights from elsewhere: import."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from ganatomy.cli.app import DryRun, Pairs, Quiet, command
+from ganatomy.cli.parsing import parse_numbers, parse_pairs, parse_shape
+from ganatomy.errors import Refused
+from ganatomy.machine import progress
+
+
+@command(name="import", heard=True)
+def import_weights(
+    files: Positional[tuple[Path, ...]],
+    recipe: str,
+    shape: Annotated[str, arg(metavar="H,W | D,H,W")],
+    out: Path = Path("runs"),
+    modality: str = "chest_ct",
+    spacing: str | None = None,
+    value_range: str | None = None,
+    condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE,VALUE,...")] = (),
+    fact: Pairs = (),
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a run with a snapshot from published weights; no code in the files is run.
+
+    Args:
+        files: files that torch.save wrote, in any order: the generator's, and those of other networks of the model
+        recipe: what the weights are of: hagan-2022 (the files of HA-GAN's authors)
+        shape: number of pixels or voxels per axis of the images that the weights make
+        out: folder in which the run folder is created
+        modality: what the images show: mammogram, chest_ct or brain_mri
+        spacing: millimetres per axis, such as 1.2,0.8,0.8, or one number for all axes; by default not known
+        value_range: the values LOW,HIGH that the darkest and the brightest output stand for, in HU for chest_ct, else
+            as a share of white; by default those of the authors' preprocessing
+        condition: the classes of a model with classes, in the order of its inputs; may be given several times
+        fact: a fact that all training images had, such as view_position=CC; may be given several times
+    """
+    from ganatomy.importing.import_weights import import_weights as run
+
+    size = parse_shape(shape)
+    assert size is not None
+    limits = parse_numbers(value_range, "--value-range")
+    if limits is not None and len(limits) != 2:
+        raise Refused(f"--value-range {value_range}: give two numbers, such as -1024,600.")
+    classes = {name: values.split(",") for name, values in parse_pairs(condition, "--condition").items()}
+    if dry_run:
+        names = ", ".join(path.name for path in files)
+        return progress.say(f"{names} would be read as {recipe} at {shape} and a run made in {out}.")
+    made = run(
+        files,
+        recipe,
+        size,
+        out,
+        modality,
+        parse_numbers(spacing, "--spacing"),
+        None if limits is None else (limits[0], limits[1]),
+        classes,
+        parse_pairs(fact, "--fact"),
+    )
+    progress.say(f"{made.path}: one snapshot, {made.list_snapshots()[-1].name} images as the files say")

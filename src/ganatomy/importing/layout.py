@@ -1,0 +1,144 @@
+"""A layout: how another program names the tensors of a model, and where each of them belongs in a recipe of ours."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganatomy.errors import Refused
+from ganatomy.pyramid import Shape, format_shape
+from ganatomy.recipes.recipe import Recipe
+
+NAMES_TOLD = 6  # names of each kind in a refusal
+
+Weights = dict[str, dict[str, Tensor]]  # by role and name
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A tensor of a file and its place in a network of ours.
+
+    Args:
+        theirs: its name in the file.
+        ours: its name in the network.
+        shape: its shape in the file, if other than ours; the numbers are in the same order.
+        scale: what the file's numbers are multiplied by.
+    """
+
+    theirs: str
+    ours: str
+    shape: Shape | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tensors of one network as another program names them.
+
+    Args:
+        slots: all that the network needs.
+        dropped: names in the file that have no meaning for us, such as logs of a value that follows from the others.
+    """
+
+    slots: tuple[Slot, ...]
+    dropped: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def names(self) -> set[str]:
+        return {slot.theirs for slot in self.slots}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Tensors by name, and the name of the file that they were in."""
+
+    file: str
+    tensors: Mapping[str, Tensor]
+
+
+class Layout(ABC):
+    """How one program lays out its files; `table.LAYOUTS` lists those that are known by recipe."""
+
+    containers: Mapping[str, type] = {}  # see `weights_file.read_weights_file`
+    value_ranges: Mapping[str, tuple[float, float]] = {}  # by modality, what -1 and 1 stand for as its program says
+
+    @abstractmethod
+    def list_networks(self, content: Any) -> list[dict[str, Tensor]]:
+        """The networks that the content of one file holds; empty if it is none of this layout."""
+
+    @abstractmethod
+    def list_parts(self, recipe: Recipe) -> dict[str, Part]:
+        """The parts of a model of this recipe, by role."""
+
+    @abstractmethod
+    def fit_recipe(self, recipe: Recipe, generator: Found) -> Recipe:
+        """The recipe with the widths that the tensors of a generator show.
+
+        Raises:
+            Refused: they cannot be of this recipe, whatever its widths.
+        """
+
+
+def assign_roles(found: Sequence[Found], parts: Mapping[str, Part], recipe: str) -> dict[str, Found]:
+    """Which networks these are: each is that with which it shares most names.
+
+    Raises:
+        Refused: one shares no name with any, or two are the same.
+    """
+    assigned: dict[str, Found] = {}
+    for one in found:
+        shared = Counter({role: len(part.names & set(one.tensors)) for role, part in parts.items()})
+        role, count = shared.most_common(1)[0]
+        if not count:
+            some = ", ".join(list(one.tensors)[:NAMES_TOLD]) or "none"
+            raise Refused(f"{one.file} holds no network of {recipe}: its tensors are {some}.")
+        if role in assigned:
+            raise Refused(f"{one.file} and {assigned[role].file} are both the {role} of {recipe}; give one of them.")
+        assigned[role] = one
+    return assigned
+
+
+def convert_tensors(role: str, found: Found, part: Part, recipe: Recipe) -> dict[str, Tensor]:
+    """The weights of a network of ours from the tensors of a file.
+
+    Raises:
+        Refused: tensors are missing, left over, of another shape or not finite; the message names them.
+    """
+    with torch.device("meta"):
+        wanted = {name: tuple(t.shape) for name, t in recipe.networks[role].build(recipe.space).state_dict().items()}
+    assert {slot.ours for slot in part.slots} == set(wanted), f"the layout leaves tensors of the {role} out"
+    expected = {slot.theirs: slot.shape or wanted[slot.ours] for slot in part.slots}
+    if problems := _list_problems(found.tensors, expected, part.dropped):
+        raise Refused(
+            f"{found.file} is no {role} of {recipe.name} at {format_shape(recipe.shape)} with"
+            f" {recipe.condition_space.width} classes: {'; '.join(problems)}."
+        )
+    return {
+        slot.ours: (found.tensors[slot.theirs] * slot.scale).reshape(wanted[slot.ours]).contiguous()
+        for slot in part.slots
+    }
+
+
+def _list_problems(given: Mapping[str, Tensor], expected: Mapping[str, Shape], dropped: frozenset[str]) -> list[str]:
+    """What is wrong with the tensors of a file, each as a part of a sentence."""
+    shapes = {name: tuple(given[name].shape) for name in expected if name in given}
+    kinds = {
+        "it lacks": [name for name in expected if name not in given],
+        "it has besides": [name for name in given if name not in expected and name not in dropped],
+        "other shapes have": [
+            f"{name} ({format_shape(shape)}, not {format_shape(expected[name])})"
+            for name, shape in shapes.items()
+            if shape != expected[name]
+        ],
+        "numbers that are not finite are in": [name for name in shapes if not torch.isfinite(given[name]).all()],
+    }
+    return [f"{words} {_join_names(names)}" for words, names in kinds.items() if names]
+
+
+def _join_names(names: list[str]) -> str:
+    more = len(names) - NAMES_TOLD
+    return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,18 @@
+"""Table of the layouts by the recipe that their weights become."""
+
+from ganatomy.errors import Refused
+from ganatomy.importing.hagan import HAGANLayout
+from ganatomy.importing.layout import Layout
+
+LAYOUTS: dict[str, Layout] = {"hagan-2022": HAGANLayout()}
+
+
+def get_layout(recipe: str) -> Layout:
+    """The layout of the files that become weights of a recipe.
+
+    Raises:
+        Refused: no layout is known for it.
+    """
+    if recipe not in LAYOUTS:
+        raise Refused(f"There is no layout of published weights for {recipe!r}; there are {', '.join(LAYOUTS)}.")
+    return LAYOUTS[recipe]
