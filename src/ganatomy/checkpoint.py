@@ -6,7 +6,7 @@ either complete or absent. A changed byte is detected by the hashes of the tenso
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +29,7 @@ FORMAT_VERSION = 1
 META_FILE = "meta.json"
 META_HASH = "meta_sha256"  # hash of the rest of the file; version 0.1.0 wrote none
 GENERATOR_ROLE = "generator"
+ORIGINS = ("began_from", "imported")  # of a snapshot's meta: where the weights of a training came from
 UNKNOWN_STORE = "unknown"  # fingerprint of a training set that was never a store of ours
 SAFETENSORS_TYPES = {
     torch.float32: "F32",
@@ -155,6 +156,8 @@ class Snapshot:
         weights: tensors by role and name; the generator, and the encoders where there are any.
         is_sealed: whether a hash covers spacing, counts and facts, too; version 0.1.0 wrote none.
         value_range: the modality's values that -1 and 1 stand for in the networks; None = those of our stores.
+        origin: ``began_from``, the model whose weights its training began with, and ``imported``, the files that its
+            weights were read from; empty for a model that was trained from nothing.
     """
 
     path: Path
@@ -169,6 +172,18 @@ class Snapshot:
     weights: dict[str, dict[str, Tensor]]
     is_sealed: bool = True
     value_range: tuple[float, float] | None = None
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def describe_ancestry(self) -> dict[str, Any]:
+        """What a model that begins from this one says of it: hash, recipe, training set, and what it began from."""
+        return {
+            "snapshot_sha256": self.digest,
+            "recipe": self.recipe.name,
+            "kimg": self.images / 1000,
+            "modality": self.modality,
+            "trained_on": self.trained_on["fingerprint"],
+            **self.origin,
+        }
 
     def load_network(self, role: str, device: torch.device) -> nn.Module:
         """Build a network of the snapshot with its weights, in evaluation mode.
@@ -290,6 +305,7 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,
             files,
             META_HASH in written,
             meta.value_range,
+            {name: written[name] for name in ORIGINS if written.get(name) is not None},
         )
     except ValidationError as error:
         why = explain_validation_error(error, _SnapshotMeta)

@@ -186,6 +186,8 @@ def train(
     threads: int | None = None,
     condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
     generator: Path | None = None,
+    begin_from: Annotated[Path | None, arg(name="from")] = None,
+    freeze: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="ROLE.PART")] = (),
     precision: str | None = None,
     channels_last: bool | None = None,
     recompute: bool = False,
@@ -219,6 +221,8 @@ def train(
         threads: number of CPU threads
         condition: a fact of the store to condition on, with the values it has there; may be given several times
         generator: a run or snapshot with the finished generator that hagan-encoder learns from
+        begin_from: a run or snapshot to begin with: all tensors that agree in name and shape are taken
+        freeze: a part that keeps the weights of --from, such as discriminator.high.tower; may be given several times
         precision: float32, tf32 (NVIDIA), bfloat16 or float16; by default the fastest that is safe on the device
         channels_last: store the channels of a voxel next to each other in memory; by default chosen for the device
         recompute: discard activations and recompute them for the backward pass: less memory, more time
@@ -238,11 +242,12 @@ def train(
 
     from ganatomy.data.store import open_store
     from ganatomy.machine.device import select_device
+    from ganatomy.recipes.changes import change_recipe
     from ganatomy.training.callbacks import Intervals
     from ganatomy.training.distributed import count_processes as started
     from ganatomy.training.launch import launch_processes
     from ganatomy.training.plan import describe_recipe
-    from ganatomy.training.train import TrainingRequest, describe_unused_facts, resolve_request
+    from ganatomy.training.train import TrainingRequest, describe_unused_facts, resolve_request, resolve_warm_start
     from ganatomy.training.train import train as run
 
     times = {
@@ -256,9 +261,12 @@ def train(
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
         store, recipe = Path(recipe), None  # with --recipe FILE the only word is the store
-    chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny, pace), condition, store)
+    chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny), condition, store)
+    chosen = change_recipe(chosen, {"frozen": list(freeze)}) if freeze else chosen
     if dry_run:
         progress.say(describe_recipe(chosen))
+        if (start := resolve_warm_start(chosen, begin_from)) is not None:
+            progress.say(f"\n{start.describe()}")
         if store is not None and (unused := describe_unused_facts(chosen, open_store(store))) is not None:
             progress.say(f"\n{unused}")
         return progress.say(f"\nA run folder in {out} would be created or continued.")
@@ -277,11 +285,11 @@ def train(
         # On GPUs each process checks the memory of its own GPU; this process would keep a CUDA context there.
         on_cards = select_device(device).type == "cuda"
         request = TrainingRequest(
-            chosen, store, out, seed, device, how, generator, fit and not on_cards, anyway or on_cards
+            chosen, store, out, seed, device, how, generator, fit and not on_cards, anyway or on_cards, begin_from
         )
         resolve_request(request, processes)
         return launch_processes(processes, remove_flag(command_arguments, "--processes"))
-    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator, fit, anyway)
+    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator, fit, anyway, begin_from)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
 
 

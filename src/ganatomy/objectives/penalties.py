@@ -110,5 +110,5 @@ class WeightClipping(AdversarialTerm):
 
     def constrain(self, discriminator: nn.Module) -> None:
         with torch.no_grad():
-            for parameter in discriminator.parameters():
+            for parameter in (p for p in discriminator.parameters() if p.requires_grad):  # none that is frozen
                 parameter.clamp_(-self.limit, self.limit)

@@ -18,10 +18,40 @@ Losses = dict[str, Tensor]  # named scalars; the loop minimises their sum and lo
 class Networks(nn.ModuleDict):
     """The networks of a run by role, such as ``networks["generator"]``."""
 
+    _frozen: tuple[str, ...] = ()
+
+    def freeze_parts(self, parts: tuple[str, ...]) -> None:
+        """Keep parts as they are for ever: modules or weights by name, such as ``discriminator.high.tower``.
+
+        A frozen module computes as in sampling: no statistic and no power iteration of it goes on.
+
+        Raises:
+            AttributeError: there is no such part.
+        """
+        for part in parts:
+            self._get_part(part).requires_grad_(False)
+            if isinstance(module := self._get_part(part), nn.Module):
+                module.eval()
+        self._frozen = parts
+
     def set_trainable(self, roles: tuple[str, ...]) -> None:
-        """Compute gradients for the weights of these roles only; all others are frozen."""
+        """Compute gradients for the weights of these roles only, without their frozen parts."""
         for role, player in self.items():
             player.requires_grad_(role in roles)
+        for part in self._frozen:
+            self._get_part(part).requires_grad_(False)
+
+    def list_learnable(self, role: str) -> list[nn.Parameter]:
+        """The weights of a role that are in no frozen part."""
+        frozen = tuple(f"{part}." for part in self._frozen)
+        named = self[role].named_parameters()
+        return [weight for name, weight in named if not f"{role}.{name}.".startswith(frozen)]
+
+    def _get_part(self, part: str) -> nn.Module | nn.Parameter:
+        try:
+            return self.get_submodule(part)
+        except AttributeError:
+            return self.get_parameter(part)
 
 
 @dataclass(frozen=True)
@@ -130,7 +160,7 @@ def generate_shared_fakes(networks: Networks, batch: Batch, purpose: str, latent
     The graph reaches the generator's weights even when the generator is frozen at the time of the first call.
     """
     if purpose not in batch.cached_fakes:
-        frozen = [p for p in networks["generator"].parameters() if not p.requires_grad]
+        frozen = [p for p in networks.list_learnable("generator") if not p.requires_grad]
         for parameter in frozen:
             parameter.requires_grad_(True)
         batch.cached_fakes[purpose] = generate_fakes(networks, batch, purpose, latent)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import nn
 
-from ganatomy.config import Config
+from ganatomy.config import Config, suggest_name
 from ganatomy.errors import Refused
 from ganatomy.networks.table import AnyNetwork
 from ganatomy.objectives.adversarial import Adversarial
@@ -40,6 +40,20 @@ class Adam(Config):
     eps: float = Field(1e-8, gt=0)
 
 
+def _suggest_part(networks: Networks, part: str) -> str:
+    """That there is no such part, and which there are beside it."""
+    known = networks
+    for depth, name in enumerate(words := part.split(".")):
+        names = [child for child, _ in known.named_children()] + [
+            weight for weight, _ in known.named_parameters(recurse=False)
+        ]
+        if name not in names:
+            where = ".".join(words[:depth]) or "the model"
+            return f"{where} has no part {name!r}; {suggest_name(name, names)}"
+        known = getattr(known, name)
+    return f"{part} is no part of a network"
+
+
 class Recipe(Config):
     """All settings that define a model and its training, without those that depend on the machine.
 
@@ -49,12 +63,13 @@ class Recipe(Config):
         latent: width of the latent code z.
         conditions: the facts that images are conditioned on, with their accepted values, in the order of the
             condition vector.
-        networks: a configuration for each role. A role without an optimiser does not learn; its weights are given.
-        order: order of the training images. ``shuffled`` = a new order in every epoch; ``stored`` = the same batches in
-            the same order in every epoch (HA-GAN's authors' code), without the images that fill no whole batch.
-        ema_half_life_kimg: half-life of the moving average of the generator's weights, in thousands of images; 0 = no
-            average.
-        total_kimg: length of the training, in thousands of real images shown to the discriminator.
+        networks: a configuration for each role. A role without an optimiser does not learn: its weights are given.
+        order: of the training images. ``shuffled`` anew in every epoch; ``stored`` = the same batches in the same order
+            for ever (HA-GAN's authors' code), what is left over by whole batches never seen.
+        ema_half_life_kimg: half-life of the generator's moving average, in thousands of images; 0 = no average.
+        total_kimg: when training ends, in thousands of real images shown to the discriminator.
+        frozen: parts of networks that do not learn, such as ``discriminator.high.tower.convs.0``; they keep the weights
+            that a training begins from (FreezeD: Mo 2020).
     """
 
     format: Literal[1] = 1
@@ -70,6 +85,7 @@ class Recipe(Config):
     order: Literal["shuffled", "stored"] = "shuffled"
     ema_half_life_kimg: float = Field(10, ge=0)
     total_kimg: float = Field(15_000, gt=0)
+    frozen: tuple[str, ...] = ()
 
     @field_validator("name")
     @classmethod
@@ -105,6 +121,22 @@ class Recipe(Config):
                 raise ValueError(f"no objective trains in the part {step.stage!r} of the strategy's timetable")
         return self
 
+    @model_validator(mode="after")
+    def _what_is_frozen_exists_and_leaves_something_to_learn(self) -> "Recipe":
+        if not self.frozen:
+            return self
+        with torch.device("meta"):
+            networks = Networks({role: config.build(self.space) for role, config in self.networks.items()})
+        for part in self.frozen:
+            try:
+                networks.freeze_parts((part,))
+            except (AttributeError, KeyError) as error:
+                raise ValueError(_suggest_part(networks, part)) from error
+        networks.freeze_parts(self.frozen)
+        if whole := [role for role in self.optimizers if not networks.list_learnable(role)]:
+            raise ValueError(f"all of the {whole[0]} is frozen, so that it could not learn; freeze a part of it")
+        return self
+
     @property
     def pretrained_roles(self) -> tuple[str, ...]:
         """Roles without an optimiser, whose weights come from a snapshot."""
@@ -124,8 +156,10 @@ class Recipe(Config):
         return ImageSpace(self.shape, self.channels, self.latent, self.condition_space)
 
     def build(self) -> Networks:
-        """Build the networks with initial weights from torch's global random generator, which must be seeded before."""
-        return Networks({role: config.build(self.space) for role, config in self.networks.items()})
+        """The networks with fresh weights from torch's global generator; seed it first."""
+        networks = Networks({role: config.build(self.space) for role, config in self.networks.items()})
+        networks.freeze_parts(self.frozen)
+        return networks
 
     def build_meta_networks(self) -> Networks:
         """Build the networks on torch's meta device, where they have shapes but no values and allocate nothing."""

@@ -66,6 +66,11 @@ class ConditionSpace:
         return tuple(self.facts)
 
     @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """What each column of `Condition.vector` stands for: a fact and one of its values."""
+        return tuple((name, value) for name, values in self.facts.items() for value in values)
+
+    @property
     def groups(self) -> tuple[int, ...]:
         """The number of values of each fact: the widths of the one-hot groups."""
         return tuple(len(values) for values in self.facts.values())

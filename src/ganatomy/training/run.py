@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,28 @@ from ganatomy.recipes.recipe import Recipe
 STORE_FILE = "store.json"
 KEPT_CHECKPOINTS = 2
 LOCK_PATIENCE = 10.0  # seconds to wait for a command that is making its run folder, which takes it less than one
+
+
+@dataclass(frozen=True)
+class GivenWeights:
+    """Weights that a training did not draw by itself.
+
+    Args:
+        generator: SHA-256 of the finished generator that it learns from.
+        began_from: `Snapshot.describe_ancestry` of the model that it began with.
+    """
+
+    generator: str | None = None
+    began_from: dict[str, Any] | None = None
+
+    def list_differences(self, other: "GivenWeights") -> list[str]:
+        """What of the two are not the same weights, in words."""
+        mine, theirs = ((one.began_from or {}).get("snapshot_sha256") for one in (self, other))
+        found = {"generator": self.generator != other.generator, "beginning (--from)": mine != theirs}
+        return [words for words, differs in found.items() if differs]
+
+
+NO_WEIGHTS_GIVEN = GivenWeights()
 
 
 class Run:
@@ -75,10 +98,10 @@ class Run:
         return read_json(self.path / STORE_FILE)
 
     @property
-    def generator_digest(self) -> str | None:
-        """SHA-256 of the generator that was given, if one was."""
-        found = read_json(self.path / "environment.json").get("generator")
-        return None if found is None else str(found)
+    def given(self) -> "GivenWeights":
+        """The weights that it was given."""
+        told = read_json(self.path / "environment.json")
+        return GivenWeights(told.get("generator"), told.get("began_from"))
 
     @property
     def computing(self) -> dict[str, Any] | None:
@@ -148,35 +171,36 @@ def open_run(path: Path) -> Run:
 
 
 def make_or_continue_run(
-    out: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None = None
+    out: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights = NO_WEIGHTS_GIVEN
 ) -> Run:
     """The run of this recipe, store and seed: the one in `out` that can go on, or a new one.
 
     `out` is a folder of runs, or a run folder itself, which then must fit. A longer `total_kimg` continues a run.
-    `generator` is the hash of the weights that were given, if any.
 
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
     """
-    run = find_run(out, recipe, store, seed, generator_digest)
+    run = find_run(out, recipe, store, seed, given)
     if run is not None:
         return _prepare_run(run, recipe)
     run = number_new_run(out, recipe)
     run.path.mkdir(parents=True, exist_ok=True)  # a command that was killed here leaves it without its recipe.json
-    write_json(run.path / "environment.json", {**describe_environment(seed), "generator": generator_digest})
+    write_json(run.path / "environment.json", {**describe_environment(seed), **asdict(given)})
     write_json(run.path / STORE_FILE, describe_store(store) | {"path": str(store.path.resolve())})
     return _prepare_run(run, recipe)  # recipe.json last: a folder without it is no run
 
 
 @contextmanager
-def hold_run(out: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None = None) -> Iterator[Run]:
+def hold_run(
+    out: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights = NO_WEIGHTS_GIVEN
+) -> Iterator[Run]:
     """What `make_or_continue_run` gives, for this process alone; a process that is killed holds it no longer.
 
     Raises:
         Refused: as `make_or_continue_run`, or another command is training this run.
     """
     out.mkdir(parents=True, exist_ok=True)
-    asked = (out, recipe, store, seed, generator_digest)
+    asked = (out, recipe, store, seed, given)
     with ExitStack() as held:
         busy = f"Another command is beginning a run in {out} and does not end; give another --out."
         with hold_lock(out / ".lock", busy, LOCK_PATIENCE):  # one at a time looks for its run and makes it
@@ -193,20 +217,20 @@ def number_new_run(out: Path, recipe: Recipe) -> Run:
     return Run(out / f"{number:05d}-{recipe.name}")
 
 
-def find_run(out: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None = None) -> Run | None:
+def find_run(out: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights = NO_WEIGHTS_GIVEN) -> Run | None:
     """The run that `make_or_continue_run` would continue; None if it would make one.
 
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
     """
     if (out / "recipe.json").exists():
-        if differences := _differences(out, recipe, store, seed, generator_digest):
+        if differences := _differences(out, recipe, store, seed, given):
             raise Refused(
                 f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a"
                 " new one, or the recipe, store and seed of this run to continue it."
             )
         return Run(out)
-    fitting = (path for path in reversed(_runs(out)) if _fits(path, recipe, store, seed, generator_digest))
+    fitting = (path for path in reversed(_runs(out)) if _fits(path, recipe, store, seed, given))
     return next((Run(path) for path in fitting), None)
 
 
@@ -246,7 +270,7 @@ def describe_store(store: Store) -> dict[str, Any]:
     }
 
 
-def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None) -> list[str]:
+def _differences(path: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights) -> list[str]:
     run, different = Run(path), []
     if not run.has_store:
         return ["origin (its weights were imported)"]
@@ -258,15 +282,13 @@ def _differences(path: Path, recipe: Recipe, store: Store, seed: int, generator_
         different.append("store")
     if run.seed != seed:
         different.append(f"seed ({run.seed})")
-    if run.generator_digest != generator_digest:
-        different.append("generator")
-    return different
+    return different + given.list_differences(run.given)
 
 
-def _fits(path: Path, recipe: Recipe, store: Store, seed: int, generator_digest: str | None) -> bool:
+def _fits(path: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights) -> bool:
     """Whether a run of the folder is the one that is asked for; one that cannot be read is not."""
     try:
-        return not _differences(path, recipe, store, seed, generator_digest)
+        return not _differences(path, recipe, store, seed, given)
     except (Refused, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         _report_unreadable(path, str(error) if isinstance(error, Refused) else f"{type(error).__name__} {error}")
         return False

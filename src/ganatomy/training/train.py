@@ -35,8 +35,9 @@ from ganatomy.training.callbacks import (
 from ganatomy.training.computing import ComputeSettings, get_default_settings, override_settings
 from ganatomy.training.launch import RUN_ID
 from ganatomy.training.prefetch import Prefetcher
-from ganatomy.training.run import Run, describe_store, find_run, hold_run, number_new_run
+from ganatomy.training.run import GivenWeights, Run, describe_store, find_run, hold_run, number_new_run
 from ganatomy.training.state import NO_WEIGHTS, State, Tensors
+from ganatomy.training.warm_start import WarmStart, plan_warm_start
 
 DIVERGENCE_ADVICE = (
     "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch, or where levels fade"
@@ -55,6 +56,7 @@ def train(
     generator: Path | str | None = None,
     fit: bool = False,
     anyway: bool = False,
+    begin_from: Path | str | None = None,
 ) -> Run:
     """Train a recipe on a store; the same call again continues where it was.
 
@@ -74,6 +76,8 @@ def train(
             recipe takes over its shape, conditions and widths.
         fit: if it would not fit into memory, compute it in the cheapest way that does.
         anyway: try even what will not fit by prediction.
+        begin_from: a run or snapshot whose weights the networks begin with, as far as tensors agree in name and shape;
+            the others begin anew, and the conditions may differ.
 
     Returns:
         The run, complete.
@@ -90,7 +94,7 @@ def train(
         >>> run.path.name, run.list_snapshots()[-1].name
         ('00000-pggan-mammogram', '000000480')
     """
-    request = TrainingRequest(recipe, store, Path(out), seed, device, computing, generator, fit, anyway)
+    request = TrainingRequest(recipe, store, Path(out), seed, device, computing, generator, fit, anyway, begin_from)
     resolved = resolve_request(request, distributed.count_processes())
     try:
         return _train_request(resolved, intervals or Intervals())
@@ -121,6 +125,7 @@ class TrainingRequest:
     generator: Path | str | None = None
     fit: bool = False
     anyway: bool = False
+    begin_from: Path | str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,11 +139,31 @@ class ResolvedRequest:
     seed: int
     device: torch.device
     computing: ComputeSettings
+    warm_start: WarmStart | None = None
 
     @property
-    def generator_digest(self) -> str | None:
-        """SHA-256 of the generator that was given, if one was."""
-        return None if self.generator_snapshot is None else self.generator_snapshot.digest
+    def given(self) -> GivenWeights:
+        """The weights that were given."""
+        return _describe_given(self.generator_snapshot, self.warm_start)
+
+
+def _describe_given(generator: Snapshot | None, start: WarmStart | None) -> GivenWeights:
+    return GivenWeights(
+        None if generator is None else generator.digest, None if start is None else start.snapshot.describe_ancestry()
+    )
+
+
+def resolve_warm_start(recipe: Recipe, begin_from: Path | str | None) -> WarmStart | None:
+    """What of the weights of a run or snapshot a recipe can begin with; None where none is given.
+
+    Raises:
+        Refused: no tensor agrees, or parts are frozen that would keep random weights.
+    """
+    if begin_from is not None:
+        return plan_warm_start(recipe, open_snapshot(find_snapshot(Path(begin_from)), roles=None))
+    if recipe.frozen:
+        raise Refused(f"{', '.join(recipe.frozen)} would stay random; give the weights to keep as well: --from RUN.")
+    return None
 
 
 def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest:
@@ -155,7 +180,8 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
     _get_pretrained_weights(recipe, source)
     store = request.store if isinstance(request.store, Store) else open_store(Path(request.store))
     check_store_for_training(store, recipe.shape, recipe.channels, recipe.condition_space)
-    begun = find_run(request.out, recipe, store, request.seed, None if source is None else source.digest)
+    warm_start = resolve_warm_start(recipe, request.begin_from)
+    begun = find_run(request.out, recipe, store, request.seed, _describe_given(source, warm_start))
     ndim = len(recipe.shape)
     computing = request.computing
     if not isinstance(computing, ComputeSettings):
@@ -166,6 +192,8 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
     if os.environ.get("TORCHELASTIC_RUN_ID") != RUN_ID:  # else the command that has started this process has said it
         path = (begun or number_new_run(request.out, recipe)).path
         progress.say(describe_training(path, begun is not None, recipe, store, device, computing, processes))
+        if warm_start is not None:
+            progress.say(warm_start.describe())
     local = processes if device.type == "cpu" else 1  # processes on a machine share its memory, GPUs do not
     if request.fit:
         wished, computing = (
@@ -175,7 +203,7 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
         progress.say(f"--fit: {plan.format_flags(computing, wished)}")
     elif not request.anyway:
         plan.check_memory(recipe, computing, device, measure_free_memory(device) // local, processes)
-    return ResolvedRequest(recipe, store, source, request.out, request.seed, device, computing)
+    return ResolvedRequest(recipe, store, source, request.out, request.seed, device, computing, warm_start)
 
 
 def describe_unused_facts(recipe: Recipe, store: Store) -> str | None:
@@ -209,10 +237,12 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
         feed = Feed(store, "train", recipe.condition_space, seed, device, layout, whole_batch_size=fixed)
         given = _get_pretrained_weights(recipe, request.generator_snapshot)
         state = State(recipe, seed, device, given, layout, settings.precision == "float16")
+        if request.warm_start is not None:
+            request.warm_start.apply_to(state)
         # Written only now: networks that cannot be built leave no folder that looks begun.
         run = Run(
             distributed.run_on_first_process(
-                lambda: stack.enter_context(hold_run(request.out, recipe, store, seed, request.generator_digest)).path
+                lambda: stack.enter_context(hold_run(request.out, recipe, store, seed, request.given)).path
             )
         )
         distributed.run_on_first_process(
@@ -232,7 +262,8 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
             save_reals_picture(run.path / "reals.png", shown)
         space = recipe.condition_space
         condition = space.encode(space.spread_facts(GRID_IMAGES))
-        callbacks = Callbacks(run, intervals, _describe_training(store, recipe), seed, condition, state)
+        about = _describe_training(store, recipe, request.given)
+        callbacks = Callbacks(run, intervals, about, seed, condition, state)
         _run_loop(run, state, feed, seed, callbacks, settings)
         return run
 
@@ -300,8 +331,9 @@ def _run_loop(
         )
 
 
-def _describe_training(store: Store, recipe: Recipe) -> dict[str, Any]:
+def _describe_training(store: Store, recipe: Recipe, given: GivenWeights) -> dict[str, Any]:
     """What a snapshot says besides the recipe. The spacing is that of the recipe's shape."""
     spacing = rescale_spacing(store.manifest.spacing, store.manifest.shape, recipe.shape)
     about = describe_store(store)
-    return {"modality": about["modality"], "spacing": spacing, "trained_on": about}
+    origin = {} if given.began_from is None else {"began_from": given.began_from}
+    return {"modality": about["modality"], "spacing": spacing, "trained_on": about, **origin}
