@@ -15,6 +15,7 @@ from typing import Any
 import numcodecs.blosc
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from ganatomy.data import jobs
 from ganatomy.data import store as storing
@@ -128,7 +129,7 @@ def _write_part(
         numcodecs.blosc.set_nthreads(1)  # the cores are busy with other parts
         for level in reversed(levels):
             zarr.open_array(out / "arrays" / format_shape(level), mode="r+")[first : first + size] = pixels
-            pixels = _halve(pixels) if level != levels[0] else pixels
+            pixels = storing.halve_pixels(pixels) if level != levels[0] else pixels
         write_lines(rows_file(out, part), rows)
 
 
@@ -149,14 +150,3 @@ def _read_case(
         "doubts": [doubt._asdict() for doubt in image.doubts],
     }
     return row, pixels
-
-
-def _halve(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Mean over cells of two an axis, rounded: the level below. (images, *shape) -> (images, *half the shape)."""
-    pairs = np.ascontiguousarray(pixels).astype("<u2", copy=False).view("<u4")  # neighbours along the last axis
-    total = (pairs & 0xFFFF) + (pairs >> 16)
-    for axis in range(1, pixels.ndim - 1):
-        first, second = ((slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1))
-        total = total[first] + total[second]
-    shift = pixels.ndim - 1
-    return ((total + (1 << (shift - 1))) >> shift).astype(np.uint16)

@@ -117,9 +117,10 @@ def _read_images(
     for candidate in candidates:
         try:
             with reading_sandbox(candidate.paths):
-                image = _read_raw(modality, candidate)
+                image = _read_raw(whole, candidate)
                 if candidate.path.suffix != ".npy":
-                    image = modality.normalise(image)
+                    fills = all(a <= b for a, b in zip(whole.shape, image.shape, strict=True))
+                    image = _halve_to(whole.normalise(image), level) if fills else coarse.normalise(image)
         except UnusableImage as reason:
             reasons.append(_describe(candidate, reason))
             continue
