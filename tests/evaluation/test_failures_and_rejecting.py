@@ -11,7 +11,7 @@ from ganatomy.errors import Refused
 from ganatomy.evaluation.failures import QualityScorer, find_best_and_worst
 from ganatomy.evaluation.images.sample_cache import SampleCache
 from ganatomy.evaluation.images.sets import select_real_images
-from ganatomy.evaluation.rejection import reject_worst_samples
+from ganatomy.evaluation.rejection import reject_samples_above, reject_worst_samples
 from ganatomy.imaging.image import Image
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.anatomy import find_largest_piece, measure_breast
@@ -56,7 +56,7 @@ def test_the_discriminator_takes_part_where_there_is_one(run, store, hagan, volu
         snapshot = open_snapshot(one.list_snapshots()[-1], ("generator", "discriminator"))
         shape = snapshot.recipe.shape
         judged = QualityScorer(its, shape, snapshot)(select_real_images(its, "test", shape))
-        assert set(judged.parts) == {"manifold", "anatomy", "discriminator"}
+        assert set(judged.parts) == {"manifold", "anatomy", "discriminator"}  # too few images for the learned part
         assert np.isfinite(judged.scores).all()
         assert (judged.scores >= 0).all()
         assert (judged.scores < 10).all()
@@ -83,6 +83,21 @@ def test_rejecting_from_the_command_line(run, tmp_path, capsys):
     assert [row["record"]["rejected_worst"] for row in rows] == ["20 %"] * 4
     assert main(["sample", str(run.path), "--reject-worst", "all", "--out", str(tmp_path / "x")]) == 2
     assert "share between 0 and 1" in capsys.readouterr().err
+
+
+def test_samples_above_a_score_are_drawn_anew(run, store):
+    snapshot = open_snapshot(run.list_snapshots()[-1], ("generator", "discriminator"))
+
+    def draw(count):
+        return sample(snapshot, count, 3)
+
+    quality = QualityScorer(store, snapshot.recipe.shape, snapshot)(SampleCache(draw(12), 12))
+    limit = float(np.median(quality.scores))
+    kept = list(reject_samples_above(snapshot, store, 6, limit, draw))
+    assert [record["index"] for _, record in kept] == np.flatnonzero(quality.scores <= limit)[:6].tolist()
+    assert all(record["rejected_above"] == limit for _, record in kept)
+    with pytest.raises(Refused, match=r"Only 0 of 16 samples have a score for artefacts of at most 1e-09"):
+        list(reject_samples_above(snapshot, store, 2, 1e-9, draw))
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from ganatomy.cli.app import DryRun, Given, Pairs, Quiet, ShapeText, command
 from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape, parse_share
+from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def sample(
     planes: int | None = None,
     device: str | None = None,
     reject_worst: str | None = None,
+    reject_above: float | None = None,
     store: Path | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -50,13 +52,16 @@ def sample(
         planes: number of planes of a volume to generate at a time, which bounds memory; by default all
         device: cpu or cuda
         reject_worst: discard this share of samples with the most artefacts, such as 5%, and draw others instead
-        store: the training set, for --reject-worst; for a run, by default its own store
+        reject_above: discard samples whose score for artefacts is above this, such as 1, and draw others instead
+        store: the training set, for --reject-worst and --reject-above; for a run, by default its own store
     """
     from ganatomy import sampling
     from ganatomy.checkpoint import find_snapshot, open_snapshot
     from ganatomy.exporting import export as exporting
 
-    check_above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size)
+    check_above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size, reject_above=reject_above)
+    if reject_worst is not None and reject_above is not None:
+        raise Refused("--reject-worst and --reject-above are two ways to choose; give one of them.")
     share = parse_share(reject_worst, "--reject-worst")
     snapshot = open_snapshot(find_snapshot(run), ("generator", "discriminator"))
 
@@ -65,11 +70,16 @@ def sample(
         return sampling.sample(snapshot, count, seed, wanted, truncation, batch_size, device, planes=planes)
 
     drawn = draw(n)
-    if share is not None:
+    if share is not None or reject_above is not None:
+        from ganatomy.evaluation import rejection
         from ganatomy.evaluation.images.comparison import resolve_store
-        from ganatomy.evaluation.rejection import reject_worst_samples
 
-        drawn = reject_worst_samples(snapshot, resolve_store(run, store), n, share, draw)
+        training = resolve_store(run, store)
+        if share is not None:
+            drawn = rejection.reject_worst_samples(snapshot, training, n, share, draw)
+        else:
+            assert reject_above is not None, "one of them was given"
+            drawn = rejection.reject_samples_above(snapshot, training, n, reject_above, draw)
     if dry_run:
         return progress.say(
             f"{n} images of {snapshot.path} would be written to {out} as {to or 'files of the usual format'}."
