@@ -1,1 +1,1 @@
-"""DICOM in and out; no torch."""
+"""Reading, writing and sending of DICOM; the package does not import torch."""

@@ -18,8 +18,8 @@ from ganatomy.errors import Refused
 ADDRESS_PATTERN = re.compile(
     r"(?:\[(?P<six>[0-9a-fA-F:]+)\]|(?P<host>[^:/\[\]]+)):(?P<port>\d{1,5})/(?P<aet>[^/\\]{1,16})"
 )
-TIMEOUT_SECONDS = 60  # without an answer: the other side is gone
-STATUS_MEANINGS = {  # of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)
+TIMEOUT_SECONDS = 60  # without an answer the archive counts as gone
+STATUS_MEANINGS = {  # statuses of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)
     0x0110: "processing failure",
     0x0122: "SOP class not supported",
     0x0124: "not authorised",
@@ -30,15 +30,15 @@ STATUS_MEANINGS = {  # of a C-STORE response (PS3.4 table B.2-1, PS3.7 annex C)
 STATUS_RANGE_MEANINGS = {
     0xA7: "out of resources",
     0xA9: "data set does not match SOP class",
-}  # first byte of the status
+}  # by the first byte of the status
 
 
 class CStoreArchive:
-    """An archive that takes C-STORE.
+    """An archive that accepts C-STORE.
 
     Args:
-        address: ``HOST:PORT/AET``, the last the archive's Application Entity Title.
-        calling: our own title, which many archives must know beforehand.
+        address: ``HOST:PORT/AET``, where AET is the archive's Application Entity Title.
+        calling: our own title; many archives accept only titles that are registered with them.
 
     Raises:
         Refused: the address has another form.
@@ -59,7 +59,7 @@ class CStoreArchive:
         self._ae.connection_timeout = TIMEOUT_SECONDS / 4
         self._open: Association | None = None
         self._open_context: tuple[str, str] | None = None
-        logging.getLogger("pynetdicom").addHandler(logging.NullHandler())  # what it says, we say once, in our words
+        logging.getLogger("pynetdicom").addHandler(logging.NullHandler())  # messages are reported once, in our words
 
     def __enter__(self) -> Self:
         return self
@@ -77,9 +77,9 @@ class CStoreArchive:
         association = self._associate(ds)
         try:
             answer = association.send_c_store(ds)
-        except ValueError as error:  # no accepted context
+        except ValueError as error:  # no presentation context was accepted
             raise self._unsupported_class_error(ds) from error
-        except RuntimeError as error:  # the association went in the meantime
+        except RuntimeError as error:  # the association has ended in the meantime
             raise UnreachableError(f"{self.name} has closed the connection") from error
         if "Status" not in answer:
             association.abort()
@@ -95,14 +95,14 @@ class CStoreArchive:
         return Outcome(str(ds.SOPInstanceUID), status == 0 or status >> 12 == 0xB, told, status >> 8 == 0xA7)
 
     def _associate(self, ds: Dataset) -> Association:
-        """The open association, or a new one for instances of this kind."""
+        """Return the open association, or open a new one for instances of this kind."""
         wanted = str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)
         if self._open is not None and self._open.is_established and self._open_context == wanted:
             return self._open
         if self._open is not None and self._open.is_established:
             self._open.release()
         contexts = [build_context(*wanted)]
-        if not ds.file_meta.TransferSyntaxUID.is_encapsulated:  # the default, for archives that know no other
+        if not ds.file_meta.TransferSyntaxUID.is_encapsulated:  # the default syntax, for archives that accept no other
             contexts.append(build_context(wanted[0], ImplicitVRLittleEndian))
         opened = self._ae.associate(
             self.host,
@@ -133,5 +133,5 @@ class CStoreArchive:
 
 
 def _disable_packet_delay(event: evt.Event) -> None:
-    """Send small packets without waiting for more: an instance takes a tenth of the time otherwise lost in waiting."""
+    """Send small packets without waiting for more: an instance takes 6 to 14 ms instead of 46 ms (docs/diary.md)."""
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

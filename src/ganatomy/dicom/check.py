@@ -1,6 +1,6 @@
-"""What a validator of modules and value types does not find: values that contradict each other.
+"""Checks for contradictory values, which a validator of modules and value types does not find.
 
-`write` asks before anything leaves; `verify` asks of anybody's files.
+`write` checks every instance before it is written; `verify` checks files of any origin.
 """
 
 from pydicom import Dataset
@@ -10,7 +10,7 @@ from ganatomy.dicom import read
 from ganatomy.dicom.mammogram import FOR_PRESENTATION
 from ganatomy.dicom.views import read_view_code
 
-HUNG_ORIENTATIONS = {  # of rows and columns, as hung: chest walls back to back in the middle
+HUNG_ORIENTATIONS = {  # of rows and columns in the standard hanging, with the chest walls together in the middle
     ("R", "CC"): ("P", "L"),
     ("L", "CC"): ("A", "R"),
     ("R", "MLO"): ("P", "FL"),
@@ -23,18 +23,18 @@ LOSSY_SYNTAXES = (
     "1.2.840.10008.1.2.4.91",
     "1.2.840.10008.1.2.4.203",
 )
-SYNTHESIZING_EQUIPMENT = "109100"  # DCM, Synthesizing Equipment
-RIGHT_ANGLE_TOLERANCE = 1e-3  # by how much two directions may miss a right angle, as a cosine
+SYNTHESIZING_EQUIPMENT = "109100"  # code of Synthesizing Equipment (DCM)
+RIGHT_ANGLE_TOLERANCE = 1e-3  # largest cosine of the angle between two perpendicular directions
 
 
 def find_faults(ds: Dataset) -> list[str]:
-    """What is wrong with an instance, one sentence each; nothing when it is sound.
+    """Find contradictions in an instance and describe each in one sentence.
 
     Raises:
-        Unusable: a value is not what its representation says.
+        UnusableImage: a value does not have its value representation.
     """
     found = _check_identity(ds) + _check_synthetic_mark(ds) + _check_compression(ds)
-    if read.get_text(ds, "SOPClassUID").startswith(FOR_PRESENTATION):  # and For Processing, which ends with .1
+    if read.get_text(ds, "SOPClassUID").startswith(FOR_PRESENTATION):  # includes For Processing, whose UID ends with .1
         found += _check_mammography(ds)
     if "ImageOrientationPatient" in ds:
         found += _check_geometry(ds)
@@ -42,12 +42,12 @@ def find_faults(ds: Dataset) -> list[str]:
 
 
 def is_marked_synthetic(ds: Dataset) -> bool:
-    """Whether an instance says that it is synthetic (0008,001C)."""
+    """Whether an instance is marked synthetic (0008,001C)."""
     return read.get_text(ds, "SyntheticData") == "YES"
 
 
 def find_synthesizers(ds: Dataset) -> list[Dataset]:
-    """The items of Contributing Equipment that synthesised the image (PS3.3 C.12.1; PS3.16 CID 7005)."""
+    """Find the items of Contributing Equipment that synthesised the image (PS3.3 C.12.1; PS3.16 CID 7005)."""
     return [
         item
         for item in read.get_items(ds, "ContributingEquipmentSequence")
@@ -62,7 +62,7 @@ def _check_identity(ds: Dataset) -> list[str]:
 
 
 def _check_synthetic_mark(ds: Dataset) -> list[str]:
-    """Synthetic Data has two values (PS3.3 C.12.1), and equipment that synthesises makes synthetic data."""
+    """Check Synthetic Data, which has two defined values (PS3.3 C.12.1) and must be YES with Synthesizing Equipment."""
     value = read.get_text(ds, "SyntheticData")
     if value not in ("", "YES", "NO"):
         return [f"Synthetic Data is {value!r}; only YES and NO exist"]
@@ -72,7 +72,7 @@ def _check_synthetic_mark(ds: Dataset) -> list[str]:
 
 
 def _check_compression(ds: Dataset) -> list[str]:
-    """What once was compressed with loss says so, by how much and how (PS3.3 C.7.6.1.1.5)."""
+    """Check that lossy compression is stated with its ratio and method (PS3.3 C.7.6.1.1.5)."""
     said = read.get_text(ds, "LossyImageCompression")
     meta = getattr(ds, "file_meta", None)
     syntax = "" if meta is None else str(meta.get("TransferSyntaxUID", ""))
@@ -87,7 +87,7 @@ def _check_compression(ds: Dataset) -> list[str]:
 
 
 def _check_mammography(ds: Dataset) -> list[str]:
-    """View, laterality and orientation against each other (PS3.3 C.8.11.7; IHE Mammography Image 4.16.4.2.2.1.1.2)."""
+    """Compare view, laterality and orientation (PS3.3 C.8.11.7; IHE Mammography Image 4.16.4.2.2.1.1.2)."""
     laterality, view, coded = (
         read.get_text(ds, "ImageLaterality"),
         read.get_text(ds, "ViewPosition"),
@@ -111,9 +111,9 @@ def _check_mammography(ds: Dataset) -> list[str]:
 
 
 def _fits_orientation(orientation: tuple[str, str], hung: tuple[str, str]) -> bool:
-    """Whether an orientation is that of the hung view or of its mirror images, which move one axis only.
+    """Whether an orientation is that of the hanging or of an image mirrored along one axis.
 
-    An oblique view may name its column direction by the first letter alone (F for FL).
+    An oblique view may give only the first letter of its column direction (F for FL).
     """
     opposite = str.maketrans("APLRHF", "PARLFH")
     return all(

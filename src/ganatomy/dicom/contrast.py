@@ -1,4 +1,4 @@
-"""What a CT or MR object says that it shows: slices as acquired, or maps, phases and projections made of them."""
+"""Whether a CT or MR object shows acquired slices, or maps, phases and projections computed from them."""
 
 import re
 
@@ -7,7 +7,7 @@ from pydicom import Dataset
 from ganatomy.dicom import read
 from ganatomy.imaging.image import Doubt, UnusableImage
 
-# Values of Image Type, whole or as words (PS3.3 C.8.3.1.1.1, C.8.13.1.1.1, C.8.16.1, and what vendors write).
+# Values of Image Type, complete or as words (PS3.3 C.8.3.1.1.1, C.8.13.1.1.1, C.8.16.1, and values of vendors).
 PHASE_TYPES = {"P", "PHASE", "R", "REAL", "I", "IMAGINARY", "PHASE MAP", "PHASE_MAP", "VELOCITY"}
 PARAMETRIC_TYPES = {
     *("ADC", "FA", "TRACEW", "EXP", "EADC", "DTI", "TENSOR"),
@@ -49,14 +49,14 @@ OTHER_CONTRASTS = re.compile(
 )
 DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
 CONTRAST_ATTRIBUTES = (*DESCRIPTIONS, "AcquisitionContrast", "EchoTime", "ImageType")
-OTHER_TYPES = {"DIFFUSION", "PERFUSION", "FMRI"}  # of Image Type: acquired, but not T1-weighted
+OTHER_TYPES = {"DIFFUSION", "PERFUSION", "FMRI"}  # values of Image Type of acquired images that are not T1-weighted
 
 
 def check_kind(dataset: Dataset) -> None:
-    """Whether an object shows anatomy as acquired.
+    """Check that an object shows acquired anatomy.
 
     Raises:
-        UnusableImage: Image Type or Complex Image Component say that it is a phase, a map or a projection.
+        UnusableImage: it is a phase image, a map or a projection by its Image Type or Complex Image Component.
     """
     types = [str(value).strip().upper() for value in read.get_values(dataset, "ImageType")]
     for reason, rejected in REJECTED_TYPES:
@@ -68,7 +68,7 @@ def check_kind(dataset: Dataset) -> None:
 
 
 def find_contrast_doubts(dataset: Dataset) -> tuple[Doubt, ...]:
-    """What makes it doubtful that an MR object is T1-weighted: its Acquisition Contrast, Echo Time or descriptions."""
+    """Find signs in Acquisition Contrast, Echo Time or descriptions that an MR object is not T1-weighted."""
     found = []
     contrast = read.get_text(dataset, "AcquisitionContrast").upper()
     if contrast not in ("", "T1", "UNKNOWN", "MIXED"):
@@ -84,7 +84,7 @@ def find_contrast_doubts(dataset: Dataset) -> tuple[Doubt, ...]:
 
 
 def find_name_doubts(name: str) -> tuple[Doubt, ...]:
-    """What the name of a file says of another contrast, as BIDS and the public sets write it: ``sub-1_T2w.nii.gz``."""
+    """Find another contrast in a file name, as in BIDS and public data sets: ``sub-1_T2w.nii.gz``."""
     told = _find_other_contrast(name)
     return (Doubt("other contrast than T1", f"the name has the word {told}"),) if told else ()
 

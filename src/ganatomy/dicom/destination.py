@@ -1,4 +1,4 @@
-"""Where instances can be sent, and what comes back for each."""
+"""Interface of the archives to which instances can be sent, and the outcome of each instance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from pydicom import Dataset
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the other side said of one instance.
+    """The archive's answer for one instance.
 
     Args:
         uid: SOP Instance UID.
-        accepted: it is stored there.
-        words: the status in the protocol's own words.
-        later: it was not accepted now, and may be if it is sent again.
+        accepted: whether the archive stored it.
+        words: the status in the words of the protocol.
+        later: it was not accepted, but may be if it is sent again.
     """
 
     uid: str
@@ -26,11 +26,11 @@ class Outcome:
 
 
 class UnreachableError(Exception):
-    """Nobody answers, or the connection was lost. Trying again may help."""
+    """The archive does not answer, or the connection was lost; trying again may help."""
 
 
 class Destination(Protocol):
-    """An archive, as a context: what it opens it closes."""
+    """An archive, used as a context manager that closes its connections."""
 
     name: str
     """Without credentials; tells one archive from another."""
@@ -44,10 +44,10 @@ class Destination(Protocol):
     ) -> None: ...
 
     def send(self, datasets: Sequence[Dataset]) -> list[Outcome]:
-        """Send instances and tell what became of each, in their order.
+        """Send instances and return their outcomes in the same order.
 
         Raises:
-            Unreachable: nobody answers.
-            Refused: this archive will never take them: a wrong address or AE title, no such service, no right.
+            UnreachableError: the archive does not answer.
+            Refused: the archive will never accept them: wrong address or AE title, missing service or permission.
         """
         ...

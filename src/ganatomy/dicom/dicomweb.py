@@ -1,8 +1,8 @@
 """STOW-RS to an archive (PS3.18 10.5).
 
 Credentials come from the environment or a netrc file and are never part of a message: GANATOMY_DICOMWEB_TOKEN (a bearer
-token), or GANATOMY_DICOMWEB_USER with GANATOMY_DICOMWEB_PASSWORD, or the netrc entry of the host. The request is made
-here, since what an archive says of each instance decides what is sent again (`dicom.store_response`).
+token), or GANATOMY_DICOMWEB_USER with GANATOMY_DICOMWEB_PASSWORD, or the netrc entry of the host. This module builds
+the request itself, since the archive's answer for each instance determines what is sent again (`dicom.store_response`).
 """
 
 import os
@@ -21,24 +21,24 @@ from ganatomy.dicom.store_response import StoreResponse, describe_reason, read_s
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
-TIMEOUTS = (15, 120)  # to connect, to answer
+TIMEOUTS = (15, 120)  # seconds to connect, seconds to answer
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 TOKEN, USER, PASSWORD = "GANATOMY_DICOMWEB_TOKEN", "GANATOMY_DICOMWEB_USER", "GANATOMY_DICOMWEB_PASSWORD"
 WRONG_URL = "--url {url}: give the address of a DICOMweb service, such as https://host/dicom-web."
 ACCEPTED_ANSWERS = "application/dicom+json, application/dicom+xml;q=0.5"
-MAX_ANSWER_BYTES = 2**26  # a hundred thousand instances' names; more is no answer
+MAX_ANSWER_BYTES = 2**26  # enough for a hundred thousand instances; longer answers are refused
 RETRY_STATUSES = (408, 425, 429, 502, 503, 504)
-SPLIT_STATUSES = (400, 409, 413, 415, 422, 500)  # of a whole request: one instance may be to blame
+SPLIT_STATUSES = (400, 409, 413, 415, 422, 500)  # statuses of a whole request that a single instance may cause
 
 
 class StowArchive:
-    """An archive that takes STOW-RS.
+    """An archive that accepts STOW-RS.
 
     Args:
-        url: of the service, without ``/studies``.
+        url: URL of the service, without ``/studies``.
 
     Raises:
-        Refused: not an http address, or one with credentials in it.
+        Refused: the URL is not an http address, or contains credentials.
     """
 
     batch_bytes = 2**25
@@ -58,7 +58,7 @@ class StowArchive:
             raise Refused(WRONG_URL.format(url=url))
         self.name = url.rstrip("/")
         self._session = requests.Session()
-        self._session.max_redirects = 0  # a redirection would become a GET, and lead who knows where
+        self._session.max_redirects = 0  # a redirection would become a GET request to an unknown server
         if token := os.environ.get(TOKEN):
             self._session.auth = _Bearer(token)
         elif user := os.environ.get(USER):
@@ -94,7 +94,7 @@ class StowArchive:
         return _read_outcomes(datasets, answer)
 
     def _post(self, datasets: Sequence[Dataset]) -> tuple[int, str, StoreResponse]:
-        """Send one request of several parts (PS3.18 8.7.1); its status, the status in words, and the answer."""
+        """Send one multipart request (PS3.18 8.7.1); returns its status, the status in words, and the answer."""
         boundary = uuid4().hex
         with BytesIO() as body:
             for dataset in datasets:
@@ -119,7 +119,7 @@ class StowArchive:
     def _handle_failure(
         self, datasets: Sequence[Dataset], status: int, told: str, answer: StoreResponse
     ) -> list[Outcome]:
-        """What a refused request means for its instances."""
+        """Derive the outcomes of the instances of a refused request."""
         if status in (401, 403):
             raise Refused(
                 f"{self.name} wants credentials ({told}); set {TOKEN}, or {USER} and {PASSWORD}, or a netrc entry."
@@ -136,7 +136,7 @@ class StowArchive:
 
 
 class _Bearer(requests.auth.AuthBase):
-    """A token instead of a password; given as `auth` so that a netrc entry does not replace it."""
+    """Authentication by a token; it is passed as `auth` so that a netrc entry does not replace it."""
 
     def __init__(self, token: str) -> None:
         self.token = token
@@ -147,10 +147,10 @@ class _Bearer(requests.auth.AuthBase):
 
 
 def _read_outcomes(datasets: Sequence[Dataset], answer: StoreResponse, told: str = "") -> list[Outcome]:
-    """The outcome of each instance; one that the answer does not name may be there or not, and is sent again.
+    """Read the outcome of each instance; one that the answer does not name may be stored or not, and is sent again.
 
     Args:
-        told: the status of a request that failed, in words.
+        told: the status of a failed request in words.
     """
     reasons = ", ".join(map(describe_reason, answer.other_failures))
     others = f", other failures {reasons}" if reasons else ""

@@ -1,7 +1,7 @@
-"""Where slices lie: when two have the same geometry, and when a stack is one regular volume.
+"""Geometry of slices: whether two slices have the same geometry, and whether a stack is one regular volume.
 
-Headers are decimal text, and programs round: the tolerances below are what rounding does, and less than what moves a
-pixel by half of its size or hides a missing slice.
+Headers are decimal text, and programs round their values. The tolerances below allow for this rounding. They are
+smaller than a shift by half a pixel and than a missing slice.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 from ganatomy.imaging.image import UnusableImage
 from ganatomy.imaging.orientation import LARGEST_SHEAR_DEGREES
 
-ANGLE_TOLERANCE_DEGREES = 0.1  # cosines of three decimals; 0.3 mm at 180 mm from the centre of a slice
-LENGTH_TOLERANCE = 2e-3  # of a normal's length: cosines of three decimals
-PARALLEL_DEGREES = 10.0  # slices within this are pieces of one volume that does not fit together, not two views
-SPACING_TOLERANCE = 0.001  # of the Pixel Spacing; half a pixel over 512
-STEP_TOLERANCE = 0.02  # of the usual distance, by which a distance between neighbours may differ
-PLACE_TOLERANCE_MM = 0.1  # by which a slice may lie off its even place: positions rounded to 0.1 mm at both ends
-PLACE_TOLERANCE_SHARE = 0.25  # of the distance, where slices are thin: a missing one moves its neighbours by a half
-SIDE_TOLERANCE_MM = 0.5  # by which a slice may be shifted in its plane against the line of the others
-DOUBLED_MM = 1e-3  # slices that lie closer are at the same place
+ANGLE_TOLERANCE_DEGREES = 0.1  # for cosines with three decimals; 0.3 mm at 180 mm from the centre of a slice
+LENGTH_TOLERANCE = 2e-3  # for the length of a normal, computed from cosines with three decimals
+PARALLEL_DEGREES = 10.0  # slices within this angle are parts of one irregular volume, not two views
+SPACING_TOLERANCE = 0.001  # relative to the Pixel Spacing; half a pixel over 512
+STEP_TOLERANCE = 0.02  # allowed difference of a distance between neighbours, relative to the median distance
+PLACE_TOLERANCE_MM = 0.1  # allowed offset from an even position, for positions rounded to 0.1 mm at both ends
+PLACE_TOLERANCE_SHARE = 0.25  # the same for thin slices, relative to the distance; a missing slice causes 0.5
+SIDE_TOLERANCE_MM = 0.5  # allowed shift of a slice in its plane
+DOUBLED_MM = 1e-3  # slices that are closer have the same position
 SPACE_AXES = 3
 
 Points = NDArray[np.float64]
 
 
 def find_normal(orientation: Sequence[float]) -> Points:
-    """The normal of slices from the six direction cosines of Image Orientation (Patient).
+    """Compute the normal of slices from the six direction cosines of Image Orientation (Patient).
 
     Raises:
-        UnusableImage: they are not two directions at right angles.
+        UnusableImage: they are not two perpendicular directions.
     """
     row, column = np.array(orientation, dtype=np.float64).reshape(2, SPACE_AXES)
     normal = np.cross(row, column)
@@ -43,7 +43,7 @@ def find_normal(orientation: Sequence[float]) -> Points:
 def has_same_orientation(
     one: Sequence[float], other: Sequence[float], tolerance: float = ANGLE_TOLERANCE_DEGREES
 ) -> bool:
-    """Whether rows and columns of two slices run the same way, to within some degrees."""
+    """Whether rows and columns of two slices have the same directions to within `tolerance` degrees."""
     first, second = (np.reshape(cosines, (2, SPACE_AXES)).astype(np.float64) for cosines in (one, other))
     lengths = [np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9) for directions in (first, second)]
     apart = np.linalg.norm(first / lengths[0] - second / lengths[1], axis=1)
@@ -56,15 +56,15 @@ def has_same_spacing(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def find_step(places: Points, normal: Points, names: Sequence[str]) -> Points:
-    """The way from slice to slice, if there is one for all.
+    """Find the vector from slice to slice, which must be the same for all.
 
     Args:
-        places: (slices, 3) in millimetres, in order along the normal.
-        normal: (3,).
-        names: of the slices, for messages.
+        places: (slices, 3) positions in millimetres, in order along the normal.
+        normal: (3,) unit normal of the slices.
+        names: names of the slices, for messages.
 
     Raises:
-        UnusableImage: slices are doubled, missing, uneven, or shifted as by a tilted gantry.
+        UnusableImage: slices are doubled, missing, unevenly spaced, or shifted as by a tilted gantry.
     """
     gaps = np.diff(places @ normal)
     usual = float(np.median(gaps))
@@ -84,15 +84,15 @@ def find_step(places: Points, normal: Points, names: Sequence[str]) -> Points:
 
 
 def _check_even(gaps: Points, usual: float, off: Points, names: Sequence[str]) -> None:
-    """Whether slices lie at even places, but for what rounding does.
+    """Check that slices are evenly spaced to within rounding.
 
     Raises:
-        UnusableImage: slices are missing or uneven.
+        UnusableImage: slices are missing or unevenly spaced.
     """
     rounding = min(PLACE_TOLERANCE_MM, PLACE_TOLERANCE_SHARE * usual) + 1e-6
     if off.max() <= rounding or np.abs(gaps - usual).max() <= STEP_TOLERANCE * usual:
         return
-    absent = np.maximum(np.rint(gaps / usual - 1), 0)  # in each gap
+    absent = np.maximum(np.rint(gaps / usual - 1), 0)  # number of missing slices in each gap
     if missing := int(absent.sum()):
         at = int(gaps.argmax())
         raise UnusableImage(
@@ -109,10 +109,10 @@ def _check_even(gaps: Points, usual: float, off: Points, names: Sequence[str]) -
 
 
 def _check_straight(aside: Points, step: Points, normal: Points, names: Sequence[str]) -> None:
-    """Whether slices lie behind one another.
+    """Check that slices lie behind one another.
 
     Raises:
-        UnusableImage: one is shifted, or all are, ever more.
+        UnusableImage: a slice is shifted in its plane, or the shift grows from slice to slice.
     """
     cosine = float(step @ normal) / float(np.linalg.norm(step))
     tilt = float(np.degrees(np.arccos(min(1.0, cosine))))

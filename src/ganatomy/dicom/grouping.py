@@ -1,10 +1,10 @@
-"""Which files are the slices of one volume, from their headers alone.
+"""Groups files to volumes by their headers.
 
-A volume is the slices of one Series Instance UID, wherever they lie, with one geometry. If all slices of a series with
-the same orientation are one regular stack, they are one volume, whatever else their headers say. If they are not, the
-series is divided by one or two attributes of `DIVIDING_ATTRIBUTES`, provided that a part is a regular volume over the
-extent of the whole; then the volume carries a remark. A series that cannot be divided so stays together, and is
-refused when it is read: a piece of a volume is never taken for one.
+A volume consists of the slices of one Series Instance UID in any folders, with one geometry. If all slices of a series
+with the same orientation are one regular stack, they are one volume, whatever other attributes say. If they are not,
+the series is divided by one or two attributes of `DIVIDING_ATTRIBUTES`, provided that a part is a regular volume over
+the extent of the whole; the volume then carries a remark. A series that cannot be divided in this way stays together
+and is refused when it is read, so that a part of a volume is never used as a whole.
 """
 
 import os
@@ -23,7 +23,7 @@ from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine.processes import worker_pool
 from ganatomy.machine.progress import say
 
-ENHANCED_CLASSES = (  # all frames in one instance: Enhanced and Legacy Converted Enhanced, CT and MR
+ENHANCED_CLASSES = (  # with all frames in one instance: Enhanced and Legacy Converted Enhanced, CT and MR
     "1.2.840.10008.5.1.4.1.1.2.1",
     "1.2.840.10008.5.1.4.1.1.2.2",
     "1.2.840.10008.5.1.4.1.1.4.1",
@@ -45,8 +45,8 @@ DIVIDING_ATTRIBUTES = (  # in the order in which they are tried
     "SeriesDescription",
     "AcquisitionTime",
 )
-MATRIX, ORIENTATION, FOLDER = "matrix or Pixel Spacing", "orientation", "folder"  # by which it is divided besides
-MAX_DIVIDING_ATTRIBUTES = 2  # at once
+MATRIX, ORIENTATION, FOLDER = "matrix or Pixel Spacing", "orientation", "folder"  # further criteria for a division
+MAX_DIVIDING_ATTRIBUTES = 2  # used at the same time
 NEEDED_ATTRIBUTES = (
     *DIVIDING_ATTRIBUTES,
     "SeriesInstanceUID",
@@ -59,9 +59,9 @@ NEEDED_ATTRIBUTES = (
     "ImageOrientationPatient",
     "ImagePositionPatient",
 )
-MIN_SLICES = 8  # slices
-MIN_COVERED = 0.8  # of the extent of a series; a part that covers less is a piece of a volume, not another one
-MANY_FILES = 2000  # files; fewer are read faster by one process than a pool begins
+MIN_SLICES = 8  # of a volume
+MIN_COVERED = 0.8  # share of the extent of a series; a part that covers less is not a volume of its own
+MANY_FILES = 2000  # one process reads fewer files faster than a pool starts
 CHUNK = 200  # files that a process of the pool reads at a time
 
 
@@ -69,9 +69,9 @@ class SliceGroup(NamedTuple):
     """The files of one volume.
 
     Args:
-        paths: sorted; one of each SOP Instance UID.
-        copies: files with the SOP Instance UID of one of them; their pixels are compared when they are read.
-        remark: what is doubtful about the group; empty when nothing is.
+        paths: sorted paths, one for each SOP Instance UID.
+        copies: further files with the same SOP Instance UIDs, whose pixels are compared when they are read.
+        remark: a doubt about the group, or empty.
     """
 
     paths: list[Path]
@@ -80,7 +80,7 @@ class SliceGroup(NamedTuple):
 
 
 class SliceHeader(NamedTuple):
-    """What decides to which volume a file belongs; `alone` = a file that is never one of several slices."""
+    """The attributes that determine the volume of a file; `alone` = the file is never one of several slices."""
 
     path: Path
     alone: bool
@@ -91,7 +91,7 @@ class SliceHeader(NamedTuple):
     spacing: tuple[float, ...] = ()
     orientation: tuple[float, ...] = ()
     position: tuple[float, ...] = ()
-    marks: tuple[str, ...] = ()  # values of DIVIDING_ATTRIBUTES
+    marks: tuple[str, ...] = ()  # the values of DIVIDING_ATTRIBUTES
 
 
 Stack = list[SliceHeader]
@@ -99,7 +99,7 @@ Agreement = Callable[[SliceHeader, SliceHeader], bool]
 
 
 def group_files(paths: Iterable[Path]) -> list[SliceGroup]:
-    """Files that belong to one volume each; what cannot be read, or holds a whole volume, stands by itself."""
+    """Group files to volumes; files that cannot be read or that hold a whole volume are groups of their own."""
     series: dict[tuple[str, ...], Stack] = defaultdict(list)
     groups: list[SliceGroup] = []
     headers = _read_headers(sorted(paths))
@@ -115,7 +115,7 @@ def group_files(paths: Iterable[Path]) -> list[SliceGroup]:
 
 
 def is_localizer(image_type: Sequence[object]) -> bool:
-    """Whether Image Type says that an image is a scout, not a slice of a volume."""
+    """Whether an image is a localizer by its Image Type, and not a slice of a volume."""
     return any(str(value).upper() in LOCALIZER_TYPES for value in image_type)
 
 
@@ -136,7 +136,7 @@ def _read_headers(paths: list[Path]) -> list[SliceHeader]:
 
 
 def read_slice_header(path: Path) -> SliceHeader:
-    """The header of a file as far as it decides about groups."""
+    """Read the attributes of a file that determine its group."""
     try:
         with reading_sandbox((path,)):
             return _read_slice_header(path)
@@ -165,17 +165,17 @@ def _read_slice_header(path: Path) -> SliceHeader:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# A series to volumes.
+# Dividing a series into volumes.
 
 
 def _divide_by_patient(stack: Stack) -> list[Stack]:
-    """Slices of two persons under one Series Instance UID are two series; a blank Patient ID fits any."""
+    """Divide slices of different patients with the same Series Instance UID; an empty Patient ID fits any."""
     named = {header.patient for header in stack if header.patient}
     return [stack] if len(named) < 2 else _partition(stack, [header.patient for header in stack])
 
 
 def _divide_series(stack: Stack) -> list[SliceGroup]:
-    """The volumes of a series: by orientation, then by what makes each a regular one."""
+    """Divide a series into volumes by orientation, then by the attributes that make regular volumes."""
     placed = [header for header in stack if header.orientation and header.position]
     found: list[tuple[Stack, str]] = [
         (part, why) for one in _cluster(placed, _are_parallel) for part, why in _divide_stack(one)
@@ -198,7 +198,7 @@ def _make_group(part: Stack, remark: str) -> SliceGroup:
 
 
 def _divide_stack(stack: Stack) -> list[tuple[Stack, str]]:
-    """Parallel slices as one volume if they are regular, else as parts that are, each with what it was divided by."""
+    """Return parallel slices as one regular volume, or divided into regular parts, each with the criterion used."""
     if len(_drop_copies(stack)) < len(stack):
         folders = _partition(stack, [str(header.path.parent) for header in stack])
         if len(folders) > 1 and all(_covers(part, stack) and _is_regular(part) for part in folders):
@@ -224,7 +224,7 @@ def _divide_stack(stack: Stack) -> list[tuple[Stack, str]]:
 
 
 def _list_marks(stack: Stack) -> dict[str, list[str]]:
-    """The values of what divides a stack, by name, slice by slice; what all slices have in common is left out."""
+    """List the values of each criterion slice by slice, without criteria that are the same for all slices."""
     marks = {
         MATRIX: _number(stack, _have_same_matrix),
         ORIENTATION: _number(stack, _have_same_orientation),
@@ -247,7 +247,7 @@ def _are_parallel(one: SliceHeader, other: SliceHeader) -> bool:
 
 
 def _is_regular(part: Stack) -> bool:
-    """Whether slices of the same orientation are one volume."""
+    """Whether slices of the same orientation form one regular volume."""
     slices = _drop_copies(part)
     first = slices[0]
     if len(slices) < MIN_SLICES:
@@ -265,19 +265,19 @@ def _is_regular(part: Stack) -> bool:
 
 
 def _covers(part: Stack, whole: Stack) -> bool:
-    """Whether a part reaches over (nearly) all of the extent of a series."""
+    """Whether a part covers at least `MIN_COVERED` of the extent of a series."""
     normal = np.cross(*np.reshape(whole[0].orientation, (2, geometry.SPACE_AXES)))
     inner, outer = (float(np.ptp([np.dot(header.position, normal) for header in some])) for some in (part, whole))
     return inner >= MIN_COVERED * outer
 
 
 def _cluster(stack: Stack, agree: Agreement) -> list[Stack]:
-    """Slices that agree with the first of each cluster."""
+    """Cluster slices that agree with the first slice of their cluster."""
     return _partition(stack, _number(stack, agree))
 
 
 def _number(stack: Stack, agree: Agreement) -> list[str]:
-    """For each slice the number of the first one that it agrees with."""
+    """Number the clusters; returns for each slice the number of the first cluster that it agrees with."""
     known: list[SliceHeader] = []
     numbers = []
     for header in stack:
@@ -289,7 +289,7 @@ def _number(stack: Stack, agree: Agreement) -> list[str]:
 
 
 def _drop_copies(stack: Stack) -> Stack:
-    """The first file of each SOP Instance UID; a file without one is no copy."""
+    """Keep the first file of each SOP Instance UID; a file without one is never a copy."""
     seen: set[str] = set()
     kept = []
     for header in stack:
@@ -300,7 +300,7 @@ def _drop_copies(stack: Stack) -> Stack:
 
 
 def _partition(stack: Stack, keys: Sequence[object]) -> list[Stack]:
-    """Slices with equal keys, in the order of the first of each."""
+    """Divide slices by equal keys, in the order of their first occurrence."""
     parts: dict[object, Stack] = defaultdict(list)
     for header, key in zip(stack, keys, strict=True):
         parts[key].append(header)

@@ -1,4 +1,4 @@
-"""What a modality says of its DICOM side: the instances that a sample becomes, and the values that they store."""
+"""Interface of a modality's DICOM objects: the instances made from a sample, and the values that they store."""
 
 import hashlib
 import json
@@ -17,15 +17,15 @@ from ganatomy.imaging.image import Image
 
 @dataclass(frozen=True)
 class DicomForm:
-    """What a sample becomes in DICOM.
+    """The options of DICOM objects made from samples.
 
     Args:
-        enhanced: a volume becomes one instance of many frames, not one a slice.
-        secondary_capture: pictures, for archives that refuse the modality's own object.
-        compress: None, or ``rle``, ``jpeg-ls``, ``jpeg2000``; all without loss.
+        enhanced: write a volume as one multi-frame instance instead of one instance per slice.
+        secondary_capture: write Secondary Capture objects, for archives that refuse the modality's own objects.
+        compress: lossless compression, ``rle``, ``jpeg-ls`` or ``jpeg2000``; None = not compressed.
 
     Raises:
-        Refused: an unknown compression, or both kinds of object.
+        Refused: the compression is unknown, or both kinds of object are requested.
     """
 
     enhanced: bool = False
@@ -43,45 +43,46 @@ PLAIN_FORM = DicomForm()
 
 
 class InstanceMaker(Protocol):
-    """The instances of one sample after another, each with the path that its file would have."""
+    """Makes the instances of one sample after another, each with the path of its file."""
 
     def __call__(self, shown: Image, record: dict[str, Any]) -> Iterator[tuple[str, Dataset]]:
-        """One by one.
+        """Make the instances of one sample.
 
         Args:
-            shown: in its own values (grey [0, 1], HU), as displayed.
-            record: how it was made.
+            shown: the image in its own values (grey values in [0, 1], HU), oriented as displayed.
+            record: the record of the sample.
         """
         ...
 
 
 class DicomKind(Protocol):
-    """The DICOM side of a modality."""
+    """The DICOM objects of a modality."""
 
     def make_instances(self, form: DicomForm, date: str) -> InstanceMaker:
-        """What turns samples into instances.
+        """Return the function that makes instances from samples.
 
         Args:
-            date: YYYYMMDD of the studies.
+            form: the options of the objects.
+            date: date of the studies as YYYYMMDD.
 
         Raises:
-            Refused: the modality has no such object.
+            Refused: the modality does not have the requested object.
         """
         ...
 
     def quantise_sample(self, shown: Image) -> NDArray[np.uint16]:
-        """The values that any of these instances stores of a sample."""
+        """Quantise a sample to the values that all of these instances store."""
         ...
 
 
 def get_spacing(shown: Image, purpose: str) -> tuple[float, ...]:
-    """The spacing of a sample in millimetres.
+    """Return the spacing of a sample in millimetres.
 
     Args:
-        purpose: what needs it, for the message.
+        purpose: what needs the spacing, for the message.
 
     Raises:
-        Refused: there is none.
+        Refused: the sample has no spacing.
     """
     if shown.spacing is None:
         raise Refused(f"{purpose} needs the spacing and the training images had none; write NPY, or give --spacing.")
@@ -89,21 +90,21 @@ def get_spacing(shown: Image, purpose: str) -> tuple[float, ...]:
 
 
 def refuse_enhanced(form: DicomForm, noun: str) -> None:
-    """Refuse an object of many frames for a modality of single images.
+    """Refuse a multi-frame object for a modality of single images.
 
     Args:
-        noun: the modality's image in words, such as ``mammogram``.
+        noun: the modality's image, such as ``mammogram``.
     """
     if form.enhanced:
         raise Refused(f"--enhanced is for CT and MR volumes; a {noun} is one image.")
 
 
 def apply_compression(ds: Dataset, form: DicomForm) -> Dataset:
-    """The data set, compressed if the form says so."""
+    """Compress the data set if the options require it."""
     return write.compress_dataset(ds, form.compress) if form.compress else ds
 
 
 def make_subject(number: int, record: dict[str, Any], date: str) -> write.Subject:
-    """Subject `number` of a snapshot and seed; the mark keeps those of two models apart in an archive."""
+    """Make subject `number` of a snapshot and seed; the mark distinguishes subjects of different models."""
     run = json.dumps([record["snapshot_sha256"], record["seed"], record.get("truncation")])
     return write.Subject(number, "SYNTHETIC", run, date, hashlib.sha256(run.encode()).hexdigest()[:8])

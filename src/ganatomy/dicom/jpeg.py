@@ -1,4 +1,4 @@
-"""JPEG and JPEG-LS frames: what their own headers say, and the decoder that pydicom does not offer."""
+"""JPEG and JPEG-LS frames: reading their headers, and a decoder that pydicom does not provide."""
 
 import struct
 from typing import NamedTuple
@@ -12,14 +12,14 @@ from pydicom.encaps import generate_frames
 from ganatomy.dicom import read
 from ganatomy.imaging.image import UnusableImage
 
-FRAME_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # second byte (ITU-T T.81 B.1.1.3; T.87 C.1.1)
+FRAME_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # second bytes (ITU-T T.81 B.1.1.3; T.87 C.1.1)
 MARKERS_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}  # ITU-T T.81 B.1.1.3
-MAX_EXTENDED_BITS = 12  # ITU-T T.81 table B.2; GDCM gives zeros for frames that say more
-FILL_BYTE = 0xFF  # any number may stand before a marker (ITU-T T.81 B.1.1.2)
+MAX_EXTENDED_BITS = 12  # ITU-T T.81 table B.2; GDCM returns zeros for frames with more
+FILL_BYTE = 0xFF  # any number of them may precede a marker (ITU-T T.81 B.1.1.2)
 
 
 class FrameHeader(NamedTuple):
-    """Bits a sample, rows, columns and components that a frame holds."""
+    """Bits per sample, rows, columns and components of a frame."""
 
     depth: int
     rows: int
@@ -28,7 +28,7 @@ class FrameHeader(NamedTuple):
 
 
 def read_frame_header(frame: bytes) -> FrameHeader:
-    """What a JPEG or JPEG-LS frame says of itself.
+    """Read the header of a JPEG or JPEG-LS frame.
 
     Raises:
         UnusableImage: there is no frame header.
@@ -46,7 +46,7 @@ def read_frame_header(frame: bytes) -> FrameHeader:
 
 
 def check_frames(dataset: Dataset, rows: int, columns: int) -> None:
-    """Refuse JPEG frames of another size or depth than the header says, on which GDCM ends the process.
+    """Refuse JPEG frames whose size or depth differs from the DICOM header, since GDCM ends the process for them.
 
     Raises:
         UnusableImage: the size or the depth differs, or a frame has no header.
@@ -70,10 +70,10 @@ def _split_frames(dataset: Dataset) -> list[bytes]:
 
 
 def decode_extended_frames(dataset: Dataset) -> NDArray[np.uint16]:
-    """Frames of JPEG Extended (Process 2 and 4) with 12 bits, one after another: (frames, rows, columns).
+    """Decode frames of JPEG Extended (Process 2 and 4) with 12 bits to (frames, rows, columns).
 
-    pydicom gives such frames to no permissive decoder; GDCM reads them to within the loss of the compression, as DCMTK
-    does. The size has to be checked beforehand (`check_frames`).
+    pydicom has no decoder with a permissive licence for such frames. GDCM reads them to within the loss of the
+    compression, as DCMTK does. The size has to be checked before (`check_frames`).
 
     Raises:
         UnusableImage: they cannot be decoded.

@@ -1,6 +1,6 @@
-"""Digital mammography in: view position, laterality, photometric interpretation, imager pixel spacing.
+"""Reading of digital mammograms: view position, laterality, photometric interpretation, imager pixel spacing.
 
-The order of operations follows the rules that mammography viewers follow; each rejection names its reason.
+The order of operations is that of mammography viewers; every rejection names its reason.
 """
 
 import re
@@ -28,25 +28,25 @@ REJECTED_CLASSES = {
 }
 
 NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
-CONTRAST_TYPES = ("RECOMBINED", "SUBTRACT", "HIGH_ENERGY")  # of Image Type: they show iodine; LOW_ENERGY shows tissue
+CONTRAST_TYPES = ("RECOMBINED", "SUBTRACT", "HIGH_ENERGY")  # in Image Type: they show iodine; LOW_ENERGY shows tissue
 CONTRAST_WORDS = re.compile(r"RECOMBIN|SUBTRACT|HIGH.ENERGY|IODINE|\bCESM\b|\bCEM\b|\bCEDM\b")
 LOW_ENERGY_TYPE = "LOW_ENERGY"
-MAX_MAGNIFICATION = 1.2  # Estimated Radiographic Magnification Factor above this is a magnification view
+MAX_MAGNIFICATION = 1.2  # a larger Estimated Radiographic Magnification Factor means a magnification view
 
 
 def read_mammogram(path: Path, voi: bool = True, told: Mapping[str, str] = NOTHING_TOLD) -> tuple[Image, Person]:
-    """One For Presentation mammogram as a radiologist sees it, and who it is of: [0, 1], dense bright, padding 0.
+    """Read a For Presentation mammogram as displayed, and its person: [0, 1], dense tissue bright, padding 0.
 
-    The chest wall is at the left edge and the axilla (MLO) or the lateral side (CC) on top, whatever the laterality;
-    the laterality is kept as a fact. Who it is of serves the split by patient and is never stored as it is.
+    The chest wall is at the left edge and the axilla (MLO) or the lateral side (CC) on top, whatever the laterality,
+    which is kept as a fact. The person is used for the split by patient and is stored only as a keyed pseudonym.
 
     Args:
         path: a DICOM file.
-        voi: apply the VOI LUT or window; off = linear from the smallest to the largest value.
-        told: facts from a table, which are believed before the header: view_position, laterality, chest_wall.
+        voi: apply the VOI LUT or window; False = linear from the smallest to the largest value.
+        told: facts from a table, which take precedence over the header: view_position, laterality, chest_wall.
 
     Raises:
-        Unusable: the file cannot serve; the message says why.
+        UnusableImage: the file cannot be used; the message says why.
     """
     dataset = read.read_instance(path)
     _reject(dataset)
@@ -65,7 +65,7 @@ def read_mammogram(path: Path, voi: bool = True, told: Mapping[str, str] = NOTHI
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# What is not a screening mammogram.
+# Images that are not screening mammograms.
 
 
 def _reject(dataset: Dataset) -> None:
@@ -96,7 +96,7 @@ def _rejection_reasons(dataset: Dataset) -> Iterable[tuple[str, bool]]:
 
 
 def _find_contrast_doubts(dataset: Dataset) -> tuple[Doubt, ...]:
-    """An image under contrast medium that does not say that it is of the low energy, which looks like a plain one."""
+    """Find contrast medium in an image that is not marked low energy; low-energy images look like plain ones."""
     image_type = [str(value).upper() for value in read.get_values(dataset, "ImageType")]
     if any(LOW_ENERGY_TYPE in value for value in image_type):
         return ()
@@ -126,10 +126,11 @@ _REJECTED_FLAGS = {
 def _orient_pixels(
     pixels: NDArray[np.float32], dataset: Dataset, view: str, laterality: str, told_wall: str = ""
 ) -> NDArray[np.float32]:
-    """Chest wall left, axilla or lateral side on top. Patient Orientation decides; the content must agree.
+    """Orient the chest wall to the left and the axilla or lateral side to the top.
 
-    Patient Orientation (0020,0020) gives the direction of the rows, then of the columns. Field of View Horizontal Flip
-    says only what was done at the detector and is not used. A chest wall that a table puts left or right is believed.
+    Patient Orientation (0020,0020) gives the direction of the rows, then of the columns; the image content must agree
+    with it. Field of View Horizontal Flip only describes the processing at the detector and is not used. A chest wall
+    that a table places left or right takes precedence.
     """
     directions = [str(v).strip().upper() for v in read.get_values(dataset, "PatientOrientation")]
     wall = find_chest_wall(pixels)
@@ -155,15 +156,15 @@ def _orient_pixels(
 
 
 def _is_upside_down(columns: str, view: str, laterality: str) -> bool:
-    """Whether the columns run the wrong way: MLO must run to the feet, CC from lateral to medial."""
+    """Whether the columns have the wrong direction; they must point to the feet in MLO and to medial in CC."""
     if view == "MLO":
         return columns.startswith("H")
-    medial = "L" if laterality == "R" else "R"  # of a right breast, medial is towards the patient's left
+    medial = "L" if laterality == "R" else "R"  # for a right breast, medial is towards the patient's left
     return bool(columns) and columns[0] in "LR" and columns[0] != medial
 
 
 def find_side_doubts(wall: str, laterality: str) -> tuple[Doubt, ...]:
-    """A chest wall at the other side than a mammogram is hung by: mirrored, or its laterality is wrong."""
+    """Find a chest wall at the opposite side of the hanging: the image is mirrored, or its laterality is wrong."""
     usual = {"L": "left", "R": "right"}[laterality]
     if wall == "unclear" or wall == usual:
         return ()
@@ -172,7 +173,7 @@ def find_side_doubts(wall: str, laterality: str) -> tuple[Doubt, ...]:
 
 
 def find_chest_wall(pixels: NDArray[np.float32]) -> str:
-    """At which edge the tissue lies: "left", "right", or "unclear" when neither side has clearly more."""
+    """Find the edge with the tissue: "left", "right", or "unclear" if neither side has clearly more."""
     threshold = 0.1 * float(np.quantile(pixels[::8, ::8], 0.99))
     columns = (pixels[::4, ::4] > threshold).mean(0)
     edge = max(1, len(columns) // 4)

@@ -1,4 +1,4 @@
-"""From a synthetic mammogram to its DICOM instance."""
+"""Conversion of a synthetic mammogram to its DICOM instance."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from ganatomy.imaging.image import Image
 
 
 class MammogramKind:
-    """Digital Mammography X-Ray Image, or its picture."""
+    """Mammograms as Digital Mammography X-Ray Image or Secondary Capture."""
 
     def make_instances(self, form: DicomForm, date: str) -> "MammogramInstances":
         return MammogramInstances(form, date)
@@ -25,7 +25,7 @@ class MammogramKind:
 
 
 class MammogramInstances:
-    """The k-th image of each view and laterality makes study k."""
+    """Makes mammography instances; the k-th image of each view and laterality belongs to study k."""
 
     def __init__(self, form: DicomForm, date: str) -> None:
         refuse_enhanced(form, "mammogram")
@@ -51,13 +51,13 @@ class MammogramInstances:
 
 
 def get_laterality_and_view(shown: Image, purpose: str) -> tuple[str, str]:
-    """Laterality and view position of a mammogram.
+    """Return laterality and view position of a mammogram.
 
     Args:
         purpose: what needs them, for the message.
 
     Raises:
-        Refused: the sample does not say.
+        Refused: the sample does not have them.
     """
     missing = [fact for fact in ("view_position", "laterality") if fact not in shown.facts]
     if missing:

@@ -1,4 +1,4 @@
-"""From any grey picture to a Secondary Capture: the DICOM side of a modality that has no object of its own here."""
+"""Conversion of any grey picture to Secondary Capture, for modalities without a DICOM object of their own here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from ganatomy.imaging.image import Image
 
 @dataclass(frozen=True)
 class PictureKind:
-    """Secondary Capture, whatever the modality; a spacing is written where there is one.
+    """Pictures of any modality as Secondary Capture; a spacing is written if it is known.
 
     Args:
         description: the image in words, such as ``chest radiograph``.
-        body_part: Body Part Examined, a term of PS3.16 annex L such as ``CHEST``; empty = it is not said.
+        body_part: Body Part Examined, a term of PS3.16 annex L such as ``CHEST``; empty = not written.
     """
 
     description: str
@@ -33,7 +33,7 @@ class PictureKind:
 
 
 class PictureInstances:
-    """Every picture is a study of its own."""
+    """Makes Secondary Capture instances; every picture is a study of its own."""
 
     def __init__(self, kind: PictureKind, form: DicomForm, date: str) -> None:
         refuse_enhanced(form, kind.description)
@@ -53,7 +53,7 @@ class PictureInstances:
         )
         write.add_descriptions(ds, subject, self.kind.description, f"{self.kind.description}, picture")
         ds.SeriesNumber = 1
-        ds.Laterality = ds.PatientOrientation = ""  # there and empty: not known of any picture (PS3.3 C.7.3.1, C.7.6.1)
+        ds.Laterality = ds.PatientOrientation = ""  # present and empty, since they are unknown (PS3.3 C.7.3.1, C.7.6.1)
         if self.kind.body_part:
             ds.BodyPartExamined = self.kind.body_part
         yield f"{subject.identifier}.dcm", apply_compression(write.check_dataset(ds), self.form)

@@ -1,4 +1,4 @@
-"""The pixels of anybody's instances: decoded by what survives broken data, brought to display values."""
+"""Decoding of pixels of any origin with decoders that survive broken data, and their conversion to display values."""
 
 import warnings
 
@@ -25,9 +25,9 @@ from ganatomy.imaging.image import Doubt, UnusableImage
 
 DisplayRange = tuple[float, float]
 
-MAX_FRAME_PIXELS = 2**26  # pixels; a header that claims more is broken
-MAX_PIXELS_PER_BYTE = 1000  # pixels in a byte of compressed data; more frames than this holds are a broken header
-# Those that survive: GDCM ends the process when a header lies about the size, pylibjpeg's RLE panics.
+MAX_FRAME_PIXELS = 2**26  # a header with more is broken
+MAX_PIXELS_PER_BYTE = 1000  # of compressed data; a header that needs more is broken
+# Decoders that raise errors; GDCM ends the process if a header gives a wrong size, and pylibjpeg's RLE decoder panics.
 DECODER_PLUGINS = {
     RLELossless: ("pydicom",),
     JPEGLSLossless: ("pyjpegls", "gdcm"),
@@ -39,14 +39,15 @@ DECODER_PLUGINS = {
     JPEGLosslessSV1: ("gdcm",),
     JPEGExtended12Bit: ("gdcm",),
 }
-LOSSY_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)  # JPEG 2000 tells by its attribute
+LOSSY_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)  # JPEG 2000 has an attribute for it
 
 
 def decode_pixels(dataset: Dataset) -> NDArray[np.integer]:
-    """The stored values of a single-frame monochrome instance: (rows, columns).
+    """Decode the stored values of a single-frame monochrome instance to (rows, columns).
 
     Raises:
-        Unusable: no pixels, truncated pixels, colour, several frames, or no decoder for the transfer syntax.
+        UnusableImage: the pixels are absent, truncated or coloured, there are several frames, or there is no decoder
+            for the transfer syntax.
     """
     if (frames := read.get_integer(dataset, "NumberOfFrames", 1)) != 1:
         raise UnusableImage("several frames", f"{frames} frames where one was expected")
@@ -54,10 +55,10 @@ def decode_pixels(dataset: Dataset) -> NDArray[np.integer]:
 
 
 def decode_frames(dataset: Dataset) -> NDArray[np.integer]:
-    """The stored values of a monochrome instance: (rows, columns), or (frames, rows, columns) when it has several.
+    """Decode the stored values of a monochrome instance to (rows, columns), or (frames, rows, columns) for several.
 
     Raises:
-        Unusable: no pixels, truncated pixels, colour, or no decoder for the transfer syntax.
+        UnusableImage: the pixels are absent, truncated or coloured, or there is no decoder for the transfer syntax.
     """
     frames, rows, columns = _read_size(dataset)
     decompress_pixels(dataset)
@@ -65,7 +66,7 @@ def decode_frames(dataset: Dataset) -> NDArray[np.integer]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pixels = np.asarray(dataset.pixel_array)
-    except Exception as error:  # of many kinds
+    except Exception as error:  # decoders raise errors of many kinds
         raise UnusableImage("pixels cannot be decoded", read.describe_error(error)) from error
     if pixels.shape != ((rows, columns) if frames == 1 else (frames, rows, columns)):
         raise UnusableImage("pixels do not match the header", f"{pixels.shape} against {frames} x {rows} x {columns}")
@@ -73,10 +74,11 @@ def decode_frames(dataset: Dataset) -> NDArray[np.integer]:
 
 
 def decompress_pixels(dataset: Dataset) -> None:
-    """Decode the pixels of a data set in place; nothing is done when they are not encoded.
+    """Decode the pixels of a data set in place; pixels that are not compressed are left unchanged.
 
     Raises:
-        Unusable: no pixels, colour, broken or truncated data, or no decoder for the transfer syntax.
+        UnusableImage: the pixels are absent, coloured, broken or truncated, or there is no decoder for the transfer
+            syntax.
     """
     _, rows, columns = _read_size(dataset)
     syntax = UID(read.get_text(dataset.file_meta, "TransferSyntaxUID"))
@@ -94,7 +96,7 @@ def decompress_pixels(dataset: Dataset) -> None:
 
 
 def _decompress(dataset: Dataset, syntax: UID, rows: int, columns: int) -> None:
-    """Decode in place by the first decoder that can."""
+    """Decode in place with the first decoder that succeeds."""
     if syntax == JPEGExtended12Bit and read.get_integer(dataset, "BitsStored", 0) > 8:
         jpeg.check_frames(dataset, rows, columns)
         dataset.PixelData = jpeg.decode_extended_frames(dataset).astype("<u2").tobytes()
@@ -114,10 +116,10 @@ def _decompress(dataset: Dataset, syntax: UID, rows: int, columns: int) -> None:
 
 
 def _align_bits(dataset: Dataset) -> None:
-    """Shift stored values whose High Bit is above Bits Stored - 1 down to where PS3.5 8.1.1 has them today.
+    """Shift stored values down if High Bit is above Bits Stored - 1, as PS3.5 8.1.1 requires today.
 
     Raises:
-        UnusableImage: High Bit says that they are shifted, and they are not.
+        UnusableImage: the values are not shifted as High Bit states.
     """
     allocated, stored = (read.get_integer(dataset, name, 0) for name in ("BitsAllocated", "BitsStored"))
     shift = read.get_integer(dataset, "HighBit", stored - 1) - (stored - 1)
@@ -133,10 +135,10 @@ def _align_bits(dataset: Dataset) -> None:
 
 
 def _read_size(dataset: Dataset) -> tuple[int, int, int]:
-    """Frames, rows and columns of monochrome pixels; asked before a decoder makes room for what a header claims.
+    """Read frames, rows and columns of monochrome pixels, before a decoder allocates memory for them.
 
     Raises:
-        Unusable: no pixels, colour, or more pixels than the data can hold.
+        UnusableImage: the pixels are absent or coloured, or the header states more pixels than the data can hold.
     """
     data = next(iter(read.get_values(dataset, "PixelData")), None)
     if not isinstance(data, bytes):
@@ -155,13 +157,13 @@ def _read_size(dataset: Dataset) -> tuple[int, int, int]:
 def apply_display_luts(
     dataset: Dataset, stored: NDArray[np.integer], apply_voi: bool
 ) -> tuple[NDArray[np.float32], DisplayRange | None]:
-    """Stored values through the Modality LUT and, if asked, the first VOI transformation (PS3.3 C.11.1, C.11.2).
+    """Apply the Modality LUT and, if requested, the first VOI transformation (PS3.3 C.11.1, C.11.2).
 
-    The first item of a VOI LUT Sequence is used if there is one, else the first window with its function (absent =
-    LINEAR). Photometric interpretation and padding are left to the caller.
+    The first item of a VOI LUT Sequence is used if there is one, otherwise the first window with its function (absent =
+    LINEAR). The caller handles photometric interpretation and padding.
 
     Returns:
-        The values, and what is shown as black and as white; None when no VOI transformation was applied.
+        The values, and the values displayed as black and as white; None if no VOI transformation was applied.
 
     Raises:
         UnusableImage: a look-up table, a window or the rescale attributes are broken.
@@ -177,17 +179,17 @@ def apply_display_luts(
                 limits = 0.0, 2.0 ** _find_lut_depth(dataset.VOILUTSequence[table]) - 1
             elif apply_voi and dataset.get("WindowWidth") is not None and not _has_empty_window(dataset):
                 values = apply_windowing(values, dataset)
-                ends = apply_windowing(np.array([-1e12, 1e12]), dataset)  # far outside every window
+                ends = apply_windowing(np.array([-1e12, 1e12]), dataset)  # values outside every window
                 limits = float(ends[0]), float(ends[1])
     except UnusableImage:
         raise
-    except Exception as error:  # broken look-up tables of many kinds
+    except Exception as error:  # broken look-up tables raise errors of many kinds
         raise UnusableImage("look-up table or window cannot be applied", read.describe_error(error)) from error
     return np.asarray(values, dtype=np.float32), limits
 
 
 def _complete_rescale(dataset: Dataset) -> None:
-    """Rescale Slope without Intercept, and the other way round, with the value that changes nothing (PS3.3 C.11.1).
+    """Add a missing Rescale Slope of 1 or Rescale Intercept of 0, which change nothing (PS3.3 C.11.1).
 
     Raises:
         UnusableImage: the slope is zero.
@@ -206,15 +208,15 @@ def _complete_rescale(dataset: Dataset) -> None:
 
 
 def _find_voi_lut(dataset: Dataset) -> int | None:
-    """The first item of the VOI LUT Sequence that holds a table."""
+    """Find the first item of the VOI LUT Sequence with a table; returns its index."""
     items = read.get_items(dataset, "VOILUTSequence")
     return next((i for i, item in enumerate(items) if read.get_values(item, "LUTData")), None)
 
 
 def _find_lut_depth(item: Dataset) -> int:
-    """Bits of what a look-up table gives: as its descriptor says, unless all entries fit into a quarter of that.
+    """Find the output bits of a look-up table: those of its descriptor, unless a quarter of the range suffices.
 
-    Some writers say 16 bits over a table of 12 (PS3.3 C.11.2.1.1 makes the third value the range of the output).
+    Some programs write 16 bits for a table of 12 bits (PS3.3 C.11.2.1.1: the third value gives the output range).
     """
     said = int(read.get_numbers(item, "LUTDescriptor", 3)[2])
     data = read.get_values(item, "LUTData")
@@ -224,14 +226,14 @@ def _find_lut_depth(item: Dataset) -> int:
 
 
 def _has_empty_window(dataset: Dataset) -> bool:
-    """Whether the window is 0 wide, as programs that blank headers leave it."""
+    """Whether the window has a width of 0, as left by programs that blank headers."""
     return (*read.get_numbers(dataset, "WindowWidth"), 1.0)[0] <= 0
 
 
 def find_doubts(dataset: Dataset) -> tuple[Doubt, ...]:
-    """What is doubtful about pixels and their look-up tables; asked before they are decoded.
+    """Find doubts about pixels and their look-up tables before they are decoded.
 
-    Lossy compression is one: it changes the fine texture of an image.
+    Lossy compression is a doubt, since it changes the fine texture of an image.
     """
     found = []
     syntax = UID(read.get_text(dataset.file_meta, "TransferSyntaxUID"))
@@ -254,7 +256,7 @@ def find_doubts(dataset: Dataset) -> tuple[Doubt, ...]:
 
 
 def find_padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Where the stored values say "no image here": Pixel Padding Value to Range Limit, both inclusive, either order."""
+    """Find padding: stored values from Pixel Padding Value to Range Limit, both inclusive, in either order."""
     given = read.get_values(dataset, "PixelPaddingValue")
     if not given:
         return np.zeros(stored.shape, dtype=bool)
@@ -265,10 +267,10 @@ def find_padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bo
 
 
 def convert_padding_value(value: object, signed: bool) -> int:
-    """An 'US or SS' value, which some writers store with the wrong sign.
+    """Convert a value of representation 'US or SS', which some programs store with the wrong sign.
 
     Raises:
-        UnusableImage: it is not a whole number.
+        UnusableImage: the value is not an integer.
     """
     try:
         number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(str(value))
@@ -280,13 +282,13 @@ def convert_padding_value(value: object, signed: bool) -> int:
 
 
 def decode_grey_values(dataset: Dataset, voi: bool) -> NDArray[np.float32]:
-    """The picture of an instance as displayed: [0, 1], black to white, whatever its photometric interpretation.
+    """Decode an instance to grey values in [0, 1] as displayed, black to white, for any photometric interpretation.
 
     Args:
-        voi: apply the VOI LUT or window; off = linear from the smallest to the largest value.
+        voi: apply the VOI LUT or window; False = linear from the smallest to the largest value.
 
     Raises:
-        UnusableImage: the pixels cannot be decoded, or show nothing.
+        UnusableImage: the pixels cannot be decoded, or all of them have the same value.
     """
     stored = decode_pixels(dataset)
     empty = find_padding(dataset, stored)
@@ -297,10 +299,10 @@ def decode_grey_values(dataset: Dataset, voi: bool) -> NDArray[np.float32]:
 def _scale_grey_values(
     shown: NDArray[np.float32], limits: DisplayRange | None, padding_mask: NDArray[np.bool_], inverted: bool
 ) -> NDArray[np.float32]:
-    """[0, 1] from what is shown black to what is shown white; dense tissue bright; padding 0 after the inversion.
+    """Scale values to [0, 1] from black to white with dense tissue bright; padding is 0 after the inversion.
 
-    Without a VOI transformation black and white are the smallest and largest value that is not padding; Bits Stored
-    says nothing of the range that is used.
+    Without a VOI transformation black and white are the smallest and largest values outside the padding, since Bits
+    Stored does not tell which range is used.
     """
     if limits is None:
         inside = shown[~padding_mask]
@@ -311,7 +313,7 @@ def _scale_grey_values(
     if high <= low:
         raise UnusableImage("no image", "every pixel has the same value")
     sign, zero = (-1, high) if inverted else (1, low)
-    scaled = shown - np.float32(zero)  # in place from here: these are the largest arrays of a reader
+    scaled = shown - np.float32(zero)  # in place from here, since these are the largest arrays
     scaled *= np.float32(sign / (high - low))
     np.clip(scaled, 0, 1, out=scaled)
     scaled[padding_mask] = 0

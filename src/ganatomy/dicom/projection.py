@@ -1,4 +1,4 @@
-"""Projection radiographs in: DX, CR and the like, as a viewer shows them (PS3.3 A.2, A.26, C.8.11)."""
+"""Reading of projection radiographs such as DX and CR, as a viewer displays them (PS3.3 A.2, A.26, C.8.11)."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ from ganatomy.imaging.person import Person
 
 
 def read_projection(path: Path, modalities: tuple[str, ...], voi: bool = True) -> tuple[Image, Person]:
-    """One radiograph as displayed, [0, 1], dense bright, padding 0, and who it is of.
+    """Read a radiograph as displayed, with values in [0, 1], dense tissue bright and padding 0, and its person.
 
     Args:
         path: a DICOM file.
-        modalities: DICOM's codes that are accepted, such as ``("DX", "CR")``.
-        voi: apply the VOI LUT or window; off = linear from the smallest to the largest value.
+        modalities: accepted DICOM modality codes, such as ``("DX", "CR")``.
+        voi: apply the VOI LUT or window; False = linear from the smallest to the largest value.
 
     Raises:
-        UnusableImage: the file cannot serve; the message says why.
+        UnusableImage: the file cannot be used; the message says why.
     """
     dataset = read.read_instance(path)
     if (modality := read.get_text(dataset, "Modality")) not in modalities:
@@ -34,6 +34,6 @@ def read_projection(path: Path, modalities: tuple[str, ...], voi: bool = True) -
 
 
 def read_pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
-    """Millimetres between rows and columns: Imager Pixel Spacing, at the detector, else Pixel Spacing."""
+    """Read the spacing of rows and columns in mm: Imager Pixel Spacing (at the detector), otherwise Pixel Spacing."""
     spacing = read.get_numbers(dataset, "ImagerPixelSpacing") or read.get_numbers(dataset, "PixelSpacing")
     return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None

@@ -1,4 +1,4 @@
-"""Find DICOM instances, read their headers, say what is wrong with a file."""
+"""Finding DICOM files, reading their headers and attributes, and describing what is wrong with them."""
 
 import io
 import math
@@ -18,17 +18,17 @@ from ganatomy.imaging.image import UnusableImage
 from ganatomy.imaging.person import FOLDER, PATIENT_ID, STUDY, Person
 
 PREAMBLE_BYTES = 128
-FIRST_GROUPS = (0x0002, 0x0008)  # of a data set that stands in a file without a preamble
-LONGEST_FIRST_VALUE = 256  # bytes; the first element of such a file is a group length, a UID or a character set
+FIRST_GROUPS = (0x0002, 0x0008)  # first groups of a data set in a file without a preamble
+LONGEST_FIRST_VALUE = 256  # bytes; the first element is a group length, a UID or a character set
 ITEM_TAG = b"\xfe\xff\x00\xe0"  # begins a fragment
-MESSAGE_LENGTH = 200  # characters of a library's message that are told
+MESSAGE_LENGTH = 200  # characters of a library's message to repeat
 SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"  # ends encapsulated pixels (PS3.5 A.4)
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file starts as PS3.10 section 7.1 says (128 bytes, then DICM), or with a data set at once.
+    """Whether the file begins as in PS3.10 section 7.1 (128 bytes, then DICM), or with a data set without a preamble.
 
-    Files of the second kind come from old archives and programs; most readers accept them.
+    Files without a preamble come from old archives and programs; most readers accept them.
     """
     with path.open("rb") as file:
         start = file.read(PREAMBLE_BYTES + 4)
@@ -36,7 +36,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def _starts_with_elements(start: bytes) -> bool:
-    """Whether the bytes begin with an element of group 2 or 8, little endian, of a length that it may have."""
+    """Whether the bytes begin with a little-endian element of group 2 or 8 with a possible length."""
     if len(start) < 16:
         return False
     group, element, length, short_length = *struct.unpack("<HHI", start[:8]), struct.unpack("<H", start[6:8])[0]
@@ -47,10 +47,10 @@ def _starts_with_elements(start: bytes) -> bool:
 
 
 class _Bounded(io.BufferedReader):
-    """A file that never makes room for more than it holds, whatever a broken length asks for."""
+    """A file that never allocates more memory than its size, even if a broken length requests it."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(str(path)))  # text: pydicom joins the name of a file to its messages
+        super().__init__(io.FileIO(str(path)))  # a string, since pydicom concatenates it to its messages
         self._size = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1) -> bytes:
@@ -59,19 +59,19 @@ class _Bounded(io.BufferedReader):
 
 
 def read_instance(path: Path) -> Dataset:
-    """The data set of a file.
+    """Read the data set of a file.
 
     Raises:
-        Unusable: not readable as DICOM.
+        UnusableImage: the file cannot be read as DICOM.
     """
     return _read_dataset(path)
 
 
 def read_header(path: Path, names: tuple[str, ...]) -> Dataset:
-    """Some attributes of a file, without reading its pixels.
+    """Read some attributes of a file without its pixels.
 
     Raises:
-        Unusable: not readable as DICOM.
+        UnusableImage: the file cannot be read as DICOM.
     """
     return _read_dataset(path, stop_before_pixels=True, specific_tags=list(names))
 
@@ -79,10 +79,10 @@ def read_header(path: Path, names: tuple[str, ...]) -> Dataset:
 def _read_dataset(path: Path, **options: Any) -> Dataset:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of every value that breaks a rule; we check those we use
+            warnings.simplefilter("ignore")  # pydicom warns of every invalid value; we check those that we use
             warnings.filterwarnings(
                 "error", message=".* in file "
-            )  # the end came too early: pydicom drops what it read
+            )  # the file ends too early, and pydicom drops what it has read
             with _Bounded(path) as file:
                 force = _starts_with_elements(file.read(PREAMBLE_BYTES + 4))
                 file.seek(0)
@@ -92,7 +92,7 @@ def _read_dataset(path: Path, **options: Any) -> Dataset:
                     dataset = _read_undelimited(path, force, options)
     except (EOFError, UserWarning) as error:
         raise UnusableImage("cut short", "the file ends before its data do; copy it again from its origin") from error
-    except Exception as error:  # what a broken file makes of a reader is not to be foreseen
+    except Exception as error:  # broken files raise errors of unforeseeable kinds
         raise UnusableImage("not readable as DICOM", describe_error(error)) from error
     if force:
         _complete_file_meta(dataset)
@@ -100,10 +100,10 @@ def _read_dataset(path: Path, **options: Any) -> Dataset:
 
 
 def _read_undelimited(path: Path, force: bool, options: dict[str, Any]) -> Dataset:
-    """The data set of a file that ends without the delimiter of its encapsulated pixels.
+    """Read the data set of a file without the delimiter at the end of its encapsulated pixels.
 
     Raises:
-        EOFError: the last fragment is not whole.
+        EOFError: the last fragment is incomplete.
     """
     dataset = dcmread(io.BytesIO(path.read_bytes() + SEQUENCE_DELIMITER), force=force, **options)
     if not isinstance(data := dataset.get("PixelData"), bytes):
@@ -117,7 +117,7 @@ def _read_undelimited(path: Path, force: bool, options: dict[str, Any]) -> Datas
 
 
 def _complete_file_meta(dataset: Dataset) -> None:
-    """Give a data set without file meta information the transfer syntax that it was read by."""
+    """Set the transfer syntax with which a data set without file meta information was read."""
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -126,14 +126,14 @@ def _complete_file_meta(dataset: Dataset) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Attributes of anybody's files: pydicom converts a value when it is asked for, and a broken one raises only then.
+# Attributes of files of any origin: pydicom converts a value when it is accessed, and a broken one raises only then.
 
 
 def get_values(dataset: Dataset, name: str) -> list[Any]:
-    """The values of an attribute; none when it is absent or empty.
+    """Read the values of an attribute; the list is empty if the attribute is absent or empty.
 
     Raises:
-        Unusable: they are not what the attribute's value representation says.
+        UnusableImage: a value does not have the attribute's value representation.
     """
     try:
         with warnings.catch_warnings():
@@ -147,15 +147,15 @@ def get_values(dataset: Dataset, name: str) -> list[Any]:
 
 
 def get_text(dataset: Dataset, name: str) -> str:
-    """The first value as text without blanks around it; empty when there is none."""
+    """Read the first value as text without blanks at its ends; empty if there is none."""
     return str(next(iter(get_values(dataset, name)), "")).strip()
 
 
 def get_numbers(dataset: Dataset, name: str, count: int | None = None) -> tuple[float, ...]:
-    """The values as finite numbers.
+    """Read the values as finite numbers.
 
     Raises:
-        Unusable: they are none, or not as many as `count`.
+        UnusableImage: a value is not a finite number, or there are not `count` values.
     """
     try:
         found = tuple(float(str(value)) for value in get_values(dataset, name))
@@ -169,17 +169,17 @@ def get_numbers(dataset: Dataset, name: str, count: int | None = None) -> tuple[
 
 
 def get_integer(dataset: Dataset, name: str, default: int) -> int:
-    """The first value as a whole number."""
+    """Read the first value as an integer."""
     return int(next(iter(get_numbers(dataset, name)), default))
 
 
 def get_items(dataset: Dataset, name: str) -> list[Dataset]:
-    """The items of a sequence."""
+    """Read the items of a sequence."""
     return [item for item in get_values(dataset, name) if isinstance(item, Dataset)]
 
 
 def identify_patient(dataset: Dataset, path: Path) -> Person:
-    """Who an instance is of: Patient ID with its issuer, else the study, else the folder. Never stored as it is."""
+    """Identify the patient by Patient ID with its issuer, otherwise by study or folder; stored only as a pseudonym."""
     if given := get_text(dataset, "PatientID"):
         return Person(given, PATIENT_ID, get_text(dataset, "IssuerOfPatientID"))
     study = get_text(dataset, "StudyInstanceUID")
@@ -187,7 +187,7 @@ def identify_patient(dataset: Dataset, path: Path) -> Person:
 
 
 def describe_error(error: BaseException) -> str:
-    """The kind of an error and the line of its message that says most: one that only announces others is left out."""
+    """Describe an error by its kind and the most informative line of its message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = next((line for line in lines if not line.endswith(":")), lines[0] if lines else "")
     return f"{type(error).__name__}: {told[:MESSAGE_LENGTH]}" if told else type(error).__name__

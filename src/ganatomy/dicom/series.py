@@ -1,6 +1,6 @@
-"""A CT or MR series to a volume: order by position, find what is wrong. Nothing is stacked silently.
+"""Reading of a CT or MR series as a volume; irregular series are refused and never stacked without notice.
 
-Which files are the slices of one volume is said by `ganatomy.dicom.grouping`. They are ordered by Image Position
+`ganatomy.dicom.grouping` determines which files are the slices of one volume. They are ordered by Image Position
 (Patient) along the normal of Image Orientation (Patient), never by Instance Number (PS3.3 C.7.6.2).
 """
 
@@ -22,10 +22,10 @@ from ganatomy.imaging.orientation import reorient_volume
 from ganatomy.imaging.person import Person
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-AIR_HU = -1024  # in place of padding
-HIGHEST_PADDING_HU = -900.0  # Pixel Padding Value of a CT stands for air or less; above, it is a value of tissue
-HIGHEST_CT_HU = 3071.0  # of 12 bits; a padding value above is none of tissue either
-SHOWN_DOUBTS = 3  # details of one kind that a doubt tells
+AIR_HU = -1024  # replaces padding
+HIGHEST_PADDING_HU = -900.0  # a Pixel Padding Value up to this is air or less; above, it is a value of tissue
+HIGHEST_CT_HU = 3071.0  # largest value with 12 bits; a padding value above is not a value of tissue either
+SHOWN_DOUBTS = 3  # details of one kind that a doubt lists
 
 OrientedVolume = tuple[
     NDArray[np.float32], tuple[float, ...], float
@@ -33,13 +33,13 @@ OrientedVolume = tuple[
 
 
 def read_volume(paths: tuple[Path, ...], modality: str) -> tuple[OrientedVolume, Person, tuple[Doubt, ...]]:
-    """The volume of a group of files, in HU for CT and in rescaled values for MR; who it is of; what is doubtful.
+    """Read the volume of a group of files in HU for CT and in rescaled values for MR, its person, and its doubts.
 
     Args:
         modality: ``CT`` or ``MR``.
 
     Raises:
-        Unusable: the group is not one regular volume of that modality; the message says why.
+        UnusableImage: the group is not one regular volume of that modality; the message says why.
     """
     first = read.read_instance(paths[0])
     if is_localizer(read.get_values(first, "ImageType")):
@@ -69,7 +69,7 @@ def read_volume(paths: tuple[Path, ...], modality: str) -> tuple[OrientedVolume,
 
 
 def _drop_copies(slices: list[Dataset], paths: tuple[Path, ...]) -> tuple[list[Dataset], list[str], tuple[Doubt, ...]]:
-    """Each SOP Instance UID once, the names of the files, and a doubt when there were copies.
+    """Keep each SOP Instance UID once; returns slices, the names of their files, and a doubt if there were copies.
 
     Raises:
         UnusableImage: two files have the same SOP Instance UID and different pixels.
@@ -106,7 +106,7 @@ def _have_equal_pixels(one: Dataset, other: Dataset) -> bool:
 
 
 def _read_positions(slices: list[Dataset], names: Sequence[str]) -> tuple[tuple[float, ...], NDArray[np.float64]]:
-    """The direction cosines of the slices and the position of each: (6,), (slices, 3), in millimetres (L, P, S)."""
+    """Read the direction cosines (6,) of the slices and their positions (slices, 3) in millimetres (L, P, S)."""
     count = 2 * geometry.SPACE_AXES
     directions = [read.get_numbers(one, "ImageOrientationPatient", count) for one in slices]
     places = [read.get_numbers(one, "ImagePositionPatient", geometry.SPACE_AXES) for one in slices]
@@ -122,10 +122,10 @@ def _read_positions(slices: list[Dataset], names: Sequence[str]) -> tuple[tuple[
 
 
 def _check_alike(slices: list[Dataset], names: Sequence[str]) -> None:
-    """Whether all slices have the same size and spacing.
+    """Check that all slices have the same size and spacing.
 
     Raises:
-        UnusableImage: one has not, or there is no spacing.
+        UnusableImage: they differ, or there is no spacing.
     """
     told = [
         (
@@ -149,7 +149,7 @@ def _check_alike(slices: list[Dataset], names: Sequence[str]) -> None:
 def _make_affine(
     directions: tuple[float, ...], spacing: tuple[float, ...], step: NDArray[np.float64], origin: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Indices (slice, row, column) to millimetres (R, A, S), PS3.3 C.7.6.2.1.1."""
+    """Make the affine map from indices (slice, row, column) to millimetres (R, A, S)   (PS3.3 C.7.6.2.1.1)."""
     row, column = np.array(directions).reshape(2, geometry.SPACE_AXES)
     between_rows, between_columns = spacing
     affine = np.eye(4)
@@ -163,7 +163,7 @@ def _make_affine(
 
 
 def _read_slice_values(dataset: Dataset, modality: str, name: str) -> NDArray[np.float32]:
-    """Rescaled values; where the slice is padded, air in a CT and the smallest value in an MR.
+    """Read rescaled values; padding becomes air in a CT and the smallest value in an MR.
 
     Raises:
         UnusableImage: the values cannot be read, or are not Hounsfield units; the message names the file.
@@ -185,10 +185,10 @@ def _read_slice_values(dataset: Dataset, modality: str, name: str) -> NDArray[np
 
 
 def _is_padding_tissue(dataset: Dataset) -> bool:
-    """Whether the Pixel Padding Value of a CT is the number of a tissue.
+    """Whether the Pixel Padding Value of a CT is a value of tissue.
 
-    A padding value is outside the range of image values (PS3.3 C.7.5.1.1.2); one that a program has filled with zero
-    is water where the stored values are Hounsfield units.
+    A padding value should lie outside the range of image values (PS3.3 C.7.5.1.1.2). If a program has set it to zero
+    and the stored values are Hounsfield units, it is the value of water.
     """
     given = read.get_values(dataset, "PixelPaddingValue")
     if not given:
@@ -209,7 +209,7 @@ def _find_slice_doubts(dataset: Dataset, modality: str) -> tuple[Doubt, ...]:
 
 
 def _count_doubts(slices: Sequence[tuple[Doubt, ...]]) -> tuple[Doubt, ...]:
-    """The doubts of all slices, each kind once, with how many slices have it."""
+    """Combine the doubts of all slices; each kind is listed once with its number of slices."""
     details: dict[str, list[str]] = {}
     for doubt in (doubt for doubts in slices for doubt in doubts):
         details.setdefault(doubt.kind, []).append(doubt.detail)
@@ -220,13 +220,13 @@ def _count_doubts(slices: Sequence[tuple[Doubt, ...]]) -> tuple[Doubt, ...]:
 
 
 def _read_enhanced(dataset: Dataset) -> OrientedVolume:
-    """An Enhanced CT or MR instance: all frames in one file (PS3.3 A.38, A.36)."""
+    """Read an Enhanced CT or MR instance with all frames in one file (PS3.3 A.38, A.36)."""
     pixels.decompress_pixels(dataset)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = highdicom.Image.from_dataset(dataset, copy=False).get_volume(dtype=np.float32)
-    except Exception as error:  # highdicom names what is irregular in errors of many kinds
+    except Exception as error:  # highdicom reports irregular instances by errors of many kinds
         raise UnusableImage("frames are not one regular volume", read.describe_error(error)) from error
     voxels = np.asarray(found.array, dtype=np.float32)
     if not np.isfinite(voxels).all():

@@ -1,8 +1,8 @@
-"""What an archive says of the instances that it was sent by STOW-RS (PS3.18 10.5.3 and annex I.2).
+"""Reading of an archive's answer to instances sent by STOW-RS (PS3.18 10.5.3 and annex I.2).
 
-The answer is a data set as DICOM JSON (PS3.18 annex F) or as XML of the Native DICOM Model (PS3.19 A.1). Only an
-instance that its Referenced SOP Sequence names is stored. An answer that is something else, such as the page of a
-proxy, and one that was cut tell nothing, whatever the status of HTTP.
+The answer is a data set as DICOM JSON (PS3.18 annex F) or as XML of the Native DICOM Model (PS3.19 A.1). Only
+instances named in its Referenced SOP Sequence are stored. Other answers, such as the page of a proxy, and truncated
+answers do not count, whatever their HTTP status.
 """
 
 import json
@@ -27,18 +27,18 @@ REASON_MEANINGS = {  # PS3.18 tables I.2-2 and I.2-3, PS3.4 table B.2-1
     0xC122: "transfer syntax not supported",
 }
 
-Items = list[dict[str, str]]  # of a sequence: tag -> the first value as text
+Items = list[dict[str, str]]  # items of a sequence: tag -> first value as text
 
 
 @dataclass(frozen=True)
 class StoreResponse:
-    """What an answer names.
+    """The instances and reasons named in an answer.
 
     Args:
-        stored: SOP Instance UID -> warning, zero where there is none.
-        failed: SOP Instance UID -> failure reason, zero where there is none.
+        stored: warning by SOP Instance UID; zero if there is none.
+        failed: failure reason by SOP Instance UID; zero if there is none.
         other_failures: reasons of failures that name no instance (Other Failures Sequence).
-        told: why the answer says nothing, where it says nothing.
+        told: why the answer could not be used; empty if it could.
     """
 
     stored: Mapping[str, int] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class StoreResponse:
 
 
 def read_store_response(content: bytes, content_type: str) -> StoreResponse:
-    """Read an answer; one that cannot be read names no instance and says why.
+    """Read an answer; if it cannot be read, the result names no instance and says why.
 
     Args:
         content: the body.
-        content_type: the header Content-Type; its parameters, such as a charset, do not matter.
+        content_type: the header Content-Type; its parameters, such as a charset, are ignored.
     """
     if not content.strip():
         return StoreResponse(told="the answer is empty")
@@ -78,7 +78,7 @@ def read_store_response(content: bytes, content_type: str) -> StoreResponse:
 
 
 def describe_reason(reason: int) -> str:
-    """A failure or warning reason with its meaning in the standard."""
+    """Describe a failure or warning reason by its meaning in the standard."""
     meaning = REASON_MEANINGS.get(reason) or REASON_MEANINGS.get(reason & 0xFF00, "")
     return f"0x{reason:04X} {meaning}".strip()
 
@@ -88,7 +88,7 @@ def _collect(items: Items, reason: str) -> dict[str, int]:
 
 
 def _read_reason(text: str) -> int:
-    """A status of 16 bits; zero where the answer gives none that is one."""
+    """Parse a status of 16 bits; zero if the text is not one."""
     try:
         value = int(text, 0)
     except ValueError:
@@ -162,5 +162,5 @@ def _local_name(element: ElementTree.Element) -> str:
 
 
 def _clean(text: str) -> str:
-    """A value without the blanks and zeros that pad it."""
+    """Remove the blanks and null characters that pad a value."""
     return text.strip(" \t\r\n\0")

@@ -1,6 +1,6 @@
 """Views and view modifiers of mammography, by the codes of PS3.16 CID 4014 and CID 4015, and by their meanings.
 
-Codes of SNOMED RT (SRT, SNM3, 99SDM), which machines wrote before 2018, are compared by the map that pydicom ships.
+Codes of SNOMED RT (SRT, SNM3, 99SDM), which devices wrote before 2018, are compared by the map in pydicom.
 """
 
 import re
@@ -26,7 +26,7 @@ VIEW_BY_CODE = {
     "399188001": "SIO",
     "441555000": "ISO",
 }
-VIEW_BY_MEANING = (  # the first that fits
+VIEW_BY_MEANING = (  # the first match is used
     (r"exaggerated", "XCC"),
     (r"cranio-? ?caudal|\bcc\b", "CC"),
     (r"medio-? ?lateral oblique|\bmlo\b", "MLO"),
@@ -64,12 +64,12 @@ SIDE_AND_VIEW = re.compile(r"(?<![A-Z])([LR])[ _-]?(CC|MLO)(?![A-Z])")
 
 
 def read_view_position(dataset: Dataset, told: str = "") -> str:
-    """CC or MLO: from a table if it is told there, else from the View Code Sequence, else from View Position.
+    """Read the view, CC or MLO, from a table, otherwise from the View Code Sequence, otherwise from View Position.
 
-    A modified view is refused whatever is told: the table names the view, not how it was taken.
+    A modified view is refused in any case, since a table names the view and not how it was acquired.
 
     Raises:
-        UnusableImage: another view, a modified view, or none.
+        UnusableImage: the view is another one, is modified, or is missing.
     """
     view = read_view_code(dataset)
     for modifier in _list_modifiers(dataset):
@@ -85,7 +85,7 @@ def read_view_position(dataset: Dataset, told: str = "") -> str:
 
 
 def read_view_code(dataset: Dataset) -> str:
-    """The view that the View Code Sequence names; empty when there is none that is known."""
+    """Read the view from the View Code Sequence; empty if there is no known code."""
     for item in read.get_items(dataset, "ViewCodeSequence")[:1]:
         if code := _find_code(item, VIEW_BY_CODE):
             return VIEW_BY_CODE[code]
@@ -94,10 +94,10 @@ def read_view_code(dataset: Dataset) -> str:
 
 
 def read_laterality(dataset: Dataset, told: str = "") -> str:
-    """L or R, from a table if it is told there.
+    """Read the laterality, L or R, from a table, otherwise from the header.
 
     Raises:
-        UnusableImage: none, both, or attributes that contradict one another.
+        UnusableImage: there is no laterality, it is both, or attributes contradict one another.
     """
     if told:
         if told not in ("L", "R"):
@@ -114,7 +114,7 @@ def read_laterality(dataset: Dataset, told: str = "") -> str:
 
 
 def find_view_doubts(dataset: Dataset, view: str, laterality: str) -> tuple[Doubt, ...]:
-    """Modifiers that nobody knows, and descriptions that say another view, side or kind of exposure."""
+    """Find unknown modifiers, and descriptions of another view, side or kind of exposure."""
     found = [
         Doubt("unknown view modifier", told)
         for modifier in _list_modifiers(dataset)
@@ -132,20 +132,20 @@ def find_view_doubts(dataset: Dataset, view: str, laterality: str) -> tuple[Doub
 
 
 def _list_modifiers(dataset: Dataset) -> list[Dataset]:
-    """Items of View Modifier Code Sequence, within the view code as PS3.3 C.8.11.7 says, or beside it."""
+    """List the items of View Modifier Code Sequence, within the view code as in PS3.3 C.8.11.7, or beside it."""
     codes = read.get_items(dataset, "ViewCodeSequence")
     return [m for item in (*codes, dataset) for m in read.get_items(item, "ViewModifierCodeSequence")]
 
 
 def _find_rejection(modifier: Dataset) -> str:
-    """Why a modified view is left out, by code or else by meaning; empty when it need not be."""
+    """Say why a modified view is left out, by its code or otherwise by its meaning; empty if it is accepted."""
     if code := _find_code(modifier, REJECTED_MODIFIERS):
         return REJECTED_MODIFIERS[code]
     return "" if _find_code(modifier, ACCEPTED_MODIFIERS) else _find_meaning(modifier, REJECTED_MEANINGS)
 
 
 def _find_code(item: Dataset, known: "dict[str, str] | tuple[str, ...]") -> str:
-    """Which of some SNOMED CT codes an item is, whatever edition of SNOMED it is written in; empty when none."""
+    """Find which of the known SNOMED CT codes an item has, in any edition of SNOMED; empty if none."""
     value, designator = read.get_text(item, "CodeValue"), read.get_text(item, "CodingSchemeDesignator").upper()
     if designator in SNOMED_RT_NAMES:
         designator = SNOMED_RT

@@ -1,4 +1,4 @@
-"""What CT and MR objects have of their own: classes, words, stored values, windows, attributes."""
+"""The differences between CT and MR objects: classes, words, stored values, windows and attributes."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -16,20 +16,21 @@ MAX_STORED_VALUE = 2**VOLUME_BITS - 1
 
 @dataclass(frozen=True)
 class VolumeClass(ABC):
-    """A kind of volume. Another one is a class beside `CTClass` and `MRClass`, and a value.
+    """The DICOM objects of a kind of volume; another kind needs a class like `CTClass` and `MRClass`, and a value.
 
     Args:
-        modality: DICOM's code.
+        modality: DICOM modality code.
         classic: SOP Class UID of a slice.
         enhanced: SOP Class UID of a multi-frame instance.
         body: Body Part Examined, and its code (SCT) with meaning.
-        words: for descriptions.
+        words: words for descriptions.
         intercept: value of a stored 0.
-        scale: stored values for one unit of value.
+        scale: stored values per unit of value.
         rescale_type: unit of the values after rescaling.
         windows: centre and width in values after rescaling, by explanation.
         image_type: third value of Image Type of a slice.
-        frame_laterality: of the anatomy of an enhanced instance: ``B`` for both sides, ``U`` for an unpaired structure.
+        frame_laterality: laterality of the anatomy of an enhanced instance: ``B`` for both sides, ``U`` for an unpaired
+            structure.
     """
 
     modality: str
@@ -45,34 +46,35 @@ class VolumeClass(ABC):
     frame_laterality: str
 
     def quantise_volume(self, volume: NDArray[np.float32]) -> NDArray[np.uint16]:
-        """Values (HU; [0, 1] for MR) as they are stored, 12 bits; what does not fit is clipped."""
+        """Quantise values (HU; [0, 1] for MR) to the stored 12 bits; values outside the range are clipped."""
         values = volume * np.float32(self.scale) - np.float32(self.intercept)
         return np.clip(np.rint(values), 0, MAX_STORED_VALUE).astype(np.uint16)
 
     def add_window(self, ds: Dataset) -> None:
-        """Window attributes, by which a viewer shows the values (PS3.3 C.11.2)."""
+        """Add the window attributes with which a viewer displays the values (PS3.3 C.11.2)."""
         ds.WindowCenter = [str(centre) for centre, _ in self.windows.values()]
         ds.WindowWidth = [str(width) for _, width in self.windows.values()]
         ds.WindowCenterWidthExplanation = list(self.windows)
 
     def add_rescale(self, ds: Dataset) -> None:
-        """Rescale attributes, by which stored values become values (PS3.3 C.11.1)."""
+        """Add the rescale attributes, which convert stored values to values (PS3.3 C.11.1)."""
         ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = str(self.intercept), "1", self.rescale_type
 
     @abstractmethod
     def add_slice_attributes(self, ds: Dataset) -> None:
-        """What a slice of a classic series has besides what all have."""
+        """Add the attributes that only slices of this class have."""
 
     @abstractmethod
     def add_enhanced_attributes(self, ds: Dataset) -> None:
-        """What an enhanced instance has besides what all have."""
+        """Add the attributes that only enhanced instances of this class have."""
 
     @abstractmethod
     def add_frame_type(self, shared: Dataset, frame_type: Dataset, instance_uid: str) -> None:
-        """The functional groups that are this class's own, into those that all frames share.
+        """Add the functional groups of this class to those that all frames share.
 
         Args:
-            frame_type: item of the sequence of frame types.
+            shared: the item of the shared functional groups.
+            frame_type: the item of the sequence of frame types.
             instance_uid: SOP Instance UID.
         """
 
@@ -85,11 +87,11 @@ class CTClass(VolumeClass):
         ds.KVP = None
 
     def add_enhanced_attributes(self, ds: Dataset) -> None:
-        """Nothing."""
+        """Add nothing."""
 
     def add_frame_type(self, shared: Dataset, frame_type: Dataset, instance_uid: str) -> None:
         event = Dataset()
-        event.IrradiationEventUID = write.make_uid("irradiation event", instance_uid)  # mandatory, though none was
+        event.IrradiationEventUID = write.make_uid("irradiation event", instance_uid)  # mandatory
         shared.IrradiationEventIdentificationSequence = Sequence([event])
         shared.CTImageFrameTypeSequence = Sequence([frame_type])
 
@@ -98,12 +100,12 @@ class MRClass(VolumeClass):
     """Magnetic resonance (PS3.3 C.8.3.1, C.8.13)."""
 
     def add_slice_attributes(self, ds: Dataset) -> None:
-        """Research mode, no sequence: nothing was acquired (PS3.3 C.8.3.1)."""
+        """Add research mode and no sequence, since there was no acquisition (PS3.3 C.8.3.1)."""
         ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "RM", "NONE", "", "3D"
         ds.RepetitionTime = ds.EchoTime = ds.EchoTrainLength = None
 
     def add_enhanced_attributes(self, ds: Dataset) -> None:
-        """What is asked of a derived image."""
+        """Add the attributes that are required of a derived image."""
         ds.ComplexImageComponent, ds.AcquisitionContrast = "MAGNITUDE", "UNKNOWN"
         ds.ApplicableSafetyStandardAgency, ds.ResonantNucleus = "IEC", "1H"
         ds.KSpaceFiltering = "NONE"
@@ -141,5 +143,5 @@ MR = MRClass(
 
 
 def compute_origin(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[float, ...]:
-    """Centre of the first voxel in DICOM's millimetres (L, P, S), the middle of the volume at zero."""
+    """Compute the centre of the first voxel in millimetres (L, P, S), with the centre of the volume at zero."""
     return tuple(-s * (n - 1) / 2 for s, n in zip(spacing[::-1], shape[::-1], strict=True))

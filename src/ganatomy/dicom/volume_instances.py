@@ -1,4 +1,4 @@
-"""From a synthetic volume to its DICOM instances."""
+"""Conversion of a synthetic volume to its DICOM instances."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ganatomy.imaging.image import Image
 
 @dataclass(frozen=True)
 class VolumeKind:
-    """A classic series, an Enhanced instance, or pictures of slices."""
+    """Volumes as a classic series, an Enhanced instance, or Secondary Capture pictures of the slices."""
 
     volume_class: VolumeClass
 
@@ -28,7 +28,7 @@ class VolumeKind:
 
 
 class VolumeInstances:
-    """Every volume is a study of its own."""
+    """Makes the instances of volumes; every volume is a study of its own."""
 
     def __init__(self, volume_class: VolumeClass, form: DicomForm, date: str) -> None:
         self.volume_class, self.form, self.date = volume_class, form, date
@@ -58,7 +58,7 @@ class VolumeInstances:
             )
             write.add_descriptions(ds, subject, words, f"{words}, pictures")
             ds.BodyPartExamined, ds.SeriesNumber = self.volume_class.body_part[0], 1
-            ds.PatientOrientation = ["L", "P"]  # of rows and columns, as axial slices lie
+            ds.PatientOrientation = ["L", "P"]  # directions of rows and columns of axial slices
             self.volume_class.add_rescale(ds)
             self.volume_class.add_window(ds)
             yield write.check_dataset(ds)

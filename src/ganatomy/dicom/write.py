@@ -1,6 +1,6 @@
-"""Valid new instances: fresh UIDs, no patient, marked synthetic. Common to every object that we write.
+"""Construction of valid new instances with new UIDs, without a patient, and marked synthetic, for all objects.
 
-Nothing of a source file's header can get in: a data set starts empty and holds only what is written here.
+No value of a source file's header can enter: a data set starts empty and contains only what is written here.
 """
 
 import hashlib
@@ -24,28 +24,28 @@ from ganatomy.machine.durable import new_file
 
 UID_NAMESPACE = uuid.UUID(
     "6f9c1a52-3d0e-5a7b-9a44-0c9b1c2f7e10"
-)  # of this project; UIDs below it are name-based (PS3.5 B.2)
+)  # namespace of this project for name-based UIDs (PS3.5 B.2)
 SYNTHETIC_COMMENT = "SYNTHETIC IMAGE - NOT FOR DIAGNOSTIC USE"
-MAX_DESCRIPTION_LENGTH = 1024  # characters of an ST value (PS3.5 table 6.2-1)
-GREY_BITS = 12  # of the stored values of a grey picture
-COMPRESSIONS = {"rle": RLELossless, "jpeg-ls": JPEGLSLossless, "jpeg2000": JPEG2000Lossless}  # none loses anything
+MAX_DESCRIPTION_LENGTH = 1024  # characters of a value of representation ST (PS3.5 table 6.2-1)
+GREY_BITS = 12  # bits of the stored values of a grey picture
+COMPRESSIONS = {"rle": RLELossless, "jpeg-ls": JPEGLSLossless, "jpeg2000": JPEG2000Lossless}  # all are lossless
 
 
 def make_uid(*parts: object) -> str:
-    """A UID of the 2.25 kind from its parts: the same parts give the same UID (PS3.5 B.2)."""
+    """Make a UID that begins with 2.25 from its parts; the same parts give the same UID (PS3.5 B.2)."""
     return f"2.25.{uuid.uuid5(UID_NAMESPACE, json.dumps([str(p) for p in parts])).int}"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A subject that does not exist.
+    """A subject that is not a real person.
 
     Args:
-        number: counts the subjects of a set.
-        kind: word that opens the name and the identifier: ``SYNTHETIC`` or ``PHANTOM``.
-        run: what tells two sets apart; goes into the study's UID.
-        date: YYYYMMDD, of the study.
-        mark: what tells two sets apart for a person: a few characters in the name and the identifier.
+        number: number of the subject in its set.
+        kind: first word of the name and the identifier, ``SYNTHETIC`` or ``PHANTOM``.
+        run: identifies the set; becomes part of the study's UID.
+        date: date of the study as YYYYMMDD.
+        mark: identifies the set for a reader by a few characters in the name and the identifier.
     """
 
     number: int
@@ -76,16 +76,16 @@ def make_dataset(
     record: dict[str, Any],
     pixels: NDArray[np.uint16],
 ) -> Dataset:
-    """Patient, study, equipment and SOP common modules of a synthetic instance (PS3.3 C.7.1, C.7.2, C.7.5, C.12.1).
+    """Make a data set with patient, study, equipment and SOP common modules (PS3.3 C.7.1, C.7.2, C.7.5, C.12.1).
 
     Args:
-        series: what tells the series of the study apart, besides the record.
+        series: identifies a series of the study, together with the record.
         number: Instance Number.
-        record: provenance, plain values: how the pixels were made.
-        pixels: stored values; the SOP Instance UID holds their hash, so that other pixels never get the same UID.
+        record: provenance of the pixels as plain values.
+        pixels: stored values; the SOP Instance UID depends on their hash, so that different pixels have different UIDs.
 
     Raises:
-        Refused: the record is longer than the attribute that takes it.
+        Refused: the record is longer than its attribute allows.
     """
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
@@ -114,42 +114,43 @@ def make_dataset(
     ds.StudyID = str(subject.number)
     ds.InstanceNumber = number
     ds.ImageComments = SYNTHETIC_COMMENT
-    ds.BurnedInAnnotation = "NO"  # of what identifies a person; the word SYNTHETIC does not (PS3.3 C.7.6.1)
+    ds.BurnedInAnnotation = "NO"  # refers to what identifies a person; the word SYNTHETIC does not (PS3.3 C.7.6.1)
     ds.LossyImageCompression = "00"
     ds.ContributingEquipmentSequence = Sequence([equipment])
     ds.preamble = b"\0" * 128
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.FileMetaInformationGroupLength = 0  # counted when it is written
+    ds.file_meta.FileMetaInformationGroupLength = 0  # is set when the file is written
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     validate_file_meta(
         ds.file_meta
-    )  # fills in the rest, so that whoever writes the data set writes a file (PS3.10 7.1)
+    )  # adds the remaining elements, so that the data set can be written as a file (PS3.10 7.1)
     return ds
 
 
 def add_descriptions(ds: Dataset, subject: Subject, study: str, series: str) -> None:
-    """The descriptions that a reader sees in a list, each beginning with the kind of subject."""
+    """Add the descriptions that a reader sees in a list; each begins with the kind of subject."""
     ds.StudyDescription = f"{subject.kind} {study}"
     ds.SeriesDescription = f"{subject.kind} {series}"
     ds.DerivationDescription = f"Entirely {subject.kind.lower()}: {series}; no patient was imaged"
 
 
 def make_instance_uid(series: str, number: int, record: str, pixels: NDArray[np.uint16]) -> str:
-    """The SOP Instance UID of stored values: other values, or another record, have another one.
+    """Make the SOP Instance UID of stored values; different values or records give different UIDs.
 
     Args:
         series: Series Instance UID.
         number: Instance Number.
-        record: Contribution Description as it is written.
+        record: the written text of Contribution Description.
+        pixels: stored values.
     """
     digest = hashlib.sha256(np.ascontiguousarray(pixels, dtype="<u2").data).hexdigest()
     return make_uid("instance", series, number, record, digest)
 
 
 def _make_synthesizer(record: dict[str, Any], subject: Subject) -> Dataset:
-    """Contributing Equipment: what synthesised the image (PS3.3 C.12.1.1.5; purpose 109100, DCM)."""
+    """Make the item of Contributing Equipment that synthesised the image (PS3.3 C.12.1.1.5; purpose 109100, DCM)."""
     description = json.dumps(record, sort_keys=True, separators=(",", ":"))
     if len(description) > MAX_DESCRIPTION_LENGTH:
         raise Refused(
@@ -169,14 +170,14 @@ def _make_synthesizer(record: dict[str, Any], subject: Subject) -> Dataset:
 
 
 def make_code_item(value: str, scheme: str, meaning: str) -> Dataset:
-    """A code sequence item (PS3.3 section 8)."""
+    """Make a code sequence item (PS3.3 section 8)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
 
 def add_pixels(ds: Dataset, pixels: NDArray[np.uint16], bits: int) -> None:
-    """Image pixel module: unsigned monochrome, one frame or several, bright is bright (PS3.3 C.7.6.3)."""
+    """Add the image pixel module: unsigned MONOCHROME2 values of one frame or several (PS3.3 C.7.6.3)."""
     assert pixels.dtype == np.uint16
     assert pixels.ndim in (2, 3)
     assert int(pixels.max()) < 2**bits, "stored values are clipped before they come here"
@@ -192,20 +193,20 @@ def add_pixels(ds: Dataset, pixels: NDArray[np.uint16], bits: int) -> None:
 
 
 def quantise_grey_values(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Grey values in [0, 1] as they are stored, `GREY_BITS` each."""
+    """Quantise grey values in [0, 1] to stored values of `GREY_BITS` bits."""
     return np.round(np.clip(pixels, 0, 1) * (2**GREY_BITS - 1)).astype(np.uint16)
 
 
 def format_decimal(value: float) -> str:
-    """A decimal string of at most 16 characters (PS3.5 table 6.2-1)."""
+    """Format a number as a decimal string of at most 16 characters (PS3.5 table 6.2-1)."""
     return f"{round(value, 6):.10g}"
 
 
 def check_dataset(ds: Dataset) -> Dataset:
-    """The data set, if it is sound.
+    """Return the data set if `check.find_faults` finds nothing.
 
     Raises:
-        ValueError: what is wrong with it.
+        ValueError: the data set has a fault; the message describes it.
     """
     if wrong := find_faults(ds):
         raise ValueError("; ".join(wrong))
@@ -213,10 +214,10 @@ def check_dataset(ds: Dataset) -> Dataset:
 
 
 def compress_dataset(ds: Dataset, compression: str) -> Dataset:
-    """The data set with its pixels compressed without loss, under the same UID: the values are the same.
+    """Compress the pixels of a data set losslessly; the UID is kept, since the values are the same.
 
     Raises:
-        Refused: the encoder cannot do it; that of JPEG 2000 needs 32 rows and columns at least.
+        Refused: the encoder cannot compress them; that of JPEG 2000 needs at least 32 rows and columns.
     """
     try:
         ds.compress(COMPRESSIONS[compression], generate_instance_uid=False)
@@ -227,10 +228,10 @@ def compress_dataset(ds: Dataset, compression: str) -> Dataset:
 
 
 def save_dataset(ds: Dataset, path: Path, sync: bool = True) -> None:
-    """Write a file; it is whole or not there.
+    """Write a file, which is complete or absent.
 
     Args:
-        sync: wait until it is on the disk. Who writes many files syncs them all at the end (`durable.sync`).
+        sync: wait until the file is on the disk; for many files, synchronise all at the end (`durable.sync_tree`).
     """
     with new_file(path, sync) as temporary:
         ds.save_as(temporary, enforce_file_format=True)

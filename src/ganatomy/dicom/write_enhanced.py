@@ -1,6 +1,6 @@
-"""Enhanced CT and MR: a volume in one instance of many frames (PS3.3 A.38, A.36).
+"""Enhanced CT and MR objects: a volume as one multi-frame instance (PS3.3 A.38, A.36).
 
-Image Type begins with DERIVED, so no macro that tells of an acquisition is required (PS3.3 C.8.15.2.1.1, C.8.13.1).
+Image Type begins with DERIVED, so no macro about an acquisition is required (PS3.3 C.8.15.2.1.1, C.8.13.1).
 """
 
 from typing import Any
@@ -25,15 +25,15 @@ def make_enhanced_instance(
     subject: write.Subject,
     record: dict[str, Any],
 ) -> Dataset:
-    """A volume as one instance, frames from the feet upwards.
+    """Make one instance of a volume with its frames from the feet upwards.
 
     Args:
         volume: (S, P, L) axes; HU for CT, [0, 1] for MR.
         spacing: millimetres between frames, rows and columns.
-        record: provenance.
+        record: provenance of the volume.
 
     Raises:
-        ValueError: the spacing is not three numbers above zero.
+        ValueError: the spacing does not consist of three numbers above zero.
     """
     if len(spacing) != 3 or min(spacing) <= 0:
         raise ValueError(f"a volume needs three spacings above zero, got {spacing}")
@@ -42,7 +42,7 @@ def make_enhanced_instance(
         volume_class.enhanced, volume_class.modality, subject, ("enhanced", volume_class.modality), 1, record, stored
     )
     write.add_descriptions(ds, subject, volume_class.description, f"enhanced {volume_class.description}")
-    del ds.DerivationDescription, ds.AcquisitionDate, ds.AcquisitionTime  # not attributes of these objects
+    del ds.DerivationDescription, ds.AcquisitionDate, ds.AcquisitionTime  # these objects do not have these attributes
     ds.ImageType = IMAGE_TYPE
     ds.PatientPosition = "HFS"
     ds.BodyPartExamined = volume_class.body_part[0]
@@ -65,13 +65,13 @@ def make_enhanced_instance(
 
 
 def _add_image_description(ds: Dataset, volume_class: VolumeClass) -> None:
-    """Common CT/MR image description (PS3.3 C.8.16.2), and what the class has of its own."""
+    """Add the common CT/MR image description (PS3.3 C.8.16.2) and the attributes of the class."""
     ds.PixelPresentation, ds.VolumetricProperties, ds.VolumeBasedCalculationTechnique = "MONOCHROME", "VOLUME", "NONE"
     volume_class.add_enhanced_attributes(ds)
 
 
 def _add_dimensions(ds: Dataset) -> None:
-    """Frames are ordered by their position in one stack (PS3.3 C.7.6.17)."""
+    """Add the dimensions: frames are ordered by their position in one stack (PS3.3 C.7.6.17)."""
     organisation = write.make_uid("dimensions", ds.SOPInstanceUID)
     of = Dataset()
     of.DimensionOrganizationUID = organisation
@@ -87,7 +87,7 @@ def _add_dimensions(ds: Dataset) -> None:
 
 
 def _make_shared_groups(ds: Dataset, spacing: tuple[float, ...], volume_class: VolumeClass) -> Dataset:
-    """Functional groups that hold for all frames."""
+    """Make the functional groups that all frames share."""
     between, between_rows, between_columns = (write.format_decimal(s) for s in spacing)
     measures, orientation, anatomy, values, window, frame_type = (Dataset() for _ in range(6))
     measures.PixelSpacing = [between_rows, between_columns]

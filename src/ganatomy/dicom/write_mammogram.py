@@ -1,6 +1,6 @@
-"""Digital Mammography X-Ray Image - For Presentation, as hung (PS3.3 A.26, C.8.11.7).
+"""Digital Mammography X-Ray Image - For Presentation, oriented as displayed (PS3.3 A.26, C.8.11.7).
 
-VOI LUT Function is left out: absent means LINEAR, and a widely used viewer shows black when it is present.
+VOI LUT Function is left out: absent means LINEAR, and a widely used viewer shows a black image if it is present.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from ganatomy.dicom.check import HUNG_ORIENTATIONS
 from ganatomy.dicom.mammogram import FOR_PRESENTATION
 
 VIEW_CODES = {"CC": ("399162004", "SCT", "cranio-caudal"), "MLO": ("399368009", "SCT", "medio-lateral oblique")}
-VIEW_ORDER = tuple(HUNG_ORIENTATIONS)  # series numbers of a study
+VIEW_ORDER = tuple(HUNG_ORIENTATIONS)  # in the order of series numbers
 DRAWN_APART_COMMENT = " Views of this study were drawn apart: they are not one woman's."
 
 
@@ -28,12 +28,12 @@ def make_mammogram_instance(
     record: dict[str, Any],
     drawn_apart: bool = True,
 ) -> Dataset:
-    """One view: a valid instance, or an error that says why not.
+    """Make the instance of one view.
 
     Args:
-        pixels: (rows, columns) in [0, 1], as hung (`check.HUNG_ORIENTATIONS`), background 0.
-        spacing: millimetres at the detector, rows and columns.
-        drawn_apart: the study's views come from independent draws, which the comments then say.
+        pixels: (rows, columns) in [0, 1], oriented as displayed (`check.HUNG_ORIENTATIONS`), with a background of 0.
+        spacing: millimetres between rows and columns at the detector.
+        drawn_apart: the views of the study are sampled independently, which the comments then state.
     """
     if (laterality, view) not in HUNG_ORIENTATIONS:
         raise ValueError(f"laterality and view must be of {VIEW_ORDER}, got {(laterality, view)}")
@@ -43,7 +43,7 @@ def make_mammogram_instance(
     ds = write.make_dataset(FOR_PRESENTATION, "MG", subject, (laterality, view), 1, record, values)
     _add_titles(ds, view, laterality, subject, drawn_apart)
     ds.AcquisitionNumber = ds.SeriesNumber
-    ds.ImageType = ["DERIVED", "PRIMARY", ""]  # the third value is there and empty (PS3.3 C.8.11.7.1.4)
+    ds.ImageType = ["DERIVED", "PRIMARY", ""]  # the third value is present and empty (PS3.3 C.8.11.7.1.4)
     ds.PresentationIntentType = "FOR PRESENTATION"
     ds.AnatomicRegionSequence = Sequence([write.make_code_item("76752008", "SCT", "Breast")])
     ds.OrganExposed = "BREAST"
@@ -57,7 +57,7 @@ def make_mammogram_instance(
 
 
 def add_view_attributes(ds: Dataset, view: str, laterality: str, subject: write.Subject) -> None:
-    """What a Secondary Capture of a view can say of it: words, side, and the direction of rows and columns."""
+    """Add the attributes of a view in a Secondary Capture: descriptions, side, and directions of rows and columns."""
     _add_titles(ds, view, laterality, subject, drawn_apart=True)
     ds.Laterality = laterality
     ds.PatientOrientation = list(HUNG_ORIENTATIONS[laterality, view])

@@ -1,6 +1,7 @@
-"""Secondary Capture: pictures without the semantics of their modality, where the real object is refused (PS3.3 A.8).
+"""Secondary Capture: pictures without their modality's attributes, for archives that refuse its objects (PS3.3 A.8).
 
-There is no view code, no plane position: nothing hangs or reslices by it. Values keep their unit and their window.
+There is no view code and no plane position, so viewers cannot apply a hanging protocol or reslice. Values keep their
+unit and their window.
 """
 
 from typing import Any
@@ -23,13 +24,13 @@ def make_secondary_capture(
     record: dict[str, Any],
     spacing: tuple[float, float] | None,
 ) -> Dataset:
-    """One picture.
+    """Make the Secondary Capture of one picture.
 
     Args:
         pixels: stored values, below 2^bits.
         number: Instance Number.
-        series: what tells the series of the study apart.
-        spacing: millimetres between rows and columns; None = not known, and not written.
+        series: identifies a series of the study.
+        spacing: millimetres between rows and columns; None = unknown and not written.
     """
     ds = write.make_dataset(SECONDARY_CAPTURE, "OT", subject, ("secondary capture", *series), number, record, pixels)
     ds.ImageType = ["DERIVED", "SECONDARY"]

@@ -1,4 +1,4 @@
-"""Classic CT and MR series of a volume, one file a slice (PS3.3 A.3, A.4, C.8.2.1, C.8.3.1)."""
+"""Classic CT and MR series of a volume with one file per slice (PS3.3 A.3, A.4, C.8.2.1, C.8.3.1)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,15 +18,15 @@ def make_series_instances(
     subject: write.Subject,
     record: dict[str, Any],
 ) -> Iterator[Dataset]:
-    """The slices of a volume, from the feet upwards.
+    """Make the slices of a volume, from the feet upwards.
 
     Args:
         volume: (S, P, L) axes; HU for CT, [0, 1] for MR.
         spacing: millimetres between slices, rows and columns.
-        record: provenance; every slice carries it.
+        record: provenance, carried by every slice.
 
     Raises:
-        ValueError: the spacing is not three numbers above zero.
+        ValueError: the spacing does not consist of three numbers above zero.
     """
     if len(spacing) != 3 or min(spacing) <= 0:
         raise ValueError(f"a series needs three spacings above zero, got {spacing}")
