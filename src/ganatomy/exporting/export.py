@@ -17,7 +17,7 @@ from ganatomy.machine.durable import read_json, sync_tree, write_json, write_lin
 from ganatomy.modalities import table as modalities
 
 UNFINISHED_FILE = "unfinished.json"
-SAMPLE_SUFFIXES = (".png", ".npy", ".gz", ".dcm", ".part")  # suffixes of samples, and of a file that was being written
+SAMPLE_SUFFIXES = (".png", ".npy", ".gz", ".dcm", ".part")  # of samples, and of unfinished files
 
 
 def write_samples(
@@ -31,20 +31,22 @@ def write_samples(
     form: DicomForm = PLAIN_FORM,
     label: bool = False,
 ) -> int:
-    """Write samples and ``samples.jsonl``, which comes last; returns how many. An interrupted folder is finished.
+    """Write samples, and last ``samples.jsonl``; returns the number of samples. An interrupted folder is resumed.
 
     Args:
         samples: images in [-1, 1], canonically oriented, with their records.
-        n: how many there are, for the progress bar.
-        to: ``png`` (16 bit, as displayed), ``npy`` (float32 in [-1, 1], canonical), ``nifti``, ``dicom``, or
-            a format of the modality's own, such as ``hanging``; None = what is usual for the modality.
-        date: YYYYMMDD written into DICOM; None = today, or the day on which an interrupted export began.
-        spacing: millimetres, for models whose training images had none.
-        form: which objects samples become in DICOM.
+        n: number of samples, for the progress bar.
+        modality: name of the modality.
+        out: a new folder, or the folder of an interrupted export.
+        to: ``png`` (16 bit, as displayed), ``npy`` (float32 in [-1, 1], canonical), ``nifti``, ``dicom``, or a format
+            of the modality such as ``hanging``; None = the modality's default.
+        date: date of the DICOM studies as YYYYMMDD; None = today, or the day on which an interrupted export began.
+        spacing: millimetres per pixel, for models whose training images had none.
+        form: the options of DICOM objects.
         label: write SYNTHETIC into the image, outside the anatomy.
 
     Raises:
-        Refused: an unknown format, or `out` holds something else.
+        Refused: the format is unknown, or `out` holds something else.
     """
     kind = modalities.get_modality(modality)()
     to = to or kind.formats[0]
@@ -76,7 +78,7 @@ def write_samples(
                 )
                 bar.advance()
     except Refused:
-        if [path.name for path in out.iterdir()] == [UNFINISHED_FILE]:  # nothing was written, so nothing is left behind
+        if [path.name for path in out.iterdir()] == [UNFINISHED_FILE]:  # nothing was written, so the folder is removed
             (out / UNFINISHED_FILE).unlink()
             out.rmdir()
         raise
@@ -89,11 +91,11 @@ def write_samples(
 def render_samples(
     samples: Iterable[Sample], modality: str, spacing: float | None, label: bool
 ) -> Iterator[tuple[Image, Image, dict[str, Any]]]:
-    """Samples with a spacing, the same in their own values as displayed, and the record of both.
+    """Render samples; yields the sample with its spacing, the image in its own values as displayed, and the record.
 
     Args:
-        spacing: millimetres, for samples that have none.
-        label: write SYNTHETIC into the displayed image; the record says so.
+        spacing: millimetres per pixel, for samples that have none.
+        label: write SYNTHETIC into the displayed image, which the record states.
 
     Raises:
         Refused: there is no room for the label.
@@ -126,15 +128,15 @@ def export(
 
     Args:
         samples: folder of samples as PNG, NPY or NIfTI.
-        out: a new folder, or one that an interrupted export left: it is finished.
+        out: a new folder, or the folder of an interrupted export, which is resumed.
         to: ``dicom``, ``png`` (16 bit), ``nifti``, ``npy`` (float32 in [-1, 1]) or ``hanging``.
-        date: YYYYMMDD of the DICOM studies; None = the day on which the samples were drawn, so that the same samples
-            always become the same files.
-        spacing: millimetres between pixels, for samples that have none.
-        despite_audit: export them even if they failed the audit.
-        enhanced: volumes as one Enhanced CT or MR instance each.
-        secondary_capture: pictures, for archives that refuse the modality's own objects.
-        compress: ``rle``, ``jpeg-ls`` or ``jpeg2000``, each without loss; None = not compressed.
+        date: date of the DICOM studies as YYYYMMDD; None = the day on which the samples were drawn, so that the same
+            samples always give the same files.
+        spacing: millimetres per pixel, for samples that have none.
+        despite_audit: export samples even if they failed the audit.
+        enhanced: write each volume as one Enhanced CT or MR instance.
+        secondary_capture: write Secondary Capture objects, for archives that refuse the modality's own objects.
+        compress: lossless compression, ``rle``, ``jpeg-ls`` or ``jpeg2000``; None = not compressed.
         label: write SYNTHETIC into the image, outside the anatomy.
         without_suspects: leave out the samples that the audit suspects of being copies.
 
@@ -142,7 +144,7 @@ def export(
         The number of samples.
 
     Raises:
-        Refused: no samples, failed by the privacy audit, or something that the format needs is not known.
+        Refused: the folder has no samples, they failed the privacy audit, or a value that the format needs is unknown.
 
     Example:
         >>> from pathlib import Path
@@ -162,10 +164,10 @@ def export(
 
 
 def _resolve_date(out: Path, request: dict[str, Any], date: str | None) -> str:
-    """The date of the studies of a new folder, or of one that an interrupted command left, which is cleared.
+    """Return the date of the studies for a new folder or for that of an interrupted command, which is cleared.
 
     Raises:
-        Refused: the folder holds something else, or was begun with another wish.
+        Refused: the folder holds something else, or was begun with other arguments.
     """
     mark = out / UNFINISHED_FILE
     if mark.exists():
@@ -181,7 +183,7 @@ def _resolve_date(out: Path, request: dict[str, Any], date: str | None) -> str:
 
 
 def _remove_unfinished(out: Path) -> None:
-    """Remove what an interrupted command wrote: all of it is written again, and of another seed it would stay."""
+    """Remove the files of an interrupted command: all are written again, and those of another seed would remain."""
     for path in list(out.rglob("*")):
         if path.suffix in SAMPLE_SUFFIXES:
             path.unlink()
@@ -191,7 +193,7 @@ def _remove_unfinished(out: Path) -> None:
 
 
 def parse_dicom_date(text: str | None) -> str:
-    """A DICOM date (PS3.5 table 6.2-1); None = today."""
+    """Parse a DICOM date (PS3.5 table 6.2-1); None = today."""
     try:
         return (datetime.strptime(text, "%Y%m%d") if text else datetime.now(UTC)).strftime("%Y%m%d")
     except ValueError:

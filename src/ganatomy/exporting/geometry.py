@@ -1,11 +1,11 @@
-"""What a DICOM instance says of space, so that two can be compared: size, spacing, position, orientation."""
+"""Size, spacing, position and orientation of DICOM instances, to compare two of them."""
 
 import math
 from typing import Any
 
 from pydicom import Dataset
 
-ROUNDING = 1e-4  # relative, and in millimetres; NIfTI keeps spacings in float32 and DICOM writes 16 characters
+ROUNDING = 1e-4  # relative, and in millimetres; NIfTI stores spacings in float32 and DICOM in 16 characters
 NUMBERS = (
     "Rows",
     "Columns",
@@ -17,14 +17,14 @@ NUMBERS = (
     "SpacingBetweenSlices",
     "ImagePositionPatient",
     "ImageOrientationPatient",
-)  # attributes of the image, or of the functional groups of an enhanced one
+)  # attributes of an instance, or of the functional groups of an enhanced one
 WORDS = ("PatientOrientation", "ImageLaterality", "ViewPosition")
 
 
 def list_geometry(ds: Dataset) -> dict[str, Any]:
-    """All that an instance says of space, by keyword; of an enhanced one in the order of its frames.
+    """List the geometry of an instance by keyword; for an enhanced instance in the order of its frames.
 
-    A value that cannot be read is there as its text, so that it equals no other.
+    A value that cannot be read is listed as its text, so that it equals no other.
     """
     found: dict[str, Any] = {}
     for element in ds.iterall():
@@ -36,7 +36,7 @@ def list_geometry(ds: Dataset) -> dict[str, Any]:
 
 
 def find_different_geometry(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """Keywords of which two instances do not say the same, or only one says something."""
+    """List the keywords whose values differ between two instances or are present in only one."""
     return [name for name in (*NUMBERS, *WORDS) if not _is_same(expected.get(name), found.get(name))]
 
 

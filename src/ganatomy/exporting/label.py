@@ -8,22 +8,22 @@ from PIL import ImageDraw, ImageFont
 from ganatomy.errors import Refused
 
 LABEL_TEXT = "SYNTHETIC"
-MIN_LETTER_HEIGHT = 8  # pixels of height; smaller letters cannot be read
-LETTER_HEIGHT_DIVISOR = 24  # the letters' height is at most this part of the image's
+MIN_LETTER_HEIGHT = 8  # pixels; smaller letters cannot be read
+LETTER_HEIGHT_DIVISOR = 24  # the height of the image divided by the largest height of letters
 MARGIN = 2  # pixels kept free around the word
 
 Mask = NDArray[np.bool_]
 
 
 def draw_label(pixels: NDArray[np.float32], anatomy: Mask) -> NDArray[np.float32]:
-    """The image with the word in its brightest value, as near to a corner as the anatomy leaves room.
+    """Draw the word in the brightest value of the image, as near to a corner as the anatomy allows.
 
     Args:
-        pixels: (rows, columns), or (planes, rows, columns), which all get it at the same place.
-        anatomy: of the same shape: what must not be covered.
+        pixels: (rows, columns), or (planes, rows, columns), where all planes have the word at the same position.
+        anatomy: mask of the same shape that the word must not cover.
 
     Raises:
-        Refused: there is no room.
+        Refused: there is no room for the word.
     """
     taken: Mask = anatomy if anatomy.ndim == 2 else np.any(anatomy, axis=0)
     largest = max(MIN_LETTER_HEIGHT, taken.shape[0] // LETTER_HEIGHT_DIVISOR)
@@ -45,7 +45,7 @@ def draw_label(pixels: NDArray[np.float32], anatomy: Mask) -> NDArray[np.float32
 
 
 def _render_word(size: int) -> Mask:
-    """The word's pixels, letters of about this height."""
+    """Render the pixels of the word in letters of about this height."""
     font = ImageFont.load_default(size)
     left, top, right, bottom = (int(v) for v in font.getbbox(LABEL_TEXT))
     picture = Pillow.new("L", (right - left, bottom - top))
@@ -55,7 +55,7 @@ def _render_word(size: int) -> Mask:
 
 
 def _find_free_box(occupied: Mask, box: tuple[int, int]) -> tuple[int, int] | None:
-    """The upper left corner of the free box that is nearest to a corner of the image; None if there is none."""
+    """Find the upper left corner of the free box nearest to a corner of the image; None if there is none."""
     rows, columns = (n - b for n, b in zip(occupied.shape, box, strict=True))
     if rows < 0 or columns < 0:
         return None

@@ -17,21 +17,21 @@ from ganatomy.machine import progress
 from ganatomy.modalities.table import get_modality
 
 JOURNAL_FILE = "sent.jsonl"  # beside the samples
-RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new try
+RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry
 
 
 class DeliveryError(Ended):
-    """Something was not accepted, or the archive went away; the message says what."""
+    """Some instances were not accepted, or the archive became unreachable; the message says which."""
 
 
 @dataclass(frozen=True)
 class DeliveryReport:
-    """What became of the instances.
+    """The result of a delivery.
 
     Args:
-        accepted: how many were accepted now.
-        accepted_before: how many had been accepted before and were not sent again.
-        refused: what was not accepted, with the archive's words.
+        accepted: number of instances that were accepted now.
+        accepted_before: number of instances that had been accepted before and were not sent again.
+        refused: outcomes of the instances that were not accepted, with the archive's words.
     """
 
     accepted: int
@@ -53,21 +53,22 @@ def send(
     label: bool = False,
     without_suspects: bool = False,
 ) -> DeliveryReport:
-    """Send samples as DICOM. What was accepted is noted in ``sent.jsonl`` beside them; the same call continues.
+    """Send samples as DICOM. Accepted instances are recorded in ``sent.jsonl`` beside them; the same call resumes.
 
     Args:
         samples: folder of samples as PNG, NPY or NIfTI.
-        pacs: ``HOST:PORT/AET`` of an archive that takes C-STORE; all instances go over one association.
-        url: of an archive that takes STOW-RS, without ``/studies``; credentials: `ganatomy.dicom.dicomweb`.
+        pacs: ``HOST:PORT/AET`` of an archive that accepts C-STORE; all instances are sent over one association.
+        url: URL of an archive that accepts STOW-RS, without ``/studies``; `ganatomy.dicom.dicomweb` describes the
+            credentials.
         calling_aet: our own Application Entity Title, for C-STORE.
         date, spacing, despite_audit, enhanced, secondary_capture, compress, label, without_suspects: as in `export`.
 
     Returns:
-        How many instances were accepted now and before, and what the archive refused.
+        The numbers of instances that were accepted now and before, and the refused instances.
 
     Raises:
-        Refused: as in `export`; no archive or two; one that will never take what is sent.
-        DeliveryError: the archive went away and did not come back.
+        Refused: as in `export`; no archive or two archives are given; the archive will never accept the instances.
+        DeliveryError: the archive became unreachable.
 
     Example:
         >>> import ganatomy
@@ -88,10 +89,10 @@ def send(
 
 
 def make_destination(pacs: str | None, url: str | None, calling_aet: str) -> Destination:
-    """The archive that was named.
+    """Make the destination of the given archive.
 
     Raises:
-        Refused: none or two were, its address is wrong, or the packages that talk to it are not installed.
+        Refused: no archive or two are given, the address is wrong, or the required packages are not installed.
     """
     if (pacs is None) == (url is None):
         raise Refused("Give either --pacs HOST:PORT/AET for C-STORE or --url URL for STOW-RS.")
@@ -109,15 +110,15 @@ def make_destination(pacs: str | None, url: str | None, calling_aet: str) -> Des
 
 
 def deliver_instances(datasets: Iterable[Dataset], archive: Destination, journal: Path) -> DeliveryReport:
-    """Send instances, try again what may yet be accepted, and note each answer.
+    """Send instances, retry those that may still be accepted, and record each answer.
 
     Args:
         datasets: the instances.
-        archive: where to.
-        journal: one JSON line an answer; what it says was accepted by this archive is not sent again.
+        archive: the destination.
+        journal: file with one JSON line per answer; instances that this archive has accepted are not sent again.
 
     Raises:
-        DeliveryError: the archive went away and did not come back.
+        DeliveryError: the archive became unreachable.
     """
     done = _read_accepted(journal, archive.name)
     counts = {True: 0, False: 0}
@@ -146,7 +147,7 @@ def deliver_instances(datasets: Iterable[Dataset], archive: Destination, journal
 
 
 def _send_with_retries(batch: list[Dataset], archive: Destination) -> list[Outcome]:
-    """The final word on each instance of a batch."""
+    """Send a batch with retries; returns the final outcome of each instance."""
     final: dict[str, Outcome] = {}
     lost = ""
     for wait in (0.0, *RETRY_DELAYS):
@@ -167,7 +168,7 @@ def _send_with_retries(batch: list[Dataset], archive: Destination) -> list[Outco
 
 
 def _make_batches(datasets: Iterator[Dataset], batch_bytes: int) -> Iterator[list[Dataset]]:
-    """Instances that are sent together: at most `batch_bytes` of pixels, at least one instance."""
+    """Form batches of at least one instance and at most `batch_bytes` of pixels."""
     batch: list[Dataset] = []
     size = 0
     for ds in datasets:
@@ -181,7 +182,7 @@ def _make_batches(datasets: Iterator[Dataset], batch_bytes: int) -> Iterator[lis
 
 
 def _read_accepted(journal: Path, name: str) -> set[str]:
-    """UIDs that this archive has accepted; a last line that a killed process left unfinished is left out."""
+    """Read the UIDs that this archive has accepted, without an unfinished last line of a killed process."""
     if not journal.exists():
         return set()
     text = journal.read_text(encoding="utf-8", errors="replace")
@@ -192,7 +193,7 @@ def _read_accepted(journal: Path, name: str) -> set[str]:
 
 
 def _read_accepted_uid(line: str, name: str) -> str | None:
-    """The UID of a line that notes that an archive has accepted it; a broken line notes nothing."""
+    """Read the UID of a line if it records an acceptance by this archive; None otherwise, also for a broken line."""
     try:
         row = json.loads(line)
         return str(row["uid"]) if row["to"] == name and row["accepted"] is True else None

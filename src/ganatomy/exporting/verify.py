@@ -27,9 +27,9 @@ from ganatomy.modalities.folder import SPECIAL_KINDS, FolderListing, list_folder
 from ganatomy.modalities.table import get_modality
 from ganatomy.sampling import regenerate_image
 
-EQUAL_TOLERANCE = 1  # of 4095: the files between a sample and its instance have 16 bits and round once more
-UNUSED_DATE = "20000101"  # of instances that are made to compare their geometry and go nowhere
-CLOSE_TOLERANCE = 41  # of 4095: what another device may compute otherwise
+EQUAL_TOLERANCE = 1  # of 4095; the files between a sample and its instance have 16 bits and are rounded once more
+UNUSED_DATE = "20000101"  # for instances that are made only to compare their geometry
+CLOSE_TOLERANCE = 41  # of 4095; the largest difference expected between devices
 
 StoredValues = NDArray[np.integer[Any]]
 
@@ -40,19 +40,19 @@ class VerificationError(Ended):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a file states about its origin, and whether that is true; nothing else of its header is kept.
+    """The origin that a file states, and whether it is true; no other value of its header is kept.
 
     Args:
         file: path below the folder.
-        marked: Synthetic Data is YES.
-        model, snapshot, seed, index: of the record that our writers leave; None where there is none.
-        pixels: ``as written``, ``changed``, or ``unknown`` when there is nothing to tell it by.
-        again: ``equal`` (to rounding), ``close`` (as another device computes it) or ``different`` to what the snapshot
-            makes anew; or why nothing was made.
-        geometry: ``equal``, ``different`` with what differs, or ``unknown`` where the model knows no spacing: spacing,
-            position, orientation and size against what the snapshot's own image would have.
-        difference: the largest between the two, in stored values of 4095.
-        faults: what contradicts itself in the header.
+        marked: whether Synthetic Data is YES.
+        model, snapshot, seed, index: values of our record; None if there is no record.
+        pixels: ``as written``, ``changed``, or ``unknown`` if there is no hash.
+        again: comparison with the image generated again by the snapshot: ``equal`` (to rounding), ``close`` (as
+            computed by another device) or ``different``; or why no image was generated.
+        geometry: comparison of spacing, position, orientation and size with those of the image generated again:
+            ``equal``, ``different`` with the attributes, or ``unknown`` if the model has no spacing.
+        difference: the largest difference of both images, in stored values of 4095.
+        faults: contradictions in the header.
     """
 
     file: str
@@ -73,7 +73,7 @@ class Finding:
         return self.marked and not changed and not self.faults
 
     def describe(self) -> str:
-        """One line for a reader."""
+        """Describe the finding in one line."""
         made = "" if self.model is None else f", by {self.model}"
         made += "" if self.snapshot is None else f" {self.snapshot[:16]}, seed {self.seed}, image {self.index}"
         words = [("synthetic" if self.marked else "NOT MARKED SYNTHETIC") + made]
@@ -88,20 +88,20 @@ def verify(
 ) -> list[Finding]:
     """Check every DICOM file below a folder, whatever its origin.
 
-    Our writers put a hash of the pixels into the SOP Instance UID, which tells whether the pixels are as written. With
-    the snapshot at hand each image is also made anew from its seed and compared.
+    Our writers put a hash of the pixels into the SOP Instance UID, which shows whether the pixels are unchanged. If the
+    snapshot is given, each image is also generated again from its seed and compared.
 
     Args:
-        folder: DICOM files, at any depth.
-        snapshot: a run or a snapshot; None = nothing is made anew.
-        out: a file for the findings, one JSON object a line; None = no file.
-        device: where to make images; None = a GPU if there is one.
+        folder: folder with DICOM files at any depth.
+        snapshot: a run or a snapshot; None = no image is generated again.
+        out: a file for the findings with one JSON object per line; None = no file.
+        device: ``cpu`` or ``cuda``, to generate images; None = a GPU if there is one.
 
     Returns:
         One finding for each DICOM file.
 
     Raises:
-        Refused: no folder, no DICOM in it, or no snapshot there.
+        Refused: there is no folder, it has no DICOM files, or there is no snapshot.
 
     Example:
         >>> import ganatomy
@@ -140,7 +140,7 @@ def verify(
 
 
 def summarise_findings(findings: list[Finding]) -> Iterator[str]:
-    """Lines of text; files of one folder with the same findings share a line."""
+    """Summarise findings in lines of text; files of one folder with the same findings share a line."""
     lines: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         lines.setdefault((str(Path(finding.file).parent), finding.describe()), []).append(finding.file)
@@ -150,7 +150,7 @@ def summarise_findings(findings: list[Finding]) -> Iterator[str]:
 
 
 def _is_dicom(path: Path) -> bool | str:
-    """Whether a file is DICOM, or why that cannot be told."""
+    """Whether a file is DICOM, or why this cannot be determined."""
     try:
         return read.is_dicom(path)
     except OSError as error:
@@ -158,7 +158,7 @@ def _is_dicom(path: Path) -> bool | str:
 
 
 def _describe_paths(listing: FolderListing, examined: int, others: list[str]) -> str:
-    """What became of every path below the folder."""
+    """Describe how many paths below the folder were examined, skipped or unreadable."""
     passed = listing.total_paths - examined - len(others)
     told = f"{listing.total_paths} paths: {examined} examined, {len(others)} not DICOM"
     told += f" (such as {format_name(others[0])})" if others else ""
@@ -206,7 +206,7 @@ def _examine_file(path: Path, name: str, maker: "_Maker") -> Finding:
 
 
 def _read_record(ds: Dataset) -> tuple[Mapping[str, Any], str | None]:
-    """The record of a synthesising equipment, and its text as it is written; nothing when there is none of ours."""
+    """Read our record from the synthesising equipment; returns it with its written text, or nothing."""
     for item in check.find_synthesizers(ds):
         text = read.get_text(item, "ContributionDescription")
         try:
@@ -228,18 +228,19 @@ class _Space(NamedTuple):
 
 
 class _Maker:
-    """Generates images again; keeps the last one, because a series consists of many slices of it."""
+    """Generates images again and keeps the last one, because a series consists of many slices of one volume."""
 
     def __init__(self, snapshot: Snapshot | None, device: str | None) -> None:
         self.snapshot, self.device = snapshot, device
         self._last: tuple[str, Image, StoredValues] | None = None
-        self._geometry: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # of the last image, by UID of its class
+        self._geometry: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # of the last image, by SOP Class UID
 
     def compare_pixels(self, record: Mapping[str, Any], number: int, pixels: StoredValues) -> tuple[str, int | None]:
-        """What `Finding.again` and `Finding.difference` say.
+        """Compare stored values with the image generated again; returns `Finding.again` and `Finding.difference`.
 
         Args:
-            number: Instance Number; of a slice it tells which.
+            record: the record of the instance.
+            number: Instance Number, which is the number of a slice.
             pixels: stored values.
         """
         if self.snapshot is None:
@@ -251,7 +252,7 @@ class _Maker:
         if expected.ndim > pixels.ndim:
             expected = expected[number - 1] if 0 < number <= len(expected) else expected[:0]
         if expected.shape != pixels.shape:
-            return "different", None  # another size
+            return "different", None  # the sizes differ
         largest = int(np.abs(expected.astype(np.int64) - pixels).max())
         return (
             "equal" if largest <= EQUAL_TOLERANCE else "close" if largest <= CLOSE_TOLERANCE else "different",
@@ -270,7 +271,7 @@ class _Maker:
     def compare_geometry(self, record: Mapping[str, Any], space: _Space) -> str:
         """What `Finding.geometry` says of an instance whose pixels `compare_pixels` has just compared.
 
-        The modality writes the image that was made again once more, and what it says of space is compared.
+        The modality makes DICOM instances of the image generated again, whose geometry is compared.
         """
         if self.snapshot is None or self._last is None:
             return "not tried"

@@ -22,7 +22,7 @@ def make_file_stem(record: dict[str, Any]) -> str:
 
 
 class PngWriter:
-    """16-bit grey, as displayed."""
+    """Writes 16-bit grey PNG files, oriented as displayed."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -35,7 +35,7 @@ class PngWriter:
 
 
 class NpyWriter:
-    """float32 in [-1, 1], canonically oriented: exactly what the network made."""
+    """Writes the network's output as float32 in [-1, 1], canonically oriented."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -48,7 +48,7 @@ class NpyWriter:
 
 
 class NiftiWriter:
-    """Values in the type that the modality says; upright in any viewer."""
+    """Writes NIfTI files with the modality's type of values; they are upright in any viewer."""
 
     def __init__(self, out: Path, modality: Modality) -> None:
         self.out, self.modality = out, modality
@@ -61,7 +61,7 @@ class NiftiWriter:
 
 
 class DicomWriter:
-    """The instances of a sample as files; a series in a folder of its own."""
+    """Writes the instances of a sample as files; each series has its own folder."""
 
     def __init__(self, out: Path, instances: InstanceMaker) -> None:
         self.out, self.instances = out, instances
@@ -69,16 +69,16 @@ class DicomWriter:
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
         files = []
         for file, ds in self.instances(shown, record):
-            write.save_dataset(ds, self.out / file, sync=False)  # all together at the end
+            write.save_dataset(ds, self.out / file, sync=False)  # all files are synchronised at the end
             files.append(file)
         return files[0] if len(files) == 1 else str(Path(files[0]).parent)
 
 
 def make_writer(to: str, modality: Modality, out: Path, date: str, form: DicomForm) -> SampleWriter:
-    """The writer of one of the modality's formats.
+    """Make the writer of one of the modality's formats.
 
     Raises:
-        Refused: the form is for DICOM and the format is not, or the modality has no such object.
+        Refused: DICOM options are given for another format, or the modality does not have the requested object.
     """
     if to == "dicom":
         return DicomWriter(out, modality.dicom.make_instances(form, date))

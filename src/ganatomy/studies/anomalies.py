@@ -8,27 +8,27 @@ from scipy import ndimage
 
 from ganatomy.evaluation.extractors.extractor import Pixels
 
-BODY_LEVEL = -0.8  # brighter voxels are of the body
-BALL_RADIUS = 0.12  # radius of a ball, as a share of the shortest axis
-BAND_WIDTH = 0.12  # width of a band, as a share of its axis
-NOISE_DEVIATION = 0.25  # deviation, in units of [-1, 1]
-BLUR_DEVIATION = 0.04  # deviation, as a share of an axis
+BODY_LEVEL = -0.8  # brighter voxels belong to the body
+BALL_RADIUS = 0.12  # radius of a ball relative to the shortest axis
+BAND_WIDTH = 0.12  # width of a band relative to its axis
+NOISE_DEVIATION = 0.25  # standard deviation, for values in [-1, 1]
+BLUR_DEVIATION = 0.04  # standard deviation relative to an axis
 
 AnomalyMaker = Callable[[Pixels, np.random.Generator], Pixels]
 
 
 def add_bright_ball(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """A ball of the image's highest value somewhere in the body: a mass, a calcification, metal."""
+    """Add a ball with the image's highest value in the body, like a mass, a calcification or metal."""
     return np.where(_make_ball_mask(image, rng), image.max(), image).astype(np.float32)
 
 
 def add_dark_ball(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """A ball of the image's lowest value somewhere in the body: a cavity, a loss of signal."""
+    """Add a ball with the image's lowest value in the body, like a cavity or a loss of signal."""
     return np.where(_make_ball_mask(image, rng), image.min(), image).astype(np.float32)
 
 
 def blank_band(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Some planes across the body without signal."""
+    """Remove the signal of some planes across the body."""
     spoilt, width = image.copy(), max(1, round(BAND_WIDTH * image.shape[0]))
     start = int(_draw_place(image, rng)[0]) - width // 2
     spoilt[max(0, start) : max(0, start) + width] = image.min()
@@ -36,17 +36,17 @@ def blank_band(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def add_noise(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Too few photons, too short a scan."""
+    """Add noise, as from too few photons or too short a scan."""
     return np.clip(image + NOISE_DEVIATION * rng.normal(size=image.shape), -1, 1).astype(np.float32)
 
 
 def blur_image(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Motion, or a thicker slice."""
+    """Blur the image, as by motion or a thicker slice."""
     return np.asarray(ndimage.gaussian_filter(image, BLUR_DEVIATION * image.shape[-1]), dtype=np.float32)
 
 
 def mirror_image(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """The last axis turned round: the left side where the right one belongs."""
+    """Reverse the last axis, which exchanges left and right."""
     return np.ascontiguousarray(image[..., ::-1])
 
 
@@ -61,7 +61,7 @@ ANOMALIES: dict[str, AnomalyMaker] = {
 
 
 def _draw_place(image: Pixels, rng: np.random.Generator) -> NDArray[np.intp]:
-    """A place in the body, or anywhere in an image that shows none."""
+    """Draw a position in the body, or anywhere if the image shows no body."""
     places = np.argwhere(image > BODY_LEVEL)
     if not len(places):
         return np.array([rng.integers(n) for n in image.shape])

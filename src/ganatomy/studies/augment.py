@@ -1,8 +1,9 @@
 """Augmentation study: classifiers trained on real images, synthetic images, both, or jittered copies as a control.
 
-All classifiers take the same number of steps and are tested on the same images, of patients that neither a classifier
-nor a generator has seen. Within a seed all classifiers start from the same weights and the same real images, so
-differences are computed seed by seed. The jittered copies show how much of a gain is due to repetition alone.
+All classifiers are trained for the same number of steps and tested on the same images, of patients that neither a
+classifier nor a generator has seen. With the same seed all classifiers start from the same weights and the same real
+images, so differences are computed seed by seed. The jittered copies show how much of a gain is due to repetition
+alone.
 """
 
 import math
@@ -38,13 +39,14 @@ CLASSIFIER_METRICS = ("accuracy", "auc")
 
 
 class StudyPlan(Config):
-    """Everything that decides the numbers of a study but the machine.
+    """All settings that determine the results of a study, except the machine.
 
     Args:
-        store: fingerprint of the real images; held_out: of those tested on, or None for the store's own test patients.
+        store: fingerprint of the real images.
+        held_out: fingerprint of the store to test on; None = the test patients of `store`.
         samples: hash of each folder of synthetic images, by name.
         target: the fact to classify by.
-        shares: of the real training patients.
+        shares: shares of the real training patients.
     """
 
     format: int = 1
@@ -60,7 +62,7 @@ class StudyPlan(Config):
 
 
 class StudyCell(NamedTuple):
-    """One classifier: what it is trained on, the share of real patients (0 = none), the seed."""
+    """One classifier: its training set, the share of real patients (0 = none) and its seed."""
 
     trained_on: str
     share: float
@@ -68,7 +70,7 @@ class StudyCell(NamedTuple):
 
 
 class LabelledImages(NamedTuple):
-    """Images (n, *shape) with classes (n,) and the patient of each."""
+    """Images (n, *shape) with their classes (n,) and patients."""
 
     images: Pixels
     labels: Labels
@@ -87,25 +89,26 @@ def run_augment_study(
     shape: Shape | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Train and test all classifiers, write a table and a picture; interrupted, the same call goes on where it was.
+    """Train and test all classifiers and write a table and a picture; the same call resumes an interrupted study.
 
     Args:
         store: the training images of the generators.
-        samples: folders of synthetic images by name; their records must say the target.
+        samples: folders of synthetic images by name; their records must contain the target.
         target: a fact of the store with few values.
-        out: a new folder, or one that the same study left.
+        out: a new folder, or the folder of the same study.
         held_out: a store of other patients to test on; None = the test patients of `store`.
-        shares: of the training patients, each above 0 and at most 1.
-        seeds: how many; each gives another choice of patients, other weights, another order.
-        steps: of each classifier, of 16 images.
-        shape: at which images are classified, a stored level; None = the store's.
+        shares: shares of the training patients, each above 0 and at most 1.
+        seeds: number of seeds; each gives another choice of patients, other weights and another order.
+        steps: training steps of each classifier, of 16 images each.
+        shape: a stored size at which images are classified; None = the full size of the store.
 
     Returns:
-        What ``study.json`` holds: for every training set and share means over seeds, and differences from real images
-        alone with 95 % t intervals of the pairs.
+        The content of ``study.json``: for every training set and share the means over seeds, and the differences from
+        real images alone with 95 % t intervals of the pairs.
 
     Raises:
-        Refused: an unknown fact, one with other values in samples or held-out images, or `out` is another study's.
+        Refused: the fact is unknown or has other values in samples or held-out images, or `out` belongs to another
+            study.
     """
     if not shares or not all(0 < share <= 1 for share in shares):
         raise Refused(f"--share {', '.join(f'{s:g}' for s in shares)}: give shares above 0 and at most 1.")
@@ -206,7 +209,7 @@ def _read_labelled_samples(folder: Path, plan: StudyPlan) -> LabelledImages:
 
 
 def _shrink_image(pixels: Pixels, shape: Shape, folder: Path) -> Pixels:
-    """An image as the store's level of this shape would have it: means over cells."""
+    """Reduce an image to this shape by means over cells, like a level of the store."""
     factor = pixels.shape[0] // shape[0]
     if pixels.shape != tuple(factor * n for n in shape):
         raise Refused(
@@ -220,7 +223,7 @@ def _number_labels(labels: list[str], plan: StudyPlan) -> Labels:
 
 
 def _take_share(real: LabelledImages, share: float, seed: int) -> LabelledImages:
-    """The images of a share of the patients: of a seed, a smaller share is a part of a larger one."""
+    """Take the images of a share of the patients; with the same seed a larger share contains a smaller one."""
     names = sorted(set(real.patients))
     order = randomness.draw_permutation(seed, "patients", 0, len(names))
     taken = {names[i] for i in order[: math.ceil(share * len(names))]}
@@ -266,7 +269,7 @@ def _train_and_test(
 
 
 def _make_jittered_copies(real: LabelledImages, count: int, seed: int) -> LabelledImages:
-    """So many copies of real images, one after another, each moved and shaded a little."""
+    """Make `count` copies of real images in turn, each slightly shifted and changed in brightness."""
     rng = np.random.default_rng(randomness.derive_key(seed, "jittered"))
     places = [i % len(real.labels) for i in range(count)]
     images = np.stack([shake_image(real.images[i], rng) for i in places])
@@ -293,7 +296,7 @@ def _read_cells(out: Path) -> list[dict[str, Any]]:
 
 
 def _summarise_cells(plan: StudyPlan, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each training set and share: the metrics over seeds, and their differences from real images alone."""
+    """Summarise the metrics over seeds for each training set and share, with differences from real images alone."""
     found: dict[tuple[str, float], dict[int, dict[str, Any]]] = {}
     for cell in cells:
         found.setdefault((cell["trained_on"], cell["share"]), {})[cell["seed"]] = cell
@@ -311,7 +314,7 @@ def _summarise_cells(plan: StudyPlan, cells: list[dict[str, Any]]) -> list[dict[
 
 
 def _compute_gain(differences: list[float]) -> dict[str, float | None]:
-    """Mean difference over seeds with a 95 % t interval; no interval for one seed."""
+    """Compute the mean difference over seeds with a 95 % t interval; one seed gives no interval."""
     centre, n = mean(differences), len(differences)
     if n < 2:
         return {"value": round(centre, 4), "low": None, "high": None}
@@ -360,7 +363,7 @@ def _format_gain(gain: dict[str, float | None] | None) -> str:
 
 
 def _figure(plan: StudyPlan, rows: list[dict[str, Any]]) -> Figure:
-    """Metric against share of real patients, a line a training set; synthetic images alone are a dashed level."""
+    """Plot the metrics against the share of real patients, one line per training set; synthetic alone is dashed."""
     figure = Figure((10, 4), layout="constrained")
     lines = [
         (REAL, "C0"),

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ganatomy import randomness
 from ganatomy.networks.autoencoder import import_monai
 
-STAGE_WIDTHS = [16, 32, 64, 128]  # of the four stages
+STAGE_WIDTHS = [16, 32, 64, 128]  # feature maps of the four stages
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2  # highest learning rate, weight decay (AdamW)
 BATCH_SIZE = 16
 
@@ -20,12 +20,12 @@ Labels = NDArray[np.int64]
 def train_classifier(
     images: Pixels, labels: Labels, class_count: int, steps: int, seed: int, device: torch.device
 ) -> nn.Module:
-    """A network trained for a number of steps, with a learning rate that rises and falls once.
+    """Train a network for a number of steps with a learning rate that rises and falls once.
 
     Args:
         images: (n, *shape) in [-1, 1].
         labels: (n,), 0 to classes - 1.
-        seed: decides the first weights and the order of images.
+        seed: seed of the initial weights and the order of images.
 
     Raises:
         Refused: MONAI is not installed.
@@ -35,14 +35,14 @@ def train_classifier(
     optimizer = optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     batch = min(BATCH_SIZE, len(images))
-    whole = len(images) // batch * batch  # what is left over comes in another epoch: batches are of one size
+    whole = len(images) // batch * batch  # batches have one size; remaining images come in another epoch
     every, classes_of = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
     for step in range(steps):
         epoch, place = divmod(step * batch, whole)
         rows = torch.from_numpy(
             randomness.draw_permutation(seed, "classifier", epoch, len(images))[place : place + batch]
         )
-        # Taken by torch, not by NumPy: oneDNN chooses its kernel by how memory is aligned, and so the rounding.
+        # Indexed by torch, not by NumPy: oneDNN selects its kernel, and with it the rounding, by memory alignment.
         x, y = every[rows].to(device), classes_of[rows].to(device)
         loss = F.cross_entropy(network(x), y)
         optimizer.zero_grad(set_to_none=True)
@@ -53,7 +53,7 @@ def train_classifier(
 
 
 def predict_probabilities(network: nn.Module, images: Pixels, device: torch.device) -> NDArray[np.float64]:
-    """(n, classes) for images (n, *shape)."""
+    """Predict class probabilities (n, classes) of images (n, *shape)."""
     found = []
     with torch.inference_mode():
         for start in range(0, len(images), BATCH_SIZE):
@@ -63,7 +63,7 @@ def predict_probabilities(network: nn.Module, images: Pixels, device: torch.devi
 
 
 def compute_accuracy(probabilities: NDArray[np.float64], labels: Labels) -> float:
-    """Share of images whose likeliest class is theirs."""
+    """Compute the share of images whose most probable class is correct."""
     return float((probabilities.argmax(1) == labels).mean())
 
 

@@ -36,21 +36,21 @@ from ganatomy.sampling import decode_codes, draw_latents
 
 DIRECTION_RIDGE_ALPHAS = np.logspace(-1, 5, 13)
 DIRECTION_FOLDS = 5
-MIN_MEASURED_IMAGES = 20  # images that show the attribute
+MIN_MEASURED_IMAGES = 20  # with a value of the attribute
 COMPONENT_PREFIX, COMPONENT_COUNT, COMPONENT_IMAGE_SIZE = (
     "component",
     4,
     16,
-)  # principal components of images of at most 16 voxels an axis
-WALK_REACH = 3.0  # of a walk, in standard deviations of a code's component
-FIRST_WALK_NUMBER = 1_000_000  # numbers of the walks' codes: away from those that the direction is learnt on
+)  # principal components of images reduced to at most 16 voxels per axis
+WALK_REACH = 3.0  # end of a walk, in standard deviations of a code's component
+FIRST_WALK_NUMBER = 1_000_000  # walks use other sample numbers than the images from which the direction is learnt
 
 FloatArray = NDArray[np.float64]
 ImageMeasures = list[dict[str, float]]
 
 
 class TableColumn(NamedTuple):
-    """A measurement of real images: tables of their codes and of the measurement, joined by a key."""
+    """A measurement of real images, given by a table of their codes and a table of values that share a key."""
 
     features: Path
     table: Path
@@ -69,23 +69,25 @@ def explore_attribute(
     device: str | None = None,
     column: TableColumn | None = None,
 ) -> dict[str, Any]:
-    """Find the direction of an attribute, walk along it, measure; write numbers, a picture and the direction.
+    """Find the direction of an attribute, move codes along it, and measure the images; write results and a picture.
 
     Args:
-        attribute: of those that the modality measures, ``component 1`` to ``component 4``, or with `column` the name
-            of a column; of a measure the beginning is enough.
+        snapshot: the model.
+        attribute: a measure of the modality (its first letters suffice), ``component 1`` to ``component 4``, or the
+            name of a column if `column` is given.
         out: a new folder.
-        n: images that the direction is learnt on.
-        walks, steps: how many codes are moved, and in how many steps from -3 to 3 standard deviations.
-        condition: facts of all images; None = the model's first.
-        column: where to find an attribute that is not measured on images; the snapshot must have an encoder.
+        n: number of images from which the direction is learnt.
+        walks: number of codes that are moved.
+        steps: number of steps per walk, from -3 to 3 standard deviations.
+        condition: facts of all images; None = the first values of the model.
+        column: tables for an attribute that is not measured on images; the snapshot must then have an encoder.
 
     Returns:
-        What ``exploration.json`` holds.
+        The content of ``exploration.json``.
 
     Raises:
-        Refused: no such attribute or column, too few images that show it, no encoder where one is needed, or `out` is
-            not empty.
+        Refused: the attribute or column does not exist, too few images have a value of it, a required encoder is
+            missing, or `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
@@ -131,14 +133,14 @@ def explore_attribute(
 
 
 class _RandomImages(NamedTuple):
-    """Random images measured, and their principal components: mean and directions (components, voxels), small."""
+    """Measures of random images, and their principal components: mean and directions (components, voxels)."""
 
     measures: ImageMeasures
     mean: FloatArray
     directions: FloatArray
 
     def compute_components(self, pixels: FloatArray) -> dict[str, float]:
-        """Coordinates of an image, shrunk to a row, along the principal components, by name."""
+        """Compute the coordinates of a reduced image along the principal components, by name."""
         along = self.directions @ (pixels - self.mean)
         return {f"{COMPONENT_PREFIX} {i + 1}": float(value) for i, value in enumerate(along)}
 
@@ -158,7 +160,7 @@ def _measure_random_images(modality: Modality, images: Iterator[Image], n: int) 
 
 
 class _ColumnPredictor:
-    """A column of a table told from codes: the direction, R2 for patients not seen, and the value of any code."""
+    """Predicts a column of a table from codes; has its direction and the R2 for patients outside the fit."""
 
     def __init__(self, snapshot: Snapshot, name: str, column: TableColumn, device: str | None) -> None:
         self.autoencoder = Autoencoder(snapshot, device)
@@ -190,7 +192,7 @@ def _number(text: str | None) -> float:
 
 
 def _match_attribute(attribute: str, measures: ImageMeasures) -> str:
-    """The full name of an attribute."""
+    """Find the full name of an attribute."""
     names = list(measures[0])
     wanted = attribute.replace("_", " ").lower()
     fitting = [name for name in names if name.lower().startswith(wanted)]
@@ -210,9 +212,9 @@ def _values_of(measures: ImageMeasures, name: str) -> FloatArray:
 def _direction(
     codes: FloatArray, values: FloatArray, name: str, groups: list[str] | None = None
 ) -> tuple[FloatArray, float]:
-    """The unit direction in which the attribute grows, and R2 of predictions for codes that the fit has not seen.
+    """Find the unit direction in which the attribute grows, and the R2 of predictions for codes outside the fit.
 
-    Codes of one group (a patient) stay on one side of a fold.
+    Codes of one group (a patient) are in the same fold.
     """
     seen = np.isfinite(values)
     if seen.sum() < MIN_MEASURED_IMAGES or np.ptp(values[seen]) == 0:
@@ -230,7 +232,7 @@ def _direction(
 
 
 def _move_code(z: torch.Tensor, direction: FloatArray, position: float) -> torch.Tensor:
-    """The code with its component along the direction set to t."""
+    """Move a code so that its component along the direction is `position`."""
     along = torch.from_numpy(direction).to(z.dtype)
     return z + (position - z @ along) * along
 
@@ -238,10 +240,10 @@ def _move_code(z: torch.Tensor, direction: FloatArray, position: float) -> torch
 def _summarise_walks(
     name: str, random_measures: ImageMeasures, walk_measures: ImageMeasures, walks: int, positions: FloatArray
 ) -> dict[str, Any]:
-    """Monotony of the attribute, its change, and how much the other measures change, in deviations of random images.
+    """Compute monotony and change of the attribute, and the leakage to other measures.
 
-    Monotony is the share of steps on which the attribute grows; leakage the change of another measure over the walk in
-    its own deviations, as a share of the attribute's change in its own.
+    Monotony is the share of steps on which the attribute grows. Changes over a walk are given in standard deviations
+    over random images. Leakage is the change of another measure divided by that of the attribute.
     """
     changes = {}
     for measure in walk_measures[0]:
@@ -264,7 +266,7 @@ def _summarise_walks(
 def _figure(
     modality: Modality, images: list[Image], walk_measures: ImageMeasures, name: str, walks: int, steps: int
 ) -> Figure:
-    """A line for each walk; under each image what was measured."""
+    """Draw one row of images for each walk, with the measured value below each image."""
     height, width = modality.render_image(images[0]).shape
     wide = width / height
     figure = Figure((1.6 * steps * wide, 2 * walks), layout="constrained")

@@ -1,9 +1,9 @@
 """Outlier scores of images from their reconstruction by a model: differences of voxels and of discriminator features.
 
-The score is that of f-AnoGAN (Schlegl 2019): the mean squared difference of an image x and its reconstruction G(E x),
-and that of the discriminator's features of both, the numbers that enter its last layer. Each is put in units of the
-validation images (median 0, 80 % of a normal distribution within +-1.28); the score is their mean. A baseline without a
-model is computed as well: the distance to the nearest training image at low resolution.
+The score follows f-AnoGAN (Schlegl 2019). Its parts are the mean squared difference of an image x and its
+reconstruction G(E x), and that of the discriminator's features of both, which are the input of its last layer. Each
+part is scaled by the validation images (median 0, 80 % of a normal distribution within +-1.28); the score is their
+mean. A baseline without a model is also computed: the distance to the nearest training image at low resolution.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,22 +32,22 @@ from ganatomy.machine.progress import format_name
 from ganatomy.steps.scope import crop_whole_images
 from ganatomy.studies.anomalies import ANOMALIES
 
-BASELINE_IMAGE_SIZE = 8  # voxels an axis of the images that the baseline compares
-MIN_VALIDATION_IMAGES = 4  # validation images
+BASELINE_IMAGE_SIZE = 8  # voxels per axis of the images that the baseline compares
+MIN_VALIDATION_IMAGES = 4  # to scale the parts of the score
 BASELINE_NAME, OTHERS_NAME = "nearest training image", "others"
 
 FloatArray = NDArray[np.float64]
 
 
 class AnomalyScore:
-    """The parts of the score of an image, in units of the validation images of a store.
+    """Computes the score of an image and its parts, scaled by the validation images of a store.
 
     Args:
-        snapshot: with its encoders, and its discriminator if it has one.
+        snapshot: opened with its encoders, and with its discriminator if it has one.
         store: the images that the model was trained on.
 
     Raises:
-        Refused: no encoder, or too few validation images.
+        Refused: the snapshot has no encoder, or there are too few validation images.
     """
 
     def __init__(self, snapshot: Snapshot, store: Store, device: str | None = None) -> None:
@@ -71,7 +71,7 @@ class AnomalyScore:
         self._units = {name: compute_median_and_width(np.array([one[name] for one in raw])) for name in raw[0]}
 
     def __call__(self, image: Pixels, facts: dict[str, str]) -> dict[str, float]:
-        """``score``, its parts, and the baseline; larger values mean more unusual images."""
+        """Compute ``score``, its parts and the baseline of an image; larger values mean more unusual images."""
         raw = self._raw(image, facts)
         found = {name: (value - self._units[name][0]) / self._units[name][1] for name, value in raw.items()}
         return {"score": float(np.mean([found[name] for name in self.parts])), **found}
@@ -86,11 +86,11 @@ class AnomalyScore:
         return {
             **found,
             BASELINE_NAME: float(near[near > 0].min(initial=np.inf)),
-        }  # a training image is not near itself
+        }  # a training image is not compared with itself
 
 
 class DiscriminatorFeatures:
-    """The input of a layer of a discriminator, over all parts of an image that it computes."""
+    """Computes the input of a discriminator's layer for all scopes of an image."""
 
     def __init__(self, snapshot: Snapshot, layer: str, device: str | None) -> None:
         self._device = named_device(device)
@@ -116,7 +116,7 @@ class DiscriminatorFeatures:
 
 
 def open_discriminator_features(snapshot: Snapshot, device: str | None) -> DiscriminatorFeatures | None:
-    """The features of the snapshot's discriminator; None where it has none, or one without a layer for them."""
+    """Open the features of a snapshot's discriminator; None if it has none, or none with such a layer."""
     if "discriminator" not in snapshot.weights:
         return None
     layer = snapshot.recipe.networks["discriminator"].feature_layer
@@ -137,16 +137,16 @@ def score_outliers(
 
     Args:
         snapshot: opened with all its networks.
-        store: what the model was trained on.
-        out: folder of the results.
-        planted: spoil every image in each known way, too, and tell how well the score finds it.
-        others: a store of strangers to score against the split, told apart by an AUC.
+        store: the store that the model was trained on.
+        out: folder for the results.
+        planted: also add every kind of artificial anomaly to every image, and compute how well they are detected.
+        others: a store of images from another distribution; an AUC measures how well they are detected.
 
     Returns:
-        What ``outliers.json`` holds.
+        The content of ``outliers.json``.
 
     Raises:
-        Refused: no encoder, too few images, or stores that do not fit.
+        Refused: the snapshot has no encoder, there are too few images, or a store does not fit.
     """
     judge = AnomalyScore(snapshot, store, device)
     cases = select_cases(snapshot, store, split, None)
@@ -191,7 +191,7 @@ def score_outliers(
 
 
 def _areas(usual: list[dict[str, Any]], strange: list[dict[str, Any]], scores: Sequence[str]) -> dict[str, Any]:
-    """Area under the curve of each score with its 95 % interval."""
+    """Compute the area under the ROC curve of each score with its 95 % interval."""
     found = {}
     truth = [0] * len(usual) + [1] * len(strange)
     for name in scores:

@@ -1,8 +1,8 @@
 """Cross-validated prediction of clinical measurements from features, with a permutation test (Sun 2022, table 5).
 
 A number is predicted by ridge regression, a class by logistic regression, both on standardised features. All images of
-a patient are in the same fold. The strength of the ridge is chosen within the training folds by leave-one-out. The
-reported values are of predictions for patients that the fit has not seen.
+a patient are in the same fold. The ridge penalty is chosen within the training folds by leave-one-out. The reported
+values refer to predictions for patients outside the fit.
 """
 
 import math
@@ -24,27 +24,27 @@ from ganatomy.evaluation.statistics import compute_jackknife_interval, compute_m
 from ganatomy.machine.durable import write_json
 
 PROBE_FOLDS = 5
-MIN_PROBED_PATIENTS = 20  # patients
-PROBE_RIDGE_ALPHAS = np.logspace(-2, 6, 17)  # of the ridge
+MIN_PROBED_PATIENTS = 20  # with features and target
+PROBE_RIDGE_ALPHAS = np.logspace(-2, 6, 17)  # ridge penalties to choose from
 PROBE_PERMUTATIONS = 200
-MIN_LABELLED_PATIENTS, LABELLED_REPEATS = 4, 40  # patients, choices of them
+MIN_LABELLED_PATIENTS, LABELLED_REPEATS = 4, 40  # labelled patients; random choices of them
 LOG_PREFIX = "log:"
 
 FloatArray = NDArray[np.float64]
 
 
 class ProbeResult(Config):
-    """How well one target is predicted from one table of features.
+    """The quality of the prediction of one target from one table of features.
 
     Args:
         features: name of the table.
-        target: as it was asked for.
+        target: the target as requested.
         metric: ``R2`` of a number, ``AUC`` of a class (the mean over classes, each against the rest).
-        value: of predictions for unseen patients.
+        value: the metric of predictions for patients outside the fit.
         low, high: 95 % interval by a jackknife over patients.
-        null: the 95th percentile of the same with the target shuffled among patients.
-        p: share of shuffles that are at least as good.
-        images, patients: that have both features and target.
+        null: 95th percentile of the metric with the target shuffled among patients.
+        p: share of shuffles with at least the same value.
+        images, patients: numbers of images and patients with both features and target.
     """
 
     features: str
@@ -59,7 +59,7 @@ class ProbeResult(Config):
     patients: int
 
     def describe(self) -> str:
-        """One line for a reader."""
+        """Describe the result in one line."""
         return (
             f"{self.features}: {self.metric} of {self.target} {self.value:.3f} [{self.low:.3f}, {self.high:.3f}],"
             f" shuffled {self.null:.3f}, p {self.p:.3f}, {self.images} images of {self.patients} patients"
@@ -67,11 +67,11 @@ class ProbeResult(Config):
 
 
 class FewLabelsResult(Config):
-    """How well a target is predicted when few patients are labelled: the encoder has seen images, not labels.
+    """The quality of a prediction from few labelled patients, while the encoder has seen all images without labels.
 
     Args:
-        labelled: patients that a prediction was learnt from; all others were predicted.
-        value: the mean over repeats, each with other labelled patients.
+        labelled: number of patients from which the prediction was learnt; all others were predicted.
+        value: mean of the metric over repeats, each with other labelled patients.
         low, high: 2.5th and 97.5th percentile of the repeats.
     """
 
@@ -85,7 +85,7 @@ class FewLabelsResult(Config):
     repeats: int
 
     def describe(self) -> str:
-        """One line for a reader."""
+        """Describe the result in one line."""
         return (
             f"{self.features}: {self.metric} of {self.target} from {self.labelled} labelled patients {self.value:.3f},"
             f" in 95 % of {self.repeats} choices [{self.low:.3f}, {self.high:.3f}]"
@@ -104,15 +104,15 @@ def probe_features(
     """Predict each target from each table of features.
 
     Args:
-        features: tables by name, made by `encode`: a column ``patient`` and the latent code.
+        features: tables by name, made by `encode`, with a column ``patient`` and the latent code.
         table: CSV with the measurements.
-        targets: columns of it, such as ``fev1``, ``log:fev1`` or, with words in it, ``gold``.
+        targets: columns of the CSV, such as ``fev1``, ``log:fev1`` or, for classes, ``gold``.
         out: a JSON file for the results.
-        key: the column by which both tables are joined.
-        few: numbers of labelled patients to learn from instead of all, to see what unlabelled images are worth.
+        key: the column that joins both tables.
+        few: numbers of labelled patients to learn from as well, to measure the value of unlabelled images.
 
     Raises:
-        Refused: a table or column that is not there, or too few patients with both.
+        Refused: a table or column does not exist, or too few patients have features and target.
     """
     measured = read_measurements(table, key)
     found: list[ProbeResult | FewLabelsResult] = []
@@ -128,7 +128,7 @@ def probe_features(
 
 
 class _ProbeData(NamedTuple):
-    """Codes (n, latent) with the target of each, as numbers or as words, and the patient."""
+    """Codes (n, latent) with their targets, as numbers or as words, and patients."""
 
     codes: FloatArray
     numbers: FloatArray | None
@@ -171,7 +171,7 @@ def _probe_target(name: str, target: str, data: _ProbeData, seed: int) -> ProbeR
 
 
 def _probe_with_few_labels(name: str, target: str, data: _ProbeData, count: int, seed: int) -> FewLabelsResult:
-    """Learn from a few patients, predict all others; many times."""
+    """Learn from a few patients and predict all others, repeatedly with other patients."""
     names = np.unique(data.patients)
     if not MIN_LABELLED_PATIENTS <= count <= len(names) - MIN_LABELLED_PATIENTS:
         raise Refused(
@@ -185,7 +185,7 @@ def _probe_with_few_labels(name: str, target: str, data: _ProbeData, count: int,
         labelled = np.isin(who, rng.choice(names, count, replace=False))
         if data.numbers is not None:
             values.append(_r2_of(data.codes, data.numbers, labelled))
-        elif min(len(np.unique(data.labels[side])) for side in (labelled, ~labelled)) > 1:  # else nothing to learn
+        elif min(len(np.unique(data.labels[side])) for side in (labelled, ~labelled)) > 1:  # both have classes
             values.append(_auc_of(data.codes, data.labels, labelled))
     if not values:
         raise Refused(f"--few {count}: {target} has only one value in every choice of patients; give a larger number.")
@@ -214,7 +214,7 @@ def _auc_of(x: FloatArray, y: NDArray[Any], labelled: NDArray[np.bool_]) -> floa
 
 
 def _parse_numbers(texts: list[str], target: str) -> FloatArray | None:
-    """The target as numbers, with its logarithm taken; None when it is none."""
+    """Parse the target as numbers and take the logarithm if requested; None if it does not consist of numbers."""
     try:
         values = [float(word) for word in texts]
         return np.array([math.log(v) for v in values] if target.startswith(LOG_PREFIX) else values)
@@ -227,13 +227,13 @@ def _folds(x: FloatArray, patients: list[str]) -> list[tuple[NDArray[np.intp], N
 
 
 def _regression(name: str, target: str, x: FloatArray, y: FloatArray, patients: list[str], seed: int) -> ProbeResult:
-    """R2 of out-of-fold predictions; all shuffles are fitted at once, since ridge shares its decomposition."""
+    """Compute R2 of out-of-fold predictions; all shuffles are fitted at once, since they share a decomposition."""
     shuffled = np.stack([y, *_shuffles(y, patients, seed)], 1)
     predicted, guess = np.empty_like(shuffled), np.empty_like(shuffled)
     for fit, test in _folds(x, patients):
         model = make_pipeline(StandardScaler(), RidgeCV(PROBE_RIDGE_ALPHAS, alpha_per_target=True))
         predicted[test] = model.fit(x[fit], shuffled[fit]).predict(x[test])
-        guess[test] = shuffled[fit].mean(0)  # what one would say without features
+        guess[test] = shuffled[fit].mean(0)  # the prediction without features
     scores = 1 - ((shuffled - predicted) ** 2).sum(0) / ((shuffled - guess) ** 2).sum(0)
 
     def value(places: NDArray[np.intp], _: NDArray[np.intp]) -> float:
@@ -271,7 +271,7 @@ def _classification(
 
 
 def _shuffles(y: NDArray[Any], patients: list[str], seed: int, count: int = PROBE_PERMUTATIONS) -> list[NDArray[Any]]:
-    """The target of another patient for every patient, the images of one patient together where they are as many."""
+    """Give every patient the targets of a random one, repeated or cut to the patient's number of images."""
     rng = np.random.default_rng(seed)
     by_patient: dict[str, list[int]] = {}
     for i, patient in enumerate(patients):

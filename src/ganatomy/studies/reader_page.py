@@ -1,4 +1,4 @@
-"""The rating page of a reader study: one image at a time, six degrees, answers to a file or to the server."""
+"""The rating page of a reader study: one image at a time, six ratings, answers saved to a file or the server."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Reader study</title>

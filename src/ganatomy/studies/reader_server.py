@@ -1,4 +1,4 @@
-"""The reader study's page on this machine: a server that knows the page, the images and answers, and nothing else."""
+"""The local server of a reader study, which serves only the page and the images and accepts only answers."""
 
 import itertools
 import json
@@ -15,13 +15,13 @@ from ganatomy.machine.durable import write_json
 from ganatomy.studies.reader_study import ANSWERS, check_answer, read_key
 
 MAX_ANSWER_BYTES = 2**20  # bytes
-MAX_READER_CHARACTERS = 40  # of a file's name
-REQUEST_SECONDS = 30.0  # for a request to arrive
-WAITING_REQUESTS = 128  # connections that wait to be taken: a class of readers who finish at once
+MAX_READER_CHARACTERS = 40  # of a reader's name in a file name
+REQUEST_SECONDS = 30.0  # within which a request must arrive
+WAITING_REQUESTS = 128  # pending connections, for many readers who finish at the same time
 
 
 class StudyServer(ThreadingHTTPServer):
-    """A thread a request; keeps answers one after another, and nobody's is written over."""
+    """Handles each request in a thread and writes answers one after another without overwriting any."""
 
     request_queue_size = WAITING_REQUESTS
     daemon_threads = True
@@ -37,7 +37,7 @@ class StudyServer(ThreadingHTTPServer):
         self.hosts, self.origins = set(names), {f"http://{name}" for name in names}
 
     def keep_answer(self, answer: dict[str, Any]) -> None:
-        """Write an answer beside those that are there."""
+        """Write an answer as a new file beside the existing ones."""
         name = "".join(c for c in str(answer["reader"]) if c.isalnum() or c in "-_")[:MAX_READER_CHARACTERS] or "reader"
         with self._keeping:
             (self.folder / ANSWERS).mkdir(exist_ok=True)
@@ -47,7 +47,7 @@ class StudyServer(ThreadingHTTPServer):
 
 
 class StudyHandler(BaseHTTPRequestHandler):
-    """One request."""
+    """Handles one request."""
 
     server: StudyServer
     timeout = REQUEST_SECONDS
@@ -59,8 +59,8 @@ class StudyHandler(BaseHTTPRequestHandler):
         return self._send(HTTPStatus.OK, kind, file.read_bytes())
 
     def do_POST(self) -> None:
-        """Keep an answer to this study that is complete, from the page itself and from no other one."""
-        origin = self.headers.get("Origin")  # every browser names it; a program beside a browser need not
+        """Accept a complete answer to this study that comes from its own page."""
+        origin = self.headers.get("Origin")  # every browser sends it; other programs need not
         if self.headers.get("Host") not in self.server.hosts or origin not in (None, *self.server.origins):
             return self._send(HTTPStatus.FORBIDDEN)
         try:
@@ -85,14 +85,14 @@ class StudyHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing is logged: who reads, and when, is the readers' own."""
+        """Log nothing, since it is private who reads and when."""
 
 
 def make_server(folder: Path, port: int) -> StudyServer:
-    """A server on the loopback address; port 0 = one that is free.
+    """Make a server on the loopback address; port 0 = any free port.
 
     Raises:
-        Refused: no study, or the port is taken.
+        Refused: the folder is not a study, or the port is in use.
     """
     try:
         return StudyServer(folder, port)
@@ -101,10 +101,10 @@ def make_server(folder: Path, port: int) -> StudyServer:
 
 
 def serve_study(folder: Path, port: int) -> None:
-    """Show the page until interrupted; answers are kept in the study's folder.
+    """Serve the page until interrupted; answers are kept in the study's folder.
 
     Raises:
-        Refused: no study, or the port is taken.
+        Refused: the folder is not a study, or the port is in use.
     """
     server = make_server(folder, port)
     progress.say(f"The study is served at http://127.0.0.1:{server.server_address[1]}/; press Ctrl-C to stop.")

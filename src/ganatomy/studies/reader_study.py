@@ -26,8 +26,8 @@ from ganatomy.pyramid import Shape
 from ganatomy.studies.reader_page import PAGE
 
 KEY, ANSWERS = "key.json", "answers"
-RATINGS = range(1, 7)  # 1 = surely synthetic, 6 = surely real; an even number, so that one has to choose
-MAX_STUDY_IMAGES = 64  # images of each kind unless told: an hour of a reader's time
+RATINGS = range(1, 7)  # 1 = surely synthetic, 6 = surely real; an even number of ratings forces a choice
+MAX_STUDY_IMAGES = 64  # default number of images of each kind, about an hour for a reader
 
 
 def make_study(
@@ -40,15 +40,15 @@ def make_study(
     shape: Shape | None = None,
     held_out: Path | None = None,
 ) -> int:
-    """Write a study of as many held-out real as synthetic images with the same facts; returns how many in all.
+    """Write a study with equally many held-out real and synthetic images with the same facts; returns their number.
 
     Args:
         images, store, facts, shape, held_out: as for `evaluate`.
-        n: images of each kind; None = as many as there are, at most 64.
-        seed: of the order, and of samples that are drawn here.
+        n: number of images of each kind; None = as many as there are, at most 64.
+        seed: seed of the order, and of samples that are drawn for the study.
 
     Raises:
-        Refused: as `evaluate` does, or `out` is not empty.
+        Refused: as for `evaluate`, or `out` is not empty.
     """
     out = Path(out)
     if out.exists() and any(out.iterdir()):
@@ -84,7 +84,7 @@ def make_study(
 
 
 class ReaderResult(Config):
-    """One reader's answers: area under the curve with its 95 % interval; 0.5 = cannot tell."""
+    """One reader's result: area under the ROC curve with its 95 % interval; 0.5 = cannot tell the images apart."""
 
     reader: str
     auc: float
@@ -94,15 +94,15 @@ class ReaderResult(Config):
 
     @property
     def can_tell(self) -> bool:
-        """Whether the interval leaves 0.5 out."""
+        """Whether the interval excludes 0.5."""
         return self.low > 0.5 or self.high < 0.5
 
 
 def read_answers(folder: Path, answers: Path) -> list[ReaderResult]:
-    """The answers in a folder, scored by the key.
+    """Read the answers in a folder and score them by the key. Incomplete answers are named and left out.
 
     Raises:
-        Refused: no study, or no answer to it that is complete. One that is not is named, and does not stop the others.
+        Refused: the folder is not a study, or there is no complete answer to it.
     """
     key = read_key(folder)
     files = sorted(answers.glob("*.json"))
@@ -123,10 +123,10 @@ def read_answers(folder: Path, answers: Path) -> list[ReaderResult]:
 
 
 def read_key(folder: Path) -> dict[str, Any]:
-    """Which images of a study are synthetic, and the study's name.
+    """Read which images of a study are synthetic, and the study's name.
 
     Raises:
-        Refused: it is no study.
+        Refused: the folder is not a study.
     """
     try:
         key = read_json(folder / KEY)
@@ -140,13 +140,15 @@ def read_key(folder: Path) -> dict[str, Any]:
 
 
 def check_answer(answer: Any, key: dict[str, Any], what: str) -> tuple[str, dict[str, int]]:
-    """Reader and ratings of an answer to this study.
+    """Check an answer to this study; returns the reader and the ratings.
 
     Args:
-        what: the answer in words, such as its file.
+        answer: the parsed JSON of the answer.
+        key: the key of the study.
+        what: name of the answer for messages, such as its file.
 
     Raises:
-        Refused: it is no answer, or to another study, or not complete.
+        Refused: it is not an answer, belongs to another study, or is incomplete.
     """
     try:
         ratings, name, of = dict(answer["ratings"]), str(answer["reader"]), answer["study"]
@@ -182,7 +184,7 @@ def _score_answers(file: Path, key: dict[str, Any]) -> ReaderResult:
 
 
 def describe_readers(results: list[ReaderResult]) -> str:
-    """A table, and how many can tell."""
+    """Format a table of the results, with the number of readers whose interval excludes 0.5."""
     lines = [f"{'reader':20s} AUC    95 % interval"]
     lines += [f"{one.reader:20s} {one.auc:.3f}  {one.low:.3f} to {one.high:.3f}" for one in results]
     telling = sum(one.can_tell for one in results)

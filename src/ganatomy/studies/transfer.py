@@ -2,8 +2,8 @@
 
 Two things are measured: what was preserved (the measures of the modality before and after, and the structural
 similarity), and what changed (how often a classifier of the domain, trained on the training images, assigns the target
-domain). Both are also given for the plain reconstruction, decoded with the original facts, because the losses of the
-autoencoder must not be counted as transfer.
+domain). Both are also reported for the reconstruction, decoded with the original facts, so that changes by the
+autoencoder are not counted as transfer.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.modality import Modality
 
-SHOWN_CASES = 6  # cases of the picture
+SHOWN_CASES = 6  # in the picture
 FORMS = ("original", "reconstructed", "transferred")
 
 
@@ -49,22 +49,22 @@ def transfer_images(
 ) -> dict[str, Any]:
     """Write the transferred volumes, a table of measures, a picture and ``transfer.json``.
 
-    Images that have the wanted facts already are left out. A transferred image shows a real patient: it is no synthetic
-    case, its file says so, and it cannot be exported as one.
+    Images that already have the target facts are left out. A transferred image shows a real patient and is not a
+    synthetic case; its file says so, and it cannot be exported as one.
 
     Args:
         snapshot: opened with all its networks, and conditioned on the facts.
-        store: where the images come from.
-        to: the wanted facts.
+        store: the images to transfer.
+        to: the target facts.
         out: a new folder.
-        like: a store of the other domain, for the classifier, when `store` has one domain only.
+        like: a store of the target domain for the classifier, if `store` has only one domain.
 
     Returns:
-        What ``transfer.json`` holds.
+        The content of ``transfer.json``.
 
     Raises:
-        Refused: a modality that is not written as NIfTI, no encoder, facts that the model does not know, nothing to
-            transfer, or `out` is not empty.
+        Refused: the modality is not written as NIfTI, the snapshot has no encoder or does not know the facts, there is
+            nothing to transfer, or `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
@@ -141,7 +141,7 @@ def _measure_forms(modality: Modality, case: dict[str, Any], forms: dict[str, Pi
 
 
 def _compare_measures(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """For reconstructions and transferred images: mean similarity, and each measure's correlation and mean change."""
+    """Compute the mean similarity and each measure's correlation and mean change, for both forms of images."""
     found: dict[str, Any] = {}
     names = [key.removesuffix(" original") for key in rows[0] if key.endswith(" original")]
     for form in FORMS[1:]:
@@ -164,7 +164,7 @@ def _compare_pairs(pairs: NDArray[np.float64], n: int) -> dict[str, float | int 
 
 
 def _fit_fact_classifier(name: str, rows: NDArray[np.float32], facts: list[dict[str, str]]) -> Pipeline:
-    """A classifier of a fact, learnt on the features of training images."""
+    """Train a classifier of a fact on the features of training images."""
     values = [one[name] for one in facts]
     if len(set(values)) < 2:
         raise Refused(
