@@ -30,6 +30,7 @@ class NoiseFeed:
         self.recipe, self.device = recipe, device
 
     def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
+        """Uniform noise in [-1, 1] for each region, (images, channels, *region), and a blank condition."""
         sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in regions]
         images = tuple(
             torch.rand(len(numbers), self.recipe.channels, *size, device=self.device) * 2 - 1 for size in sizes

@@ -135,4 +135,5 @@ def choose_rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
 
 
 def get_row_folder(out: Path, name: str, seed: int) -> Path:
+    """The folder of a row with one seed, below the folder of the benchmark."""
     return out / "rows" / f"{name}-seed{seed}"

@@ -38,7 +38,7 @@ class CStoreArchive:
 
     Args:
         address: ``HOST:PORT/AET``, where AET is the archive's Application Entity Title.
-        calling: our own title; many archives accept only titles that are registered with them.
+        calling_aet: our own title; many archives accept only titles that are registered with them.
 
     Raises:
         Refused: the address has another form.

@@ -15,8 +15,8 @@ class Outcome:
     Args:
         uid: SOP Instance UID.
         accepted: whether the archive stored it.
-        words: the status in the words of the protocol.
-        later: it was not accepted, but may be if it is sent again.
+        status: the status in the words of the protocol.
+        retryable: it was not accepted, but may be if it is sent again.
     """
 
     uid: str

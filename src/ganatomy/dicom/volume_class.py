@@ -22,8 +22,8 @@ class VolumeClass(ABC):
         modality: DICOM modality code.
         classic: SOP Class UID of a slice.
         enhanced: SOP Class UID of a multi-frame instance.
-        body: Body Part Examined, and its code (SCT) with meaning.
-        words: words for descriptions.
+        body_part: Body Part Examined, and its code (SCT) with meaning.
+        description: words for the descriptions.
         intercept: value of a stored 0.
         scale: stored values per unit of value.
         rescale_type: unit of the values after rescaling.

@@ -43,7 +43,7 @@ class Subject:
     Args:
         number: number of the subject in its set.
         kind: first word of the name and the identifier, ``SYNTHETIC`` or ``PHANTOM``.
-        run: identifies the set; becomes part of the study's UID.
+        cohort: identifies the set; becomes part of the study's UID.
         date: date of the study as YYYYMMDD.
         mark: identifies the set for a reader by a few characters in the name and the identifier.
     """
@@ -56,14 +56,17 @@ class Subject:
 
     @property
     def label(self) -> str:
+        """Mark and number of the subject, such as ``000012``."""
         return f"{self.mark}-{self.number:06d}" if self.mark else f"{self.number:06d}"
 
     @property
     def identifier(self) -> str:
+        """Patient ID, such as ``SYN-000012``."""
         return f"{self.kind[:3]}-{self.label}"
 
     @property
     def study_uid(self) -> str:
+        """Study Instance UID, the same for the same cohort, kind and number."""
         return make_uid("study", self.cohort, self.kind, self.number)
 
 

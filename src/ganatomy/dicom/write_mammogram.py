@@ -72,6 +72,7 @@ def _add_titles(ds: Dataset, view: str, laterality: str, subject: write.Subject,
 
 
 def make_comments(drawn_apart: bool) -> str:
+    """Make the Image Comments; `drawn_apart`: the views of the study are sampled independently."""
     return write.SYNTHETIC_COMMENT + (DRAWN_APART_COMMENT if drawn_apart else "")
 
 

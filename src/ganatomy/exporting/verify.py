@@ -69,6 +69,7 @@ class Finding:
 
     @property
     def is_sound(self) -> bool:
+        """Whether the file is marked, agrees with its record and the image generated again, and has no faults."""
         changed = self.pixels == "changed" or self.again == "different" or self.geometry.startswith("different")
         return self.marked and not changed and not self.faults
 

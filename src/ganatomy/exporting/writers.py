@@ -18,6 +18,7 @@ from ganatomy.modalities.modality import Modality, SampleWriter
 
 
 def make_file_stem(record: dict[str, Any]) -> str:
+    """File name of a sample without suffix, from its seed and index, such as ``0001-000012``."""
     return f"{record['seed']:04d}-{record['index']:06d}"
 
 

@@ -64,10 +64,12 @@ class SeriesSelection:
 
     @property
     def files(self) -> int:
+        """The number of files of all series."""
         return sum(series.files for series in self.series)
 
     @property
     def megabytes(self) -> float:
+        """The size of all series in millions of bytes."""
         return sum(series.megabytes for series in self.series)
 
     @property

@@ -21,8 +21,8 @@ class Lesion:
 
     Args:
         kind: ``mass`` or ``calcifications``.
-        place: relative position (anterior, lateral, cranial): 0 to 1 from the chest wall to the nipple, -1 to 1 for the
-            other axes.
+        position: relative position (anterior, lateral, cranial): 0 to 1 from the chest wall to the nipple, -1 to 1 for
+            the other axes.
         radius_mm: radius of the mass or the cluster.
         count: number of calcifications in the cluster, 1 for a mass.
     """
@@ -38,17 +38,20 @@ class Breast:
     """One breast, shared by its two views; lengths are in millimetres.
 
     Args:
+        laterality: ``L`` or ``R``.
         depth: distance from the chest wall to the nipple.
         half_height: half the extent along the chest wall.
         thickness: thickness of the compressed breast.
         roundness, fullness: exponents n and m of the outline x = a (1 - |t|^m)^(1/n).
         density: volumetric density, the percentage of the breast volume that is fibroglandular.
-        coarse: (anterior, lateral, cranial) distribution of glandular tissue with unit variance, projected by both
-            views.
+        coarse_gland: (anterior, lateral, cranial) distribution of glandular tissue with unit variance, projected by
+            both views.
+        strands: weight of the strands in the glandular tissue, 0.5 to 1.
         beta: exponent of the fine texture.
         pectoral_angle: angle between the edge of the muscle and the vertical in MLO, in degrees.
         pectoral_reach: lower end of the muscle as a share of the distance from the top to the nipple's level.
         mlo_angle: angle of the MLO projection from the cranio-caudal one, in degrees.
+        lesions: masses and clusters of calcifications, shown by both views.
     """
 
     laterality: str

@@ -149,10 +149,12 @@ class Recipe(Config):
 
     @property
     def total_images(self) -> int:
+        """The length of the training in images."""
         return round(self.total_kimg * 1000)
 
     @property
     def space(self) -> ImageSpace:
+        """The properties of images for which the networks are built."""
         return ImageSpace(self.shape, self.channels, self.latent, self.condition_space)
 
     def build(self) -> Networks:
@@ -167,6 +169,7 @@ class Recipe(Config):
             return self.build()
 
     def build_generator(self) -> nn.Module:
+        """Build the generator alone, with initial weights like `build`."""
         return self.networks["generator"].build(self.space)
 
     def build_phases(self, stage: str | None = None) -> tuple[Phase, ...]:
@@ -190,6 +193,7 @@ class Recipe(Config):
         return next((objective for objective in self.objectives if isinstance(objective, EncodingObjective)), None)
 
     def plan_step(self, images_seen: int, seed: int) -> TrainingStep:
+        """The training step after this number of images."""
         return self.strategy.plan_step(images_seen, self.shape, seed)
 
     def get_sampling_scope(self, images_seen: int) -> Scope:
@@ -197,9 +201,11 @@ class Recipe(Config):
         return self.strategy.get_sampling_scope(images_seen, self.shape)
 
     def get_final_scope(self) -> Scope:
+        """The scope of the generator's images at the end of the training."""
         return self.strategy.get_final_scope(self.shape)
 
     def make_timetable(self) -> list[tuple[float, TrainingStep]]:
+        """The first step of each optimiser epoch with the kimg at which it begins, up to the end of the training."""
         return [(kimg, moment) for kimg, moment in self.strategy.make_timetable(self.shape) if kimg < self.total_kimg]
 
     def find_idle_schedules(self) -> list[tuple[str, float]]:

@@ -58,6 +58,7 @@ class WholeScope:
 
     @property
     def depth(self) -> int:
+        """The number of planes."""
         return self.shape[0]
 
     @property
