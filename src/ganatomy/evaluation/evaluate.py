@@ -120,6 +120,7 @@ def evaluate(
             "synthetic_images": len(compared.fakes),
             "shape": format_shape(compared.test.shape),
             "real_split": "test" if held_out is None else "all of another store",
+            "held_out_store": compared.test.store.manifest.fingerprint,
             "trained_on_this_store": compared.same_store,
             "seed": seed,
         },
@@ -139,7 +140,9 @@ def evaluate(
     content["warnings"] = list_warnings(content)
     log = read_lines(images / "log.jsonl") if (images / "log.jsonl").exists() else []
     with new_folder(out) as folder:
-        pictures = figures.draw_pictures(folder, compared, judged, judges, content, log)
+        pictures = figures.draw_pictures(
+            folder, compared, judged, scorer.score_real(compared.floor), judges, content, log
+        )
         write_json(folder / "report.json", _drop_points(content))
         write_suspects(folder / SUSPECTS_FILE, compared, content["privacy"])
         page.write_page(folder / "report.html", content, pictures)
@@ -199,7 +202,7 @@ def _compute_accuracy(model: Pipeline, rows: FeatureRows, facts: list[dict[str, 
 
 
 def _dump_score(score: Score) -> dict[str, Any]:
-    return {**score.model_dump(), "excess": score.excess}
+    return {**score.model_dump(), "excess": score.excess, "hidden_by_floor": score.is_hidden}
 
 
 def _measure_swd(comparison: Comparison) -> dict[str, Any]:

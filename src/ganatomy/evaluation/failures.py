@@ -95,6 +95,15 @@ class QualityScorer:
         parts = {name: _bend(np.maximum(values, 0)) for name, values in departures.items()}
         return QualityScore(np.mean(list(parts.values()), axis=0), parts)
 
+    def score_real(self, images: ImageSet) -> QualityScore:
+        """Score real images, such as training images, by the same parts but the learned one, which knows them."""
+        rows = self._get_features(images, "training images")
+        parts = {}
+        for name, values in self._measure_parts(images, rows).items():
+            middle, width = self._ordinary[name]
+            parts[name] = _bend(np.maximum((values - middle) / width, 0))
+        return QualityScore(np.mean(list(parts.values()), axis=0), parts)
+
     def _get_features(self, images: ImageSet, what: str) -> FeatureRows:
         return self._features.get_features(self._extractor, images, what)
 

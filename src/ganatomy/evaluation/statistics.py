@@ -49,6 +49,13 @@ class Score(Config):
     better: Better | None = None
 
     @property
+    def is_hidden(self) -> bool | None:
+        """Whether the floor lies within the interval, so that the effect cannot be told from none; None = not known."""
+        if self.floor is None or self.low is None or self.high is None:
+            return None
+        return self.low <= self.floor <= self.high
+
+    @property
     def excess(self) -> float | None:
         """How much the value lies above the floor."""
         return None if self.floor is None else self.value - self.floor

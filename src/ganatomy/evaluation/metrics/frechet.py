@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evidence import Evidence
-from ganatomy.evaluation.metrics.metric import PairMetric
+from ganatomy.evaluation.metrics.metric import MIN_PATIENTS, PairMetric
 from ganatomy.evaluation.statistics import Score
 
 FeatureArray = NDArray[np.floating]  # (images, dimensions)
@@ -108,6 +108,7 @@ FRECHET_DISTANCE = GaussianMetric(
     better="lower",
     headline=True,
     min_images=DIMENSIONS[-1][0],
+    min_patients=MIN_PATIENTS,
     bounds=(0, np.inf),
     compute=compute_frechet_distance,
     definition="|m1-m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^1/2) (Heusel 2017); it shrinks with more images",
@@ -116,6 +117,7 @@ FID_INFINITY = GaussianMetric(
     name="FID-infinity",
     better="lower",
     min_images=DIMENSIONS[-1][0],
+    min_patients=MIN_PATIENTS,
     compute=compute_frechet_infinity,
     definition="the line of Frechet distances in 1/N at 1/N = 0 (Chong 2020)",
 )

@@ -4,6 +4,7 @@ import numpy as np
 
 from ganatomy.evaluation.metrics.frechet import FeatureArray
 from ganatomy.evaluation.metrics.kernel import KernelMatrix, KernelMetric, compute_unbiased_mmd
+from ganatomy.evaluation.metrics.metric import MIN_PATIENTS
 
 
 def compute_kid(x: FeatureArray, y: FeatureArray) -> float:
@@ -21,6 +22,7 @@ KID = KernelMetric(
     name="KID",
     better="lower",
     headline=True,
+    min_patients=MIN_PATIENTS,
     compute=compute_kid,
     compute_kernel=compute_cubic_kernel,
     definition="unbiased MMD^2, kernel (x.y/D + 1)^3 (Binkowski 2018), all images at once",

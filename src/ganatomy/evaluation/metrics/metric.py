@@ -14,6 +14,7 @@ from ganatomy.evaluation.extractors.extractor import FeatureRows
 from ganatomy.evaluation.statistics import JACKKNIFE_PARTS, Better, MissingScore, Score, compute_jackknife_interval
 
 PairFunction = Callable[[FeatureRows, FeatureRows], float]
+MIN_PATIENTS = 4  # held-out patients below which a distance says who they are, not how real the others look
 WIDE_FEATURES = 256  # dimensions above which an interval leaves half as many groups out, to save time
 
 ABSENCES: dict[Need, str] = {
@@ -33,6 +34,7 @@ class Metric(ABC):
         definition: the formula and its source.
         needs: what has to be there besides the number of images.
         min_images: images a side below which it is not computed.
+        min_patients: held-out patients below which it is not computed.
         bounds: what the value cannot leave; an interval is cut there.
         headline: whether the command prints it; the report shows all.
     """
@@ -42,6 +44,7 @@ class Metric(ABC):
     definition: str
     needs: tuple[Need, ...] = ("features",)
     min_images: int = 2
+    min_patients: int = 1
     bounds: tuple[float, float] = (-np.inf, np.inf)
     headline: bool = False
 
@@ -55,6 +58,9 @@ class Metric(ABC):
         absent = next((ABSENCES[need] for need in self.needs if not evidence.has(need)), None)
         if absent is None and len(evidence.test) < self.min_images:
             absent = f"needs {self.min_images} images a side; there are {len(evidence.test)}"
+        patients = len(set(evidence.patients))
+        if absent is None and patients < self.min_patients:
+            absent = f"needs {self.min_patients} held-out patients; there are {patients}"
         if absent is None:
             try:
                 return self.measure(evidence, seed)

@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics.frechet import FeatureArray
 from ganatomy.evaluation.metrics.kernel import KernelMatrix, KernelMetric, compute_unbiased_mmd
+from ganatomy.evaluation.metrics.metric import MIN_PATIENTS
 
 
 def compute_mmd(x: FeatureArray, y: FeatureArray) -> float:
@@ -38,6 +39,7 @@ MMD = KernelMetric(
     name="MMD",
     better="lower",
     headline=True,
+    min_patients=MIN_PATIENTS,
     compute=compute_mmd,
     compute_kernel=compute_gaussian_kernel,
     definition="unbiased MMD^2, kernel exp(-d^2/median^2) (Sun 2022)",

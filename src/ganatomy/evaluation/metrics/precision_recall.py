@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from ganatomy.errors import Refused
 from ganatomy.evaluation.metrics.frechet import FeatureArray
-from ganatomy.evaluation.metrics.metric import PairMetric
+from ganatomy.evaluation.metrics.metric import MIN_PATIENTS, PairMetric
 
 NEIGHBOURS = 5
 
@@ -64,6 +64,7 @@ def _make_metric(name: str, source: str, read: Callable[[PrecisionRecall], float
         name=name,
         better="higher",
         min_images=4 * NEIGHBOURS,  # so that leaving a twentieth out leaves neighbours
+        min_patients=MIN_PATIENTS,
         bounds=(0, highest),
         compute=lambda real, fake: read(compute_precision_recall(real, fake)),
         definition=f"{NEIGHBOURS} nearest neighbours ({source})",

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evidence import Evidence
 from ganatomy.evaluation.images.image_set import ImageSet
-from ganatomy.evaluation.metrics.metric import Metric
+from ganatomy.evaluation.metrics.metric import MIN_PATIENTS, Metric
 from ganatomy.evaluation.metrics.nearest import downsample_image
 from ganatomy.evaluation.statistics import JACKKNIFE_PARTS, NORMAL_QUANTILE, Score, split_groups
 
@@ -68,6 +68,7 @@ MEAN_DISTANCE = MeanDistance(
     better="reals",
     needs=("images",),
     min_images=MIN_IMAGES,
+    min_patients=MIN_PATIENTS,
     bounds=(0, np.inf),
     headline=True,
     definition="mean distance between synthetic images of the same facts over that between held-out images of different"

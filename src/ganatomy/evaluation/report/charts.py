@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 
 from ganatomy.evaluation.report.embedding import fit_ellipse
 
-COLOURS = {"test": "#1f77b4", "held-out": "#1f77b4", "training": "#8c8c8c", "synthetic": "#d1495b"}
+COLOURS = {
+    "test": "#0072b2",
+    "held-out": "#0072b2",
+    "training": "#8c8c8c",
+    "synthetic": "#d55e00",
+}  # Okabe and Ito 2008
+SIDE_NAMES = {"test": "held-out", "training": "training", "synthetic": "synthetic"}
+OTHER_MODELS = [colour for i, colour in enumerate(matplotlib.colormaps["tab20"].colors) if i not in (0, 1, 2, 3)]
+MARKERS = "osD^v<>P"  # of other models, since sixteen colours alone are hard to tell apart
 SHOWN_PROGRESS = ("level", "alpha", "batch_size")
 CHARTS_PER_ROW = 3  # small charts in a row
 
@@ -30,10 +38,16 @@ def draw_charts(
         keep(
             "measures",
             "Anatomy",
-            "Distribution over images: held-out (blue), training (grey), synthetic (red).",
+            "Distribution over images. The nearer the synthetic line is to the held-out one, the better.",
             _histograms(content["measures"]),
         )
-        keep("moments", "Values", "Moments of each image's values, in [-1, 1].", _histograms(content["moments"]))
+        keep(
+            "moments",
+            "Values and traces of generators",
+            "Moments of each image's values, in [-1, 1]; texture and light that generators leave. The nearer the"
+            " synthetic line is to the held-out one, the better.",
+            _histograms({**content["moments"], **content["artefacts"]}),
+        )
         if content["spectrum"]["test"] and content["spectrum"]["synthetic"]:
             keep("spectrum", "Texture", content["spectrum"]["definition"], _spectrum(content["spectrum"]))
         if content["embedding"]:
@@ -75,7 +89,8 @@ def _swd(swd: dict[str, Any]) -> Figure:
         color=COLOURS["training"],
     )
     axes.set_xticks(places, names)
-    axes.set_ylabel("SWD x 1000")
+    axes.set_xlabel("level (voxels)")
+    axes.set_ylabel("SWD x 1000 (lower is better)")
     axes.legend(frameon=False)
     return figure
 
@@ -89,11 +104,14 @@ def _histograms(tables: dict[str, Any]) -> Figure:
         every = np.concatenate(list(values.values())) if values else np.zeros(1)
         edges = np.histogram_bin_edges(every, 16)
         for side, numbers in values.items():
-            axes.hist(numbers, edges, density=True, histtype="step", color=COLOURS[side], linewidth=1.4)
-        axes.set_title(name, fontsize=8)
-        axes.set_yticks([])
+            weights = np.full(len(numbers), 100 / len(numbers))
+            label = f"{SIDE_NAMES[side]} ({len(numbers)})" if axes is panels[0] else None
+            axes.hist(numbers, edges, weights=weights, histtype="step", color=COLOURS[side], linewidth=1.4, label=label)
+        axes.set_xlabel(name, fontsize=8)
+        axes.set_ylabel("% of images", fontsize=7)
     for axes in panels[len(tables) :]:
         axes.set_axis_off()
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
@@ -112,7 +130,7 @@ def _spectrum(found: dict[str, Any]) -> Figure:
     for side, words in (("test", "held-out, median"), ("synthetic", "synthetic, median")):
         axes.plot(frequency, found[side]["median"], color=COLOURS[side], label=words)
     axes.set_xscale("log")
-    axes.set_xlabel("cycles per voxel")
+    axes.set_xlabel("frequency (cycles per voxel)")
     axes.set_ylabel("log10 power")
     axes.legend(frameon=False)
     return figure
@@ -122,20 +140,24 @@ def _embedding(found: dict[str, Any]) -> Figure:
     figure = Figure((4.4 * len(found), 4), layout="constrained")
     for axes, (name, one) in zip(np.atleast_1d(figure.subplots(1, len(found))), found.items(), strict=True):
         for number, (side, points) in enumerate(one["points"].items()):
-            _points(axes, side, points, COLOURS.get(side, f"C{number + 2}"))
+            model = number - len(COLOURS) + 1  # other models come after the three sides
+            colour = COLOURS.get(side) or OTHER_MODELS[model % len(OTHER_MODELS)]
+            _points(axes, side, points, colour, "o" if side in COLOURS else MARKERS[model % len(MARKERS)])
         told = ", ".join(
             f"{side} {100 * share:.0f} %" for side, share in one["share_inside"].items() if side != "held-out"
         )
         axes.set_title(f"{name}\ninside the ellipse of the held-out: {told}", fontsize=7)
-        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4)
+        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=4)
         axes.set_xticks([])
         axes.set_yticks([])
+        axes.set_xlabel("first axis (no unit)")
+        axes.set_ylabel("second axis (no unit)")
     return figure
 
 
-def _points(axes: Axes, side: str, points: Sequence[Sequence[float]], colour: str) -> None:
+def _points(axes: Axes, side: str, points: Sequence[Sequence[float]], colour: Any, marker: str) -> None:
     plane = np.asarray(points)
-    axes.scatter(plane[:, 0], plane[:, 1], 9, colour, label=side, alpha=0.7, linewidths=0)
+    axes.scatter(plane[:, 0], plane[:, 1], 9, [colour] * len(plane), marker=marker, label=side, alpha=0.7, linewidths=0)
     outline = fit_ellipse(plane).outline()
     axes.plot(outline[:, 0], outline[:, 1], color=colour, linewidth=1)
 
@@ -148,7 +170,7 @@ def _selection(selection: dict[str, Any]) -> Figure:
     axes.errorbar(kimg, average, [row["spread"] or 0 for row in rows], marker="o", capsize=3, label="snapshots")
     axes.axhline(selection["floor"]["average"], color="grey", linestyle=":", label="real floor")
     axes.set_xlabel("kimg")
-    axes.set_ylabel("SWD x 1000")
+    axes.set_ylabel("SWD x 1000 (lower is better)")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     return figure
@@ -163,7 +185,8 @@ def _training(log: list[dict[str, Any]]) -> Figure:
     for name in SHOWN_PROGRESS:
         if f"progress/{name}" in log[-1]:
             bottom.step(kimg, [row.get(f"progress/{name}") for row in log], where="post", label=name)
-    for axes in (top, middle, bottom):
+    for axes, name in ((top, "discriminator's terms"), (middle, "generator's terms"), (bottom, "timetable")):
+        axes.set_ylabel(name, fontsize=8)
         axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
-    bottom.set_xlabel("kimg")
+    bottom.set_xlabel("training images seen (thousands)")
     return figure

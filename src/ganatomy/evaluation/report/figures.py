@@ -20,7 +20,7 @@ from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
 
 Pictures = dict[str, tuple[str, str]]  # file name -> (title, caption)
 COLUMNS = {2: 6, 3: 2}
-RANDOM, PAIRS, BEST, WORST, SUSPECTS = 30, 12, 15, 10, 6  # images of a grid in 2D; half as many volumes
+RANDOM, PAIRS, BEST, SUSPECTS = 30, 12, 9, 6  # images of a grid in 2D; half as many volumes
 FAULTY_SCORE = 1.0  # score above which an image is marked as faulty; about one real image in twenty is
 CONVINCING_SCORE = 0.5  # score below which it is marked as convincing
 RED, GREEN = (0.92, 0.27, 0.24), (0.24, 0.86, 0.35)
@@ -33,6 +33,7 @@ def draw_pictures(
     folder: Path,
     comparison: Comparison,
     quality: QualityScore,
+    real_quality: QualityScore,
     judges: Judges | None,
     content: dict[str, Any],
     log: list[dict[str, Any]],
@@ -48,7 +49,8 @@ def draw_pictures(
         keep("told_apart", "Where a small network looks", CAPTION, add_caption(sheet))
     _draw_random(keep, comparison)
     _draw_real_beside_synthetic(keep, comparison, quality)
-    _draw_best_and_worst(keep, comparison, quality, content["failures"])
+    _draw_best(keep, comparison, quality, content["failures"])
+    _draw_failures(keep, comparison, quality, real_quality)
     _draw_three_nearest(keep, comparison)
     _draw_suspects(keep, comparison, content["privacy"])
     for plate in comparison.modality.report_figures(
@@ -121,26 +123,58 @@ def _add_frame(picture: GreyPicture, colour: tuple[float, ...] | None) -> NDArra
     return rgb
 
 
-def _draw_best_and_worst(
-    save: PictureSaver, comparison: Comparison, quality: QualityScore, failures: dict[str, Any]
-) -> None:
+def _draw_best(save: PictureSaver, comparison: Comparison, quality: QualityScore, failures: dict[str, Any]) -> None:
+    """The samples with the lowest scores, each beside the held-out image that is nearest to it."""
     best = failures["best"][: _limit_images(comparison, BEST)]
-    worst = [row["image"] for row in failures["worst"]][: _limit_images(comparison, WORST)]
-    low, high = quality.scores[best[0]], quality.scores[worst[0]]
-    reasons = ", ".join(row["reason"] for row in failures["worst"][: len(worst)])
+    small = make_unit_vectors(
+        [downsample_image(comparison.fakes[i]) for i in best] + [downsample_image(image) for image in comparison.test]
+    )
+    nearest = (small[: len(best)] @ small[len(best) :].T).argmax(1).tolist()
+    pictures = [
+        _render_image(comparison, images, place)
+        for i, j in zip(best, nearest, strict=True)
+        for images, place in ((comparison.fakes, i), (comparison.test, j))
+    ]
+    low = quality.scores[best[0]]
     save(
         "best",
-        "Lowest scores for artefacts",
-        f"The {len(best)} best of {len(quality.scores)} samples, with scores from {low:.2f} upwards. {NOTE}",
-        make_grid([_render_image(comparison, comparison.fakes, i) for i in best], _count_columns(comparison, 5)),
+        "Lowest scores for artefacts, each beside the nearest held-out image",
+        f"The {len(best)} best of {len(quality.scores)} samples, with scores from {low:.2f} upwards: the left image of"
+        f" each pair; the right one is the held-out image that correlates most with it. {NOTE}",
+        add_caption(make_grid(pictures, _count_columns(comparison))),
     )
-    save(
-        "failures",
-        "Failures",
-        f"The {len(worst)} worst of {len(quality.scores)} samples, with scores from {high:.2f} downwards. The"
-        f" largest part of each score: {reasons}. {NOTE}",
-        make_grid([_render_image(comparison, comparison.fakes, i) for i in worst], _count_columns(comparison, 5)),
-    )
+
+
+def _draw_failures(
+    save: PictureSaver, comparison: Comparison, quality: QualityScore, real_quality: QualityScore
+) -> None:
+    """The worst samples of each value of the first fact, such as the view, over the worst training images of it."""
+    n = _count_columns(comparison, 5)
+    fakes = _rank_by_fact(comparison.fakes, quality)
+    reals = _rank_by_fact(comparison.floor, real_quality)
+    for fact, worst in sorted(fakes.items()):
+        pictures = [_render_image(comparison, comparison.fakes, i) for i in worst[: 2 * n]]
+        pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % n)
+        beside = reals.get(fact, [])[:n]
+        pictures += [_render_image(comparison, comparison.floor, i) for i in beside]
+        reasons = ", ".join(quality.describe_worst_part(i) for i in worst[: 2 * n])
+        scores = ", ".join(f"{real_quality.scores[i]:.2f}" for i in beside)
+        save(
+            f"failures_{fact}" if fact else "failures",
+            " ".join(f"Failures {fact}".split()),
+            f"The {min(2 * n, len(worst))} worst of {len(worst)} samples, with scores from"
+            f" {quality.scores[worst[0]]:.2f} downwards; the largest part of each: {reasons}. The last row shows the"
+            f" training images with the highest scores ({scores}): real images have artefacts, too. {NOTE}",
+            add_caption(make_grid(pictures, n)),
+        )
+
+
+def _rank_by_fact(images: ImageSet, quality: QualityScore) -> dict[str, list[int]]:
+    """Places by the value of the first fact, the highest score first."""
+    found: dict[str, list[int]] = {}
+    for i in np.argsort(-quality.scores, kind="stable").tolist():
+        found.setdefault(next(iter(images.facts()[i].values()), ""), []).append(i)
+    return found
 
 
 def _draw_three_nearest(save: PictureSaver, comparison: Comparison) -> None:

@@ -44,6 +44,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (  # heading -> beginnings o
     ("Privacy", ("synthetic_nearest",)),
     ("Training", ("selection", "training")),
 )
+DETAILS = "Details of the comparison"
 
 
 def write_page(path: Path, content: dict[str, Any], pictures: dict[str, tuple[str, str]]) -> None:
@@ -57,16 +58,19 @@ def write_page(path: Path, content: dict[str, Any], pictures: dict[str, tuple[st
         "Anatomy": _distributions(content["measures"]) + _consistency(content["label_consistency"]),
         "Privacy": _privacy(content["privacy"]),
     }
-    body = [_head(content)]
+    body, headings = [], []
     left = dict(pictures)
     for heading, names in SECTIONS:
         shown = [name for name in left if name.startswith(names)]
         parts = [tables.get(heading, ""), *(_picture(path.parent / name, *left.pop(name)) for name in shown)]
         if any(parts):
-            body += [f"<h2>{heading}</h2>", *parts]
+            body += [f'<h2 id="{_make_anchor(heading)}">{heading}</h2>', *parts]
+            headings.append(heading)
     body += [_picture(path.parent / name, *words) for name, words in left.items()]
     body.append(_about(content))
-    text = "\n".join(body)
+    contents = " &middot; ".join(f'<a href="#{_make_anchor(one)}">{one}</a>' for one in [*headings, DETAILS])
+    files = 'All figures: <a href="report.json">report.json</a>; suspects: <a href="suspects.csv">suspects.csv</a>'
+    text = "\n".join([_head(content), f"<nav><p>{contents}</p><p>{files}.</p></nav>", *body])
     write_text(
         path,
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>ganatomy report</title>'
@@ -100,6 +104,10 @@ def _verdict(verdict: dict[str, str]) -> str:
     question, answer = QUESTIONS[verdict["question"]], verdict["answer"]
     colour = {"good": "good", "poor": "bad", "cannot tell": "note"}[answer]
     return f'<p class="{colour}"><strong>{question} {answer}.</strong> {escape(verdict["reason"])}</p>'
+
+
+def _make_anchor(heading: str) -> str:
+    return heading.lower().replace(" ", "-")
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
@@ -176,6 +184,7 @@ def _scores(content: dict[str, Any]) -> str:
                 row["floor"],
                 row["excess"],
                 _interval(row["low"], row["high"]),
+                {True: "no", False: "yes", None: None}[row["hidden_by_floor"]],
                 row["p"],
                 row["images"],
                 row["dimensions"],
@@ -183,11 +192,27 @@ def _scores(content: dict[str, Any]) -> str:
             )
             for row in rows
         ]
-        heads = ("", "better", "synthetic", "real floor", "excess", "95 % interval", "p", "N", "D", "definition")
+        heads = (
+            "",
+            "better",
+            "synthetic",
+            "real floor",
+            "excess",
+            "95 % interval",
+            "differs",
+            "p",
+            "N",
+            "D",
+            "definition",
+        )
         words = content["extractors"].get(extractor.split(" ")[0], {}).get("words", "")
         parts.append(
             f"<h3>Features: {escape(extractor)}</h3><p><small>{escape(words)}</small></p>{_table(heads, cells)}"
         )
+    parts.append(
+        "<p><small>Differs: no = the floor lies within the interval, so that the difference from real images, if there"
+        " is one, is hidden by chance at these numbers.</small></p>"
+    )
     if content["not_computed"]:
         absent = [(row["metric"], row["extractor"] or "", row["why"]) for row in content["not_computed"]]
         parts.append(f"<h3>Not computed</h3>{_table(('', 'features', 'why'), absent)}")
@@ -306,6 +331,8 @@ def _about(content: dict[str, Any]) -> str:
         **{f"store {k}": v for k, v in content["store"].items()},
         **{f"extractor {name}": f"{e['words']}; SHA-256 {e['sha256']}" for name, e in content["extractors"].items()},
         "score for artefacts": content["failures"]["definition"],
+        "held-out images": content["compared"]["real_split"],
+        "held-out store": content["compared"]["held_out_store"],
         "seed": content["compared"]["seed"],
     }
-    return f"<h2>Details of the comparison</h2>{_table(('', ''), ((k, str(v)) for k, v in rows.items()))}"
+    return f'<h2 id="{_make_anchor(DETAILS)}">{DETAILS}</h2>{_table(("", ""), ((k, str(v)) for k, v in rows.items()))}'
