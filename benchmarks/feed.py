@@ -5,7 +5,8 @@
 For each recipe and shape, milliseconds a batch of four when nothing else is done:
 
     former    one thread reads a batch and decodes it to float32, the main thread hands it to the device
-    now       `training.prefetch`: a thread for each core reads images, the device decodes
+    now       `training.prefetch`: a thread for each core reads images; for a processor it decodes them, a GPU gets
+              16-bit values from page-locked memory and decodes them itself
     cpu       the time of all cores together in either, which says more than the first where others use the machine
     main      the time of the main thread in either, during which a training would wait
 
@@ -31,7 +32,6 @@ import torch
 
 from ganatomy.data.feed import Feed
 from ganatomy.data.prepare import prepare
-from ganatomy.data.store import dequantise_pixels
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device
 from ganatomy.machine.share import count_own_cores
@@ -44,7 +44,7 @@ from ganatomy.training.computing import get_default_settings
 from ganatomy.training.prefetch import PREFETCH_DEPTH, Prefetcher
 from ganatomy.training.state import State
 
-BATCH, ROUNDS = 4, 5
+BATCH, ROUNDS, CPU = 4, 5, torch.device("cpu")
 ROWS = [  # recipe, shape, whether a step is measured as well
     ("hagan", (256, 256, 256), False),
     ("hagan-2022", (256, 256, 256), False),
@@ -64,14 +64,16 @@ class FormerPrefetcher:
         self.feed, self.device, self.requests = feed, device, requests
         self.executor, self.coming = ThreadPoolExecutor(1), deque()
 
-    def _read(self, batch):
+    def _read(self, request):
+        """As `Feed` for a processor does, with memory that is not page-locked."""
+        batch = self.feed.allocate_batch(*request)
         for place in range(len(batch)):
             self.feed.read_image(batch, place)
-        return [dequantise_pixels(values.numpy()) for values in batch.values]
+        return [values.numpy() for values in batch.values]
 
     def read_batch(self, numbers, regions):
         while len(self.coming) < PREFETCH_DEPTH and (request := next(self.requests, None)) is not None:
-            self.coming.append(self.executor.submit(self._read, self.feed.allocate_batch(*request)))
+            self.coming.append(self.executor.submit(self._read, request))
         decoded = self.coming.popleft().result()
         start = time.perf_counter()
         images = [torch.from_numpy(each).to(self.device, memory_format=self.feed.layout) for each in decoded]
@@ -127,12 +129,16 @@ def make_recipe(name, shape):
     return recipe
 
 
-def compare(recipe, feed, device, batches):
-    """Former and now, alternating: milliseconds a batch and of the main thread, and the ratio of each round."""
+def compare(recipe, feed, plain, device, batches):
+    """Former and now, alternating: milliseconds a batch, and the median of the rounds' ratios.
+
+    Args:
+        plain: a feed for the processor, which decodes where it reads.
+    """
     rounds = []
     for _ in range(ROUNDS):
         requests = [request for request, _ in zip(loop.list_requests(recipe, 0, 0), range(batches), strict=False)]
-        former = FormerPrefetcher(feed, iter(requests), device)
+        former = FormerPrefetcher(plain, iter(requests), device)
         before = drain(former, former, requests, device)
         timed = TimedFeed(feed)
         after = drain(Prefetcher(timed, iter(requests)), timed, requests, device)
@@ -166,16 +172,19 @@ def measure_step(recipe, feed, settings, device, quick):
 def measure(name, shape, with_step, store, device, quick):
     recipe, settings = make_recipe(name, shape), get_default_settings(len(shape), device)
 
-    def make_feed(cache_bytes):
+    def make_feed(cache_bytes, place=device):
         layout = settings.get_layout(len(shape))
-        return Feed(store, "train", recipe.condition_space, 0, device, layout, cache_bytes=cache_bytes)
+        return Feed(store, "train", recipe.condition_space, 0, place, layout, cache_bytes=cache_bytes)
 
     request = next(iter(loop.list_requests(recipe, 0, 0)))
     sent = sum(values.nbytes for values in make_feed(0).allocate_batch(*request).values)
     found = {"recipe": name, "shape": "x".join(map(str, shape)), "batch": BATCH, "sent_mib": sent / 2**20}
     batches = PREFETCH_DEPTH + (4 if quick else 12)
     for where, size in (("memory", 2**34), ("files", 0)):
-        found |= {f"{where}_{key}": value for key, value in compare(recipe, make_feed(size), device, batches).items()}
+        found |= {
+            f"{where}_{key}": value
+            for key, value in compare(recipe, make_feed(size), make_feed(size, CPU), device, batches).items()
+        }
     if with_step:
         found |= measure_step(recipe, make_feed(0), settings, device, quick)
     return {key: round(value, 2) if isinstance(value, float) else value for key, value in found.items()}

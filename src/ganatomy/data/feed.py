@@ -1,13 +1,15 @@
 """Store to batches of one level, in an order fixed by the seed and the number of the image."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ganatomy import randomness
 from ganatomy.data.level_cache import LevelCache
-from ganatomy.data.store import QUANTISATION_STEPS, Store
+from ganatomy.data.store import QUANTISATION_STEPS, Store, dequantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.machine.share import measure_own_memory
 from ganatomy.pyramid import Shape, format_shape
@@ -20,12 +22,12 @@ CACHE_SHARES = {"cpu": 1 / 8, "cuda": 1 / 2}
 
 @dataclass(frozen=True)
 class RawBatch:
-    """A batch as the store has it, before and after its images are read.
+    """A batch before its images are read, and afterwards.
 
     Args:
         indices: of the cases within the split.
         regions: what is read of each image.
-        values: for each region (batch, 1, *space), uint16; in page-locked memory if a GPU will fetch it.
+        values: for each region (batch, 1, *space); uint16 in page-locked memory if a GPU will fetch it, else float32.
     """
 
     indices: list[int]
@@ -39,9 +41,9 @@ class RawBatch:
 class Feed:
     """Batches of a split of a store.
 
-    Images travel as the store has them, in 16 bits, and become float32 on the device. A batch is made in three steps,
-    so that several threads can read its images while the device computes (`training.prefetch`): `allocate_batch`,
-    `read_image` for each image, `to_tensors`. `read_batch` does all three.
+    Images travel to a GPU as the store has them, in 16 bits, and are decoded there; for a processor whoever reads them
+    decodes them. A batch is made in three steps, so that several threads can read its images while the device computes
+    (`training.prefetch`): `allocate_batch`, `read_image` for each image, `to_tensors`. `read_batch` does all three.
 
     Args:
         store: complete.
@@ -101,19 +103,29 @@ class Feed:
 
     def allocate_batch(self, numbers: range, regions: tuple[Region, ...]) -> RawBatch:
         """Memory for images number n of the run, which are still to be read."""
-        pinned = self._device.type == "cuda"
+        card = self._device.type == "cuda"
+        options: dict[str, Any] = {"dtype": torch.uint16 if card else torch.float32, "pin_memory": card}
         sizes = [(planes.stop - planes.start, *level[1:]) for level, planes in map(self._place_region, regions)]
-        values = (torch.empty(len(numbers), 1, *size, dtype=torch.uint16, pin_memory=pinned) for size in sizes)
+        values = (torch.empty(len(numbers), 1, *size, **options) for size in sizes)
         return RawBatch([self._find_case(n) for n in numbers], regions, tuple(values))
 
     def read_image(self, batch: RawBatch, place: int) -> None:
         """Read one image of a batch, from memory or from the disk; calls no torch, so other threads may do it."""
         for region, values in zip(batch.regions, batch.values, strict=True):
-            self._cases.read_into(values.numpy()[place, 0], batch.indices[place], *self._place_region(region))
+            image = values.numpy()[place, 0]
+            stored = image if image.dtype == np.uint16 else np.empty(image.shape, dtype=np.uint16)
+            self._cases.read_into(stored, batch.indices[place], *self._place_region(region))
+            if stored is not image:
+                image[...] = dequantise_pixels(stored)
 
     def to_tensors(self, batch: RawBatch) -> tuple[ImageParts, Condition]:
         """A batch that has been read, on the device; the copy to a GPU does not wait for what the GPU has to do."""
-        images = tuple(decode_values(values, self._device, self.layout) for values in batch.values)
+        images = tuple(
+            decode_values(values, self._device, self.layout)
+            if values.dtype == torch.uint16
+            else values.to(self._device, memory_format=self.layout)
+            for values in batch.values
+        )
         return images, self._conditions[batch.indices].to(self._device)
 
     def _find_case(self, number: int) -> int:
