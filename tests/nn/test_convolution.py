@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from ganatomy.nn.convolution import F_CONV, convolve, input_gradients_only
+from ganatomy.nn.convolution import F_CONV, Conv3d, convolve, convolve_once, input_gradients_only
 from ganatomy.nn.equalised import UpConv
 from ganatomy.nn.fold import fold_down
+from ganatomy.nn.foreign import adopt_layers
+from ganatomy.nn.plain import make_conv
 from ganatomy.nn.resample import downsample_mean
 
 
@@ -71,3 +74,50 @@ def test_folded_down_equals_convolution_then_mean(ndim):
     torch.testing.assert_close(
         convolve(x, fold_down(weight), stride=2, padding=1), downsample_mean(convolve(x, weight, padding=1))
     )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# A weight gradient that PyTorch computes wrongly on a processor in half precision.
+
+
+def _find_error(convolution, planes, size=4):
+    """Of the weight gradient in bfloat16 against float32, as a share of it; the same for the input gradient."""
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(planes)
+        x = torch.randn(2, 16, planes, size, size).requires_grad_()
+        weight = torch.randn(16, 16, 3, 3, 3).requires_grad_()
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            convolution(x, weight).float().square().sum().backward()
+        gradients.append((weight.grad, x.grad))
+    (weight, x), (half_weight, half_x) = gradients
+    return [float((a - b).norm() / b.norm()) for a, b in ((half_weight, weight), (half_x, x))]
+
+
+@pytest.mark.parametrize("planes", [1, 2, 3, 4])
+@pytest.mark.parametrize("convolution", [convolve, convolve_once])
+def test_weight_gradients_of_volumes_are_right_in_bfloat16(convolution, planes):
+    assert max(_find_error(lambda x, w: convolution(x, w, padding=1), planes)) < 0.02
+
+
+@pytest.mark.parametrize("planes", [2, 3, 4])
+def test_weight_gradients_are_right_with_a_wider_padding(planes):
+    torch.manual_seed(0)
+    x, g = torch.randn(2, 16, planes, 4, 4), torch.randn(2, 16, planes, 4, 4)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        weight = torch.randn(16, 16, 5, 3, 3, generator=torch.Generator().manual_seed(1)).to(dtype).requires_grad_()
+        convolve_once(x.to(dtype), weight, None, 1, (2, 1, 1)).backward(g.to(dtype))
+        found.append(weight.grad.float())
+    assert (found[0] - found[1]).norm() < 0.02 * found[0].norm()
+
+
+def test_the_layers_of_volumes_avoid_the_wrong_gradient():
+    ours = make_conv(3, 4, 4)
+    theirs = adopt_layers(nn.Sequential(nn.Conv3d(4, 4, 3, padding=1)))[0]
+    assert type(ours) is type(theirs) is Conv3d
+    x = torch.randn(1, 4, 2, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "_ConvolutionOutput" in type(ours(x).grad_fn).__name__
+        assert "_ConvolutionOutput" not in type(ours(torch.randn(1, 4, 3, 4, 4)).grad_fn).__name__
+    assert "_ConvolutionOutput" not in type(ours(x).grad_fn).__name__  # float32 is right and stays as it was

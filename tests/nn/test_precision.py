@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from ganatomy.machine.device import deterministic_algorithms
 from ganatomy.networks.style import ModulatedConv
+from ganatomy.nn.foreign import adopt_layers
 from ganatomy.nn.plain import GroupNormReLU, VoxelNormReLU
-from ganatomy.nn.precision import keep_input_precision, normalise_groups
+from ganatomy.nn.precision import normalise_groups
 from ganatomy.nn.resample import F_AVG_POOL, downsample_mean, upsample_linear, upsample_nearest
 from ganatomy.nn.spectral import SpectralConv, SpectralDense
 
@@ -19,7 +20,7 @@ LAYERS = {
     "linear": upsample_linear,
     "mean": downsample_mean,
     "spectral convolution": SpectralConv(8, 4, (3, 3, 3), (1, 1, 1), (1, 1, 1)),
-    "foreign layers": keep_input_precision(nn.Sequential(nn.Upsample(scale_factor=2), nn.GroupNorm(2, 8))),
+    "foreign layers": adopt_layers(nn.Sequential(nn.Upsample(scale_factor=2), nn.GroupNorm(2, 8))),
 }
 
 
@@ -61,7 +62,7 @@ def test_float32_is_pytorchs_own_to_the_bit():
     theirs = nn.Sequential(nn.GroupNorm(2, 8), nn.LayerNorm(5), nn.Upsample(scale_factor=2))
     before = theirs(x)
     names = list(theirs.state_dict())
-    assert torch.equal(keep_input_precision(theirs)(x), before)
+    assert torch.equal(adopt_layers(theirs)(x), before)
     assert list(theirs.state_dict()) == names
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ganatomy.config import Config
 from ganatomy.errors import Refused
 from ganatomy.networks.config import NetworkConfig
-from ganatomy.nn.precision import keep_input_precision
+from ganatomy.nn.foreign import adopt_layers
 from ganatomy.pyramid import Shape
 from ganatomy.steps.space import ImageSpace
 
@@ -100,7 +100,7 @@ class GridEncoderModule(nn.Module):
         out = config.grid.channels * (2 if config.variational else 1)
         settings = config.grid.make_monai_settings(len(space.shape))
         encoder = import_monai("autoencoderkl").Encoder(in_channels=space.channels, out_channels=out, **settings)
-        self.net = keep_input_precision(encoder)
+        self.net = adopt_layers(encoder)
 
     def forward(self, x: Tensor) -> Tensor:
         grid: Tensor = self.net(x)
@@ -119,7 +119,7 @@ class GridDecoderModule(nn.Module):
         decoder = import_monai("autoencoderkl").Decoder(
             in_channels=grid.channels, out_channels=space.channels, **settings
         )
-        self.net = keep_input_precision(decoder)
+        self.net = adopt_layers(decoder)
 
     def list_blocks(self) -> list[nn.Module]:
         """The parts that may be recomputed or compiled, each on its own."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ganatomy.networks.autoencoder import MONAI, CodeGrid, GridDecoderModule, import_monai, make_tiny_grid
 from ganatomy.networks.config import NetworkConfig
-from ganatomy.nn.precision import keep_input_precision
+from ganatomy.nn.foreign import adopt_layers
 from ganatomy.pyramid import Shape
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, WholeScope
@@ -80,7 +80,7 @@ class AutoregressiveGeneratorModule(nn.Module):
             attn_layers_heads=config.heads,
             use_flash_attention=True,
         )
-        self.net = keep_input_precision(transformer)
+        self.net = adopt_layers(transformer)
         for block in self.net.blocks:
             block.norm_cross_attn = nn.Identity()  # MONAI's blocks have one even without cross-attention
         self.start = nn.Linear(1 + space.conditions.width, config.width, bias=False)  # before the first token

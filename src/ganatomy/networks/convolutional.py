@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from ganatomy.networks.config import NetworkConfig, TruncationPlace
 from ganatomy.nn.across import BatchNorm
+from ganatomy.nn.foreign import GroupNorm
 from ganatomy.nn.plain import NORM_EPSILON, PlainUpConv, StridedConv
-from ganatomy.nn.precision import GroupNorm
 from ganatomy.pyramid import Shape, compute_pyramid
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.coupling import BATCH_NORM_COUPLING, NO_COUPLING, Coupling

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ganatomy.networks.autoencoder import MONAI, NORM_GROUPS, CodeGrid, GridDecoderModule, import_monai, make_tiny_grid
 from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.across import BatchNorm
-from ganatomy.nn.precision import keep_input_precision
+from ganatomy.nn.foreign import adopt_layers
 from ganatomy.pyramid import Shape
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.coupling import BATCH_NORM_COUPLING, Coupling
@@ -89,7 +89,7 @@ class LatentDiffusionGeneratorModule(nn.Module):
             num_head_channels=(0, config.width),
             norm_num_groups=NORM_GROUPS,
         )
-        self.net = keep_input_precision(unet)
+        self.net = adopt_layers(unet)
 
     def list_blocks(self) -> list[nn.Module]:
         """The parts that may be recomputed or compiled, each on its own."""

@@ -5,6 +5,9 @@ respect to its weight as a convolution whose *kernel* is a whole image, which is
 linear maps that a convolution is made of (output, input gradient, weight gradient) are each other's derivatives, so
 writing them as three mutually recursive functions keeps every order on the fast primitives, exactly.
 `benchmarks/step_pggan.py` measures what this brings.
+
+`convolve_once` and `Conv3d` are PyTorch's own convolution, which is differentiated once only. All avoid a weight
+gradient that PyTorch computes wrongly (`is_weight_gradient_wrong`).
 """
 
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
@@ -22,18 +25,72 @@ F_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 F_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
+Sizes = tuple[int, ...]  # of each axis
+Size = int | Sizes  # of all axes, or of each
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1, padding: Size = 0) -> Tensor:
     """y = w * x + b, a cross-correlation that can be differentiated any number of times.
 
     x is (batch, channel, *space) and w (out, in, *kernel). Under autocast the operands are cast here, so that every
     derivative works in the same precision.
     """
-    if x.device.type in AUTOCAST_DEVICES and torch.is_autocast_enabled(x.device.type):
-        precision = torch.get_autocast_dtype(x.device.type)
+    if (precision := _find_autocast_precision(x)) is not None:
         x, weight = x.to(precision), weight.to(precision)
         bias = None if bias is None else bias.to(precision)
-    y: Tensor = _ConvolutionOutput.apply(x, weight, bias, stride, padding)
+    ndim = x.ndim - 2
+    y: Tensor = _ConvolutionOutput.apply(x, weight, bias, _spread(stride, ndim), _spread(padding, ndim))
     return y
+
+
+def convolve_once(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1, padding: Size = 0) -> Tensor:
+    """y = w * x + b as `convolve`, by PyTorch's own convolution where that computes the weight gradient rightly.
+
+    Its second derivative is right, but slow.
+    """
+    ndim = x.ndim - 2
+    depth, kernel, step, margin = x.shape[2], weight.shape[2], _spread(stride, ndim)[0], _spread(padding, ndim)[0]
+    planes = (depth + 2 * margin - kernel) // step + 1
+    if is_weight_gradient_wrong(x, planes, margin, step, _find_autocast_precision(x) or x.dtype):
+        return convolve(x, weight, bias, stride, padding)
+    return F_CONV[ndim](x, weight, bias, stride, padding)
+
+
+def is_weight_gradient_wrong(x: Tensor, planes: int, padding: int, stride: int, dtype: torch.dtype) -> bool:
+    """Whether PyTorch's weight gradient of a convolution of volumes is not to be believed.
+
+    On a processor in half precision oneDNN 3.12 (PyTorch 2.13) leaves memory unwritten, or writes beyond it, where the
+    padding of the first axis reaches all planes of the output: with stride 1 it is 2 planes at a padding of 1, 2 to 4
+    at a padding of 2; with stride 2 it is 2 planes at a padding of 2. Found by trying kernels of 1 to 5. Output and
+    input gradient are right.
+
+    Args:
+        planes: of the output, along the first axis; padding and stride along it, too.
+        dtype: of the operands.
+    """
+    half = dtype in (torch.bfloat16, torch.float16)
+    return half and x.ndim == 5 and x.device.type == "cpu" and 2 <= planes <= 2 * (padding // stride)
+
+
+def _find_autocast_precision(x: Tensor) -> torch.dtype | None:
+    """What autocast would have a convolution of x work in; None where it is off."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if kind in AUTOCAST_DEVICES and torch.is_autocast_enabled(kind) else None
+
+
+def _spread(size: Size, ndim: int) -> tuple[int, ...]:
+    return (size,) * ndim if isinstance(size, int) else tuple(size)
+
+
+class Conv3d(nn.Conv3d):
+    """PyTorch's convolution of volumes with zero padding (`convolve_once`)."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        assert self.padding_mode == "zeros"
+        assert self.groups == 1
+        assert set(self.dilation) == {1}
+        assert not isinstance(self.padding, str)
+        return convolve_once(input, weight, bias, self.stride, self.padding)
 
 
 _only_inputs = False
@@ -57,7 +114,7 @@ class _ConvolutionOutput(Function):
     """y = w * x + b;  ∂/∂x: `_InputGradient`,  ∂/∂w: `_WeightGradient`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sizes, padding: Sizes) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding
         return F_CONV[x.ndim - 2](x, weight, bias, stride, padding)
@@ -76,11 +133,11 @@ class _InputGradient(Function):
     """gₓ = wᵀ * g, the transposed convolution;  ∂/∂g: `_ConvolutionOutput`,  ∂/∂w: `_WeightGradient`."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, weight: Tensor, shape: torch.Size, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, g: Tensor, weight: Tensor, shape: torch.Size, stride: Sizes, padding: Sizes) -> Tensor:
         ctx.save_for_backward(g, weight)
         ctx.geometry = stride, padding
-        pairs = zip(shape[2:], g.shape[2:], weight.shape[2:], strict=True)
-        left_over = [n - ((m - 1) * stride - 2 * padding + k) for n, m, k in pairs]
+        axes = zip(shape[2:], g.shape[2:], weight.shape[2:], stride, padding, strict=True)
+        left_over = [n - ((m - 1) * s - 2 * p + k) for n, m, k, s, p in axes]
         return F_CONV_TRANSPOSE[g.ndim - 2](g, weight, None, stride, padding, left_over)
 
     @staticmethod
@@ -95,16 +152,17 @@ class _WeightGradient(Function):
     """g_w = g * x, summed over images;  ∂/∂g: `_ConvolutionOutput`,  ∂/∂x: `_InputGradient`."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, x: Tensor, shape: torch.Size, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, g: Tensor, x: Tensor, shape: torch.Size, stride: Sizes, padding: Sizes) -> Tensor:
         ctx.save_for_backward(g, x)
         ctx.geometry = stride, padding
-        ndim = g.ndim - 2
-        each = [[n] * ndim for n in (stride, padding, 1, 0)]
+        dtype, ones, zeros = x.dtype, [1] * len(stride), [0] * len(stride)
+        if is_weight_gradient_wrong(g, g.shape[2], padding[0], stride[0], dtype):
+            g, x = g.float(), x.float()
         weight = torch.empty(shape, dtype=x.dtype, device=x.device)  # only its shape is read
         gw: Tensor = torch.ops.aten.convolution_backward(
-            g, x, weight, None, each[0], each[1], each[2], False, each[3], 1, [False, True, False]
+            g, x, weight, None, stride, padding, ones, False, zeros, 1, [False, True, False]
         )[1]
-        return gw
+        return gw.to(dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from ganatomy.nn.convolution import F_CONV, F_CONV_TRANSPOSE, convolve
+from ganatomy.nn.convolution import F_CONV_TRANSPOSE, Conv3d, convolve, convolve_once
 from ganatomy.nn.fold import fold_phases, fold_up
 from ganatomy.nn.precision import normalise_groups, normalise_last_axis
 from ganatomy.nn.resample import upsample_nearest
 
-CONV_CLASSES: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+CONV_CLASSES: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: Conv3d}
 NORM_EPSILON = 1e-5  # of the normalisations, PyTorch's default
 CHUNK_SIZE = 2**20  # numbers that are added up at a time when moments are computed
 MIN_FOLDED_SIZE = (
@@ -60,7 +60,7 @@ class PlainUpConv(nn.Module):
                 return _convolve_phases(x, fold_phases(self.weight), self.bias, inside=True)
             return _trim_planes(_convolve_phases(x, fold_phases(self.weight), self.bias), drop)
         if self.impl == "plain" or max(x.shape[2:]) < MIN_FOLDED_SIZE:
-            return _trim_planes(F_CONV[ndim](upsample_nearest(x), self.weight, self.bias, padding=1), drop)
+            return _trim_planes(convolve_once(upsample_nearest(x), self.weight, self.bias, padding=1), drop)
         padding = (1 + drop, *[1] * (ndim - 1))
         return F_CONV_TRANSPOSE[ndim](x, fold_up(self.weight), self.bias, stride=2, padding=padding)
 
@@ -78,7 +78,7 @@ def _convolve_phases(x: Tensor, weight: Tensor, bias: Tensor | None, inside: boo
     ndim = x.ndim - 2
     n_out = len(weight) // 2**ndim
     biases = None if bias is None else bias.repeat(2**ndim)
-    every = F_CONV[ndim](x, weight, biases, padding=(int(not inside), *[1] * (ndim - 1)))
+    every = convolve_once(x, weight, biases, padding=(int(not inside), *[1] * (ndim - 1)))
     every = every.unflatten(1, (*[2] * ndim, n_out))  # (batch, *phase, out, *space + 1)
     for axis in range(ndim):  # the first remaining phase axis is always axis 1
         place = every.ndim - ndim + axis

@@ -6,10 +6,8 @@ the precision of its input instead, so that a network has the same tensors where
 float32 whatever they are given.
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 AUTOCAST_DEVICES = ("cpu", "cuda")  # meta tensors, which only measure, have none
@@ -36,44 +34,3 @@ def normalise_last_axis(
 
 def _cast(parameter: Tensor | None, x: Tensor) -> Tensor | None:
     return None if parameter is None else parameter.to(x.dtype)
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Layers of PyTorch inside the networks of another library.
-
-
-class GroupNorm(nn.GroupNorm):
-    """PyTorch's, in the precision of its input."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return normalise_groups(input, self.num_groups, self.weight, self.bias, self.eps)
-
-
-class _LayerNorm(nn.LayerNorm):
-    def forward(self, input: Tensor) -> Tensor:
-        return normalise_last_axis(input, tuple(self.normalized_shape), self.weight, self.bias, self.eps)
-
-
-class _Upsample(nn.Upsample):
-    def forward(self, input: Tensor) -> Tensor:
-        with disable_autocast(input):
-            return super().forward(input)
-
-
-_KEEPING: dict[type[nn.Module], type[nn.Module]] = {
-    nn.GroupNorm: GroupNorm,
-    nn.LayerNorm: _LayerNorm,
-    nn.Upsample: _Upsample,
-}
-
-
-def keep_input_precision(network: Any) -> Any:
-    """The same network; its normalisations and enlarging keep the precision of their input from now on.
-
-    Names and values of its weights stay as they are.
-    """
-    for module in network.modules():
-        for general, keeping in _KEEPING.items():
-            if type(module) is general:
-                module.__class__ = keeping
-    return network

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.nn.convolution import F_CONV
+from ganatomy.nn.convolution import convolve_once
 from ganatomy.nn.plain import CONV_CLASSES
 from ganatomy.nn.precision import disable_autocast
 
@@ -64,5 +64,5 @@ class SpectralConv(_SpectralLayer):
         self.stride, self.padding = stride, padding
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F_CONV[x.ndim - 2](x, self.weight, None, self.stride, self.padding)
+        y = convolve_once(x, self.weight, None, self.stride, self.padding)
         return y / self.compute_sigma() + self.bias.view(-1, *[1] * (x.ndim - 2)).to(y.dtype)
