@@ -39,6 +39,7 @@ torch.nn.Module._apply = _replace_tensors
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+from ganatomy.data.feed import decode_values  # noqa: E402
 from ganatomy.objectives.phase import Batch, Networks  # noqa: E402
 from ganatomy.recipes import get_recipe  # noqa: E402
 from ganatomy.training import memory_trace  # noqa: E402
@@ -79,7 +80,9 @@ def _settings(recipe, precision):
 
 def _make_batch(recipe, step, size, layout):
     sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in step.scope.regions]
-    read = tuple(torch.empty(size, recipe.channels, *each).to(CARD, memory_format=layout) for each in sizes)
+    stored = (torch.empty(size, recipe.channels, *each, dtype=torch.uint16) for each in sizes)  # as the feed has them
+    read = tuple(decode_values(values, CARD, layout) for values in stored)
+    assert all(image.is_contiguous(memory_format=layout) and image.dtype == torch.float32 for image in read)
     return Batch(read, recipe.condition_space.make_blank(size).to(CARD), step.scope, 0, range(size))
 
 
@@ -115,7 +118,7 @@ def _run_stage(recipe, step, precision):
         tensors = [*state.networks.parameters(), *state.networks.buffers(), *state.ema.parameters()]
         devices = sorted({str(x.device) for x in tensors})
     peak = trace.peak_bytes
-    planned = memory_trace.trace_training(recipe, step, settings).peak
+    planned = memory_trace.trace_training(recipe, step, settings, device="cuda").peak
     return {
         "stage": step.stage,
         "peak": peak,

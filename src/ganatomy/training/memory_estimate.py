@@ -91,13 +91,13 @@ def _make_estimate(peak_memory: PeakMemory, recipe: Recipe, device: torch.device
 
 @lru_cache(maxsize=256)
 def _trace_training(
-    recipe_json: str, stage_index: int, batch_size: int | None, settings: ComputeSettings, processes: int
+    recipe_json: str, stage_index: int, batch_size: int | None, settings: ComputeSettings, processes: int, device: str
 ) -> PeakMemory:
     read = Recipe.model_validate_json(recipe_json)
     step = list_stage_steps(read)[stage_index]
     if batch_size is not None:
         step = TrainingStep(step.scope, batch_size, step.optimizer_epoch, step.stage)
-    return memory_trace.trace_training(read, step, settings, processes)
+    return memory_trace.trace_training(read, step, settings, processes, device)
 
 
 def list_stage_steps(recipe: Recipe) -> list[TrainingStep]:
@@ -124,7 +124,7 @@ def estimate_training(
     """
     key = settings.replace(hold_memory=False, channels_last=False, compiled=False, deterministic=False)
     return _make_estimate(
-        _trace_training(recipe.model_dump_json(), stage_index, batch_size, key, processes),
+        _trace_training(recipe.model_dump_json(), stage_index, batch_size, key, processes, device.type),
         recipe,
         device,
         settings.hold_memory,

@@ -9,12 +9,14 @@ through them.
 import warnings
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -83,24 +85,67 @@ def _bytes(tensors: list[torch.Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+class _DeviceThread(TorchFunctionMode):
+    """Has inner gradients computed as on a GPU: by a thread of the device, whose operations are numbered from zero.
+
+    PyTorch's backward pass goes by these numbers, the highest first. On a processor the operations of an inner gradient
+    (`objectives.penalties`) come from the main thread, have the highest numbers of all, and are undone before the pass
+    that they belong to: up to 14 % more is held than on a GPU, where they take their turn.
+    """
+
+    def __init__(self, modes: tuple[TorchDispatchMode, ...], thread: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self._modes, self._thread = modes, thread
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.autograd.grad:
+            return func(*args, **(kwargs or {}))
+        autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+        def run() -> Any:
+            with ExitStack() as stack:
+                for mode in self._modes:
+                    stack.enter_context(mode)
+                stack.enter_context(torch.autocast("cpu", autocast[1], enabled=autocast[0]))
+                return func(*args, **(kwargs or {}))
+
+        return self._thread.submit(run).result()
+
+
 @contextmanager
-def traced_memory() -> Iterator[MemoryTrace]:
-    ledger = MemoryTrace()
+def traced_memory(device_thread: bool = False) -> Iterator[MemoryTrace]:
+    """Within it tensors have no numbers, and a book is kept of them.
+
+    Args:
+        device_thread: compute inner gradients in the order of a GPU.
+    """
+    ledger, fake = MemoryTrace(), FakeTensorMode(allow_non_fake_inputs=True)
     state = torch.get_rng_state()
-    with warnings.catch_warnings(), FakeTensorMode(allow_non_fake_inputs=True), ledger:
+    with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
+        stack.enter_context(fake)
+        stack.enter_context(ledger)
+        if device_thread:
+            thread = stack.enter_context(ThreadPoolExecutor(1))
+            stack.enter_context(_DeviceThread((fake, ledger), thread))
         try:
             yield ledger
         finally:
             torch.set_rng_state(state)
 
 
-def trace_training(recipe: Recipe, step: TrainingStep, settings: ComputeSettings, processes: int = 1) -> PeakMemory:
-    """What the second step at a moment would hold in one of so many processes; the first makes Adam's moments."""
+def trace_training(
+    recipe: Recipe, step: TrainingStep, settings: ComputeSettings, processes: int = 1, device: str = "cpu"
+) -> PeakMemory:
+    """What the second step at a moment would hold in one of so many processes; the first makes Adam's moments.
+
+    Args:
+        device: ``cpu`` or ``cuda``, whose backward passes differ in their order (`_DeviceThread`).
+    """
     settings = settings.replace(hold_memory=False, compiled=False, channels_last=False, deterministic=False)
     pieces = processes * settings.micro_batches
     size = -(-step.batch_size // pieces)
-    with traced_memory() as ledger:
+    with traced_memory(device_thread=device == "cuda") as ledger:
         given = {role: dict(recipe.networks[role].build(recipe.space).state_dict()) for role in recipe.pretrained_roles}
         state = State(recipe, 0, CPU, given, scale_losses=settings.precision == "float16")
         settings.apply_to(state.networks, len(recipe.shape))
