@@ -7,6 +7,7 @@ For each recipe and shape, milliseconds a batch of four when nothing else is don
     former    one thread reads a batch and decodes it to float32, the main thread hands it to the device
     now       `training.prefetch`: a thread for each core reads images; for a processor it decodes them, a GPU gets
               16-bit values from page-locked memory and decodes them itself
+    sixteen_bits    `now` without decoding, which is what a machine with a GPU does but for the copy
     cpu       the time of all cores together in either, which says more than the first where others use the machine
     main      the time of the main thread in either, during which a training would wait
 
@@ -26,6 +27,7 @@ import tempfile
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -97,6 +99,22 @@ class TimedFeed:
         return images
 
 
+class SixteenBits(TimedFeed):
+    """What the readers do for a GPU, on a machine without one: 16-bit values are read, and nothing is decoded."""
+
+    def __init__(self, feed):
+        super().__init__(feed)
+        self.allocate_batch = self._allocate
+
+    def _allocate(self, numbers, regions):
+        batch = self.feed.allocate_batch(numbers, regions)
+        return replace(batch, values=tuple(torch.empty_like(v, dtype=torch.uint16) for v in batch.values))
+
+    def to_tensors(self, batch):
+        self.main = 0.0
+        return batch.values
+
+
 def drain(source, timed, requests, device):
     """Seconds a batch, of all cores together and of the main thread; the first batches warm up and do not count."""
     mains, start, worked = [], 0.0, 0.0
@@ -142,8 +160,11 @@ def compare(recipe, feed, plain, device, batches):
         before = drain(former, former, requests, device)
         timed = TimedFeed(feed)
         after = drain(Prefetcher(timed, iter(requests)), timed, requests, device)
-        rounds.append((*before, *after))
+        raw = SixteenBits(plain)
+        bare = drain(Prefetcher(raw, iter(requests)), raw, requests, CPU)
+        rounds.append((*before, *after, *bare[:2]))
     names = ("former_ms", "former_cpu_ms", "former_main_ms", "now_ms", "now_cpu_ms", "now_main_ms")
+    names += ("sixteen_bits_ms", "sixteen_bits_cpu_ms")
     medians = [1e3 * statistics.median(column) for column in zip(*rounds, strict=True)]
     found = dict(zip(names, medians, strict=True))
     return found | {"ratio": statistics.median(one[0] / one[3] for one in rounds)}

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from ganatomy.objectives.phase import Networks
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
 from ganatomy.steps.condition import UNCONDITIONAL
 from ganatomy.steps.scope import SubVolumeScope, WholeScope
+from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.plan import count_parameters
 
 NO_CONDITION = UNCONDITIONAL.make_blank(1)
@@ -66,7 +68,9 @@ def test_a_sub_volume_is_that_part_of_the_whole_and_the_published_one_is_not():
 def test_folded_and_plain_generators_are_one_function():
     shape = (64, 32, 32)
     folded, z = _generator(shape)
-    plain, _ = _generator(shape, **{"networks.generator.folded": False})
+    plain, _ = _generator(shape)
+    ComputeSettings(upsampling="plain").apply_to(Networks({"generator": plain}), 3)
+    assert plain.high.head.way == "plain"
     plain.load_state_dict(folded.state_dict())
     scope = SubVolumeScope(shape, 8, 8)
     for a, b in zip(

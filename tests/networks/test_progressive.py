@@ -5,6 +5,7 @@ import torch
 
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from ganatomy.nn.resample import downsample_mean, upsample_nearest
+from ganatomy.objectives.phase import Networks
 from ganatomy.pyramid import compute_pyramid
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
@@ -12,6 +13,7 @@ from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.condition import UNCONDITIONAL, ConditionSpace
 from ganatomy.steps.scope import LevelScope
 from ganatomy.steps.space import ImageSpace
+from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.plan import count_parameters
 
 VIEWS = ConditionSpace({"view_position": ("CC", "MLO")})
@@ -72,7 +74,9 @@ def test_folded_and_plain_generators_agree():
     torch.manual_seed(0)
     space = ImageSpace((40, 32), 1, 8, VIEWS)
     folded = ProgressiveGenerator(width=64, widest=8).build(space)
-    plain = ProgressiveGenerator(width=64, widest=8, folded=False).build(space)
+    plain = ProgressiveGenerator(width=64, widest=8).build(space)
+    ComputeSettings(upsampling="plain").apply_to(Networks({"generator": plain}), 2)
+    assert {block.up.way for block in plain.blocks[1:]} == {"plain"}
     plain.load_state_dict(folded.state_dict())
     z, condition, scope = torch.randn(3, 8), VIEWS.make_blank(3), LevelScope(3, 0.5, (40, 32))
     torch.testing.assert_close(folded(z, condition, scope)[0], plain(z, condition, scope)[0], rtol=1e-4, atol=1e-5)

@@ -11,10 +11,10 @@ from ganatomy.nn.spectral import SpectralConv, SpectralDense
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("impl", ["fold", "phases"])
-def test_every_way_of_an_up_convolution_is_one_function(ndim, impl):
+@pytest.mark.parametrize("way", ["fold", "phases"])
+def test_every_way_of_an_up_convolution_is_one_function(ndim, way):
     torch.manual_seed(0)
-    fast, plain = PlainUpConv(ndim, 3, 2, impl), PlainUpConv(ndim, 3, 2, "plain")
+    fast, plain = PlainUpConv(ndim, 3, 2, way), PlainUpConv(ndim, 3, 2, "plain")
     plain.load_state_dict(fast.state_dict())
     x = torch.randn(2, 3, *(8, 10, 9)[:ndim], requires_grad=True)
     a, b = fast(x), plain(x)

@@ -17,6 +17,7 @@ from ganatomy.training import loop
 from ganatomy.training.computing import ComputeSettings, get_default_settings
 from ganatomy.training.plan import count_parameters
 from ganatomy.training.state import State
+from ganatomy.training.upsampling import settle_upsampling
 
 WARM_UP_STEPS, MIN_STEPS, MIN_SECONDS = 1, 3, 2.0  # untimed steps; least number of timed steps; seconds
 ENOUGH_SECONDS = 15.0  # after this time a single timed step suffices
@@ -46,7 +47,7 @@ def measure_recipe(plan: BenchmarkPlan, name: str) -> dict[str, Any]:
     device = named_device(plan.device)
     before = _resident()
     state = State(recipe, 0, device)
-    computing = get_default_settings(len(recipe.shape), device)
+    computing, _ = settle_upsampling(recipe, state.networks, get_default_settings(len(recipe.shape), device), device)
     computing.apply_to(state.networks, len(recipe.shape))
     steps: dict[str, float] = {}
     images: dict[str, float] = {}

@@ -195,6 +195,8 @@ def train(
     micro_batches: int | None = None,
     hold_memory: bool | None = None,
     deterministic: bool = False,
+    upsampling: str | None = None,
+    search_kernels: bool = False,
     fit: bool = False,
     anyway: bool = False,
     processes: int = 1,
@@ -230,6 +232,9 @@ def train(
         hold_memory: on a CPU, keep freed memory in the process: faster, but with a higher peak
         deterministic: give the same bits every time on a GPU as well: slower, and refused where an operation has no
             deterministic form
+        upsampling: fold, phases or plain: how layers that double the size are computed, the same to rounding; auto
+            times the three at the start and records the choice, which is the default on a GPU; usual is that on a CPU
+        search_kernels: let cuDNN try its algorithms at every new shape: more memory, usually faster
         fit: if the training does not fit into memory, use the cheapest options with which it fits
         anyway: train even if the prediction says that memory will not suffice
         processes: number of processes on this machine that share every batch; use torchrun for several machines
@@ -272,15 +277,19 @@ def train(
         return progress.say(f"\nA run folder in {out} would be created or continued.")
     if store is None:
         raise Refused("No store is given: use ganatomy train RECIPE STORE, or --dry-run to see the plan.")
-    how = {
-        "precision": precision,
-        "channels_last": channels_last,
-        "recompute": recompute or None,
-        "compiled": compile_ or None,
-        "micro_batches": micro_batches,
-        "hold_memory": hold_memory,
-        "deterministic": deterministic or None,
-    }
+    how = computing(
+        len(chosen.shape),
+        device,
+        precision=precision,
+        channels_last=channels_last,
+        recompute=recompute or None,
+        compiled=compile_ or None,
+        micro_batches=micro_batches,
+        hold_memory=hold_memory,
+        deterministic=deterministic or None,
+        upsampling=upsampling,
+        search_kernels=search_kernels or None,
+    )
     if processes > 1 and started() == 1:
         # On GPUs each process checks the memory of its own GPU; this process would keep a CUDA context there.
         on_cards = select_device(device).type == "cuda"

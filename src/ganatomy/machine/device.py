@@ -114,6 +114,17 @@ def deterministic_algorithms() -> Iterator[None]:
         torch_flags.fill_uninitialized_memory = filled
 
 
+@contextmanager
+def searched_kernels(wanted: bool) -> Iterator[None]:
+    """Whether cuDNN tries its algorithms at every new shape; undone at the end."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = wanted
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
 def find_unordered_operation(error: BaseException) -> str | None:
     """The operation that `deterministic_algorithms` has stopped, if that is what an error of torch says."""
     found = re.search(r"(\S+) does not have a deterministic implementation", str(error))

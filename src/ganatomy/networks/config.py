@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, ClassVar, Self
 
+from pydantic import model_validator
 from torch import nn
 
 from ganatomy.config import Config
@@ -22,6 +23,16 @@ class NetworkConfig(Config, ABC):
     """
 
     kind: str
+
+    retired_fields: ClassVar[frozenset[str]] = frozenset()  # of earlier versions, without meaning in this one
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_retired_fields(cls, given: Any) -> Any:
+        """Recipes on disk that have them stay readable."""
+        if not isinstance(given, Mapping):
+            return given
+        return {name: value for name, value in given.items() if name not in cls.retired_fields}
 
     @abstractmethod
     def build(self, space: ImageSpace) -> nn.Module:

@@ -14,7 +14,7 @@
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -44,7 +44,6 @@ class HierarchicalGenerator(NetworkConfig):
         high_norm: the normalisation of G^H. ``group`` takes its statistics over what it is given, a sub-volume in
             training and the whole volume in sampling (the authors' code); ``voxel`` normalises each voxel by itself, so
             that both are one function.
-        folded: compute up-sampling and convolution in one; the same function, faster.
     """
 
     kind: Literal["hierarchical-generator"] = "hierarchical-generator"
@@ -53,7 +52,8 @@ class HierarchicalGenerator(NetworkConfig):
     low: bool = True
     halo: int = Field(1, ge=0, le=1)
     high_norm: Literal["group", "voxel"] = "voxel"
-    folded: bool = True
+
+    retired_fields: ClassVar[frozenset[str]] = frozenset({"folded"})
 
     @property
     def image_parts(self) -> int:
@@ -129,11 +129,9 @@ class CommonTrunk(nn.Module):
         ups = len(sizes) - 1
         self.base = sizes[0]
         self.dense = nn.Linear(space.latent + space.conditions.width, widths[0] * math.prod(self.base))
-        impl: Literal["fold", "plain"] = "fold" if config.folded else "plain"
         self.blocks = nn.ModuleList(
             PlainBlock(
-                PlainUpConv(ndim, a, b, impl) if 0 < i <= ups else make_conv(ndim, a, b),
-                GroupNormReLU(b, config.groups),
+                PlainUpConv(ndim, a, b) if 0 < i <= ups else make_conv(ndim, a, b), GroupNormReLU(b, config.groups)
             )
             for i, (a, b) in enumerate(pairwise(widths))
         )
@@ -160,9 +158,9 @@ class HighResolutionHead(nn.Module):
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
         ndim, w = len(space.shape), config.features
-        self.hidden = PlainUpConv(ndim, w, w // 2, "fold" if config.folded else "plain")
+        self.hidden = PlainUpConv(ndim, w, w // 2)
         self.norm = NORM_CLASSES[config.high_norm](w // 2, config.groups)
-        self.head = PlainUpConv(ndim, w // 2, space.channels, "phases" if config.folded else "plain")
+        self.head = PlainUpConv(ndim, w // 2, space.channels, "phases")
 
     def forward(self, features: Tensor, before: int = 0, after: int = 0) -> Tensor:
         """The wanted planes; `before` and `after` (0 or 1) count the planes of features beyond each end of them."""

@@ -8,7 +8,7 @@
 
 import itertools
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -46,13 +46,13 @@ class ProgressiveGenerator(NetworkConfig):
     Args:
         width: the official code's fmap_base.
         widest: the official code's fmap_max, most feature maps of a level.
-        folded: compute up-sampling and convolution in one; the same function, faster on a processor.
     """
 
     kind: Literal["progressive-generator"] = "progressive-generator"
     width: int = Field(8192, ge=4)
     widest: int = Field(512, ge=1)
-    folded: bool = True
+
+    retired_fields: ClassVar[frozenset[str]] = frozenset({"folded"})
 
     def build(self, space: ImageSpace) -> nn.Module:
         return ProgressiveGeneratorModule(self, space)
@@ -128,9 +128,9 @@ class ProgressiveGeneratorBlock(nn.Module):
     (batch, in, *space) -> (batch, out, *twice the space).
     """
 
-    def __init__(self, ndim: int, n_in: int, n_out: int, folded: bool) -> None:
+    def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.up = UpConv(ndim, n_in, n_out, folded)
+        self.up = UpConv(ndim, n_in, n_out)
         self.conv = Conv(ndim, n_out, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ class ProgressiveGeneratorModule(nn.Module):
         widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
         base = ProgressiveGeneratorBase(space.latent + space.conditions.width, widths[0], sizes[0])
         pairs = itertools.pairwise(widths)
-        self.blocks = nn.ModuleList([base, *(ProgressiveGeneratorBlock(ndim, a, b, config.folded) for a, b in pairs)])
+        self.blocks = nn.ModuleList([base, *(ProgressiveGeneratorBlock(ndim, a, b) for a, b in pairs)])
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
 
     def list_blocks(self) -> list[nn.Module]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganatomy.nn.convolution import F_CONV_TRANSPOSE, convolve
-from ganatomy.nn.fold import fold_down, fold_up
-from ganatomy.nn.resample import upsample_nearest
+from ganatomy.nn.convolution import convolve
+from ganatomy.nn.enlarging import EnlargingConvolution, Way
+from ganatomy.nn.fold import DOWN_TAPS, fold_down, make_fold_matrix
 
 HE_GAIN = math.sqrt(2)  # He's gain for (leaky) rectifiers
 
@@ -58,24 +58,23 @@ class Conv(nn.Module):
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Nearest x 2 followed by a 3-tap convolution. `folded` computes the same function in one pass (nn/fold.py).
+# Nearest x 2 followed by a 3-tap convolution, computed in one of three ways (nn/enlarging.py).
 
 
-class UpConv(Conv):
+class UpConv(EnlargingConvolution):
     """y = conv(up(x)), up = nearest x 2   (Karras 2018, section 2 and table 2).
 
-    x (batch, in, *space) -> (batch, out, *twice the space). `folded` computes both in one pass (`nn.fold`).
+    x (batch, in, *space) -> (batch, out, *twice the space).
     """
 
-    def __init__(self, ndim: int, n_in: int, n_out: int, folded: bool = True) -> None:
-        super().__init__(ndim, n_in, n_out)
-        self.folded = folded
+    def __init__(self, ndim: int, n_in: int, n_out: int, way: Way = "fold") -> None:
+        super().__init__(ndim, way)
+        self.scale = HE_GAIN / math.sqrt(n_in * 3**ndim)
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, *[3] * ndim))
+        self.bias = nn.Parameter(torch.zeros(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.folded:
-            return super().forward(upsample_nearest(x))
-        weight = fold_up(self.weight * self.scale)
-        return F_CONV_TRANSPOSE[x.ndim - 2](x, weight, self.bias, stride=2, padding=1)
+        return self.convolve_enlarged(x, self.weight * self.scale, self.bias)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -88,8 +87,12 @@ class DownConv(Conv):
     x (batch, in, *space) -> (batch, out, *half the space). Both are always computed in one pass (`nn.fold`).
     """
 
+    down_matrix: Tensor
+
     def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
         super().__init__(ndim, n_in, n_out)
+        self.register_buffer("down_matrix", make_fold_matrix(DOWN_TAPS, ndim), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return convolve(x, fold_down(self.weight * self.scale), self.bias, stride=2, padding=1)
+        weight = fold_down(self.weight * self.scale, self.down_matrix)
+        return convolve(x, weight, self.bias, stride=2, padding=1)

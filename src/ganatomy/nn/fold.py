@@ -6,16 +6,18 @@
 The parameters and the function are the same, up to rounding. Going up, an output pixel takes 4 instead of 9 products in
 2D (8 instead of 27 in 3D), and the enlarged tensor is never stored. NVIDIA's progressive GAN code folded in 2D (its
 `upscale2d_conv2d`). The two are equal only where nothing stands between the convolution and the resampling.
+The matrices are those of `make_fold_matrix` for UP_TAPS, PHASE_TAPS and DOWN_TAPS.
 """
 
-from functools import lru_cache, reduce
+from functools import reduce
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ganatomy.nn.precision import disable_autocast
+
+Taps = tuple[tuple[float, ...], ...]
 
 # Row k of UP says which of the three taps meet at offset k of the transposed kernel; DOWN likewise, halved.
 UP_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
@@ -28,39 +30,41 @@ PHASE_TAPS = (
 DOWN_TAPS = ((0.5, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (0.0, 0.0, 0.5))
 
 
-def fold_up(weight: Tensor) -> Tensor:
+def fold_up(weight: Tensor, matrix: Tensor) -> Tensor:
     """v = w ⊗ UP: w (out, in, 3, ...) of a convolution after nearest x 2 -> transposed kernel v (in, out, 4, ...)."""
-    return _fold(weight, UP_TAPS).transpose(0, 1)
+    return _fold(weight, matrix).transpose(0, 1)
 
 
-def fold_down(weight: Tensor) -> Tensor:
+def fold_down(weight: Tensor, matrix: Tensor) -> Tensor:
     """v = w ⊗ DOWN: w (out, in, 3, ...) of a convolution before a mean over 2 -> strided kernel v (out, in, 4, ...)."""
-    return _fold(weight, DOWN_TAPS)
+    return _fold(weight, matrix)
 
 
-def fold_phases(weight: Tensor) -> Tensor:
+def fold_phases(weight: Tensor, matrix: Tensor) -> Tensor:
     """v_p = w ⊗ PHASE_p: w (out, in, 3, ...) of a convolution after nearest x 2 -> v (2^n · out, in, 2, ...).
 
     There is one kernel for each of the 2^n parities p of an output voxel. Output voxel 2i + p of an axis depends on two
     inputs only: i - 1 and i for p = 0, i and i + 1 for p = 1.
     """
     ndim = weight.ndim - 2
-    folded = _fold(weight, PHASE_TAPS).unflatten(2, (2, 2))
+    folded = _fold(weight, matrix).unflatten(2, (2, 2))
     for axis in range(1, ndim):
         folded = folded.unflatten(2 + 2 * axis, (2, 2))
     phases, taps = range(2, 2 + 2 * ndim, 2), range(3, 3 + 2 * ndim, 2)
     return folded.permute(*phases, 0, 1, *taps).flatten(0, ndim)
 
 
-@lru_cache
-def _make_fold_matrix(rows: tuple[tuple[float, ...], ...], ndim: int) -> NDArray[np.float32]:
-    """The Kronecker power of the rows, transposed: (3^ndim, rows^ndim)."""
-    return np.ascontiguousarray(reduce(np.kron, [np.array(rows, dtype=np.float32)] * ndim).T)
+def make_fold_matrix(taps: Taps, ndim: int) -> Tensor:
+    """What folds a kernel of `ndim` axes: the Kronecker power of the rows, transposed, (3^ndim, rows^ndim) in float32.
+
+    A layer keeps it as a buffer: made anew in every pass, it would have to be copied to a GPU in every pass.
+    """
+    return torch.tensor(reduce(np.kron, [np.array(taps, dtype=np.float32)] * ndim).T.copy())
 
 
-def _fold(weight: Tensor, rows: tuple[tuple[float, ...], ...]) -> Tensor:
-    """All axes in one product with the Kronecker power of the rows: (out, in, 3, ...) -> (out, in, len(rows), ...)."""
+def _fold(weight: Tensor, matrix: Tensor) -> Tensor:
+    """All axes of a kernel in one product: (out, in, 3, ...) -> (out, in, rows, ...)."""
     ndim = weight.ndim - 2
-    matrix = torch.from_numpy(_make_fold_matrix(rows, ndim)).to(weight)
+    size = round(matrix.shape[1] ** (1 / ndim))
     with disable_autocast(weight):  # fold in full precision, then cast
-        return (weight.flatten(2) @ matrix).view(*weight.shape[:2], *[len(rows)] * ndim)
+        return (weight.flatten(2) @ matrix).view(*weight.shape[:2], *[size] * ndim)

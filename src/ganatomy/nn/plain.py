@@ -1,21 +1,15 @@
-"""Layers with PyTorch's own initialisation, as HA-GAN uses them: convolutions, and normalisations with a rectifier.
-
-`PlainUpConv` is nearest x 2 and a convolution with a 3-tap kernel. `docs/performance.md` compares three exact ways of
-computing it.
-"""
+"""Layers with PyTorch's own initialisation, as HA-GAN uses them: convolutions, and normalisations with a rectifier."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from ganatomy.nn.convolution import F_CONV_TRANSPOSE, Conv3d, convolve, convolve_once
-from ganatomy.nn.fold import fold_phases, fold_up
+from ganatomy.nn.convolution import Conv3d, convolve
+from ganatomy.nn.enlarging import EnlargingConvolution, Way
 from ganatomy.nn.precision import normalise_groups, normalise_last_axis
-from ganatomy.nn.resample import upsample_nearest
 
 CONV_CLASSES: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: Conv3d}
 NORM_EPSILON = 1e-5  # of the normalisations, PyTorch's default
@@ -34,58 +28,23 @@ def make_conv(ndim: int, n_in: int, n_out: int, kernel: int = 3, stride: int = 1
 # Nearest x 2 followed by a 3-tap convolution.
 
 
-class PlainUpConv(nn.Module):
+class PlainUpConv(EnlargingConvolution):
     """y = conv(up(x)), up = nearest x 2: x (batch, in, *space) -> (batch, out, *twice the space)   (Sun 2022).
 
     Args:
-        impl: ``fold`` = one transposed convolution where it pays, ``phases`` = one 2-tap convolution for each parity of
-            the output, best with few channels out, ``plain`` = as it is written. One function, up to rounding.
+        way: how it is computed unless the run says otherwise; ``phases`` is best with few channels out.
     """
 
-    def __init__(
-        self, ndim: int, n_in: int, n_out: int, impl: Literal["fold", "phases", "plain"] = "fold", bias: bool = True
-    ) -> None:
-        super().__init__()
+    def __init__(self, ndim: int, n_in: int, n_out: int, way: Way = "fold", bias: bool = True) -> None:
+        super().__init__(ndim, way, MIN_FOLDED_SIZE)
         like = make_conv(ndim, n_in, n_out)
         self.weight = nn.Parameter(like.weight.detach())
         drawn = torch.zeros(n_out) if like.bias is None else like.bias.detach()
         self.bias = nn.Parameter(drawn) if bias else None
-        self.impl = impl
 
     def forward(self, x: Tensor, drop: int = 0) -> Tensor:
-        """conv(up(x)) without `drop` planes at both ends of the first axis; where possible they are not computed."""
-        ndim = x.ndim - 2
-        if self.impl == "phases":
-            if drop == 2:
-                return _convolve_phases(x, fold_phases(self.weight), self.bias, inside=True)
-            return _trim_planes(_convolve_phases(x, fold_phases(self.weight), self.bias), drop)
-        if self.impl == "plain" or max(x.shape[2:]) < MIN_FOLDED_SIZE:
-            return _trim_planes(convolve_once(upsample_nearest(x), self.weight, self.bias, padding=1), drop)
-        padding = (1 + drop, *[1] * (ndim - 1))
-        return F_CONV_TRANSPOSE[ndim](x, fold_up(self.weight), self.bias, stride=2, padding=padding)
-
-
-def _trim_planes(x: Tensor, drop: int) -> Tensor:
-    """x without `drop` planes at both ends of the first axis."""
-    return x[:, :, drop : x.shape[2] - drop]
-
-
-def _convolve_phases(x: Tensor, weight: Tensor, bias: Tensor | None, inside: bool = False) -> Tensor:
-    """y[2i + p] = (v_p * x)[i]: all parities p in one convolution, then interleaved.
-
-    `inside` leaves out two planes at both ends of the first axis.
-    """
-    ndim = x.ndim - 2
-    n_out = len(weight) // 2**ndim
-    biases = None if bias is None else bias.repeat(2**ndim)
-    every = convolve_once(x, weight, biases, padding=(int(not inside), *[1] * (ndim - 1)))
-    every = every.unflatten(1, (*[2] * ndim, n_out))  # (batch, *phase, out, *space + 1)
-    for axis in range(ndim):  # the first remaining phase axis is always axis 1
-        place = every.ndim - ndim + axis
-        n = every.shape[place] - 1
-        pair = [every.select(1, p).narrow(place - 1, p, n) for p in (0, 1)]
-        every = torch.stack(pair, place).flatten(place - 1, place)
-    return every
+        """conv(up(x)) without `drop` planes at both ends of the first axis."""
+        return self.convolve_enlarged(x, self.weight, self.bias, drop)
 
 
 class StridedConv(nn.Module):

@@ -12,16 +12,16 @@ from torch.utils.checkpoint import checkpoint
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
-from ganatomy.machine import progress
-from ganatomy.machine.bfloat16 import measure_bfloat16_gain
-from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory
+from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory, searched_kernels
+from ganatomy.machine.device import select_device as named_device
+from ganatomy.nn.enlarging import EnlargingConvolution, Way
 from ganatomy.nn.layout import CHANNELS_LAST, set_memory_layout
 from ganatomy.objectives.phase import Networks
 from ganatomy.steps.modules import GeneratorModule
 
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
-LEAST_BFLOAT16_GAIN = 1.1  # below, what it saves in time it loses in precision
+UpSampling = Literal["usual", "fold", "phases", "plain", "auto"]
 FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
@@ -39,6 +39,11 @@ class ComputeSettings(Config):
         hold_memory: keep freed memory within the process (`device.keep_freed_memory`): faster on a processor, a higher
             peak.
         deterministic: the same bits every time on a GPU, too, at some cost; an operation that has no such form raises.
+        upsampling: how layers that enlarge by two are computed (`nn.enlarging`): ``usual`` = each as it was found best
+            on a processor, a way for all, or ``auto`` = the fastest of the ways on this device, timed at the start.
+        upsampling_by_layer: what ``auto`` has chosen, by the layer's name; empty = not yet.
+        search_kernels: let cuDNN try its algorithms at every new shape: faster afterwards, more memory; not with
+            `deterministic`.
     """
 
     precision: Precision = "float32"
@@ -48,6 +53,9 @@ class ComputeSettings(Config):
     micro_batches: int = Field(1, ge=1)
     hold_memory: bool = False
     deterministic: bool = False
+    upsampling: UpSampling = "usual"
+    upsampling_by_layer: tuple[tuple[str, Way], ...] = ()
+    search_kernels: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -71,15 +79,17 @@ class ComputeSettings(Config):
                 " a build of torch with cuDNN 9.15 or newer."
             )
 
+    def keep_memory_settings(self) -> "ComputeSettings":
+        """These settings without those that hardly change how much memory tensors need."""
+        neutral = ("channels_last", "compiled", "hold_memory", "deterministic", "search_kernels")
+        return self.replace(**dict.fromkeys(neutral, False), upsampling="usual", upsampling_by_layer=())
+
     @contextmanager
     def flags(self, device: torch.device) -> Iterator[None]:
         """What is set for the whole process while it computes so; undone at the end."""
-        with float32_flags(device, self.precision == "tf32"):
-            if not self.deterministic:
-                yield
-                return
-            with deterministic_algorithms():
-                yield
+        order = deterministic_algorithms() if self.deterministic else searched_kernels(self.search_kernels)
+        with float32_flags(device, self.precision == "tf32"), order:
+            yield
 
     def apply_to(self, networks: Networks, ndim: int) -> None:
         """Lay out, wrap and compile the networks; names and values of the weights stay."""
@@ -87,6 +97,11 @@ class ComputeSettings(Config):
             keep_freed_memory()
         if self.channels_last:
             set_memory_layout(networks, self.get_layout(ndim))
+        ways = dict(self.upsampling_by_layer)
+        for name, module in networks.named_modules():
+            if not isinstance(module, EnlargingConvolution) or self.upsampling == "usual":
+                continue
+            module.way = ways.get(name, module.way) if self.upsampling == "auto" else self.upsampling
         for part in cast(GeneratorModule, networks["generator"]).list_blocks():
             if self.recompute:
                 part.forward = _recompute_forward(part)
@@ -108,16 +123,21 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
 def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
     """The fastest settings that are safe on this device, as measured (docs/performance.md, docs/diary.md).
 
-    On a processor with bfloat16 of its own volumes are trained in it if it is the faster there, as measured now
-    (`measure_bfloat16_gain`); mammograms, with their gradient penalty, in float32. On a GPU nothing has been measured
-    yet: TF32, with channels-last for images of two axes; PyTorch's group normalisation of volumes gives that layout up
-    at every layer on a GPU (PyTorch issue 59168).
+    On a processor with bfloat16 of its own volumes are trained in it; mammograms, with their gradient penalty, in
+    float32. On a GPU nothing has been measured yet: TF32, with channels-last for images of two axes; PyTorch's group
+    normalisation of volumes gives that layout up at every layer on a GPU (PyTorch issue 59168). There the ways of
+    up-sampling are timed at the start of a run; on a processor they stay as they are, and so do the bits of a training.
     """
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
     if ndim == 3 and device.type == "cpu" and native() and _is_bfloat16_faster(torch.get_num_threads()):
         return ComputeSettings(precision="bfloat16", hold_memory=True)
     precision: Precision = "tf32" if device.type == "cuda" else "float32"
-    return ComputeSettings(precision=precision, channels_last=ndim == 2, hold_memory=device.type == "cpu")
+    return ComputeSettings(
+        precision=precision,
+        channels_last=ndim == 2,
+        hold_memory=device.type == "cpu",
+        upsampling="auto" if device.type == "cuda" else "usual",
+    )
 
 
 @lru_cache

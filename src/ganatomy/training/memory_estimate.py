@@ -122,7 +122,7 @@ def estimate_training(
         part: of the timetable (`list_stage_steps`); the last by default.
         batch: another global batch size than the recipe's.
     """
-    key = settings.replace(hold_memory=False, channels_last=False, compiled=False, deterministic=False)
+    key = settings.keep_memory_settings()
     return _make_estimate(
         _trace_training(recipe.model_dump_json(), stage_index, batch_size, key, processes, device.type),
         recipe,

@@ -142,7 +142,7 @@ def trace_training(
     Args:
         device: ``cpu`` or ``cuda``, whose backward passes differ in their order (`_DeviceThread`).
     """
-    settings = settings.replace(hold_memory=False, compiled=False, channels_last=False, deterministic=False)
+    settings = settings.keep_memory_settings()
     pieces = processes * settings.micro_batches
     size = -(-step.batch_size // pieces)
     with traced_memory(device_thread=device == "cuda") as ledger:

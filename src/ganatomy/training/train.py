@@ -37,7 +37,7 @@ from ganatomy.training.launch import RUN_ID
 from ganatomy.training.prefetch import Prefetcher
 from ganatomy.training.run import GivenWeights, Run, describe_store, find_run, hold_run, number_new_run
 from ganatomy.training.state import NO_WEIGHTS, State, Tensors
-from ganatomy.training.warm_start import WarmStart, plan_warm_start
+from ganatomy.training.upsampling import settle_upsampling
 
 DIVERGENCE_ADVICE = (
     "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch, or where levels fade"
@@ -245,8 +245,9 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
                 lambda: stack.enter_context(hold_run(request.out, recipe, store, seed, request.given)).path
             )
         )
+        settings = distributed.run_on_first_process(lambda: _settle_upsampling(run, state, settings, device))
         distributed.run_on_first_process(
-            lambda: run.record_settings(settings.model_dump(), get_world_size(), describe_device(device))
+            lambda: run.record_settings(settings.model_dump(mode="json"), get_world_size(), describe_device(device))
         )
         _resume_run(run, state)
         settings.apply_to(state.networks, ndim)
@@ -282,6 +283,18 @@ def _resume_run(run: Run, state: State) -> None:
     if found is not None:
         state.load(found[0], found[1]["counts"])
         progress.say(f"{run.path}: going on at {state.images / 1000:.1f} of {state.recipe.total_kimg:g} kimg")
+
+
+def _settle_upsampling(run: Run, state: State, settings: ComputeSettings, device: torch.device) -> ComputeSettings:
+    """With ``auto`` the ways that the run was computed in before, or those that are fastest here."""
+    begun = _read_settings(run)
+    if settings.upsampling == "auto" and begun is not None and begun.upsampling_by_layer:
+        return settings.replace(upsampling_by_layer=begun.upsampling_by_layer)
+    pieces = get_world_size() * settings.micro_batches
+    settled, told = settle_upsampling(state.recipe, state.networks, settings, device, pieces)
+    if told is not None:
+        progress.say(told)
+    return settled
 
 
 def _read_settings(run: Run) -> ComputeSettings | None:

@@ -1,0 +1,82 @@
+"""Nearest x 2 followed by a 3-tap convolution, y = conv(up(x)), computed in one of three ways.
+
+    fold       one transposed convolution with a 4-tap kernel, stride 2 (`nn.fold`)
+    phases     one convolution with a 2-tap kernel for each parity of the output, then interleaved
+    plain      as it is written: the enlarged tensor is made and convolved
+
+They are one function up to rounding. Which is fastest depends on the device, the size and the channels: a layer has a
+usual way, which was measured on a processor (docs/performance.md), and a run may choose another
+(`training.upsampling`).
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ganatomy.nn.convolution import F_CONV_TRANSPOSE, convolve_once
+from ganatomy.nn.fold import PHASE_TAPS, UP_TAPS, fold_phases, fold_up, make_fold_matrix
+from ganatomy.nn.resample import upsample_nearest
+
+Way = Literal["fold", "phases", "plain"]
+WAYS: tuple[Way, ...] = get_args(Way)
+
+
+class EnlargingConvolution(nn.Module):
+    """Base class of layers that compute y = conv(up(x)); `way` may be changed at any time.
+
+    The matrices that fold a kernel are buffers, so that they lie where the weights do; they are not saved.
+
+    Args:
+        ndim: spatial axes.
+        way: how it is computed unless the run says otherwise.
+        min_folded_size: voxels of the longest axis of the input below which ``fold`` stands for ``plain``.
+    """
+
+    up_matrix: Tensor
+    phase_matrix: Tensor
+
+    def __init__(self, ndim: int, way: Way, min_folded_size: int = 0) -> None:
+        super().__init__()
+        self.way = way
+        self._min_folded_size = min_folded_size
+        self.register_buffer("up_matrix", make_fold_matrix(UP_TAPS, ndim), persistent=False)
+        self.register_buffer("phase_matrix", make_fold_matrix(PHASE_TAPS, ndim), persistent=False)
+
+    def convolve_enlarged(self, x: Tensor, weight: Tensor, bias: Tensor | None, drop: int = 0) -> Tensor:
+        """conv(up(x)) without `drop` planes at both ends of the first axis; where possible they are not computed.
+
+        x is (batch, in, *space), the weight (out, in, 3, ...), the result (batch, out, *twice the space).
+        """
+        ndim = x.ndim - 2
+        if self.way == "phases":
+            if drop == 2:
+                return _convolve_phases(x, fold_phases(weight, self.phase_matrix), bias, inside=True)
+            return _trim_planes(_convolve_phases(x, fold_phases(weight, self.phase_matrix), bias), drop)
+        if self.way == "plain" or max(x.shape[2:]) < self._min_folded_size:
+            return _trim_planes(convolve_once(upsample_nearest(x), weight, bias, padding=1), drop)
+        padding = (1 + drop, *[1] * (ndim - 1))
+        return F_CONV_TRANSPOSE[ndim](x, fold_up(weight, self.up_matrix), bias, stride=2, padding=padding)
+
+
+def _trim_planes(x: Tensor, drop: int) -> Tensor:
+    """x without `drop` planes at both ends of the first axis."""
+    return x[:, :, drop : x.shape[2] - drop]
+
+
+def _convolve_phases(x: Tensor, weight: Tensor, bias: Tensor | None, inside: bool = False) -> Tensor:
+    """y[2i + p] = (v_p * x)[i]: all parities p in one convolution, then interleaved.
+
+    `inside` leaves out two planes at both ends of the first axis.
+    """
+    ndim = x.ndim - 2
+    n_out = len(weight) // 2**ndim
+    biases = None if bias is None else bias.repeat(2**ndim)
+    every = convolve_once(x, weight, biases, padding=(int(not inside), *[1] * (ndim - 1)))
+    every = every.unflatten(1, (*[2] * ndim, n_out))  # (batch, *phase, out, *space + 1)
+    for axis in range(ndim):  # the first remaining phase axis is always axis 1
+        place = every.ndim - ndim + axis
+        n = every.shape[place] - 1
+        pair = [every.select(1, p).narrow(place - 1, p, n) for p in (0, 1)]
+        every = torch.stack(pair, place).flatten(place - 1, place)
+    return every
