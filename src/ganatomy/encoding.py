@@ -16,8 +16,9 @@ from ganatomy.data.feed import check_store_for_model
 from ganatomy.data.split import SPLITS
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
-from ganatomy.imaging import nifti, pictures
+from ganatomy.imaging import pictures
 from ganatomy.imaging.caption import add_caption
+from ganatomy.imaging.derived import write_derived_image
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
@@ -75,9 +76,9 @@ def encode(
         store: the images, at the snapshot's shape or larger.
         out: ``.parquet`` or ``.csv``; the picture gets the same name with ``.png``.
         split: ``train``, ``validation`` or ``test``; None = all.
-        n: maximum number of cases; None = all.
-        device: ``cpu`` or ``cuda``; None = a GPU if there is one.
-        to: ``nifti`` = also write the reconstructions into a folder beside the table.
+        n: at most so many cases; None = all.
+        device: where to compute; None = a GPU if there is one.
+        to: ``nifti`` for volumes, ``png`` for pictures = also write the reconstructions, in a folder beside the table.
 
     Returns:
         The number of rows.
@@ -99,13 +100,11 @@ def encode(
     out = Path(out)
     if out.suffix not in TABLE_SUFFIXES:
         raise Refused(f"--out {out}: give a name that ends in {' or '.join(TABLE_SUFFIXES)}.")
-    if to not in (None, "nifti"):
-        raise Refused(f"--to {to}: reconstructions are written as nifti.")
     rows: list[dict[str, Any]] = []
     shown: list[pictures.GreyPicture] = []
     kind = modalities.get_modality(store.manifest.modality)()
-    if to is not None and to not in kind.formats:
-        raise Refused(f"--to {to}: {kind.name} is written as {', '.join(kind.formats)}; omit --to.")
+    if to not in (None, kind.formats[0]):
+        raise Refused(f"--to {to}: reconstructions of {kind.name} are written as {kind.formats[0]}.")
     cases = select_cases(snapshot, store, split, n)
     with progress.bar("encoding", len(cases)) as bar:
         for number, one in enumerate(encode_cases(snapshot, store, cases, device)):
@@ -116,10 +115,9 @@ def encode(
                     kind.render_image(kind.denormalise(image.copy_with(pixels=p)))
                     for p in (one.original, one.reconstruction)
                 ]
-            if to == "nifti":
+            if to is not None:
                 record = {"reconstruction_by": snapshot.digest, "row": one.case["row"]}
-                path = out.with_suffix("") / f"{number:06d}.nii.gz"
-                nifti.write_nifti(path, kind.denormalise(image).pixels, image.spacing or (1.0, 1.0, 1.0), record)
+                write_derived_image(out.with_suffix("") / f"{number:06d}", kind.denormalise(image), record)
             bar.advance()
     table = Table.from_pylist(rows)
     with new_file(out) as temporary:

@@ -108,7 +108,7 @@ def encode(
         out: output file, ending in .parquet or .csv
         split: train, validation or test; by default all
         n: maximum number of cases
-        to: nifti, to write the reconstructions as well
+        to: nifti for volumes or png for pictures, to write the reconstructions as well
         device: cpu or cuda
     """
     from ganatomy.checkpoint import find_snapshot, open_snapshot

@@ -227,14 +227,14 @@ class Recipe(Config):
         return next(filter(None, found), None)
 
     def resize(self, shape: Shape) -> "Recipe":
-        """Make the same recipe for images of another size.
+        """The same recipe for images of another size, pictures or volumes.
 
         Raises:
-            Refused: the size has another number of axes, or the strategy does not support it.
+            Refused: the networks or the strategy cannot make the size.
         """
         flag = f"--shape {','.join(map(str, shape))}"
-        if len(shape) != len(self.shape):
-            raise Refused(f"{flag} does not fit {self.name}: it makes images of {len(self.shape)} axes.")
+        if len(shape) not in (2, 3):
+            raise Refused(f"{flag} does not fit {self.name}: give two axes for pictures, three for volumes.")
         if objection := self.find_shape_problem(shape):
             raise Refused(f"{flag} does not fit {self.name}: {objection}.")
         return self.replace(shape=shape, latent=self._compute_latent_width(shape, self.latent))

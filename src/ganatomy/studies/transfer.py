@@ -24,8 +24,9 @@ from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
 from ganatomy.evaluation.feature_cache import FeatureCache
 from ganatomy.evaluation.images.sets import select_real_images
-from ganatomy.imaging import nifti, pictures
+from ganatomy.imaging import pictures
 from ganatomy.imaging.caption import add_caption
+from ganatomy.imaging.derived import write_derived_image
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_file, new_folder, write_json
@@ -47,7 +48,7 @@ def transfer_images(
     like: Store | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Write the transferred volumes, a table of measures, a picture and ``transfer.json``.
+    """Write the transferred images, a table of measures, a picture and ``transfer.json``.
 
     Images that already have the target facts are left out. A transferred image shows a real patient and is not a
     synthetic case; its file says so, and it cannot be exported as one.
@@ -63,8 +64,7 @@ def transfer_images(
         The content of ``transfer.json``.
 
     Raises:
-        Refused: the modality is not written as NIfTI, the snapshot has no encoder or does not know the facts, there is
-            nothing to transfer, or `out` is not empty.
+        Refused: no encoder, facts that the model does not know, nothing to transfer, or `out` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
@@ -72,10 +72,6 @@ def transfer_images(
     if not cases:
         raise Refused(f"All images of the split {split} in {store.path} already have the target facts.")
     kind = modalities.get_modality(store.manifest.modality)()
-    if "nifti" not in kind.formats:
-        raise Refused(
-            f"Transferred images are written as NIfTI, which {kind.name} does not support; use a model of volumes."
-        )
     coder = Autoencoder(snapshot, device)
     extractor = RandomResNet(len(snapshot.recipe.shape))
     sides = [select_real_images(one, "train", snapshot.recipe.shape) for one in (store, like) if one]
@@ -91,7 +87,7 @@ def transfer_images(
                 features[form].append(extractor([pixels])[0])
                 if number < SHOWN_CASES:
                     shown.append(kind.render_image(kind.denormalise(Image(pixels, None, case["facts"]))))
-            _write(folder / f"{number:06d}.nii.gz", kind, forms["transferred"], case, to, snapshot)
+            _write(folder / f"{number:06d}", kind, forms["transferred"], case, to, snapshot)
             bar.advance()
         content = {
             "snapshot_sha256": snapshot.digest,
@@ -178,9 +174,9 @@ def _share(model: Pipeline, rows: NDArray[np.float32], value: str) -> float:
 
 
 def _write(
-    path: Path, modality: Modality, pixels: Pixels, case: dict[str, Any], to: Mapping[str, str], snapshot: Snapshot
+    stem: Path, modality: Modality, pixels: Pixels, case: dict[str, Any], to: Mapping[str, str], snapshot: Snapshot
 ) -> None:
     facts = {**case["facts"], **to}
     shown = modality.denormalise(Image(pixels, case["spacing"] and tuple(case["spacing"]), facts))
     record = {"transferred_by": snapshot.digest, "row": case["row"], "shows": "a real patient", **to}
-    nifti.write_nifti(path, shown.pixels, shown.spacing or (1.0,) * pixels.ndim, record)
+    write_derived_image(stem, shown, record)
