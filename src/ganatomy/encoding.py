@@ -23,6 +23,7 @@ from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.machine.durable import new_file
+from ganatomy.machine.places import remove_leftovers
 from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
 from ganatomy.objectives.phase import Networks
@@ -106,6 +107,7 @@ def encode(
     if to not in (None, kind.formats[0]):
         raise Refused(f"--to {to}: reconstructions of {kind.name} are written as {kind.formats[0]}.")
     cases = select_cases(snapshot, store, split, n)
+    remove_leftovers(out.with_suffix(""))
     with progress.bar("encoding", len(cases)) as bar:
         for number, one in enumerate(encode_cases(snapshot, store, cases, device)):
             rows.append(_make_row(one))
@@ -122,7 +124,7 @@ def encode(
     table = Table.from_pylist(rows)
     with new_file(out) as temporary:
         (parquet.write_table if out.suffix == ".parquet" else csv.write_csv)(table, temporary)
-    pictures.save_png(add_caption(pictures.make_grid(shown, 2)), out.with_suffix(".png"))
+    pictures.save_png(add_caption(pictures.make_grid(shown, 2), store.shows_patients), out.with_suffix(".png"))
     return len(rows)
 
 

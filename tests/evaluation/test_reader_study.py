@@ -214,5 +214,5 @@ def test_one_bad_answer_does_not_stop_the_others(made, tmp_path, capsys):
 
 def test_the_page_says_that_it_shows_patients_and_holds_no_tag_of_a_name(made):
     page = (made / "page.html").read_text()
-    assert "show real patients" in page
+    assert "The others are phantoms; they show no patients." in page
     assert "<" not in page.split("const study = ")[1].split(";\n")[0]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ganatomy.benchmark.plan import BenchmarkPlan, get_row_folder
 from ganatomy.benchmark.row import FEATURES_FILE, SAMPLES_FOLDER
 from ganatomy.data.samples import read_samples
-from ganatomy.data.store import dequantise_pixels, open_store
+from ganatomy.data.store import Store, dequantise_pixels, open_store
 from ganatomy.evaluation.report.embedding import compute_classical_mds, fit_ellipse
 from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.image import Image
@@ -41,7 +41,8 @@ def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> 
     if not done:
         return {}
     found = {}
-    save_png(add_caption(_reals(plan)), out / "reals.png")
+    store = open_store(Path(plan.store))
+    save_png(add_caption(_reals(plan, store), store.shows_patients), out / "reals.png")
     found["reals.png"] = ("Training images", f"{SHOWN_SAMPLES} training images.")
     save_png(_samples(out, done), out / "samples.png")
     words = f"Each row shows {SHOWN_SAMPLES} images of one model, in the order {', '.join(name for name, _ in done)}."
@@ -52,9 +53,8 @@ def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> 
     return found
 
 
-def _reals(plan: BenchmarkPlan) -> np.ndarray[Any, Any]:
-    """Draw real images into a separate picture, since they may not be shared like synthetic ones."""
-    store = open_store(Path(plan.store))
+def _reals(plan: BenchmarkPlan, store: Store) -> np.ndarray[Any, Any]:
+    """A picture of its own, since real images may not go where synthetic ones may."""
     kind = modalities.get_modality(store.manifest.modality)()
     level = store.find_level(plan.shape)
     cases = store.split("train")[:SHOWN_SAMPLES]

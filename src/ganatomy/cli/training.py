@@ -154,6 +154,8 @@ def prepare(
     else:
         manifest = run(raw, kind, out, workers, dask, key).manifest
     progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}; {manifest.facts}")
+    if manifest.synthetic:
+        progress.say(f"{manifest.synthetic} of the images say that they are synthetic: phantoms or samples")
     if (balance := read_balance(out)) is not None:
         for line in describe_balance(balance):
             progress.say(line)

@@ -84,6 +84,7 @@ def _make_manifest(
         facts={name: dict(Counter(case["facts"][name] for case in cases)) for name in modality.conditions},
         doubts=doubts,
         quarantined=count_groups(left_out, "reason"),
+        synthetic=sum(case["synthetic"] for case in cases),
         spacing=tuple(np.median(spacings, axis=0).round(4).tolist()) if spacings else None,
         intensity_quantiles={f"{q:g}": round(float(v), 4) for q, v in zip((0.5, 0.9, 0.99), quantiles, strict=True)},
         fingerprint=storing.compute_fingerprint(shape, modality.name, cases),

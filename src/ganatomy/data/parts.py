@@ -29,6 +29,7 @@ from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine import progress
 from ganatomy.machine.durable import write_lines
 from ganatomy.machine.limits import LIMITS, Limits
+from ganatomy.modalities.marks import says_synthetic
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.reading import read_to_grid
 from ganatomy.pyramid import format_shape
@@ -142,6 +143,7 @@ def _read_case(
     row = {
         "file": candidate.name,
         **describe_person(settle_person(person, candidate.name), key),
+        "synthetic": says_synthetic(candidate.path),
         "facts": dict(image.facts),
         "spacing": image.spacing,
         "geometry": dict(image.geometry),

@@ -57,6 +57,7 @@ class Manifest(Config):
     facts: dict[str, dict[str, int]]
     quarantined: dict[str, int]
     doubts: dict[str, int] = Field(default_factory=dict)  # absent from the first stores
+    synthetic: int = 0  # cases whose files say that they show no patient; absent from the first stores
     spacing: tuple[float, ...] | None
     intensity_quantiles: dict[str, float]
     fingerprint: str
@@ -72,6 +73,11 @@ class Store:
     cases: list[dict[str, Any]]
     is_sealed: bool = field(default=True, compare=False)  # whether hashes cover spacing and geometry, too
     _opened: dict[Shape, "zarr.Array[Any]"] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def shows_patients(self) -> bool:
+        """Whether any case may be of a real patient: not all of them say that they are synthetic, as phantoms do."""
+        return self.manifest.synthetic < self.manifest.cases
 
     def split(self, name: str) -> list[dict[str, Any]]:
         """The cases of ``train``, ``validation`` or ``test``."""

@@ -123,6 +123,7 @@ def evaluate(
             "held_out_store": compared.test.store.manifest.fingerprint,
             "trained_on_this_store": compared.same_store,
             "seed": seed,
+            "shows_patients": compared.shows_patients,
         },
         "swd": _measure_swd(compared),
         **_compute_scores(compared, evidence, companions, seed),

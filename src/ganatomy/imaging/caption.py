@@ -5,13 +5,18 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-REAL_PATIENTS = "REAL PATIENTS - not to be handed on"
+REAL_PATIENTS, NO_PATIENTS = "REAL PATIENTS - not to be handed on", "NO PATIENTS - phantoms or synthetic images"
 SIZES = range(28, 5, -1)  # pixels of height of the letters, the largest that fits
 MARGIN = 3  # pixels
 
 
-def add_caption(picture: NDArray[np.uint8], words: str = REAL_PATIENTS) -> NDArray[np.uint8]:
-    """A picture (rows, columns), or (rows, columns, 3), with words above it; wider where the words need it."""
+def add_caption(picture: NDArray[np.uint8], shows_patients: bool) -> NDArray[np.uint8]:
+    """A picture (rows, columns), or (rows, columns, 3), with words above it; wider where the words need it.
+
+    Args:
+        shows_patients: whether any of it may be of a real patient (`Store.shows_patients`).
+    """
+    words = REAL_PATIENTS if shows_patients else NO_PATIENTS
     for size in SIZES:
         font = ImageFont.load_default(size)
         left, top, right, bottom = (int(v) for v in font.getbbox(words))

@@ -16,8 +16,10 @@ from ganatomy.machine.durable import new_file
 
 COMPRESSED_SUFFIX = ".gz"
 NIFTI_SUFFIXES = (".nii", f".nii{COMPRESSED_SUFFIX}")
+COMPRESSION_LEVEL = 1  # of gzip; higher ones take several times as long for a few per cent
 SNIFFED_BYTES = 540  # of a NIfTI-2 header, the longest
-HEADER_DESCRIPTION = "SYNTHETIC - not a patient - not for diagnosis"  # 79 characters fit
+SYNTHETIC = b"SYNTHETIC"  # begins the description of what we write
+HEADER_DESCRIPTION = f"{SYNTHETIC.decode()} - not a patient - not for diagnosis"  # 79 characters fit
 MILLIMETRES = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}  # of the units of NIfTI-1, by nibabel's names
 PLAUSIBLE_VOXEL_MM = (0.02, 25.0)  # edges of voxels of clinical and small-animal scanners
 LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
@@ -95,6 +97,12 @@ def find_nifti_doubts(path: Path) -> tuple[Doubt, ...]:
     return (Doubt(f"unit is {unit}", words),)
 
 
+def is_marked_synthetic(path: Path) -> bool:
+    """Whether the description in the header is one of ours."""
+    header = _load(path, header_only=True).header
+    return "descrip" in header and bytes(header["descrip"].item()).startswith(SYNTHETIC)
+
+
 def _check_meaning(header: Any) -> None:
     """Whether the values are those of one image.
 
@@ -153,7 +161,9 @@ def write_nifti(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], pr
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = HEADER_DESCRIPTION.encode()
     image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_EXTENSION, json.dumps(provenance).encode()))
-    with new_file(path) as temporary:
-        file = temporary.with_name(f"{temporary.name}{''.join(path.suffixes[-2:])}")
-        nib.save(image, file)
-        file.replace(temporary)
+    with new_file(path) as temporary, temporary.open("wb") as file:
+        if path.name.endswith(COMPRESSED_SUFFIX):
+            with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0) as packed:  # no name, no time: equal bytes
+                image.to_stream(packed)
+        else:
+            image.to_stream(file)

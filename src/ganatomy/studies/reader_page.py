@@ -1,5 +1,9 @@
 """The rating page of a reader study: one image at a time, six ratings, answers saved to a file or the server."""
 
+OTHERS = {  # by whether any of them may be of a real patient
+    True: "The others show real patients. Do not copy or hand on any of them.",
+    False: "The others are phantoms; they show no patients.",
+}
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Reader study</title>
 <meta name="viewport" content="width=device-width">
@@ -13,7 +17,7 @@ button.chosen { background: #2a5d8f; } input { font: inherit; padding: .4rem; }
 </style></head><body><main>
 <h1 style="font-size:1.2rem">Real or synthetic?</h1>
 <p>About half of these images are synthetic. Rate each one with the buttons or the keys 1 to 6. Not for diagnosis.</p>
-<p style="color:#fc8"><strong>The others show real patients. Do not copy or hand on any of them.</strong></p>
+<p style="color:#fc8"><strong>__OTHERS__</strong></p>
 <p><label>Your name or number: <input id="reader" maxlength="40"></label></p>
 <p><img id="image" alt="image to rate"></p>
 <p id="choices"></p>

@@ -23,7 +23,7 @@ from ganatomy.machine import progress
 from ganatomy.machine.durable import new_folder, read_json, write_json, write_text
 from ganatomy.modalities.facts import FactSource
 from ganatomy.pyramid import Shape
-from ganatomy.studies.reader_page import PAGE
+from ganatomy.studies.reader_page import OTHERS, PAGE
 
 KEY, ANSWERS = "key.json", "answers"
 RATINGS = range(1, 7)  # 1 = surely synthetic, 6 = surely real; an even number of ratings forces a choice
@@ -74,7 +74,10 @@ def make_study(
         name = digest.hexdigest()[:16]
         write_json(folder / KEY, {"format": 1, "study": name, "images": both.provenance, "synthetic": key})
         told = {"study": name, "files": list(key), "ratings": list(RATINGS)}
-        write_text(folder / "page.html", PAGE.replace("__STUDY__", json.dumps(told).replace("<", "\\u003c")))
+        study = json.dumps(told).replace("<", "\\u003c")
+        write_text(
+            folder / "page.html", PAGE.replace("__OTHERS__", OTHERS[both.shows_patients]).replace("__STUDY__", study)
+        )
         (folder / ANSWERS).mkdir()
     return len(key)
 

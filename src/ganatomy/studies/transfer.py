@@ -101,7 +101,9 @@ def transfer_images(
         }
         with new_file(folder / "measures.csv") as temporary:
             csv.write_csv(Table.from_pylist(rows), temporary)
-        pictures.save_png(add_caption(pictures.make_grid(shown, len(FORMS))), folder / "transfer.png")
+        pictures.save_png(
+            add_caption(pictures.make_grid(shown, len(FORMS)), store.shows_patients), folder / "transfer.png"
+        )
         write_json(folder / "transfer.json", content)
     return content
 

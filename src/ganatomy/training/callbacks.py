@@ -235,10 +235,10 @@ def install_stop_handlers(callbacks: Callbacks | Callback) -> Callable[[], None]
     return undo
 
 
-def save_reals_picture(path: Path, reals: Iterable[Tensor]) -> None:
+def save_reals_picture(path: Path, reals: Iterable[Tensor], shows_patients: bool) -> None:
     """A grid of whole real images, each (1, 1, *space) in [-1, 1], taken one at a time."""
     flat = []
     for one in reals:
         flat.append(pictures.render_planes((one[0, 0].cpu().numpy() + np.float32(1)) / np.float32(2)))
         ndim = one.ndim - 2
-    save_png(add_caption(make_grid(flat, columns=pictures.GRID_COLUMNS[ndim])), path)
+    save_png(add_caption(make_grid(flat, columns=pictures.GRID_COLUMNS[ndim]), shows_patients), path)

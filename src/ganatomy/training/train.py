@@ -260,7 +260,7 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
             shown = (
                 feed.read_batch(range(n, n + 1), recipe.get_final_scope().regions)[0][0] for n in range(GRID_IMAGES)
             )
-            save_reals_picture(run.path / "reals.png", shown)
+            save_reals_picture(run.path / "reals.png", shown, store.shows_patients)
         space = recipe.condition_space
         condition = space.encode(space.spread_facts(GRID_IMAGES))
         about = _describe_training(store, recipe, request.given)

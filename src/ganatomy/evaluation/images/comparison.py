@@ -87,6 +87,11 @@ class Comparison:
         taken = {case["row"] for case in self.floor.cases}
         return self.train.select_cases([case for case in self.train.cases if case["row"] not in taken])
 
+    @property
+    def shows_patients(self) -> bool:
+        """Whether any of the real images may be of a patient."""
+        return self.train.store.shows_patients or self.test.store.shows_patients
+
     def make_display_image(self, images: ImageSet, i: int) -> Image:
         """Image i in its own values, as displayed, with the median spacing of the store: the same for both sides."""
         return self.modality.denormalise(Image(images[i], self.test.spacing(), images.facts()[i]))

@@ -109,7 +109,7 @@ def _draw_real_beside_synthetic(save: PictureSaver, comparison: Comparison, qual
         "real_beside_synthetic",
         "Real beside synthetic",
         words,
-        add_caption(make_grid(pictures, _count_columns(comparison))),
+        add_caption(make_grid(pictures, _count_columns(comparison)), comparison.shows_patients),
     )
 
 
@@ -195,7 +195,7 @@ def _draw_three_nearest(save: PictureSaver, comparison: Comparison) -> None:
         "Real images and their three nearest synthetic images",
         "The first image of each group of four is a held-out image. If no synthetic image resembles it, the model does"
         " not cover it.",
-        add_caption(make_grid(pictures, columns)),
+        add_caption(make_grid(pictures, columns), comparison.shows_patients),
     )
 
 
@@ -218,5 +218,5 @@ def _draw_suspects(save: PictureSaver, comparison: Comparison, privacy: dict[str
         "The left image"
         " of each pair is a sample much nearer to a training image than to any held-out image; the right image is that"
         " training image. Inspect these pairs for copies.",
-        add_caption(make_grid(pictures, _count_columns(comparison))),
+        add_caption(make_grid(pictures, _count_columns(comparison)), comparison.shows_patients),
     )

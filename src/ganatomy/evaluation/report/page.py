@@ -14,6 +14,11 @@ from ganatomy.machine.durable import write_text
 MAX_SEPARATIONS = 12  # rows of the table of single numbers
 MAX_PICTURE_WIDTH = 1600  # pixels of a picture in the page; the files beside it keep their size
 
+PATIENTS_SHOWN = (
+    '<p class="bad">This page and the pictures beside it also show images of real patients. Do not hand them on:'
+    " only report.json and the samples hold none.</p>"
+)
+NO_PATIENTS_SHOWN = '<p class="note">The real images of this page are phantoms; it shows no patients.</p>'
 BETTER = {"lower": "lower", "higher": "higher", "reals": "near the floor"}  # as the table says it
 
 QUESTIONS = {
@@ -90,9 +95,8 @@ def _head(content: dict[str, Any]) -> str:
     return (
         f"<h1>Synthetic images of {escape(str(images['generator']))}</h1>"
         '<p class="note">All images marked synthetic were made by a generative model. They are not for diagnosis.</p>'
-        '<p class="bad">This page and the pictures beside it also show images of real patients. Do not hand them on:'
-        " only report.json and the samples hold none.</p>"
-        f"<p>{compared['images_a_side']} of {compared['synthetic_images']} synthetic images at {compared['shape']}"
+        + (PATIENTS_SHOWN if compared["shows_patients"] else NO_PATIENTS_SHOWN)
+        + f"<p>{compared['images_a_side']} of {compared['synthetic_images']} synthetic images at {compared['shape']}"
         f" against as many images of {compared['patients']} patients {seen}.</p>"
         + (f"<p>{constant} of the synthetic images are constant.</p>" if constant else "")
         + "".join(f'<p class="bad"><strong>{escape(line)}</strong></p>' for line in content["warnings"])
