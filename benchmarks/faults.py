@@ -1,138 +1,35 @@
-"""Run train, prepare, sample and export under faults: each must give the uninterrupted result or name the cause.
+"""Commands under faults: each must end in the unbroken command's bits, or say why.
 
     python benchmarks/faults.py [--quick] [--kills 60] [--seed 0]
 
-Commands run in processes forked from one that has loaded the libraries, so that a kill interrupts the work and not the
-imports. The moments are drawn with a seed over the time that the uninterrupted command takes. After its faults the same
-command is given again, and its output is compared byte for byte with that of the uninterrupted command (checkpoints and
-snapshots of a training, arrays and tables of a store, samples, DICOM files). The last line is JSON; `ratio` is the
-share of rows that ended as intended.
+Commands run in processes forked from one that has the libraries loaded, so that a kill falls into the work and not into
+the imports; the moments are drawn from a seed over the time that the unbroken command takes. After its faults the same
+command is given once more and its output compared byte for byte with the unbroken one's (a training's checkpoints and
+snapshots, a store's arrays and tables, the samples, the DICOM files, reports, tables of features). The last line is
+JSON; `ratio` is the share of rows that ended well. Rows that cannot be tried here, such as a file system of its own
+where nobody may mount one, are left out.
 """
 
 import argparse
-import hashlib
-import io
 import json
-import multiprocessing
 import os
 import platform
 import random
-import resource
 import shutil
-import signal
 import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
 
 import torch
+from _under_faults import SERVER, Work, begun, damaged, ended, killed, leftovers, on_a_full_file_system
 
 from ganatomy.data.store import open_store
+from ganatomy.machine.durable import read_lines
 
-SERVER = multiprocessing.get_context("forkserver")
-CLOCK = 86_400.0  # jump of the clock in seconds
-
-
-def _command(words, fault, told):
-    """Run a command under a fault; called in the forked process."""
-    from ganatomy.cli import main
-    from ganatomy.training import loop
-
-    os.setpgrp()
-    sys.stdout = sys.stderr = said = io.StringIO()  # not a file, which a full disk would truncate
-    torch.set_num_threads(1)
-    kind, _, value = fault.partition("=")
-    if kind == "full disk":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(value), int(value)))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    if kind == "gradient":
-        real, calls = loop.distributed.list_gradients, []
-
-        def poisoned(parameters):
-            found = real(parameters)
-            calls.append(1)
-            if len(calls) == int(value):
-                found[0].fill_(float("nan"))
-            return found
-
-        loop.distributed.list_gradients = poisoned
-    if kind == "clock":
-        real_time, jumps = time.time, []
-        time.time = lambda: real_time() + CLOCK * (len(jumps) % 3 - 1) + (jumps.append(1) or 0)
-    try:
-        code = main(list(map(str, words)))
-    except BaseException:
-        code = 70
-        traceback.print_exc()
-    told.send(said.getvalue())
-    told.close()
-    os._exit(code)
-
-
-def begun(words, fault=""):
-    """A running process and the pipe for its exit code and messages."""
-    here, there = SERVER.Pipe(duplex=False)
-    process = SERVER.Process(target=_command, args=(words, fault, there))
-    process.start()
-    there.close()
-    return process, here
-
-
-def ended(words, fault=""):
-    """Run a command under a fault; returns its exit code and messages."""
-    process, here = begun(words, fault)
-    said = here.recv() if here.poll(300) else "said nothing for five minutes"
-    process.join(10)
-    return process.exitcode, said
-
-
-def content(folder, patterns):
-    """Hashes of files by name, without times and the names of folders."""
-    files = sorted(path for pattern in patterns for path in folder.rglob(pattern) if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-class Work:
-    """A command, its output folder, and the part of the output that must be the same."""
-
-    def __init__(self, name, words, patterns):
-        self.name, self.words, self.patterns = name, words, patterns
-
-    def at(self, out):
-        return [str(word).replace("OUT", str(out)) for word in self.words]
-
-    def content(self, out):
-        return content(out, self.patterns)
-
-
-def killed(work, out, times, seconds, chance):
-    """Kill the command at random moments until this number of kills interrupted it."""
-    hits = 0
-    while hits < times:
-        process, _ = begun(work.at(out))
-        process.join(chance.uniform(0.05, 0.9 * seconds))
-        if process.is_alive():
-            hits += 1
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                process.kill()
-            process.join()
-        if process.exitcode == 0:
-            shutil.rmtree(out)  # the command had finished, so the next one starts again
-    return hits
-
-
-def damaged(file, how):
-    content = bytearray(file.read_bytes())
-    if how == "truncated":
-        file.write_bytes(content[: len(content) // 2])
-    elif how == "flipped":
-        content[len(content) // 2] ^= 1
-        file.write_bytes(content)
-    else:
-        file.unlink()
+HELPERS = Path(__file__).resolve().parents[1] / "tests" / "helpers"
+PATIENTS = 40  # so that four are held out
+FULL_KIB = {"prepare": 900, "encode": 40, "augment-study": 8, "evaluate": 64}  # less than each needs, more than nothing
 
 
 def works(folder):
@@ -159,12 +56,37 @@ def works(folder):
         "train": Work("train", train, ["checkpoints/*/*.safetensors", "snapshots/*/*.safetensors", "recipe.json"]),
         "prepare": Work(
             "prepare",
-            ["prepare", raw, "--modality", "chest_ct", "--shape", "32,32,32", "--out", "OUT", "--workers", "2"],
+            [
+                *("prepare", raw, "--modality", "chest_ct", "--shape", "32,32,32", "--out", "OUT", "--workers", "2"),
+                *("--facts", raw / "truth.csv", "--column", "emphysema=emphysema"),
+            ],
             ["arrays/**/*", "cases.jsonl", "manifest.json"],
         ),
         "sample": Work("sample", ["sample", run, "--n", "60", "--out", "OUT"], ["*"]),
         "export": Work(
             "export", ["export", folder / "samples", "--to", "dicom", "--date", "20260101", "--out", "OUT"], ["*"]
+        ),
+        "evaluate": Work("evaluate", ["evaluate", folder / "few", store, "--n", "4", "--out", "OUT"], ["*"]),
+        "encode": Work(
+            "encode",
+            ["encode", folder / "coder", store, "--out", "OUT/features.csv", "--to", "nifti", "--device", "cpu"],
+            ["*"],
+        ),
+        "augment-study": Work(
+            "augment-study",
+            [
+                *("augment-study", store, "--target", "emphysema", "--shape", "16,16,16", "--share", "0.5"),
+                *("--share", "1", "--seeds", "2", "--steps", "4", "--out", "OUT"),
+            ],
+            ["*"],
+        ),
+        "benchmark": Work(
+            "benchmark",
+            [
+                *("benchmark", "--store", store, "--tiny", "--kimg", "0.016", "--n", "8", "--rounds", "1"),
+                *("--recipe", "vae-gan", "--out", "OUT"),
+            ],
+            ["rows/*/row.json", "rows/*/samples/*", "snapshots/*/*.safetensors"],  # the page has measured times
         ),
     }
 
@@ -179,7 +101,7 @@ def prepared(folder):
                 "--out",
                 folder / "raw",
                 "--patients",
-                "24",
+                str(PATIENTS),
                 "--shape",
                 "32,32,32",
                 "--workers",
@@ -196,7 +118,76 @@ def prepared(folder):
         unbroken[name] = (every[name].content(folder / place), time.perf_counter() - start)
         if name == "train":
             shutil.copytree(next((folder / place).glob("0*")), folder / "run")
+    assert ended(["sample", folder / "run", "--n", "8", "--out", folder / "few"])[0] == 0
+    coder = ["train", "vae-gan", folder / "store", "--tiny", "--set", "total_kimg=0.04", "--out", folder / "coders"]
+    assert ended([*coder, "--threads", "1"])[0] == 0
+    shutil.copytree(next((folder / "coders").glob("0*")), folder / "coder")
+    for name in ("evaluate", "encode", "augment-study", "benchmark"):
+        start = time.perf_counter()
+        code, said = ended(every[name].at(folder / f"whole-{name}"))
+        assert code == 0, said
+        unbroken[name] = (every[name].content(folder / f"whole-{name}"), time.perf_counter() - start)
     return every, unbroken
+
+
+def twice_at_once(work, wanted, out):
+    """Two of the same command begun together: one is refused, or it comes when the other has ended."""
+    both = [begun(work.at(out)) for _ in range(2)]
+    said = [here.recv() if here.poll(300) else "" for _, here in both]
+    for process, _ in both:
+        process.join(10)
+    codes = sorted(process.exitcode for process, _ in both)
+    same, left = work.content(out) == wanted, leftovers(out)
+    refused = next((text for text in said if "Another command" in text), "")
+    return {
+        "command": work.name,
+        "fault": "the same command twice at once",
+        "times": 1,
+        "first": refused.strip()[-160:],
+        "then": "the same bits" if same else f"exit {codes}: {said}",
+        "good": codes in ([0, 0], [0, 2]) and same and not left,
+    }
+
+
+def full_file_systems(every, unbroken, folder):
+    """A row a command, where somebody who is not the administrator may mount a file system of his own."""
+    for name, size in FULL_KIB.items():
+        kept = folder / f"kept-{name}"
+        told = on_a_full_file_system(every[name], folder / f"small-{name}", kept, size)
+        if told is not None:
+            line = next((line for line in told[2].splitlines() if "disk is full" in line.lower()), told[2][-160:])
+            same = every[name].content(kept) == unbroken[name][0]
+            yield {
+                "command": name,
+                "fault": f"a real file system of {size} KiB, then of 1 GiB",
+                "times": 1,
+                "first": line[:160],
+                "then": "the same bits" if same else f"exit {told[1]}, same {same}",
+                "good": told[:2] == (2, 0) and same and "Traceback" not in told[2],
+            }
+
+
+def odd_files(work, folder):
+    """Files that mean harm beside good ones: each a row, and the good ones as without them."""
+    sys.path.insert(0, str(HELPERS))
+    from odd_files import write_odd_files
+
+    odd, out = folder / "raw" / "odd", folder / "odd-store"
+    names = write_odd_files(odd, 4200)
+    words = [word for word in work.at(out) if word not in ("--facts", "--column", "emphysema=emphysema")]
+    code, said = ended([word for word in words if not word.endswith("truth.csv")])
+    shutil.rmtree(odd)
+    told = {Path(row["file"]).name: row["reason"] for row in read_lines(out / "quarantine.jsonl")}
+    before, after = open_store(folder / "store"), open_store(out)
+    same = [case["pixels"] for case in before.cases] == [case["pixels"] for case in after.cases]
+    return {
+        "command": "prepare",
+        "fault": f"{len(names)} odd files: bombs of 4 MB, a looping TIFF, PostScript, cut and flipped files, odd names",
+        "times": 1,
+        "first": "; ".join(sorted(set(told.values()))),
+        "then": f"{len(told)} rows, the other {len(after.cases)} images are stored" if same else f"exit {code}: {said}",
+        "good": code == 0 and same and set(told) == set(names),
+    }
 
 
 def rows_of(folder, options):
@@ -207,17 +198,23 @@ def rows_of(folder, options):
         """Give the same command again and compare its output with that of the uninterrupted command."""
         code, said = ended(every[name].at(out))
         same = every[name].content(out) == unbroken[name][0]
-        left = [p for p in out.rglob("*.part")]
+        left = leftovers(out)
         good = code == 0 and same and not left
         outcome = "the same bits" if good else f"exit {code}, same {same}, left {len(left)}: {said[-300:]}"
         shutil.rmtree(out, ignore_errors=True)
         return {"command": name, "fault": fault, "times": hits, "first": first, "then": outcome, "good": good}
 
-    shares = {"train": 0.5, "prepare": 0.25, "sample": 0.1, "export": 0.15}
+    shares = {"train": 0.4, "prepare": 0.2, "sample": 0.05, "export": 0.1}
+    shares |= {"evaluate": 0.05, "encode": 0.1, "augment-study": 0.05, "benchmark": 0.05}
     for name, share in shares.items():
         out = folder / f"killed-{name}"
         hits = killed(every[name], out, max(1, round(share * options.kills)), unbroken[name][1], chance)
         yield finish(name, "SIGKILL at a random moment", out, hits)
+    for name in ("prepare", "encode", "augment-study"):
+        yield twice_at_once(every[name], unbroken[name][0], folder / f"twice-{name}")
+    yield from full_file_systems(every, unbroken, folder)
+    if not options.quick:
+        yield odd_files(every["prepare"], folder)
     for name, limit in (("train", 100_000), ("prepare", 20_000), ("export", 2_000), ("sample", 20_000)):
         out = folder / f"full-{name}"
         code, said = ended(every[name].at(out), f"full disk={limit}")
@@ -281,7 +278,10 @@ def main():
     options.kills = options.kills or (8 if options.quick else 60)
     os.environ["OMP_NUM_THREADS"] = "1"
     SERVER.set_forkserver_preload(
-        ["ganatomy.training.train", "ganatomy.exporting.export", "ganatomy.data.prepare", "faults"]
+        [
+            *("ganatomy.training.train", "ganatomy.exporting.export", "ganatomy.data.prepare", "ganatomy.encoding"),
+            *("ganatomy.evaluation.evaluate", "ganatomy.studies.augment", "ganatomy.benchmark.run", "_under_faults"),
+        ]
     )
     sys.path.insert(0, str(Path(__file__).parent))
     rows = []

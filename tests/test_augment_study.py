@@ -1,6 +1,7 @@
 """Augmentation studies: the classifier learns, pairs are paired, an interrupted study goes on, wrong input is named."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from ganatomy.cli import main
 from ganatomy.data.store import dequantise_pixels
+from ganatomy.errors import Refused
 from ganatomy.evaluation.statistics import compute_mean_auc
 from ganatomy.exporting.export import write_samples
 from ganatomy.imaging.image import Image
@@ -74,6 +76,15 @@ def test_a_study_goes_on_where_it_was(volumes, samples, tmp_path, capsys):
     assert main([*line.split(), str(tmp_path / "parts")]) == 0
     assert read_lines(tmp_path / "parts" / "cells.jsonl") == cells
     assert json.loads((tmp_path / "parts" / "study.json").read_text()) == content
+
+
+def test_a_test_set_of_one_class_is_a_sentence(volumes, tmp_path):
+    one = volumes.cases[0]["facts"]["emphysema"]
+    same = [case for case in volumes.split("train") if case["facts"]["emphysema"] == one]
+    with pytest.raises(Refused, match=rf"of emphysema {one}, and the area under the curve needs two classes"):
+        augment_study.run_augment_study(
+            volumes, {}, "emphysema", tmp_path / "out", replace(volumes, cases=same), shape=(16, 16, 16)
+        )
 
 
 def _cell(name, share, seed, value):

@@ -20,4 +20,7 @@ def test_every_command_ends_as_if_nothing_had_been_or_says_why():
     wrong = [row for row in told["rows"] if not row["good"]]
     assert wrong == [], json.dumps(wrong, indent=1)
     assert told["kills"] >= 4
-    assert len(told["rows"]) == 18
+    assert len(told["rows"]) in (25, 29)  # four of them where a file system may be mounted
+    assert {row["command"] for row in told["rows"] if "SIGKILL" in row["fault"]} == {
+        *("train", "prepare", "sample", "export", "evaluate", "encode", "augment-study", "benchmark")
+    }

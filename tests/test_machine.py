@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
 import torch
 
 from ganatomy.machine import device
+from ganatomy.machine.processes import run_child
 
 
 def _read_policy(program, environment):
@@ -42,3 +44,31 @@ def test_free_memory_is_that_of_the_system_or_of_the_container(monkeypatch):
     monkeypatch.setattr(device, "CGROUP_MEMORY_FILES", (("a", "b"),))
     monkeypatch.setattr(device, "_read_cgroup_free_memory", lambda limit, used: 2**30)
     assert device.measure_free_memory(torch.device("cpu")) == 2**30
+
+
+PARENT = """
+import sys
+import time
+from ganatomy.machine.processes import run_child
+child = "import time; from ganatomy.machine.processes import exit_with_standard_input as leave; leave();"
+child += f"open({sys.argv[1]!r}, 'w').write(str(__import__('os').getpid())); time.sleep(60)"
+run_child([sys.executable, "-c", child])
+"""
+
+
+def test_a_child_ends_with_its_killed_parent(tmp_path):
+    told = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, told])
+    while not (told.exists() and told.read_text()):
+        assert parent.poll() is None
+        time.sleep(0.01)
+    child = psutil.Process(int(told.read_text()))
+    parent.kill()
+    parent.wait()
+    child.wait(10)
+    assert not psutil.pid_exists(child.pid)
+
+
+def test_a_child_is_heard_to_its_end():
+    done = run_child([sys.executable, "-c", "import sys; print('a'); print('b', file=sys.stderr); sys.exit(3)"])
+    assert (done.returncode, done.stdout, done.stderr) == (3, "a\n", "b\n")

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ganatomy.data.store import open_store
 from ganatomy.errors import Interrupted, Refused
 from ganatomy.machine import progress
 from ganatomy.machine.durable import read_json, read_lines, write_json, write_lines
+from ganatomy.machine.processes import run_child
 
 FAILED_FILE, MEASUREMENTS_FILE = "failed.json", "measured.jsonl"
 MAX_ERROR_CHARACTERS = 400  # of the message of a failed row
@@ -131,5 +131,5 @@ def _row(plan: BenchmarkPlan, out: Path, name: str, seed: int, speed: dict[str, 
 def _child(task: str, out: Path, name: str, seed: int) -> tuple[int, str, str]:
     """Run a child process; returns its exit code, its standard output, and the last line of its standard error."""
     command = [sys.executable, "-m", "ganatomy.benchmark.work", task, str(out), name, str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_child(command)
     return done.returncode, done.stdout, done.stderr.strip()[-MAX_ERROR_CHARACTERS:].split("\n")[-1]

@@ -12,6 +12,7 @@ from ganatomy.benchmark.measure import measure_recipe
 from ganatomy.benchmark.plan import PLAN_FILE, BenchmarkPlan
 from ganatomy.errors import Ended
 from ganatomy.machine import progress
+from ganatomy.machine.processes import exit_with_standard_input
 
 
 def main(task: str, out: Path, name: str, seed: int) -> int:
@@ -30,4 +31,5 @@ def main(task: str, out: Path, name: str, seed: int) -> int:
 
 
 if __name__ == "__main__":
+    exit_with_standard_input()
     sys.exit(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))

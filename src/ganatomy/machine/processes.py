@@ -1,11 +1,13 @@
-"""A pool of worker processes that ends with its parent."""
+"""Processes that end with their parent: a pool of workers, and a child that runs another program."""
 
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
@@ -34,3 +36,26 @@ def _exit_with_parent() -> None:
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
+
+
+def run_child(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """Run a program of ours, which calls `exit_with_standard_input`, to its end, with what it writes as text.
+
+    Its standard input is a pipe that ends when this process does, however that happens.
+    """
+    reading, writing = os.pipe()  # no child inherits the end that is written to
+    try:
+        return subprocess.run(command, stdin=reading, capture_output=True, text=True, check=False)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def exit_with_standard_input() -> None:
+    """In a child of `run_child`: go when the parent is gone."""
+    threading.Thread(target=_wait_for_end_of_input, daemon=True).start()
+
+
+def _wait_for_end_of_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)

@@ -34,7 +34,7 @@ from ganatomy.studies.classifier import Labels, Pixels
 PATIENT_SHARES = (0.1, 0.25, 0.5, 1.0)
 REAL, JITTERED = "real", "real + jittered copies"
 STUDY_PLAN_FILE, CELLS_FILE, TABLE_FILE, PICTURE_FILE = "plan.json", "cells.jsonl", "study.md", "study.png"
-MAX_CLASSES = 20
+MIN_TESTED_CLASSES, MAX_CLASSES = 2, 20
 CLASSIFIER_METRICS = ("accuracy", "auc")
 
 
@@ -131,6 +131,11 @@ def run_augment_study(
     _begin(plan, out)
     real = _read_store(store, store.split("train"), plan)
     tested = _read_store(held_out or store, (held_out.cases if held_out else store.split("test")), plan)
+    if len(set(tested.labels)) < MIN_TESTED_CLASSES:
+        raise Refused(
+            f"All {len(tested.labels)} images to test on are of {target} {plan.classes[tested.labels[0]]}, and the area"
+            " under the curve needs two classes; give --held-out with a store of more patients."
+        )
     made = {name: _read_labelled_samples(folder, plan) for name, folder in samples.items()}
     done = {StudyCell(row["trained_on"], row["share"], row["seed"]): row for row in _read_cells(out)}
     todo = _list_cells(plan)
