@@ -29,7 +29,8 @@ def import_weights(
 
     Args:
         files: files that torch.save wrote, in any order: the generator's, and those of other networks of the model
-        recipe: what the weights are of: hagan-2022 (the files of HA-GAN's authors)
+        recipe: what the weights are of: hagan-2022 (the files of HA-GAN's authors) or pggan-mammogram (a progressive
+            GAN of pytorch_GAN_zoo)
         shape: number of pixels or voxels per axis of the images that the weights make
         out: folder in which the run folder is created
         modality: what the images show: mammogram, chest_ct or brain_mri

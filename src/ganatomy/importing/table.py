@@ -1,10 +1,11 @@
 """Table of the layouts by the recipe that their weights become."""
 
 from ganatomy.errors import Refused
+from ganatomy.importing.gan_zoo import GANZooLayout
 from ganatomy.importing.hagan import HAGANLayout
 from ganatomy.importing.layout import Layout
 
-LAYOUTS: dict[str, Layout] = {"hagan-2022": HAGANLayout()}
+LAYOUTS: dict[str, Layout] = {"hagan-2022": HAGANLayout(), "pggan-mammogram": GANZooLayout()}
 
 
 def get_layout(recipe: str) -> Layout:

@@ -46,13 +46,16 @@ class ProgressiveGenerator(NetworkConfig):
     Args:
         width: the official code's fmap_base.
         widest: the official code's fmap_max, most feature maps of a level.
+        folded: compute up-sampling and convolution in one; the same function, faster on a processor.
+        base_bias: whether the dense layer has one bias for each feature ``map`` (official code) or for each ``voxel``
+            of each map (pytorch_GAN_zoo).
     """
 
     kind: Literal["progressive-generator"] = "progressive-generator"
     width: int = Field(8192, ge=4)
     widest: int = Field(512, ge=1)
-
-    retired_fields: ClassVar[frozenset[str]] = frozenset({"folded"})
+    folded: bool = True
+    base_bias: Literal["map", "voxel"] = "map"
 
     def build(self, space: ImageSpace) -> nn.Module:
         return ProgressiveGeneratorModule(self, space)
@@ -108,17 +111,18 @@ class ProgressiveGeneratorBase(nn.Module):
     (batch, latent + conditions) -> (batch, features, *base).
     """
 
-    def __init__(self, n_in: int, n_out: int, base: tuple[int, ...]) -> None:
+    def __init__(self, n_in: int, n_out: int, base: tuple[int, ...], bias: Literal["map", "voxel"]) -> None:
         super().__init__()
         self.base = base
         # The gain is sqrt(2) / 4, and each feature map has one bias for all voxels, as in the official code.
         self.dense = Dense(n_in, n_out * math.prod(base), gain=HE_GAIN / 4, bias=False)
-        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.bias = nn.Parameter(torch.zeros(n_out, *(base if bias == "voxel" else ())))
         self.conv = Conv(len(base), n_out, n_out)
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.dense(normalise_pixels(z)).view(len(z), -1, *self.base)
-        x = normalise_pixels(rectify(x + self.bias.view(-1, *[1] * len(self.base)).to(x.dtype)))
+        bias = self.bias if self.bias.ndim > 1 else self.bias.view(-1, *[1] * len(self.base))
+        x = normalise_pixels(rectify(x + bias.to(x.dtype)))
         return normalise_pixels(rectify(self.conv(x)))
 
 
@@ -149,7 +153,7 @@ class ProgressiveGeneratorModule(nn.Module):
         sizes = compute_pyramid(space.shape)
         ndim = len(space.shape)
         widths = [count_features(level, config.width, config.widest) for level in range(len(sizes))]
-        base = ProgressiveGeneratorBase(space.latent + space.conditions.width, widths[0], sizes[0])
+        base = ProgressiveGeneratorBase(space.latent + space.conditions.width, widths[0], sizes[0], config.base_bias)
         pairs = itertools.pairwise(widths)
         self.blocks = nn.ModuleList([base, *(ProgressiveGeneratorBlock(ndim, a, b) for a, b in pairs)])
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
