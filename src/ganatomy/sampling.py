@@ -1,6 +1,7 @@
 """Sampling of images from a snapshot; image i of a seed does not depend on the batch size."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -41,11 +42,10 @@ def sample(
         n: how many images.
         seed: image `first + i` of a seed is always the same.
         condition: wanted facts, such as ``{"view_position": "MLO"}``; those not named are taken in turn. Facts that a
-            canonical image does not show, such as the laterality of a breast, may be named too. A list has the wanted
-            facts of each image.
-        truncation: less variety and fewer failures, where the network can (`NetworkConfig.truncation_place`). In the
-            code: latent numbers within -t to t standard deviations, t > 0. In the style: it keeps a share t of its
-            distance from the mean style, 0 < t <= 1. None = all.
+            canonical image does not show, such as the laterality of a breast, may be named too. Of a number, such as
+            ``{"age": "63.5"}``, a range ``50..70`` is drawn from evenly, and one that is not named is drawn from the
+            training distribution. A list has the wanted facts of each image.
+        truncation: t > 0 = latent numbers within -t to t standard deviations: less variety, fewer failures. None = all.
         batch_size: images a pass on a GPU, halved where they do not fit into its memory. On a processor every pass has
             one image, so that rounding cannot depend on the batch.
         device: where to compute; None = a GPU if there is one.
@@ -79,7 +79,9 @@ def sample(
         _check_truncation(snapshot, truncation)
     place = named_device(device)
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
-    wanted = _choose_facts(snapshot, wishes, range(first, first + n))
+    wanted = _choose_facts(snapshot, wishes, range(first, first + n), seed)
+    if (warning := snapshot.recipe.condition_space.describe_extrapolation(wanted)) is not None:
+        _say_once(warning)
     at_once = batch_size if place.type == "cuda" else 1
     return _generate_images(snapshot, wanted, first, seed, truncation, at_once, place, planes)
 
@@ -247,10 +249,17 @@ def draw_latents(snapshot: Snapshot, seed: int, indices: range, truncation: floa
     return z if truncation is None else truncate_codes(z, truncation)
 
 
-def _choose_facts(snapshot: Snapshot, requested_facts: list[Mapping[str, str]], indices: range) -> list[dict[str, str]]:
-    """Choose the facts of each sample: requested facts, constant facts, and alternating values of all others."""
+@lru_cache(maxsize=256)
+def _say_once(warning: str) -> None:
+    progress.say(warning)
+
+
+def _choose_facts(
+    snapshot: Snapshot, requested_facts: list[Mapping[str, str]], indices: range, seed: int = 0
+) -> list[dict[str, str]]:
+    """The facts of each sample: those of the model, those it was trained on one value of, and those left free."""
     space = _available_facts(snapshot)
-    return [space.choose_facts(wish, number) for wish, number in zip(requested_facts, indices, strict=True)]
+    return [space.choose_facts(wish, number, seed) for wish, number in zip(requested_facts, indices, strict=True)]
 
 
 def _available_facts(snapshot: Snapshot) -> ConditionSpace:

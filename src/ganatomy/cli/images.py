@@ -42,9 +42,9 @@ def sample(
         out: output folder, new or empty
         n: number of images
         seed: seed of the latent codes; image i of a seed is always the same
-        condition: a fact that all images are to have, such as view_position=MLO; may be given several times
-        truncation: draw more usual images, with less variety: latent numbers within so many standard deviations (wgan
-            and others), or the share of its distance from the mean that a style keeps (stylegan2 and others)
+        condition: a fact that all images are to have, such as view_position=MLO, age=63.5 or age=50..70; may be given
+            several times
+        truncation: draw each latent number from a normal distribution truncated at this absolute value
         to: png (16 bit), nifti, npy or dicom; by default png for mammograms and nifti for volumes
         spacing: pixel spacing in mm, if the training images had none
         date: date of the DICOM study as YYYYMMDD; by default today

@@ -1,5 +1,6 @@
 """Conversion of command-line arguments to values; every mistake is refused with one sentence."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,15 @@ def make_modality(name: str, **given: Any) -> Any:
 
 
 def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | None) -> Any:
-    """Condition a recipe on facts of the store, with the values that occur in its training cases.
+    """The recipe conditioned on facts of the store: classes with the values of its training cases, and numbers.
+
+    Args:
+        fact_names: each a fact, or one with ``:number`` or ``:class`` behind it where its values do not tell.
 
     Raises:
-        Refused: the store does not have the fact, or has a value of it that no training case has.
+        Refused: the store has no such fact, a value of it that no training case has, or one that is no number.
     """
+    from ganatomy.data.numbers import is_number, measure_number
     from ganatomy.data.store import open_store
     from ganatomy.recipes.changes import change_recipe
 
@@ -137,15 +142,33 @@ def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | Non
         raise Refused("--condition takes its values from the store, so give the store as well.")
     opened = open_store(store)
     manifest, trained = opened.manifest, opened.count_facts("train")
-    conditions = dict(recipe.model_dump(mode="json")["conditions"])
-    for name in fact_names:
+    plain = recipe.model_dump(mode="json")
+    conditions, numbers = dict(plain["conditions"]), dict(plain["numbers"])
+    for asked in fact_names:
+        name, _, kind = asked.partition(":")
+        if kind not in ("", "number", "class"):
+            raise Refused(f"--condition {asked}: a fact is a number or a class; give {name}:number or {name}:class.")
         if name not in manifest.facts:
             raise Refused(f"--condition {name}: the facts of the store are {', '.join(manifest.facts) or 'none'}.")
-        if lost := sorted(set(manifest.facts[name]) - set(trained[name])):
-            raise Refused(
-                f"--condition {name}: no training case has {name} {', '.join(lost)}, only"
-                f" {manifest.facts[name][lost[0]]} of validation and test, so a model could not learn it; leave such"
-                " cases out of the table or give them another value, and prepare again."
-            )
-        conditions[name] = sorted(trained[name])
-    return change_recipe(recipe, {"conditions": conditions})
+        conditions.pop(name, None)
+        numbers.pop(name, None)
+        if kind == "number" or (not kind and is_number(manifest.facts[name])):
+            numbers[name] = measure_number(name, trained[name]).model_dump()
+        else:
+            conditions[name] = _list_trained_values(name, manifest.facts[name], trained[name])
+    return change_recipe(recipe, {"conditions": conditions, "numbers": numbers})
+
+
+def _list_trained_values(name: str, counts: Mapping[str, int], trained: Mapping[str, int]) -> list[str]:
+    """The values of a class; each has a training case.
+
+    Raises:
+        Refused: one has none.
+    """
+    if lost := sorted(set(counts) - set(trained)):
+        raise Refused(
+            f"--condition {name}: no training case has {name} {', '.join(lost)}, only {counts[lost[0]]} of validation"
+            " and test, so a model could not learn it; leave such cases out of the table or give them another value,"
+            " and prepare again."
+        )
+    return sorted(trained)

@@ -135,6 +135,7 @@ def prepare(
     """
     from ganatomy.data.balance import describe_balance, read_balance
     from ganatomy.data.doubts import describe_doubts
+    from ganatomy.data.numbers import describe_facts
     from ganatomy.data.prepare import prepare as run
     from ganatomy.data.prepare import prepare_shard, preview_store
     from ganatomy.modalities.facts import FactSource
@@ -153,9 +154,8 @@ def prepare(
         manifest = done.manifest
     else:
         manifest = run(raw, kind, out, workers, dask, key).manifest
-    progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}; {manifest.facts}")
-    if manifest.synthetic:
-        progress.say(f"{manifest.synthetic} of the images say that they are synthetic: phantoms or samples")
+    progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}")
+    progress.say(f"facts: {describe_facts(manifest.facts)}")
     if (balance := read_balance(out)) is not None:
         for line in describe_balance(balance):
             progress.say(line)
@@ -186,7 +186,7 @@ def train(
     tiny: bool = False,
     device: str | None = None,
     threads: int | None = None,
-    condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
+    condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME[:number]")] = (),
     generator: Path | None = None,
     begin_from: Annotated[Path | None, arg(name="from")] = None,
     freeze: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="ROLE.PART")] = (),
@@ -223,7 +223,8 @@ def train(
         tiny: train a small version of the recipe, to try it in seconds
         device: cpu or cuda; by default a GPU if there is one
         threads: number of CPU threads
-        condition: a fact of the store to condition on, with the values it has there; may be given several times
+        condition: a fact of the store to condition on, as a class or as a number (NAME:number, NAME:class); may be
+            given several times
         generator: a run or snapshot with the finished generator that hagan-encoder learns from
         begin_from: a run or snapshot to begin with: all tensors that agree in name and shape are taken
         freeze: a part that keeps the weights of --from, such as discriminator.high.tower; may be given several times

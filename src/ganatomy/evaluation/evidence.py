@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows
 from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.evaluation.images.sets import drop_numbers
 
 Need = Literal["features", "classes", "images"]
 
@@ -100,8 +101,8 @@ def _choose_classes(extractor: Extractor, classifiers: dict[str, Pipeline]) -> C
 
 
 def _fit_label_classifiers(comparison: Comparison, rows: FeatureRows) -> dict[str, Pipeline]:
-    """A classifier for each fact that images show, fitted on training images."""
-    facts = comparison.other_train.facts() + comparison.floor.facts()
+    """A classifier for each fact that images show and that is a class, fitted on training images."""
+    facts = drop_numbers(comparison.other_train.facts() + comparison.floor.facts(), comparison.numbers)
     models = {}
     for name in sorted(set(facts[0]) - set(comparison.modality.free_conditions)):
         values = [fact[name] for fact in facts]

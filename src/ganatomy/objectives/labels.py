@@ -14,8 +14,8 @@ from ganatomy.steps.condition import Condition
 class LabelClassification(AdversarialTerm):
     """L_D = w_r CE(D_c(x), c) + w_f CE(D_c(G(z)), c),  L_G = w_g CE(D_c(G(z)), c)   (Odena 2017, eq. 3).
 
-    D_c are the label logits of the discriminator, c the condition of the images and CE the cross-entropy. Without
-    conditions all three are zero.
+    D_c are the label logits of the discriminator, c the condition of the images and CE the cross-entropy. Of a number
+    it is half the squared error, the cross-entropy of a normal distribution. Without conditions all three are zero.
 
     Args:
         real_weight, fake_weight, generator_weight: w_r, w_f and w_g.
@@ -39,12 +39,18 @@ class LabelClassification(AdversarialTerm):
 
 
 def compute_label_loss(logits: Tensor, condition: Condition) -> Tensor:
-    """CE = -Σ over groups of log softmax(logits)[category], a mean over images; Odena 2017, eq. 3 is its negative.
+    """CE = -Σ over groups of log softmax(logits)[category] + Σ over numbers of (told - c)² / 2, a mean over images.
+
+    Odena 2017, eq. 3 is the negative of the first sum. The second is the same for a number c that is normal around what
+    the discriminator tells, up to a constant.
 
     Args:
-        logits: (batch, labels), the groups side by side; each group has a softmax of its own.
+        logits: (batch, labels), the groups side by side, then the numbers; each group has a softmax of its own.
         condition: of the images.
     """
     groups = list(condition.groups)
-    pairs = zip(logits.split(groups, 1), condition.categories.split(groups, 1), strict=True)
-    return sum((F.cross_entropy(a, b) for a, b in pairs), start=logits.new_zeros(()))
+    classes, told = logits[:, : sum(groups)], logits[:, sum(groups) :]
+    pairs = zip(classes.split(groups, 1), condition.categories.split(groups, 1), strict=True)
+    loss = sum((F.cross_entropy(a, b) for a, b in pairs), start=logits.new_zeros(()))
+    numbers = zip(told.unbind(1), condition.numbers.unbind(1), strict=True)
+    return sum((F.mse_loss(a, b) / 2 for a, b in numbers), start=loss)

@@ -19,7 +19,8 @@ from ganatomy.objectives.latent import Autoregressive, LatentDiffusion
 from ganatomy.objectives.phase import EncodingObjective, Networks, Phase
 from ganatomy.pyramid import Shape
 from ganatomy.steps.condition import ConditionSpace
-from ganatomy.steps.schedules import ConstantSchedule, LinearSchedule, RisingSchedule, Schedule
+from ganatomy.steps.number import NumberScale
+from ganatomy.steps.schedules import ConstantSchedule, Schedule
 from ganatomy.steps.scope import Scope
 from ganatomy.steps.space import ImageSpace
 from ganatomy.steps.strategies import Strategy, TrainingStep
@@ -63,6 +64,7 @@ class Recipe(Config):
         latent: width of the latent code z.
         conditions: the facts that images are conditioned on, with their accepted values, in the order of the
             condition vector.
+        numbers: the facts that images are conditioned on as numbers, each with its scale and range.
         networks: a configuration for each role. A role without an optimiser does not learn: its weights are given.
         order: of the training images. ``shuffled`` anew in every epoch; ``stored`` = the same batches in the same order
             for ever (HA-GAN's authors' code), what is left over by whole batches never seen.
@@ -78,6 +80,7 @@ class Recipe(Config):
     channels: int = Field(1, ge=1)
     latent: int = Field(512, ge=1)
     conditions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    numbers: dict[str, NumberScale] = Field(default_factory=dict)
     networks: dict[str, AnyNetwork]
     objectives: tuple[Objective, ...]
     strategy: Strategy
@@ -104,6 +107,12 @@ class Recipe(Config):
         learners = {role for phase in self.build_phases() for role in phase.trained_roles}
         if learners != set(self.optimizers):
             raise ValueError(f"the objectives train {sorted(learners)}, optimizers are for {sorted(self.optimizers)}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_fact_is_a_class_or_a_number(self) -> "Recipe":
+        if both := sorted(set(self.conditions) & set(self.numbers)):
+            raise ValueError(f"{both[0]} is among the conditions and among the numbers; leave one")
         return self
 
     @model_validator(mode="after")
@@ -144,8 +153,8 @@ class Recipe(Config):
 
     @property
     def condition_space(self) -> ConditionSpace:
-        """The facts that the model is conditioned on."""
-        return ConditionSpace(self.conditions)
+        """What the model is conditioned on."""
+        return ConditionSpace(self.conditions, self.numbers)
 
     @property
     def total_images(self) -> int:
@@ -269,6 +278,7 @@ class Recipe(Config):
             channels=generator_recipe.channels,
             latent=generator_recipe.latent,
             conditions=generator_recipe.conditions,
+            numbers=generator_recipe.numbers,
             networks={**networks, "generator": theirs},
             strategy=self.strategy.adapt_to_image_parts(theirs.image_parts),
         )

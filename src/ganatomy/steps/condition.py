@@ -1,17 +1,20 @@
 """The facts that a model is conditioned on, and the condition c of a batch as every network receives it.
 
-Conditions are facts with a few values each. To add a number or a map, add a field to `ConditionSpace`, which describes
-it, and one to `Condition`, which `ConditionSpace.encode` fills. Code that only passes a condition on does not read its
-fields, so only networks that use the new field change.
+Conditions are facts with a few values each, and numbers. To add a map beside them, add a field to `ConditionSpace`,
+which describes it, and one to `Condition`, which `ConditionSpace.encode` fills. Code that only hands a condition on
+does not look into it, so only a network that uses the new field changes.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
+from ganatomy import randomness
 from ganatomy.errors import Refused
+from ganatomy.steps.number import NumberScale, choose_number, parse_number
 
 Facts = Mapping[str, str]
 
@@ -23,30 +26,34 @@ class Condition:
     Args:
         categories: (batch, sum of `groups`), one-hot groups side by side, one for each fact.
         groups: the width of each group; empty for a model without conditions.
+        numbers: (batch, numbers), standardised; by default there is none.
     """
 
     categories: Tensor
     groups: tuple[int, ...]
+    numbers: Tensor = None  # type: ignore[assignment]  # set below
 
     def __post_init__(self) -> None:
+        if self.numbers is None:
+            object.__setattr__(self, "numbers", self.categories.new_zeros(len(self.categories), 0))
         assert self.categories.shape[1:] == (sum(self.groups),), f"{self.categories.shape} for groups {self.groups}"
 
     @property
     def vector(self) -> Tensor:
         """The input of a dense layer: (batch, `ConditionSpace.width`), of width zero without conditions."""
-        return self.categories
+        return torch.cat((self.categories, self.numbers), 1)
 
     def __len__(self) -> int:
         """The number of images."""
         return len(self.categories)
 
     def __getitem__(self, rows: slice | Sequence[int]) -> "Condition":
-        """The condition of selected images, in the order of `rows`; that of one image is ``condition[i : i + 1]``."""
-        return Condition(self.categories[rows], self.groups)
+        """The condition of some of the images, in the order of `rows`; an image alone is ``condition[i : i + 1]``."""
+        return Condition(self.categories[rows], self.groups, self.numbers[rows])
 
     def to(self, device: torch.device | str) -> "Condition":
-        """Move the condition to a device."""
-        return Condition(self.categories.to(device), self.groups)
+        """The same condition on a device."""
+        return Condition(self.categories.to(device), self.groups, self.numbers.to(device))
 
 
 @dataclass(frozen=True)
@@ -56,19 +63,22 @@ class ConditionSpace:
     Args:
         facts: the name of each fact with the values that it may have, in the order of the vector; empty for a model
             without conditions.
+        numbers: the name of each fact that is a number, with its scale; they come last.
     """
 
     facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    numbers: Mapping[str, NumberScale] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all facts that the model is conditioned on."""
-        return tuple(self.facts)
+        return (*self.facts, *self.numbers)
 
     @property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        """What each column of `Condition.vector` stands for: a fact and one of its values."""
-        return tuple((name, value) for name, values in self.facts.items() for value in values)
+    def columns(self) -> tuple[tuple[str, str | None], ...]:
+        """What each column of `Condition.vector` stands for: a fact and one of its values, or a number and None."""
+        classes = ((name, value) for name, values in self.facts.items() for value in values)
+        return (*classes, *((name, None) for name in self.numbers))
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -78,12 +88,12 @@ class ConditionSpace:
     @property
     def width(self) -> int:
         """The width of `Condition.vector`, zero without conditions."""
-        return sum(self.groups)
+        return len(self.columns)
 
     @property
     def label_width(self) -> int:
-        """The number of label logits of a discriminator: one for each value of each fact."""
-        return sum(self.groups)
+        """The number of labels that a discriminator tells: a logit for each value of each fact, then each number."""
+        return len(self.columns)
 
     def encode(self, images: Sequence[Facts]) -> Condition:
         """Encode the facts of images as a condition; facts that the model does not know are ignored.
@@ -98,41 +108,74 @@ class ConditionSpace:
             torch.eye(len(values), dtype=torch.float32)[[self._find_place(name, facts) for facts in images]]
             for name, values in self.facts.items()
         ]
-        return Condition(torch.cat([torch.zeros(len(images), 0), *hot], 1), self.groups)
+        seen = [[self._standardise(name, facts) for name in self.numbers] for facts in images]
+        numbers = torch.tensor(seen, dtype=torch.float32).view(len(images), len(self.numbers))
+        return Condition(torch.cat([torch.zeros(len(images), 0), *hot], 1), self.groups, numbers)
 
     def make_blank(self, images: int) -> Condition:
-        """Make a condition of all zeros for this number of images, the only one of a model without conditions."""
-        return Condition(torch.zeros(images, self.label_width), self.groups)
+        """A condition of so many images that says nothing: all zeros. A model without conditions has no other."""
+        return Condition(torch.zeros(images, sum(self.groups)), self.groups, torch.zeros(images, len(self.numbers)))
 
-    def choose_facts(self, requested: Facts, number: int) -> dict[str, str]:
-        """Choose the facts of sample `number`: requested values, and alternating values of all other facts.
+    def choose_facts(self, requested: Facts, number: int, seed: int = 0) -> dict[str, str]:
+        """The facts of sample `number`: those requested; all others take their values in turn, the first fact fastest.
 
-        The first of the other facts alternates fastest.
+        A number that is not requested is drawn from the training distribution, one of a range from that range; both are
+        functions of `seed` and `number`.
 
         Raises:
             Refused: the model does not know a fact or value.
         """
         for name, value in requested.items():
-            if name not in self.facts:
-                known = ", ".join(self.facts) or "none: it is unconditional"
+            if name not in self.names:
+                known = ", ".join(self.names) or "none: it is unconditional"
                 raise Refused(f"The model is not conditioned on {name!r}; its conditions are {known}.")
-            self._check_value(name, value)
+            if name in self.facts:
+                self._check_value(name, value)
         facts = {}
+        sample = number
         for name, values in self.facts.items():
             if name in requested:
                 facts[name] = requested[name]
             else:
                 facts[name] = values[number % len(values)]
                 number //= len(values)
+        for name, scale in self.numbers.items():
+            share = float(randomness.draw_uniform(seed, f"number {name}", [sample]))
+            facts[name] = choose_number(name, scale, requested.get(name), share)
         return facts
 
+    def describe_extrapolation(self, images: Iterable[Facts]) -> str | None:
+        """That numbers of images lie outside the range of training; None where none does."""
+        for name, scale in self.numbers.items():
+            beyond = [facts[name] for facts in images if not scale.low <= float(facts[name]) <= scale.high]
+            if beyond:
+                told = beyond[0] if len(set(beyond)) == 1 else f"{beyond[0]} and others"
+                return (
+                    f"{name} {told}: the model was trained on {scale.describe_range()} and has seen nothing like it;"
+                    " such images are guesses."
+                )
+        return None
+
     def spread_facts(self, images: int) -> list[dict[str, str]]:
-        """Spread the values of every fact over this number of images in equal consecutive groups."""
-        return [{name: values[i * len(values) // images] for name, values in self.facts.items()} for i in range(images)]
+        """The facts of so many images in equal runs: the first run has the first value of every fact, and so on.
+
+        Numbers rise from the least to the greatest.
+        """
+        return [
+            {
+                **{name: values[i * len(values) // images] for name, values in self.facts.items()},
+                **{
+                    name: choose_number(name, scale, f"{scale.low}..{scale.high}", i / max(1, images - 1))
+                    for name, scale in self.numbers.items()
+                },
+            }
+            for i in range(images)
+        ]
 
     def add_free_facts(self, free: Mapping[str, Sequence[str]]) -> "ConditionSpace":
-        """Add facts that may be chosen although the model is not conditioned on them."""
-        return ConditionSpace({**self.facts, **{name: free[name] for name in free if name not in self.facts}})
+        """These conditions, then facts that may be chosen though the model is not conditioned on them."""
+        others = {name: values for name, values in free.items() if name not in self.names}
+        return ConditionSpace({**self.facts, **others}, self.numbers)
 
     def check_store_knows(self, store_facts: Mapping[str, Collection[str]]) -> None:
         """Check that a store has every condition of the model, and no value that the model does not know.
@@ -143,11 +186,15 @@ class ConditionSpace:
         Raises:
             Refused: the store lacks a fact of the model, or has a value that the model does not know.
         """
-        for name, values in self.facts.items():
+        for name in self.names:
             if name not in store_facts:
                 raise Refused(
                     f"The recipe is conditioned on {name!r}, but the facts of the store are {', '.join(store_facts)}."
                 )
+        for name in self.numbers:
+            for value in store_facts[name]:
+                parse_number(name, value)
+        for name, values in self.facts.items():
             if unknown := sorted(set(store_facts[name]) - set(values)):
                 raise Refused(f"The store has {name} {', '.join(unknown)}, but the recipe accepts {', '.join(values)}.")
 
@@ -170,12 +217,21 @@ class ConditionSpace:
     def _find_place(self, name: str, facts: Facts) -> int:
         """Find the position of an image's value among the values of a fact."""
         if name not in facts:
-            raise Refused(
-                f"The model is conditioned on {name!r}, but an image has {', '.join(facts) or 'no facts'}; state for"
-                f" every image whether its {name} is {', '.join(self.facts[name])}."
-            )
+            self._refuse_missing(name, facts, f"whether its {name} is {', '.join(self.facts[name])}")
         self._check_value(name, facts[name])
         return list(self.facts[name]).index(facts[name])
+
+    def _standardise(self, name: str, facts: Facts) -> float:
+        """A number of an image as the networks see it."""
+        if name not in facts:
+            self._refuse_missing(name, facts, f"its {name}")
+        return self.numbers[name].standardise(parse_number(name, facts[name]))
+
+    def _refuse_missing(self, name: str, facts: Facts, wanted: str) -> NoReturn:
+        raise Refused(
+            f"The model is conditioned on {name!r}, but an image has {', '.join(facts) or 'no facts'}; state for"
+            f" every image {wanted}."
+        )
 
     def _check_value(self, name: str, value: str) -> None:
         if value not in self.facts[name]:

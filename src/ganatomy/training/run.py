@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from ganatomy import checkpoint
 from ganatomy.checkpoint import DamagedError
 from ganatomy.config import explain_validation_error
+from ganatomy.data.numbers import list_number_facts
 from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
@@ -260,13 +261,15 @@ def describe_environment(seed: int) -> dict[str, Any]:
 def describe_store(store: Store) -> dict[str, Any]:
     """What a run and its snapshots say of the store: hash and counts, nothing about persons or folders."""
     manifest = store.manifest
+    numbers = list_number_facts(manifest.facts)
     return {
         "fingerprint": manifest.fingerprint,
         "modality": manifest.modality,
         "cases": manifest.cases,
         "patients": manifest.patients,
         "splits": manifest.splits,
-        "facts": manifest.facts,
+        "facts": {name: counts for name, counts in manifest.facts.items() if name not in numbers},
+        "numbers": sorted(numbers),  # without their values, which are those of single persons
     }
 
 

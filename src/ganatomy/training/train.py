@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.config import explain_validation_error
 from ganatomy.data.feed import Feed, check_store_for_training
+from ganatomy.data.numbers import describe_facts
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Diverged, Interrupted, Refused
 from ganatomy.machine import progress
@@ -215,10 +216,7 @@ def describe_unused_facts(recipe: Recipe, store: Store) -> str | None:
     unused = [name for name in store.manifest.facts if name not in recipe.condition_space.names and name not in free]
     if not unused:
         return None
-    told = "; ".join(
-        f"{name} ({', '.join(f'{value}: {n}' for value, n in sorted(store.manifest.facts[name].items()))})"
-        for name in unused
-    )
+    told = describe_facts({name: store.manifest.facts[name] for name in unused})
     return f"The store has {told}, which the recipe is not conditioned on; --condition {unused[0]} would use it."
 
 

@@ -153,7 +153,7 @@ def _find_condition_axes(recipe: Recipe) -> dict[str, dict[str, int]]:
     network puts the condition behind the code and the labels behind the score.
     """
     space = recipe.condition_space
-    wider = ConditionSpace({**space.facts, PROBE: ("",)})
+    wider = ConditionSpace({**space.facts, PROBE: ("",)}, space.numbers)
     before, after = _list_shapes(recipe, space), _list_shapes(recipe, wider)
     return {role: dict(_list_wider_axes(before[role], after[role])) for role in before}
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from ganatomy.evaluation.images.sets import (
     MAX_TRAINING_IMAGES,
     RealImages,
     check_disjoint,
+    drop_numbers,
+    list_numbers,
     list_requested_facts,
     pair_facts,
     select_matching_images,
@@ -64,6 +67,11 @@ class Comparison:
     snapshot: Snapshot | None
     same_store: bool | None
     features: FeatureCache = field(default_factory=FeatureCache)
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """The facts that are numbers and not classes."""
+        return list_numbers(self.train.store, self.test.store)
 
     @cached_property
     def matched_fakes(self) -> ImageSet:
@@ -134,7 +142,7 @@ def gather_comparison(images: Path, store: Store | Path | str | None, request: C
     """
     store = resolve_store(images, store)
     found = _gather_images(images, store, request)
-    test, places = _match_facts(found.test, found.fakes)
+    test, places = _match_facts(found.test, found.fakes, list_numbers(store, found.test.store))
     check_disjoint(test, select_real_images(store, "train", test.shape))
     return Comparison(
         modalities.get_modality(store.manifest.modality)(),
@@ -158,7 +166,7 @@ def gather_other_model(comparison: Comparison, images: Path, request: Comparison
     found = _gather_images(images, comparison.train.store, replace(request, shape=comparison.test.shape, min_fakes=0))
     if found.fakes.shape != comparison.test.shape:
         raise Refused(f"{images} contains images of {found.fakes.shape}, but the others have {comparison.test.shape}.")
-    return ImageSubset(found.fakes, _match_facts(comparison.test, found.fakes)[1])
+    return ImageSubset(found.fakes, _match_facts(comparison.test, found.fakes, comparison.numbers)[1])
 
 
 def _gather_images(images: Path, store: Store, request: ComparisonRequest) -> "_GatheredImages":
@@ -247,13 +255,14 @@ def _is_same_store(trained_on: str | None, store: Store) -> bool | None:
     return None if trained_on in (None, UNKNOWN_STORE) else trained_on == store.manifest.fingerprint
 
 
-def _match_facts(test: RealImages, fakes: SampleCache) -> tuple[RealImages, list[int]]:
+def _match_facts(test: RealImages, fakes: SampleCache, numbers: Collection[str]) -> tuple[RealImages, list[int]]:
     """Held-out images that have a synthetic partner of the same facts, and the partners' places."""
-    partners = pair_facts(test.facts(), fakes.facts())
+    real, synthetic = (drop_numbers(one.facts(), numbers) for one in (test, fakes))
+    partners = pair_facts(real, synthetic)
     cases = [case for case, place in zip(test.cases, partners, strict=True) if place is not None]
     places = [place for place in partners if place is not None]
     if not places:
-        sides = [Counter(", ".join(f"{k}={v}" for k, v in sorted(f.items())) for f in s.facts()) for s in (fakes, test)]
+        sides = [Counter(", ".join(f"{k}={v}" for k, v in sorted(f.items())) for f in s) for s in (synthetic, real)]
         told = [" and ".join(words or "no facts" for words in side) for side in sides]
         raise Refused(f"No labels agree: the synthetic images have {told[0]}, the held-out images {told[1]}.")
     if len(places) < MIN_IMAGES:

@@ -1,6 +1,6 @@
 """Sets of images: the common interface of both sides of a comparison, and the real images of a split."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.checkpoint import Snapshot
+from ganatomy.data.numbers import list_number_facts
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
 from ganatomy.evaluation.images.image_set import ImageSet
@@ -121,8 +122,10 @@ def select_matching_images(store: Store, split: str, reference: RealImages, seed
     """
     pool = select_real_images(store, split, reference.shape)
     order = [pool.cases[i] for i in np.random.default_rng(seed).permutation(len(pool))]
-    places = pair_facts(reference.facts(), [case["facts"] for case in order])
-    if missing := next((facts for facts, place in zip(reference.facts(), places, strict=True) if place is None), None):
+    numbers = list_numbers(store, reference.store)
+    wanted = drop_numbers(reference.facts(), numbers)
+    places = pair_facts(wanted, drop_numbers([case["facts"] for case in order], numbers))
+    if missing := next((facts for facts, place in zip(wanted, places, strict=True) if place is None), None):
         raise Refused(
             f"The {split} split has too few images of {missing} for {len(reference)} comparisons; give a smaller --n."
         )
@@ -136,6 +139,16 @@ def select_matching_images(store: Store, split: str, reference: RealImages, seed
     if None in places:
         raise Refused(f"The {split} split has {len(order)} images, fewer than {len(reference)}; give a smaller --n.")
     return RealImages(store, [order[place] for place in places if place is not None], reference.shape)
+
+
+def list_numbers(*stores: Store) -> frozenset[str]:
+    """Facts that are numbers in one of the stores; a small store may have too few values to tell."""
+    return frozenset().union(*(list_number_facts(store.manifest.facts) for store in stores))
+
+
+def drop_numbers(facts: list[dict[str, str]], numbers: Collection[str]) -> list[dict[str, str]]:
+    """The facts that are classes: images are paired by them, which no two would be by a number."""
+    return [{name: value for name, value in one.items() if name not in numbers} for one in facts]
 
 
 def pair_facts(requested_facts: list[dict[str, str]], available_facts: list[dict[str, str]]) -> list[int | None]:

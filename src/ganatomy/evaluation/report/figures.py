@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ganatomy.evaluation.failures import QualityScore
 from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSet
-from ganatomy.evaluation.learned.judges import Judges
+from ganatomy.evaluation.images.sets import drop_numbers
 from ganatomy.evaluation.metrics.nearest import downsample_image, make_unit_vectors
 from ganatomy.evaluation.report import charts
 from ganatomy.evaluation.report.told_apart import CAPTION, draw_told_apart
@@ -76,7 +76,7 @@ def _render_image(comparison: Comparison, images: ImageSet, i: int) -> GreyPictu
 def _draw_random(save: PictureSaver, comparison: Comparison) -> None:
     """The first images of each value of the first fact, such as the view, without selection."""
     by_fact: dict[str, list[int]] = {}
-    for i, facts in enumerate(comparison.fakes.facts()):
+    for i, facts in enumerate(drop_numbers(comparison.fakes.facts(), comparison.numbers)):
         by_fact.setdefault(next(iter(facts.values()), ""), []).append(i)
     for fact, places in sorted(by_fact.items()):
         flat = [_render_image(comparison, comparison.fakes, i) for i in places[: _limit_images(comparison, RANDOM)]]
