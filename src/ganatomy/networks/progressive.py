@@ -46,7 +46,6 @@ class ProgressiveGenerator(NetworkConfig):
     Args:
         width: the official code's fmap_base.
         widest: the official code's fmap_max, most feature maps of a level.
-        folded: compute up-sampling and convolution in one; the same function, faster on a processor.
         base_bias: whether the dense layer has one bias for each feature ``map`` (official code) or for each ``voxel``
             of each map (pytorch_GAN_zoo).
     """
@@ -54,7 +53,8 @@ class ProgressiveGenerator(NetworkConfig):
     kind: Literal["progressive-generator"] = "progressive-generator"
     width: int = Field(8192, ge=4)
     widest: int = Field(512, ge=1)
-    folded: bool = True
+
+    retired_fields: ClassVar[frozenset[str]] = frozenset({"folded"})
     base_bias: Literal["map", "voxel"] = "map"
 
     def build(self, space: ImageSpace) -> nn.Module:

@@ -20,7 +20,7 @@ from ganatomy.objectives.phase import EncodingObjective, Networks, Phase
 from ganatomy.pyramid import Shape
 from ganatomy.steps.condition import ConditionSpace
 from ganatomy.steps.number import NumberScale
-from ganatomy.steps.schedules import ConstantSchedule, Schedule
+from ganatomy.steps.schedules import ConstantSchedule, LinearSchedule, RisingSchedule, Schedule
 from ganatomy.steps.scope import Scope
 from ganatomy.steps.space import ImageSpace
 from ganatomy.steps.strategies import Strategy, TrainingStep

@@ -12,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
+from ganatomy.machine import progress
+from ganatomy.machine.bfloat16 import measure_bfloat16_gain
 from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory, searched_kernels
-from ganatomy.machine.device import select_device as named_device
 from ganatomy.nn.enlarging import EnlargingConvolution, Way
 from ganatomy.nn.layout import CHANNELS_LAST, set_memory_layout
 from ganatomy.objectives.phase import Networks
@@ -22,6 +23,7 @@ from ganatomy.steps.modules import GeneratorModule
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 UpSampling = Literal["usual", "fold", "phases", "plain", "auto"]
+LEAST_BFLOAT16_GAIN = 1.1  # below, what it saves in time it loses in precision
 FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
@@ -123,10 +125,11 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
 def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
     """The fastest settings that are safe on this device, as measured (docs/performance.md, docs/diary.md).
 
-    On a processor with bfloat16 of its own volumes are trained in it; mammograms, with their gradient penalty, in
-    float32. On a GPU nothing has been measured yet: TF32, with channels-last for images of two axes; PyTorch's group
-    normalisation of volumes gives that layout up at every layer on a GPU (PyTorch issue 59168). There the ways of
-    up-sampling are timed at the start of a run; on a processor they stay as they are, and so do the bits of a training.
+    On a processor with bfloat16 of its own volumes are trained in it if it is the faster there, as measured now
+    (`measure_bfloat16_gain`); mammograms, with their gradient penalty, in float32. On a GPU nothing has been measured
+    yet: TF32, with channels-last for images of two axes; PyTorch's group normalisation of volumes gives that layout up
+    at every layer on a GPU (PyTorch issue 59168). There the ways of up-sampling are timed at the start of a run; on a
+    processor they stay as they are, and so do the bits of a training.
     """
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
     if ndim == 3 and device.type == "cpu" and native() and _is_bfloat16_faster(torch.get_num_threads()):

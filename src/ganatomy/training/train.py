@@ -39,6 +39,7 @@ from ganatomy.training.prefetch import Prefetcher
 from ganatomy.training.run import GivenWeights, Run, describe_store, find_run, hold_run, number_new_run
 from ganatomy.training.state import NO_WEIGHTS, State, Tensors
 from ganatomy.training.upsampling import settle_upsampling
+from ganatomy.training.warm_start import WarmStart, plan_warm_start
 
 DIVERGENCE_ADVICE = (
     "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch, or where levels fade"

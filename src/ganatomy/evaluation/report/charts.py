@@ -18,7 +18,7 @@ COLOURS = {
     "synthetic": "#d55e00",
 }  # Okabe and Ito 2008
 SIDE_NAMES = {"test": "held-out", "training": "training", "synthetic": "synthetic"}
-OTHER_MODELS = [colour for i, colour in enumerate(matplotlib.colormaps["tab20"].colors) if i not in (0, 1, 2, 3)]
+OTHER_MODELS = [colour for i, colour in enumerate(matplotlib.color_sequences["tab20"]) if i not in (0, 1, 2, 3)]
 MARKERS = "osD^v<>P"  # of other models, since sixteen colours alone are hard to tell apart
 SHOWN_PROGRESS = ("level", "alpha", "batch_size")
 CHARTS_PER_ROW = 3  # small charts in a row

@@ -11,6 +11,7 @@ from ganatomy.evaluation.failures import QualityScore
 from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.evaluation.images.sets import drop_numbers
+from ganatomy.evaluation.learned.judges import Judges
 from ganatomy.evaluation.metrics.nearest import downsample_image, make_unit_vectors
 from ganatomy.evaluation.report import charts
 from ganatomy.evaluation.report.told_apart import CAPTION, draw_told_apart
@@ -46,7 +47,7 @@ def draw_pictures(
         pictures[f"{name}.png"] = (title, caption)
 
     if judges is not None and (sheet := draw_told_apart(comparison, judges)) is not None:
-        keep("told_apart", "Where a small network looks", CAPTION, add_caption(sheet))
+        keep("told_apart", "Where a small network looks", CAPTION, add_caption(sheet, comparison.shows_patients))
     _draw_random(keep, comparison)
     _draw_real_beside_synthetic(keep, comparison, quality)
     _draw_best(keep, comparison, quality, content["failures"])
@@ -141,7 +142,7 @@ def _draw_best(save: PictureSaver, comparison: Comparison, quality: QualityScore
         "Lowest scores for artefacts, each beside the nearest held-out image",
         f"The {len(best)} best of {len(quality.scores)} samples, with scores from {low:.2f} upwards: the left image of"
         f" each pair; the right one is the held-out image that correlates most with it. {NOTE}",
-        add_caption(make_grid(pictures, _count_columns(comparison))),
+        add_caption(make_grid(pictures, _count_columns(comparison)), comparison.shows_patients),
     )
 
 
@@ -165,7 +166,7 @@ def _draw_failures(
             f"The {min(2 * n, len(worst))} worst of {len(worst)} samples, with scores from"
             f" {quality.scores[worst[0]]:.2f} downwards; the largest part of each: {reasons}. The last row shows the"
             f" training images with the highest scores ({scores}): real images have artefacts, too. {NOTE}",
-            add_caption(make_grid(pictures, n)),
+            add_caption(make_grid(pictures, n), comparison.shows_patients),
         )
 
 
