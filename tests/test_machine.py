@@ -70,5 +70,7 @@ def test_a_child_ends_with_its_killed_parent(tmp_path):
 
 
 def test_a_child_is_heard_to_its_end():
-    done = run_child([sys.executable, "-c", "import sys; print('a'); print('b', file=sys.stderr); sys.exit(3)"])
+    program = "import sys, ganatomy.machine.processes as p; p.exit_with_standard_input();"
+    program += "print('a'); print('b', file=sys.stderr); sys.exit(3)"
+    done = run_child([sys.executable, "-c", program])
     assert (done.returncode, done.stdout, done.stderr) == (3, "a\n", "b\n")

@@ -8,11 +8,14 @@ import sys
 import time
 
 import pytest
+import torch
 from rich.console import Console
 
 from ganatomy.machine import progress
 from ganatomy.recipes import get_recipe
-from ganatomy.training.time_left import TimeLeft
+from ganatomy.training import time_left
+from ganatomy.training.operations import StepCost, count_operations
+from ganatomy.training.time_left import EFFICIENCY, TimeLeft, measure_speed
 
 LONGEST_SILENCE = 3.0  # seconds
 
@@ -44,34 +47,70 @@ def test_a_time_in_words(seconds, words):
     assert progress.format_seconds(seconds) == words
 
 
-def test_time_left_is_that_of_the_levels_and_not_a_mean():
-    """Levels whose images take a hundredth of a second more for each voxel of a 20 x 16 image."""
-    recipe = get_recipe("pggan-mammogram").make_tiny()
-    table = recipe.make_timetable()
-    assert len({step.scope.regions[0].shape for _, step in table}) > 1
-    left = TimeLeft(recipe)
+COSTS = {  # calls of kernels and operations of a step, by level
+    "level 0": StepCost(2000, 10**7),
+    "level 1": StepCost(3000, 10**8),
+    "level 2": StepCost(4000, 3 * 10**8),
+    "level 3": StepCost(5000, 6 * 10**9),
+    "level 4": StepCost(6000, 8 * 10**9),
+}
+
+
+@pytest.mark.parametrize("call", [0.0, 5e-6, 50e-6])  # seconds
+@pytest.mark.parametrize("slower", [0.3, 1.0, 3.0])  # than the speed of the device and the usual share of it suggest
+def test_time_left_is_that_of_calls_and_operations(call, slower, monkeypatch):
+    """Levels cost what they call and compute, and their first steps four times that."""
+    monkeypatch.setattr(time_left, "PATIENCE_SECONDS", 0.0)
+    recipe = get_recipe("pggan-mammogram").make_tiny().resize((80, 64)).replace(total_kimg=2.0)
+    recipe = recipe.replace(strategy=recipe.strategy.replace(fade_kimg=0.2, stable_kimg=0.2, batch_sizes=(16, 16, 8)))
+    left = TimeLeft(recipe, torch.device("cpu"), lambda _: COSTS, lambda _: 1e10)
 
     def cost(images):
-        shape = recipe.plan_step(images, 0).scope.regions[0].shape
-        return shape[0] * shape[1] / 320
+        step = COSTS[recipe.plan_step(images, 0).stage]
+        return call * step.calls + slower * step.operations / (1e10 * EFFICIENCY)
 
-    assert left.estimate(0)[1]
-    told = {}
-    for images in range(0, recipe.total_images, 16):
+    told, true, images, seen = {}, {}, 0, set()
+    while images < recipe.total_images:
         told[images] = left.estimate(images)
-        left.record(images, 16, 16 * cost(images))
-    true = {images: sum(16 * cost(i) for i in range(images, recipe.total_images, 16)) for images in told}
-    last_level = max(round(kimg * 1000) for kimg, _ in table)
-    halfway = [images for images in told if images > last_level]
-    assert halfway
-    for images in halfway:
-        assert told[images] == (pytest.approx(true[images], rel=0.01), False)
-    early = [images for images in told if 0 < images < last_level]
-    assert all(told[images][0] <= 1.01 * true[images] for images in early if told[images][1])  # a lower bound
-    mean = {images: sum(16 * cost(i) for i in range(0, images, 16)) / images for images in told if images}
-    wrong = max(early, key=lambda images: abs(mean[images] * (recipe.total_images - images) / true[images] - 1))
-    by_mean = abs(mean[wrong] * (recipe.total_images - wrong) / true[wrong] - 1)
-    assert abs(told[max(early)][0] / true[max(early)] - 1) < by_mean
+        step = recipe.plan_step(images, 0)
+        true[images] = cost(images)
+        left.record(images, step.batch_size, cost(images) * (1 if step.stage in seen else 4))
+        seen.add(step.stage)
+        images += step.batch_size
+    assert told[0] is None
+    for begin, wrong in ((201, 3.5), (801, 2.0), (1401, 1.25)):  # within level 1, 2 and 3
+        after = [count for count in told if count > begin + 30 and told[count] is not None]
+        foretold, truth = told[after[0]], sum(cost for count, cost in true.items() if count >= after[0])
+        assert 1 / wrong < foretold / truth < wrong
+    last = max(told)
+    assert told[last] == pytest.approx(true[last], rel=1e-6)
+
+
+def test_time_left_is_told_after_a_while_and_counts_nothing_where_all_parts_are_measured():
+    def fails(_):
+        raise AssertionError("counted")
+
+    recipe = get_recipe("hagan").make_tiny()
+    left = TimeLeft(recipe, torch.device("cpu"), fails, fails)
+    assert left.estimate(0) is None
+    left.record(0, 4, 9.0)
+    left.record(4, 4, 0.4)
+    assert left.estimate(8) == pytest.approx(0.1 * (recipe.total_images - 8))
+    left = TimeLeft(get_recipe("pggan-mammogram").make_tiny(), torch.device("cpu"), fails, fails)
+    left.record(0, 8, 0.1)
+    assert left.estimate(8) is None
+
+
+def test_operations_of_a_step_are_those_of_its_layers():
+    recipe = get_recipe("pggan-mammogram")
+    costs = count_operations(recipe.make_tiny())
+    assert list(costs) == ["level 0", "level 1", "level 2"]
+    assert costs["level 0"].operations < costs["level 1"].operations < costs["level 2"].operations
+    doubled = recipe.make_tiny().replace(strategy=recipe.make_tiny().strategy.replace(batch_sizes=(16,)))
+    more = count_operations(doubled)
+    assert more["level 2"].calls == pytest.approx(costs["level 2"].calls, rel=0.05)
+    assert more["level 2"].operations == pytest.approx(2 * costs["level 2"].operations, rel=0.1)
+    assert measure_speed(torch.device("cpu")) > 1e7
 
 
 def test_a_heartbeat_speaks_when_nothing_else_does(capsys, monkeypatch):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ganatomy.pyramid import compute_pyramid
-from ganatomy.recipes import RECIPES
+from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.steps.schedules import ConstantSchedule, LinearSchedule, RisingSchedule
 from ganatomy.steps.strategies import ProgressiveGrowing
 
@@ -72,3 +72,15 @@ def test_batch_sizes_go_by_level():
 def test_timetables_reach_the_full_size(name):
     recipe = RECIPES[name]()
     assert recipe.get_sampling_scope(recipe.total_images) == recipe.get_final_scope()
+
+
+@pytest.mark.parametrize("kimg", [0.064, 0.1, 0.3, 0.7, 1 / 7, 0.9 / 11, 13.7, 600])
+def test_a_timetable_has_every_part_and_says_at_which_image_it_begins(kimg):
+    recipe = get_recipe("pggan-mammogram")
+    recipe = recipe.replace(strategy=recipe.strategy.change_stage_length(kimg), total_kimg=20 * kimg)
+    table = recipe.make_timetable()
+    assert len(table) == 17  # nine levels, eight of which fade in
+    for begins, step in table[1:]:
+        images = round(1000 * begins)
+        before, after = (recipe.plan_step(count, 0).optimizer_epoch for count in (images - 1, images))
+        assert (before, after) == (step.optimizer_epoch - 1, step.optimizer_epoch)

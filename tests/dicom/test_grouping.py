@@ -1,15 +1,18 @@
 """What is one volume: one series over folders, divided only where the whole is not regular, never a part in silence."""
 
 import copy
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from ganatomy.dicom import write, write_series
+from ganatomy.dicom import grouping, write, write_series
 from ganatomy.dicom.grouping import group_files
 from ganatomy.dicom.series import read_volume
 from ganatomy.dicom.volume_class import CT, MR
 from ganatomy.imaging.image import UnusableImage
+from ganatomy.machine import progress
 from ganatomy.modalities.chest_ct import ChestCT
 
 COUNT = 16
@@ -34,6 +37,39 @@ def _save(folder, slices, place=lambda i: "", name="{:03d}.dcm"):
         path.parent.mkdir(parents=True, exist_ok=True)
         ds.save_as(path, enforce_file_format=True)
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_headers_of_many_files_are_listed_side_by_side_with_the_same_result(tmp_path, monkeypatch):
+    paths = _save(tmp_path / "a", _slices()) + _save(tmp_path / "b", _slices(MR, np.zeros(SHAPE, np.float32)))
+    (tmp_path / "b" / "text.dcm").write_text("no header")
+    (tmp_path / "b" / "cut.dcm").write_bytes(paths[0].read_bytes()[:300])
+    paths += sorted((tmp_path / "b").glob("[tc]*.dcm"))
+    one_by_one = group_files(paths)
+    assert sorted(len(group.paths) for group in one_by_one) == [1, 1, COUNT, COUNT]
+    monkeypatch.setattr(grouping, "MANY_FILES", 2)
+    monkeypatch.setattr(grouping, "CHUNK", 5)
+    monkeypatch.setattr(grouping.os, "cpu_count", lambda: 2)
+    begun, real = [], grouping.worker_pool
+    monkeypatch.setattr(grouping, "worker_pool", lambda workers: begun.append(workers) or real(workers))
+    assert group_files(paths) == one_by_one
+    assert begun == [2]
+
+
+def test_headers_are_listed_by_one_process_where_a_worker_ends(tmp_path, monkeypatch, capsys):
+    paths = _save(tmp_path, _slices())
+    one_by_one = group_files(paths)
+
+    @contextmanager
+    def broken(workers):
+        raise BrokenProcessPool("killed")
+        yield
+
+    monkeypatch.setattr(grouping, "MANY_FILES", 2)
+    monkeypatch.setattr(grouping.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(grouping, "worker_pool", broken)
+    monkeypatch.setattr(progress, "quiet", False)
+    assert group_files(paths) == one_by_one
+    assert "listed again by one process" in capsys.readouterr().out
 
 
 def _read(group, modality="CT"):

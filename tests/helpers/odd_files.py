@@ -88,6 +88,7 @@ def write_odd_files(folder, megabytes=160):
     """One of each kind, and the names under which they have to be told; links and names of other bytes among them."""
     folder.mkdir(parents=True, exist_ok=True)
     write_nifti_bomb(folder / "bomb.nii.gz", megabytes)
+    megabytes = min(megabytes, 4080)  # what 32 bits of a length can say
     write_dicom_bomb(folder / "bomb.dcm", megabytes)
     write_dicom_bomb(folder / "bomb_mg.dcm", megabytes, "MG")
     write_looping_tiff(folder / "loop.tif")

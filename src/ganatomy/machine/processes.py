@@ -5,11 +5,12 @@ import multiprocessing.connection
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+
+STANDARD_INPUT = 0  # its file descriptor
 
 
 @contextmanager
@@ -57,5 +58,6 @@ def exit_with_standard_input() -> None:
 
 
 def _wait_for_end_of_input() -> None:
-    sys.stdin.buffer.read()
+    while os.read(STANDARD_INPUT, 1):  # not through `sys.stdin`, whose lock would be held when Python ends
+        pass
     os._exit(1)

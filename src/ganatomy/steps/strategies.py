@@ -104,12 +104,18 @@ class ProgressiveGrowing(Config):
         return short, sizes[min(2, len(sizes) - 1)]
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """The first step of each optimiser epoch with the kimg at which the epoch begins."""
-        kimg, era = 0.0, -1
-        while (moment := self.plan_step(round(kimg * 1000), shape, 0)).optimizer_epoch != era:
-            yield kimg, moment
-            era = moment.optimizer_epoch
-            kimg += self.fade_kimg if era % 2 else self.stable_kimg
+        """Each optimiser epoch with the kimg at which it begins."""
+        end, era = 0.0, -1
+        while True:
+            # Where a length is no whole number of images, rounding may put the boundary one image later.
+            first = math.ceil(round(1000 * end, 6))
+            moments = ((images, self.plan_step(images, shape, 0)) for images in (first, first + 1))
+            begun = next(((images, step) for images, step in moments if step.optimizer_epoch != era), None)
+            if begun is None:
+                return
+            yield begun[0] / 1000, begun[1]
+            era = begun[1].optimizer_epoch
+            end += self.fade_kimg if era % 2 else self.stable_kimg
 
 
 class HierarchicalAmortisation(Config):

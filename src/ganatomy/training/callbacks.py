@@ -122,7 +122,8 @@ class Callbacks:
         self._timer = IntervalTimer(state.images)
         self._log = Log(run.path, state.images)
         self._clock, self._clock_images = time.monotonic(), state.images
-        self._time_left, self._noted = TimeLeft(state.recipe), (self._clock, state.images)
+        device = next(state.ema.parameters()).device
+        self._time_left, self._noted = TimeLeft(state.recipe, device), (self._clock, state.images)
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         self.stop_reason: str | None = None
@@ -147,11 +148,11 @@ class Callbacks:
         """What the progress bar says: size and speed, and the time that is left."""
         now = time.monotonic()
         self._time_left.record(self._noted[1], state.images - self._noted[1], now - self._noted[0])
-        self._noted = now, state.images
-        seconds, at_least = self._time_left.estimate(state.images)
+        seconds = None if progress.quiet else self._time_left.estimate(state.images)
+        self._noted = time.monotonic(), state.images
         rate = (state.images - self._clock_images) / max(now - self._clock, 1e-9)
         shape = state.recipe.get_sampling_scope(min(state.images, state.recipe.total_images - 1)).regions[0].shape
-        left = ("over " if at_least else "") + progress.format_seconds(seconds)
+        left = "" if seconds is None else progress.format_seconds(seconds)
         return f"{format_shape(shape)}, {rate:.3g} images/s", left
 
     def _run_periodic_work(self, state: State, ended: bool) -> None:

@@ -57,10 +57,10 @@ class MemoryTrace(TorchDispatchMode):
         if func is torch.ops.aten._local_scalar_dense.default:  # a number is asked for: is a loss finite?
             return True if args[0].dtype == torch.bool else 1.0
         out = func(*args, **(kwargs or {}))
-        made = _tensors(out)
+        made = list_tensors(out)
         for tensor in made:
             self._add_storage(tensor.untyped_storage())
-        scratch = _bytes(made + _tensors((args, kwargs))) if "convolution" in func._schema.name else 0
+        scratch = _bytes(made + list_tensors((args, kwargs))) if "convolution" in func._schema.name else 0
         self.peak_bytes = max(self.peak_bytes, self.live_bytes + scratch)
         return out
 
@@ -77,7 +77,8 @@ class MemoryTrace(TorchDispatchMode):
         self.live_bytes -= size
 
 
-def _tensors(tree: Any) -> list[torch.Tensor]:
+def list_tensors(tree: Any) -> list[torch.Tensor]:
+    """The tensors of nested tuples, lists and dictionaries."""
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
@@ -152,11 +153,12 @@ def trace_training(
         state.restart_optimizers(step.optimizer_epoch)
         weights = ledger.live_bytes
         for _ in range(2):
-            _run_step(recipe, state, step, size, settings)
+            run_traced_step(recipe, state, step, size, settings)
         return PeakMemory(weights, ledger.live_bytes - weights, ledger.peak_bytes)
 
 
-def _run_step(recipe: Recipe, state: State, step: TrainingStep, size: int, settings: ComputeSettings) -> None:
+def run_traced_step(recipe: Recipe, state: State, step: TrainingStep, size: int, settings: ComputeSettings) -> None:
+    """A step within `traced_memory`, with batches of blank images of so many."""
     draws: list[list[Batch]] = []
     for phase in recipe.build_phases(step.stage):
         for update in range(min(2, int(phase.updates(state.images)))):  # a third batch is held no longer than a second
