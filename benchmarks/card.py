@@ -1,126 +1,101 @@
-"""Measure on a GPU what cannot be measured without one, in under ten minutes; prints a Markdown table and JSON lines.
+"""What only a machine with a GPU can tell, in one run of under ten minutes: a Markdown table and a JSON line a row.
 
     python benchmarks/card.py [--device cuda] [--tiny] [--minutes 9.5] [--json card.jsonl]
 
-Every row is measured in a separate process, so that a crash or an exhausted memory spoils only its own row. The rows
-are recipes by precision, memory layout, cuDNN's search and compilation; `--deterministic` twice, whose losses must be
-equal; and the first losses at a small size compared with those of the CPU in float32. The memory of the process on the
-GPU is compared with the prediction of `ganatomy plan`. The last lines name every deviation from what is expected.
-`--tiny` tests the script itself, also on a CPU (`--device cpu`).
+Every row is a process of its own: a crash or a full memory is a row, not the end (`_card_rows.py`). Rows are recipes by
+precision, layout, up-sampling, cuDNN's search and compilation; with the feed on; first losses beside those of the
+processor in float32 at a small size; a resumed training under --deterministic; and one and two processes where there
+are two cards. After the table come the targets with pass or fail, and what to change (`_card_verdict.py`). Rows stand
+in the order of their importance; what the time does not suffice for is left out and counted. `--tiny` tries the script
+itself, on a processor as well (`--device cpu`).
 """
 
 import argparse
-import itertools
 import json
-import math
 import platform
-import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-RECIPES = (  # name, shape, images per step
-    ("hagan", "256,256,256", 4),
-    ("hagan-2022", "256,256,256", 4),
-    ("pggan-mammogram", "1280,1024", 4),
-    ("vae-gan", "128,128,128", 4),
-    ("latent-diffusion", "128,128,128", 4),
-)
-WAYS = (  # settings of a run; with search, cuDNN tries its algorithms for every new shape
-    {"precision": "tf32"},
-    {"precision": "tf32", "channels_last": True},
-    {"precision": "tf32", "search": True},
-    {"precision": "float32"},
+from _card_verdict import advise, describe_way, format_table, format_targets, judge
+
+RECIPES = {  # by name: shape and images a step
+    "hagan": ("256,256,256", 4),
+    "hagan-2022": ("256,256,256", 4),
+    "pggan-mammogram": ("1280,1024", 4),
+    "vae-gan": ("128,128,128", 4),
+    "latent-diffusion": ("128,128,128", 4),
+}
+BASE = {"precision": "tf32"}  # the first way of all
+WAYS = (  # of the first three recipes, besides; see training.computing for the words
     {"precision": "bfloat16"},
-    {"precision": "bfloat16", "channels_last": True, "search": True},
+    {"precision": "float32"},
+    {"precision": "tf32", "channels_last": True},
+    {"precision": "tf32", "search_kernels": True},
+    {"precision": "tf32", "upsampling": "fold"},
+    {"precision": "tf32", "upsampling": "phases"},
+    {"precision": "tf32", "upsampling": "plain"},
+    {"precision": "bfloat16", "channels_last": True, "search_kernels": True},
     {"precision": "tf32", "compiled": True},
     {"precision": "tf32", "deterministic": True},
-    {"precision": "tf32", "deterministic": True, "again": True},
 )
-LOSS_TOLERANCE = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 1e-1}  # relative difference of a first loss from the CPU's
-PLAN_TOLERANCE = 0.15  # relative to the predicted memory
-LEAST_SAVED = 0.75  # largest accepted ratio of bfloat16's peak to float32's
-SECONDS_A_ROW, STEPS, WARM_UP = 90, 12, 2
-MIB = 2**20
+FED = ("hagan", "hagan-2022", "pggan-mammogram")
+SECONDS_A_ROW = 90
+TINY_SIDE, STORED = 32, 8  # voxels of the volumes of --tiny; volumes and mammograms of a store
 
 
-def _build(name, shape, batch, tiny):
-    from ganatomy.recipes import get_recipe
-    from ganatomy.recipes.changes import change_recipe
-    from ganatomy.training.plan import change_batch_size
+def plan_rows(device, tiny, cards):
+    """All rows, the most important first."""
 
-    recipe = get_recipe(name)
-    if tiny:
-        recipe = recipe.make_tiny()
-    else:
-        recipe = change_batch_size(recipe.resize(tuple(int(n) for n in shape.split(","))), batch)
-    if "first_level" in type(recipe.strategy).model_fields:  # start at the full size
-        recipe = change_recipe(recipe, {"strategy.first_level": 99})
-    return recipe.replace(total_kimg=1e9)
+    def row(kind, recipe, way, small=tiny, place=device):
+        shape, batch = RECIPES[recipe]
+        ndim = shape.count(",") + 1
+        return {"kind": kind, "recipe": recipe, "shape": shape, "batch": batch, "way": way, "tiny": small,
+                "device": place, "stored": ndim}  # fmt: skip
 
-
-def measure(name, shape, batch, way, device, tiny):
-    """Measure one row: seconds per step, first losses, memory."""
-    import torch
-
-    from ganatomy.benchmark.measure import NoiseFeed
-    from ganatomy.machine.device import select_device
-    from ganatomy.training import loop
-    from ganatomy.training.computing import ComputeSettings
-    from ganatomy.training.memory_estimate import find_heaviest_stage
-    from ganatomy.training.state import State
-
-    place = select_device(device)
-    card = place.type == "cuda"
-    recipe = _build(name, shape, batch, tiny)
-    ndim = len(recipe.shape)
-    settings = ComputeSettings(**{key: value for key, value in way.items() if key not in ("search", "again")})
-    settings.check(ndim, place)
-    torch.backends.cudnn.benchmark = way.get("search", False)
-    torch.manual_seed(0)
-    losses, times = [], []
-    with settings.flags(place):
-        state = State(recipe, 0, place, layout=settings.get_layout(ndim), scale_losses=settings.precision == "float16")
-        settings.apply_to(state.networks, ndim)
-        steps = 4 if tiny else STEPS
-        source = NoiseFeed(recipe, torch.device("cpu"))  # drawn on the CPU, so that all devices see the same images
-        start = time.perf_counter()
-
-        class Moved:
-            def read_batch(self, numbers, regions):
-                images, condition = source.read_batch(numbers, regions)
-                layout = settings.get_layout(ndim)
-                return tuple(image.to(place, memory_format=layout) for image in images), condition.to(place)
-
-        for terms in loop.run_steps(state, Moved(), 0, lambda s: s.steps < steps, settings):
-            losses.append({key: float(value) for key, value in terms.items()})
-            times.append(time.perf_counter() - start)
-            if sum(times) > SECONDS_A_ROW / 3 and len(times) > WARM_UP:
-                break
-            start = time.perf_counter()
-    found = {"step_s": statistics.median(times[WARM_UP:] or times), "first_s": times[0], "losses": losses[0]}
-    found["last_losses"] = losses[min(len(losses), 3) - 1]
-    planned = find_heaviest_stage(recipe, settings.replace(hold_memory=False), place)[1].total
-    found["planned_mib"] = planned / MIB
-    if card:
-        free, total = torch.cuda.mem_get_info(place)
-        found |= {
-            "allocated_mib": torch.cuda.max_memory_allocated(place) / MIB,
-            "reserved_mib": torch.cuda.max_memory_reserved(place) / MIB,
-            "on_card_mib": (total - free) / MIB,
-        }
-    return found
+    base = BASE if device != "cpu" else {"precision": "float32"}
+    auto = base | {"upsampling": "auto"}
+    ways = [way for way in WAYS if device != "cpu" or (way["precision"] != "tf32" and way != base)]
+    rows = [row("step", name, {"precision": "float32"}, True, "cpu") for name in RECIPES]
+    if device != "cpu":
+        rows += [row("step", n, {"precision": p}, True) for n in RECIPES for p in ("float32", "tf32", "bfloat16")]
+    rows += [row("step", name, base) for name in RECIPES]
+    for name in FED:
+        rows += [row("step", name, auto), row("feed", name, auto | {"feed": True})]
+    rows += [row("resume", name, {}) for name in ("hagan", "pggan-mammogram")]
+    if cards > 1 or device == "cpu":
+        rows += [row("processes", "hagan", {"processes": n}) for n in (1, 2)]
+    rows += [row("step", name, way) for way in ways for name in FED]
+    rows += [row("step", name, {"precision": "bfloat16"}) for name in RECIPES if name not in FED]
+    unique = {json.dumps(one, sort_keys=True): one for one in rows}
+    return list(unique.values())
 
 
-def run_row(recipe, way, device, tiny, seconds=SECONDS_A_ROW):
-    """Measure a row in a separate process; if it stops early, the row holds the error."""
-    words = [sys.executable, __file__, "--device", device, "--child", json.dumps([*recipe, way])]
-    row = {"recipe": recipe[0], "shape": "tiny" if tiny else recipe[1], "batch": recipe[2], "device": device, **way}
+def prepare_stores(folder, tiny):
+    """Phantoms, by the number of axes: volumes as large as the rows need them, and mammograms."""
+    from ganatomy.data.prepare import prepare
+    from ganatomy.machine import progress
+    from ganatomy.modalities.chest_ct import ChestCT
+    from ganatomy.phantoms.cohort import write_cohort
+
+    progress.quiet = True
+    shape = (TINY_SIDE,) * 3 if tiny else (256, 256, 256)
+    write_cohort("chest_ct", folder / "volumes", STORED, shape=shape)
+    prepare(folder / "volumes", ChestCT(shape=shape), folder / "store3")
+    write_cohort("mammogram", folder / "mammograms", STORED, shape=(160, 128) if tiny else None)
+    from ganatomy.modalities.mammogram import Mammogram
+
+    prepare(folder / "mammograms", Mammogram(shape=(160, 128)) if tiny else "mammogram", folder / "store2")
+    return {"2": str(folder / "store2"), "3": str(folder / "store3")}
+
+
+def run_row(row, stores, seconds):
+    """A row in a process of its own; what stopped it is its error."""
+    words = [sys.executable, __file__, "--child", json.dumps([row, stores])]
     try:
-        done = subprocess.run(
-            words + ["--tiny"] * tiny, capture_output=True, text=True, timeout=max(seconds, 1), check=False
-        )
+        done = subprocess.run(words, capture_output=True, text=True, timeout=max(seconds, 1), check=False)
     except subprocess.TimeoutExpired:
         return row | {"error": f"more than {seconds:.0f} s"}
     if done.returncode != 0:
@@ -129,61 +104,29 @@ def run_row(recipe, way, device, tiny, seconds=SECONDS_A_ROW):
     return row | json.loads(done.stdout.splitlines()[-1])
 
 
-def judge(rows):
-    """Name every deviation from what is expected in one sentence."""
-    fine = [row for row in rows if "error" not in row]
-    failed = [row for row in rows if "error" in row and "memory" not in row["error"]]
-    told = [f"{row['recipe']} {_describe_way(row)} failed: {row['error']}" for row in failed]
-    for row in fine:
-        told += _judge_row(row)
-    for a, b in itertools.combinations(fine, 2):
-        if (a["recipe"], a["shape"]) == (b["recipe"], b["shape"]):
-            told += _judge_pair(a, b)
-    return told
-
-
-def _judge_row(row):
-    name = f"{row['recipe']} {_describe_way(row)}"
-    if not all(math.isfinite(value) for value in row["losses"].values()):
-        yield f"{name}: a loss is not finite"
-    if "on_card_mib" in row and abs(row["planned_mib"] / row["on_card_mib"] - 1) > PLAN_TOLERANCE:
-        yield f"{name}: planned {row['planned_mib']:.0f} MiB, on the card {row['on_card_mib']:.0f}"
-
-
-def _judge_pair(a, b):
-    """Name the deviations of two rows of one recipe and size, given in the order of their measurement."""
-    if b.get("again") and a.get("deterministic") and a["last_losses"] != b["last_losses"]:
-        yield f"{a['recipe']}: two deterministic trainings differ"
-    ways = [_describe_way(row) for row in (a, b)]
-    measured = ways == ["float32", "bfloat16"] and "allocated_mib" in a
-    if measured and b["allocated_mib"] > LEAST_SAVED * a["allocated_mib"]:
-        yield f"{a['recipe']}: bfloat16 saves too little memory"
-    if a["device"] == "cpu" != b["device"]:
-        for key, value in a["losses"].items():
-            if abs(value - b["losses"][key]) > LOSS_TOLERANCE[b["precision"]] * max(1.0, abs(value)):
-                yield f"{a['recipe']} {ways[1]}: {key} differs from the processor's"
-
-
-def _describe_way(row):
-    more = [key for key in ("channels_last", "search", "compiled", "deterministic", "again") if row.get(key)]
-    return " ".join([row["precision"], *more])
-
-
-def format_table(rows):
-    """Format the rows as a Markdown table for docs/performance.md."""
-    lines = [
-        "| recipe | size | images | way | device | ms a step | first, s | allocated | on the card | planned, MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+def run_rows(rows, stores, options):
+    """As many as the time allows, each printed as it comes; and how many were left out."""
+    begin, done = options.begin, []
     for row in rows:
-        cells = [row["recipe"], row["shape"], row["batch"], _describe_way(row), row["device"]]
-        if "error" in row:
-            cells += [row["error"].replace("|", "/"), "", "", "", ""]
-        else:
-            memory = [f"{row[key]:.0f}" if key in row else "" for key in ("allocated_mib", "on_card_mib")]
-            cells += [f"{1e3 * row['step_s']:.1f}", f"{row['first_s']:.1f}", *memory, f"{row['planned_mib']:.0f}"]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        left = 60 * options.minutes - (time.monotonic() - begin)
+        if left < 1:
+            break
+        one = run_row(row, stores, min(SECONDS_A_ROW, left))
+        if left < SECONDS_A_ROW and one.get("error", "").startswith("more than"):
+            break  # it was not the row that was slow
+        done.append(one)
+        print(json.dumps(one), file=sys.stderr, flush=True)
+        if options.json:
+            options.json.write_text("".join(json.dumps(each) + "\n" for each in done))
+    return done, len(rows) - len(done)
+
+
+def count_cards(device):
+    """In a process of its own, so that this one holds no memory on a card."""
+    if device == "cpu":
+        return 0
+    words = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
 
 def main():
@@ -195,33 +138,22 @@ def main():
     parser.add_argument("--child")
     options = parser.parse_args()
     if options.child:
-        *recipe, way = json.loads(options.child)
-        return print(json.dumps(measure(*recipe, way, options.device, options.tiny)))
-    begin = time.monotonic()
-    plans = [(recipe, {"precision": "float32"}, "cpu", True) for recipe in RECIPES]
-    if options.device.startswith("cuda"):
-        small = [(r, {"precision": p}, options.device, True) for r in RECIPES for p in ("float32", "tf32", "bfloat16")]
-        plans += small
-        ways = WAYS
-    else:
-        ways = [way for way in WAYS if way["precision"] != "tf32" and not way.get("search")]
-    plans += [(recipe, way, options.device, options.tiny) for way in ways for recipe in RECIPES]
-    rows = []
-    for plan in plans:
-        left = 60 * options.minutes - (time.monotonic() - begin)
-        if left < 1:
-            break
-        row = run_row(*plan, min(SECONDS_A_ROW, left))
-        if left < SECONDS_A_ROW and row.get("error", "").startswith("more than"):
-            continue  # the row was stopped by the time limit of the script, not by its own
-        rows.append(row)
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-        if options.json:
-            options.json.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    print(f"{platform.machine()}, {options.device}\n\n{format_table(rows)}\n")
-    left_out = len(plans) - len(rows)
-    told = judge(rows) + [f"{left_out} rows were left out: the time was over"] * (left_out > 0)
-    print("\n".join(told) or "All is as it should be.")
+        from _card_rows import measure_row
+
+        row, stores = json.loads(options.child)
+        return print(json.dumps(measure_row(row, row["device"], stores)))
+    options.begin = time.monotonic()
+    rows = plan_rows(options.device, options.tiny, count_cards(options.device))
+    with tempfile.TemporaryDirectory() as folder:
+        done, left_out = run_rows(rows, prepare_stores(Path(folder), options.tiny), options)
+    print(f"{platform.machine()}, {options.device}\n\n{format_table(done)}\n\n{format_targets(judge(done))}\n")
+    base = BASE if options.device != "cpu" else {"precision": "float32"}
+    told = [f"{target} is not met: {found}" for target, found, passed in judge(done) if passed is False]
+    told += advise(done, base)
+    told += [f"{left_out} rows were left out, the first {describe_way(rows[-left_out])}: the time was over"] * (
+        left_out > 0
+    )
+    print("What to change:\n" + ("\n".join(f"- {sentence}" for sentence in told) or "- nothing"))
 
 
 if __name__ == "__main__":
