@@ -20,7 +20,7 @@ from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import rescale_spacing
 from ganatomy.steps.condition import Condition, ConditionSpace
 from ganatomy.steps.modules import SlabGenerator
-from ganatomy.steps.scope import Scope, WholeScope
+from ganatomy.steps.scope import Scope
 from ganatomy.steps.truncation import generate_truncated, truncate_codes
 
 
@@ -200,7 +200,7 @@ def _generate_batch(
     try:
         with torch.inference_mode():
             if share is not None:
-                parts = generate_truncated(generator, z, condition, cast(WholeScope, scope), share)
+                parts = generate_truncated(generator, z, condition, scope, share)
                 truncated: NDArray[np.float32] = parts[0][:, 0].float().cpu().numpy()
                 return truncated
             if planes is None:

@@ -19,6 +19,8 @@ CPU = torch.device("cpu")
 # Some losses are differences of scores, so the bias of the score cancels out of them; only drift moves it.
 SCORE, CODE_SCORE = "discriminator.tower.head.bias", "code_discriminator.head.bias"
 LOST_IN_DIFFERENCES = {
+    "mammogram": {"discriminator.head.bias"},
+    "volume": {"discriminator.high.score.bias", "discriminator.low.head.bias"},
     "relativistic": {"discriminator.base.head.bias"},
     "wgan": {SCORE},
     "wgan-gp": {SCORE},

@@ -12,7 +12,7 @@
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganatomy.networks.config import NetworkConfig
+from ganatomy.nn.bounds import clamp_to_range
 from ganatomy.nn.layout import CHANNELS_LAST
 from ganatomy.nn.plain import NORM_CLASSES, GroupNormReLU, PlainBlock, PlainUpConv, compute_group_moments, make_conv
 from ganatomy.steps import hierarchy
@@ -29,6 +30,7 @@ from ganatomy.steps.scope import ImageParts, SubVolumeScope, WholeScope
 from ganatomy.steps.space import ImageSpace
 
 LOW_FACTOR = hierarchy.LOW_FACTOR
+BOUNDS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "clamp": clamp_to_range}
 CHANNELS_LAST_FROM = 16  # voxels an axis: from here on a processor is faster (docs/performance.md)
 
 
@@ -44,6 +46,8 @@ class HierarchicalGenerator(NetworkConfig):
         high_norm: the normalisation of G^H. ``group`` takes its statistics over what it is given, a sub-volume in
             training and the whole volume in sampling (the authors' code); ``voxel`` normalises each voxel by itself, so
             that both are one function.
+        bound: how voxels are kept in the range of values. ``tanh`` comes near the lowest value, that of air, but does
+            not reach it (the authors' code); ``clamp`` reaches it.
     """
 
     kind: Literal["hierarchical-generator"] = "hierarchical-generator"
@@ -52,6 +56,7 @@ class HierarchicalGenerator(NetworkConfig):
     low: bool = True
     halo: int = Field(1, ge=0, le=1)
     high_norm: Literal["group", "voxel"] = "voxel"
+    bound: Literal["tanh", "clamp"] = "tanh"
 
     retired_fields: ClassVar[frozenset[str]] = frozenset({"folded"})
 
@@ -150,7 +155,7 @@ class CommonTrunk(nn.Module):
 
 
 class HighResolutionHead(nn.Module):
-    """x_r = G^H(A_r) = tanh(conv(up(relu(norm(conv(up(A_r)))))))   (Sun 2022).
+    """x_r = G^H(A_r) = bound(conv(up(relu(norm(conv(up(A_r)))))))   (Sun 2022).
 
     Features (batch, features, n, *rest) -> volume (batch, channels, 4 n, *4 rest), in [-1, 1].
     """
@@ -161,6 +166,7 @@ class HighResolutionHead(nn.Module):
         self.hidden = PlainUpConv(ndim, w, w // 2)
         self.norm = NORM_CLASSES[config.high_norm](w // 2, config.groups)
         self.head = PlainUpConv(ndim, w // 2, space.channels, "phases")
+        self.bound = BOUNDS[config.bound]
 
     def forward(self, features: Tensor, before: int = 0, after: int = 0) -> Tensor:
         """The wanted planes; `before` and `after` (0 or 1) count the planes of features beyond each end of them."""
@@ -173,14 +179,14 @@ class HighResolutionHead(nn.Module):
         return x[:, :, before - both : x.shape[2] - (after - both)]
 
     def decode_hidden(self, x: Tensor, before: int, after: int) -> Tensor:
-        """tanh(conv(up(h))), from the normalised hidden layer h to the image."""
+        """bound(conv(up(h))), from the normalised hidden layer h to the image."""
         both = min(before, after)
-        y = torch.tanh(self.head(x, 2 * both))
+        y = self.bound(self.head(x, 2 * both))
         return y[:, :, 2 * (before - both) : y.shape[2] - 2 * (after - both)]
 
 
 class LowResolutionHead(nn.Module):
-    """x_low = G^L(A) = tanh(conv(h₂)),  hᵢ = relu(GN(conv(hᵢ₋₁))),  h₀ = A   (Sun 2022).
+    """x_low = G^L(A) = bound(conv(h₂)),  hᵢ = relu(GN(conv(hᵢ₋₁))),  h₀ = A   (Sun 2022).
 
     Features -> the whole volume at a quarter of the size (batch, channels, *quarter), in [-1, 1].
     """
@@ -193,9 +199,10 @@ class LowResolutionHead(nn.Module):
             *(PlainBlock(make_conv(ndim, a, b), GroupNormReLU(b, config.groups)) for a, b in pairwise(widths))
         )
         self.head = make_conv(ndim, w // 4, space.channels)
+        self.bound = BOUNDS[config.bound]
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(self.head(self.blocks(x)))
+        return self.bound(self.head(self.blocks(x)))
 
 
 class HierarchicalGeneratorModule(nn.Module):

@@ -19,6 +19,7 @@ from ganatomy.networks.diffusion import LatentDiffusionGenerator
 from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator, HighEncoder
 from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
+from ganatomy.networks.residual import ProjectionDiscriminator, ResidualGenerator
 from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator
 
 NETWORKS: dict[str, type[NetworkConfig]] = {
@@ -34,6 +35,8 @@ NETWORKS: dict[str, type[NetworkConfig]] = {
     "code-discriminator": CodeDiscriminator,
     "style-generator": StyleGenerator,
     "residual-discriminator": ResidualDiscriminator,
+    "residual-generator": ResidualGenerator,
+    "projection-discriminator": ProjectionDiscriminator,
     "grid-encoder": GridEncoder,
     "latent-diffusion-generator": LatentDiffusionGenerator,
     "autoregressive-generator": AutoregressiveGenerator,

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from ganatomy.errors import Refused
-from ganatomy.recipes import hagan, latent, pggan, volumes
+from ganatomy.recipes import hagan, latent, pggan, recommended, volumes
 from ganatomy.recipes.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
+    "mammogram": recommended.make_mammogram,
+    "volume": recommended.make_volume,
     "pggan-mammogram": pggan.make_pggan_mammogram,
     "gan-mammogram": pggan.make_gan_mammogram,
     "wgan-mammogram": pggan.make_wgan_mammogram,

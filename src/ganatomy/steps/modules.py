@@ -35,11 +35,11 @@ class StyledGenerator(Protocol):
     """A generator x = g(f(z, c)) in two parts, whose configuration has the `truncation_place` ``style``."""
 
     def map_codes(self, z: Tensor, condition: Condition) -> Tensor:
-        """w = f(z, c): styles (batch, latent)."""
+        """w = f(z, c): styles (batch, numbers)."""
         ...
 
-    def decode_styles(self, w: Tensor, scope: WholeScope) -> ImageParts:
-        """x = g(w): the images of the scope, from styles (batch, latent)."""
+    def decode_styles(self, w: Tensor, scope: Scope) -> ImageParts:
+        """x = g(w): the images of the scope, from styles (batch, numbers)."""
         ...
 
 

@@ -100,7 +100,7 @@ class ProgressiveGrowing(Config):
     def make_tiny(self, shape: Shape) -> tuple["ProgressiveGrowing", Shape]:
         """Make a small version with a short timetable and a small shape, which trains in seconds."""
         sizes = compute_pyramid(shape)
-        short = self.replace(fade_kimg=0.064, stable_kimg=0.064, batch_sizes=(8,))
+        short = self.replace(fade_kimg=0.064, stable_kimg=0.064, batch_sizes=(8,), first_level=0)
         return short, sizes[min(2, len(sizes) - 1)]
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganatomy import randomness
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.modules import StyledGenerator
-from ganatomy.steps.scope import ImageParts, WholeScope
+from ganatomy.steps.scope import ImageParts, Scope
 
 MEAN_CODES = 1024  # whose mean style is the centre; its error is 3 % of the deviation of a single style
 
@@ -24,9 +24,7 @@ def truncate_codes(z: Tensor, bound: float) -> Tensor:
     return torch.special.ndtri(tail + torch.special.ndtr(z.double()) * (1 - 2 * tail)).float()
 
 
-def generate_truncated(
-    generator: nn.Module, z: Tensor, condition: Condition, scope: WholeScope, share: float
-) -> ImageParts:
+def generate_truncated(generator: nn.Module, z: Tensor, condition: Condition, scope: Scope, share: float) -> ImageParts:
     """x = g(m + share (f(z, c) - m)), where m is the mean style of the condition c   (Karras 2019, appendix B).
 
     Args:
