@@ -14,7 +14,7 @@ rm -rf "$OUT/samples" "$OUT/dicom" "$OUT/hanging" "$OUT/report"
 ganatomy prepare "$OUT/raw" --modality mammogram --shape 160,128 --out "$OUT/store"
 ganatomy train "$OUT/store" --recipe "$RECIPE" --out "$OUT/runs" \
     --tick-kimg 0.25 --grid-kimg 2 --snapshot-kimg "$SNAPSHOT" --checkpoint-kimg 5
-RUN=$(ls -d "$OUT"/runs/*-pggan-mammogram | tail -1)
+RUN=$(ls -d "$OUT"/runs/*-mammogram | tail -1)
 ganatomy select "$RUN"
 ganatomy sample "$RUN" --n 32 --seed 1 --out "$OUT/samples"
 ganatomy export "$OUT/samples" --to dicom --out "$OUT/dicom"
