@@ -51,6 +51,24 @@ def test_slab_by_slab_equals_one_pass(shape, planes, norm):
             assert (torch.cat(pieces, 2) - whole).abs().max() < 1e-5
 
 
+def test_with_texture_slabs_and_sub_volumes_are_parts_of_the_whole():
+    shape = (64, 64, 64)
+    textured = {"networks.generator.texture": True, "networks.generator.bound": "clamp"}
+    generator, z = _generator(shape, "voxel", **textured)
+    blank = UNCONDITIONAL.make_blank(2)
+    with torch.no_grad():
+        generator.high.head.bias[1] = 0.3  # the strength of the noise
+        (whole,) = generator(z, blank, WholeScope(shape))
+        for planes in (4, 20):
+            assert (torch.cat(list(generator.generate_slabs(z, blank, planes)), 2) - whole).abs().max() < 1e-5
+        for start in (0, 20, 56):
+            part, _ = generator(z, blank, SubVolumeScope(shape, start, 8))
+            assert (part - whole[:, :, start : start + 8]).abs().max() < 1e-5
+        (smooth,) = generator.decode_features(generator.common(z, blank), WholeScope(shape))
+        assert torch.equal(generator(z, blank, WholeScope(shape))[0], whole)  # the code alone decides it
+    assert (whole - smooth).std() > 0.1
+
+
 def test_a_sub_volume_is_that_part_of_the_whole_and_the_published_one_is_not():
     shape = (64, 64, 64)
     differences = {}

@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.bounds import clamp_to_range
 from ganatomy.nn.layout import CHANNELS_LAST
+from ganatomy.nn.norm import normalise_pixels
 from ganatomy.nn.plain import NORM_CLASSES, GroupNormReLU, PlainBlock, PlainUpConv, compute_group_moments, make_conv
+from ganatomy.nn.texture import TEXTURE_NUMBERS, CodeTexture
 from ganatomy.steps import hierarchy
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, SubVolumeScope, WholeScope
@@ -48,6 +50,8 @@ class HierarchicalGenerator(NetworkConfig):
             that both are one function.
         bound: how voxels are kept in the range of values. ``tanh`` comes near the lowest value, that of air, but does
             not reach it (the authors' code); ``clamp`` reaches it.
+        texture: G^H makes a mean and a strength for every voxel, and the volume is their sum with noise that is a
+            function of the code (`CodeTexture`). An encoder, which has no code, decodes without the noise.
     """
 
     kind: Literal["hierarchical-generator"] = "hierarchical-generator"
@@ -57,6 +61,7 @@ class HierarchicalGenerator(NetworkConfig):
     halo: int = Field(1, ge=0, le=1)
     high_norm: Literal["group", "voxel"] = "voxel"
     bound: Literal["tanh", "clamp"] = "tanh"
+    texture: bool = False
 
     retired_fields: ClassVar[frozenset[str]] = frozenset({"folded"})
 
@@ -155,7 +160,7 @@ class CommonTrunk(nn.Module):
 
 
 class HighResolutionHead(nn.Module):
-    """x_r = G^H(A_r) = bound(conv(up(relu(norm(conv(up(A_r)))))))   (Sun 2022).
+    """x_r = G^H(A_r) = bound(a + b n), (a, b) = conv(up(relu(norm(conv(up(A_r))))))   (Sun 2022).
 
     Features (batch, features, n, *rest) -> volume (batch, channels, 4 n, *4 rest), in [-1, 1].
     """
@@ -165,12 +170,17 @@ class HighResolutionHead(nn.Module):
         ndim, w = len(space.shape), config.features
         self.hidden = PlainUpConv(ndim, w, w // 2)
         self.norm = NORM_CLASSES[config.high_norm](w // 2, config.groups)
-        self.head = PlainUpConv(ndim, w // 2, space.channels, "phases")
+        self.channels = space.channels
+        outputs = space.channels * (2 if config.texture else 1)
+        self.head = PlainUpConv(ndim, w // 2, outputs, "phases")
         self.bound = BOUNDS[config.bound]
 
-    def forward(self, features: Tensor, before: int = 0, after: int = 0) -> Tensor:
-        """The wanted planes; `before` and `after` (0 or 1) count the planes of features beyond each end of them."""
-        return self.decode_hidden(self.norm(self.compute_hidden(features, before, after)), before, after)
+    def forward(self, features: Tensor, before: int = 0, after: int = 0, noise: Tensor | None = None) -> Tensor:
+        """The wanted planes; `before` and `after` (0 or 1) count the planes of features beyond each end of them.
+
+        `noise` (batch, 1, planes, *rest) is that of the wanted planes; None = there is none.
+        """
+        return self.decode_hidden(self.norm(self.compute_hidden(features, before, after)), before, after, noise)
 
     def compute_hidden(self, features: Tensor, before: int, after: int) -> Tensor:
         """conv(up(A_r)) before its normalisation, without the planes that zero padding has changed."""
@@ -178,11 +188,15 @@ class HighResolutionHead(nn.Module):
         x = self.hidden(features, both)
         return x[:, :, before - both : x.shape[2] - (after - both)]
 
-    def decode_hidden(self, x: Tensor, before: int, after: int) -> Tensor:
-        """bound(conv(up(h))), from the normalised hidden layer h to the image."""
+    def decode_hidden(self, x: Tensor, before: int, after: int, noise: Tensor | None) -> Tensor:
+        """bound(a + b n), (a, b) = conv(up(h)), from the normalised hidden layer h to the image; n is the noise."""
         both = min(before, after)
-        y = self.bound(self.head(x, 2 * both))
-        return y[:, :, 2 * (before - both) : y.shape[2] - 2 * (after - both)]
+        y = self.head(x, 2 * both)
+        y = y[:, :, 2 * (before - both) : y.shape[2] - 2 * (after - both)]
+        mean, strength = y[:, : self.channels], y[:, self.channels :]
+        if strength.shape[1] and noise is not None:
+            mean = torch.addcmul(mean, strength, noise.to(y.dtype))
+        return self.bound(mean)
 
 
 class LowResolutionHead(nn.Module):
@@ -217,15 +231,24 @@ class HierarchicalGeneratorModule(nn.Module):
         self.common = CommonTrunk(config, space)
         self.high = HighResolutionHead(config, space)
         self.low = LowResolutionHead(config, space) if config.low else None
+        numbers = min(space.latent, TEXTURE_NUMBERS)
+        self.texture = CodeTexture(numbers, space.shape) if config.texture else None
 
     def forward(self, z: Tensor, condition: Condition, scope: SubVolumeScope | WholeScope) -> ImageParts:
-        return self.decode_features(self.common(z, condition), scope)
+        noise = self._make_noise(z, scope.start, scope.depth)
+        return self.decode_features(self.common(z, condition), scope, noise)
 
-    def decode_features(self, features: Tensor, scope: SubVolumeScope | WholeScope) -> ImageParts:
+    def _make_noise(self, z: Tensor, start: int, depth: int) -> Tensor | None:
+        """The noise of some planes, from the direction of z; None = the generator has none."""
+        return None if self.texture is None else self.texture(normalise_pixels(z)[:, :TEXTURE_NUMBERS], start, depth)
+
+    def decode_features(
+        self, features: Tensor, scope: SubVolumeScope | WholeScope, noise: Tensor | None = None
+    ) -> ImageParts:
         """G^H(A_r) and, for a sub-volume with a low-resolution volume, G^L(A)."""
         first = scope.start // LOW_FACTOR
         planes, before, after = cut_with_halo(features, first, first + scope.depth // LOW_FACTOR, self.halo)
-        high = self.high(planes, before, after).float()
+        high = self.high(planes, before, after, noise).float()
         return (high,) if self.low is None or scope.low is None else (high, self.low(features).float())
 
     def list_blocks(self) -> list[nn.Module]:
@@ -249,11 +272,14 @@ class HierarchicalGeneratorModule(nn.Module):
         norm = self.high.norm
         whole = self._compute_hidden_moments(features, planes, norm) if isinstance(norm, GroupNormReLU) else None
         carried = None  # the last two planes of the hidden layer, which the next piece needs as well
+        start = 0
         for raw, before, after in self._hidden_pieces(features, planes):
             x = norm(raw) if whole is None else norm.apply_statistics(raw, *whole)  # type: ignore[operator]
             x = x if carried is None else torch.cat((carried, x), 2)
             carried = x[:, :, -2:].clone()
-            yield self.high.decode_hidden(x, before, after).float()
+            depth = 2 * (x.shape[2] - before - after)
+            yield self.high.decode_hidden(x, before, after, self._make_noise(z, start, depth)).float()
+            start += depth
 
     def _hidden_pieces(self, features: Tensor, planes: int) -> Iterator[tuple[Tensor, int, int]]:
         """The hidden layer before its normalisation, each plane once, and whether planes go before and after."""

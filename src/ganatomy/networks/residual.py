@@ -25,14 +25,13 @@ from ganatomy.nn.bounds import clamp_to_range
 from ganatomy.nn.equalised import Conv, Dense, DownConv
 from ganatomy.nn.norm import normalise_pixels
 from ganatomy.nn.resample import downsample_mean, upsample_linear
+from ganatomy.nn.texture import TEXTURE_NUMBERS, CodeTexture
 from ganatomy.pyramid import Shape, compute_pyramid
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, LevelScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
 HALF = math.sqrt(0.5)  # keeps the variance of a sum of two branches
-TILE = {2: 64, 3: 16}  # places an axis after which a texture repeats, of pictures and of volumes
-TEXTURE_NUMBERS = 64  # of the code, at most, that a texture depends on
 TINY_WIDTHS = {"width": 64, "widest": 16}
 
 
@@ -103,31 +102,6 @@ class Modulation(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         scale, shift = self.dense(w).to(x.dtype).view(len(w), -1, *[1] * (x.ndim - 2)).chunk(2, 1)
         return torch.addcmul(shift, x, 1 + scale)
-
-
-class CodeTexture(nn.Module):
-    """n(p) = Σₖ uₖ Tₖ(p) / √K: white noise over the places p that is a function of the code u, of variance one.
-
-    A network without normalisation is slow to make fine texture from a code of a few numbers; the noise inputs of
-    StyleGAN (Karras 2019) give it, but an image is to be a function of its code. The patterns T are drawn once and are
-    repeated beyond `TILE` places an axis. (batch, K) -> (batch, 1, *shape).
-    """
-
-    tiles: Tensor
-
-    def __init__(self, numbers: int, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        tile = [min(n, TILE[len(shape)]) for n in shape]
-        self.register_buffer("tiles", torch.randn(numbers, *tile) / math.sqrt(numbers))
-
-    def forward(self, u: Tensor) -> Tensor:
-        tile = self.tiles.shape[1:]
-        noise = (u @ self.tiles.flatten(1)).view(len(u), 1, *tile)
-        if tile == self.shape:
-            return noise
-        noise = noise.repeat(1, 1, *(math.ceil(n / m) for n, m in zip(self.shape, tile, strict=True)))
-        return noise[(slice(None), slice(None), *(slice(n) for n in self.shape))]
 
 
 class GeneratorBlock(nn.Module):

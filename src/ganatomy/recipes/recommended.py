@@ -65,7 +65,7 @@ def make_volume() -> Recipe:
     return base.replace(
         name="volume",
         networks={
-            "generator": HierarchicalGenerator(bound="clamp"),
+            "generator": HierarchicalGenerator(bound="clamp", texture=True),
             "discriminator": HierarchicalDiscriminator(features=128),
         },
         objectives=(Adversarial(terms=(*PAIRS, LABEL_LOSS), share_fakes=True),),
