@@ -22,6 +22,7 @@ VERBS = (
     "encode",
     "evaluate",
     "export",
+    "publish",
     "verify",
     "benchmark",
     "probe",

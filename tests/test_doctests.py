@@ -25,6 +25,7 @@ LINE = (
     "encode",
     "evaluate",
     "export",
+    "publish",
     "send",
     "verify",
 )  # in this order

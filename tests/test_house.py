@@ -41,6 +41,7 @@ def test_public_names():
         "encode",
         "evaluate",
         "export",
+        "publish",
         "send",
         "verify",
         "Image",

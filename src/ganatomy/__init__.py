@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ganatomy.errors import Refused
     from ganatomy.evaluation.evaluate import evaluate
     from ganatomy.exporting.export import export
+    from ganatomy.exporting.publish import publish
     from ganatomy.exporting.send import send
     from ganatomy.exporting.verify import verify
     from ganatomy.imaging.image import Image
@@ -42,6 +43,7 @@ _WHERE = {
     "encode": "encoding",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
+    "publish": "exporting.publish",
     "send": "exporting.send",
     "verify": "exporting.verify",
     "Image": "imaging.image",
@@ -66,6 +68,7 @@ __all__ = [
     "export",
     "import_weights",
     "prepare",
+    "publish",
     "sample",
     "select",
     "send",

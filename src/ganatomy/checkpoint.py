@@ -5,6 +5,8 @@ either complete or absent. A changed byte is detected by the hashes of the tenso
 """
 
 import json
+import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +17,23 @@ import safetensors
 import torch
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
 from ganatomy.config import Config, explain_validation_error
 from ganatomy.errors import Diverged, Refused
 from ganatomy.machine.durable import compute_sha256, hash_json, new_folder, read_json, write_json
+from ganatomy.machine.sealed_zip import check_sealed_zip
 from ganatomy.modalities.table import get_modality
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps.scope import Scope
 
+Folder = Path | zipfile.Path  # of a snapshot: on the disk, or in a bundle
+
 FORMAT_VERSION = 1
 META_FILE = "meta.json"
+BUNDLE_FORMAT = 1
+BUNDLE_FILE, SNAPSHOT_FOLDER = "bundle.json", "snapshot"  # members of a bundle (`exporting.publish`)
 META_HASH = "meta_sha256"  # hash of the rest of the file; version 0.1.0 wrote none
 GENERATOR_ROLE = "generator"
 ORIGINS = ("began_from", "imported")  # of a snapshot's meta: where the weights of a training came from
@@ -61,8 +68,12 @@ def save_tensors(folder: Path, files: Mapping[str, Mapping[str, Tensor]], meta: 
             file = temporary / f"{name}.safetensors"
             _write(file, tensors)
             hashes[name] = compute_sha256(file)
-        written = {"format": FORMAT_VERSION, "sha256": hashes, **meta}
-        write_json(temporary / META_FILE, {**written, META_HASH: hash_json(written)})
+        _write_meta(temporary, hashes, meta)
+
+
+def _write_meta(folder: Path, hashes: Mapping[str, str], meta: Mapping[str, Any]) -> None:
+    written = {"format": FORMAT_VERSION, "sha256": hashes, **meta}
+    write_json(folder / META_FILE, {**written, META_HASH: hash_json(written)})
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -90,7 +101,7 @@ def _write(file: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load_tensors(
-    folder: Path, names: tuple[str, ...] | None = None
+    folder: Folder, names: tuple[str, ...] | None = None
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Read tensors by file name, and the meta; `names` limits what is read.
 
@@ -104,17 +115,17 @@ def load_tensors(
         for name, written in meta["sha256"].items():
             if names is None or name in names:
                 file = folder / f"{name}.safetensors"
-                if file.parent != folder:
+                if Path(name).name != name:
                     raise DamagedError(f"{folder / META_FILE} names a file elsewhere, {name!r}")
                 if compute_sha256(file) != written:
                     raise DamagedError(f"{file} has changed since it was written: its SHA-256 differs")
-                files[name] = load_file(file)
+                files[name] = load_file(file) if isinstance(file, Path) else load(file.read_bytes())
         return files, meta
     except (OSError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise DamagedError(f"{folder}: {type(error).__name__}: {error}") from error
 
 
-def _read_meta(folder: Path) -> dict[str, Any]:
+def _read_meta(folder: Folder) -> dict[str, Any]:
     try:
         meta = read_json(folder / META_FILE)
     except Refused as error:
@@ -160,7 +171,7 @@ class Snapshot:
             weights were read from; empty for a model that was trained from nothing.
     """
 
-    path: Path
+    path: Folder
     recipe: Recipe
     images: int
     seed: int
@@ -248,9 +259,24 @@ def save_weights(
     folder: Path, weights: Mapping[str, Mapping[str, Tensor]], recipe: Recipe, metadata: Mapping[str, Any]
 ) -> None:
     """Write a snapshot from tensors by role and name; a role of the recipe may be missing, the generator not."""
+    save_tensors(folder, weights, _describe_model(recipe, metadata))
+
+
+def copy_snapshot(snapshot: Snapshot, folder: Path, roles: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write a snapshot again with some of its networks, byte for byte, and other metadata."""
+    with new_folder(folder) as temporary:
+        hashes = {}
+        for role in roles:
+            name = f"{role}.safetensors"
+            with (snapshot.path / name).open("rb") as source, (temporary / name).open("wb") as target:
+                shutil.copyfileobj(source, target)
+            hashes[role] = compute_sha256(temporary / name)
+        _write_meta(temporary, hashes, _describe_model(snapshot.recipe, metadata))
+
+
+def _describe_model(recipe: Recipe, metadata: Mapping[str, Any]) -> dict[str, Any]:
     use = "Research on synthetic images. Not for diagnosis. Samples are synthetic and must be marked so."
-    meta = {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **metadata}
-    save_tensors(folder, weights, meta)
+    return {"recipe": recipe.model_dump(mode="json"), "intended_use": use, **metadata}
 
 
 class _TrainedOn(Config):
@@ -279,7 +305,7 @@ class _SnapshotMeta(Config):
     sha256: dict[str, str]
 
 
-def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,)) -> Snapshot:
+def open_snapshot(folder: Folder, roles: tuple[str, ...] | None = (GENERATOR_ROLE,)) -> Snapshot:
     """Read a snapshot with the networks of the given roles; None = all.
 
     Raises:
@@ -314,12 +340,14 @@ def open_snapshot(folder: Path, roles: tuple[str, ...] | None = (GENERATOR_ROLE,
         raise Refused(f"The snapshot {folder} is damaged ({error}); use another snapshot of the run.") from error
 
 
-def find_snapshot(path: Path) -> Path:
-    """Find the snapshot of a path: the path itself, or for a run its selected snapshot, otherwise its newest one.
+def find_snapshot(path: Path) -> Folder:
+    """Find the snapshot of a path: itself, that of a bundle, or of a run the selected one, otherwise its newest.
 
     Raises:
-        Refused: the path is neither a snapshot nor a run with snapshots.
+        Refused: the path is neither a snapshot nor a bundle nor a run with snapshots, or the bundle was changed.
     """
+    if path.is_file():
+        return _open_bundle(path)
     if (path / META_FILE).exists():
         return path
     if (path / "selection.json").exists():
@@ -328,6 +356,24 @@ def find_snapshot(path: Path) -> Path:
     if not found:
         raise Refused(f"{path} is neither a snapshot nor a run with snapshots.")
     return found[-1]
+
+
+def _open_bundle(path: Path) -> zipfile.Path:
+    """The snapshot in a bundle, which is read where it is."""
+    check_sealed_zip(path, "bundle")
+    root = zipfile.Path(path)
+    about = read_json(root / BUNDLE_FILE)
+    if about.get("format", 0) > BUNDLE_FORMAT:
+        raise Refused(
+            f"{path} is a bundle of format {about['format']} and this version reads up to {BUNDLE_FORMAT}; update"
+            " ganatomy."
+        )
+    return root / SNAPSHOT_FOLDER
+
+
+def is_model(path: Path) -> bool:
+    """Whether a path is a snapshot, a run with snapshots, or a file, which can only be a bundle."""
+    return path.is_file() or (path / "snapshots").is_dir() or (path / META_FILE).exists()
 
 
 def _find_selected(run: Path) -> Path:

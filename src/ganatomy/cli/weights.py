@@ -1,4 +1,4 @@
-"""Weights from elsewhere: import."""
+"""Weights from elsewhere, and weights for others: import, publish."""
 
 from pathlib import Path
 from typing import Annotated
@@ -63,3 +63,38 @@ def import_weights(
         parse_pairs(fact, "--fact"),
     )
     progress.say(f"{made.path}: one snapshot, {made.list_snapshots()[-1].name} images as the files say")
+
+
+@command(folder=False, heard=True)
+def publish(
+    run: Positional[Path],
+    out: Path,
+    report: Path | None = None,
+    unaudited: bool = False,
+    with_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="with", metavar="ROLE")] = (),
+    licence: str = "not stated",
+    data_licence: str = "not stated",
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write one file with a model's generator, encoders, card and examples; other commands take it like a run.
+
+    Args:
+        run: a run or a snapshot folder
+        out: the bundle, ending in .zip
+        report: folder of an evaluation of this snapshot, whose privacy audit passed
+        unaudited: publish without an audit that passed; the card says so
+        with_: another network to include, such as discriminator, which remembers more of its training set
+        licence: licence of the weights, for the card
+        data_licence: licence of the training data, for the card
+    """
+    from ganatomy.exporting.publish import publish as run_
+
+    if dry_run:
+        return progress.say(f"The model of {run} would be written to {out}.")
+    if "discriminator" in with_:
+        progress.say(
+            "A discriminator remembers more of its training set than a generator, and the bundle will hold it."
+        )
+    made = run_(run, out, report, unaudited, with_, licence, data_licence)
+    progress.say(f"{made}: {made.stat().st_size / 1e6:.1f} MB; MODEL_CARD.md in it says what the model is")

@@ -1,13 +1,15 @@
 """Durable writing: files are written beside their target, synchronised to disk and renamed, so none is incomplete."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ganatomy.errors import Refused
 from ganatomy.machine.places import DISK_FULL_ERRORS, get_temporary_path
@@ -96,9 +98,9 @@ def _get_first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def compute_sha256(path: Path) -> str:
+def compute_sha256(path: Path | zipfile.Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
 
 
 def hash_json(value: Any) -> str:
@@ -106,7 +108,7 @@ def hash_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path | zipfile.Path) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
@@ -114,7 +116,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, RecursionError) as error:
         raise Refused(f"{path} cannot be read ({_get_first_line(error)}); restore it or make it again.") from error
     if not isinstance(content, dict):
         raise Refused(f"{path} holds no JSON object; restore it or make it again.")

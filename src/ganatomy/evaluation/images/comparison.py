@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ganatomy.checkpoint import META_FILE, UNKNOWN_STORE, Snapshot, find_snapshot, open_snapshot
+from ganatomy.checkpoint import UNKNOWN_STORE, Snapshot, find_snapshot, is_model, open_snapshot
 from ganatomy.data.samples import has_samples, read_samples
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
@@ -173,7 +173,7 @@ def _gather_images(images: Path, store: Store, request: ComparisonRequest) -> "_
     """What the synthetic images are, whatever their origin, and the held-out ones for them."""
     if has_samples(images):
         return _gather_from_samples(images, store, request)
-    if (images / "snapshots").is_dir() or (images / META_FILE).exists():
+    if is_model(images):
         return _gather_from_snapshot(images, store, request)
     if not images.is_dir():
         raise Refused(f"There is no folder {images}; give samples, a run, or a folder of images.")
@@ -204,7 +204,7 @@ def resolve_store(images: Path, store: Store | Path | str | None) -> Store:
     if store is not None:
         return open_store(Path(store))
     run = images if (images / "store.json").exists() else images.parent.parent
-    if (run / "store.json").exists():
+    if images.is_dir() and (run / "store.json").exists():
         return open_store(Path(read_json(run / "store.json")["path"]))
     raise Refused(f"{images} does not record which store it was trained on; give the store of real images as well.")
 
