@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The pipeline for volumes: CT phantoms -> store -> HA-GAN -> best snapshot -> NIfTI -> DICOM series -> report -> features.
+# The pipeline for volumes: CT phantoms -> store -> training -> best snapshot -> NIfTI -> DICOM series -> report -> features.
 # It takes less than four minutes on two cores; with SHORT=1 the same steps take less than a minute. OUT sets the folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ ganatomy prepare "$OUT/raw" --modality chest_ct --shape 32,32,32 --facts "$OUT/r
     --column emphysema=emphysema --out "$OUT/store"
 ganatomy train "$OUT/store" --recipe "$RECIPE" --condition emphysema --out "$OUT/runs" \
     --tick-kimg 0.1 --grid-kimg 1 --snapshot-kimg "$SNAPSHOT" --checkpoint-kimg 4
-RUN=$(ls -d "$OUT"/runs/*-hagan | tail -1)
+RUN=$(ls -d "$OUT"/runs/*-volume | tail -1)
 ganatomy select "$RUN"
 ganatomy sample "$RUN" --n 12 --seed 1 --out "$OUT/samples"
 ganatomy export "$OUT/samples" --to dicom --out "$OUT/dicom"
