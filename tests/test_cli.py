@@ -81,6 +81,8 @@ def test_the_whole_line_by_its_commands(tmp_path, capsys):
 def test_recipes_are_listed_one_a_line(capsys):
     assert main(["recipes"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "mammogram",
+        "volume",
         "pggan-mammogram",
         "gan-mammogram",
         "wgan-mammogram",
@@ -116,7 +118,7 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("train nothing {store}", "There is no recipe 'nothing'; choose one of pggan-mammogram"),
+        ("train nothing {store}", "There is no recipe 'nothing'; choose one of mammogram, volume, pggan-mammogram"),
         ("train pggan-mammogram", "No store is given"),
         ("train pggan-mammogram {store}", "The recipe makes 1280x1024 images and the store has"),
         ("train pggan-mammogram {store} --shape 81,64", "must be even"),

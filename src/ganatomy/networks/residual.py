@@ -40,7 +40,7 @@ TINY_WIDTHS = {"width": 64, "widest": 16}
 
 
 class ResidualGenerator(NetworkConfig):
-    """Settings of x = clamp(rgb(block_L(... block_1(base(z)))), -1, 1).
+    """Settings of x = clamp(Σₗ up(rgbₗ(hₗ))), hₗ a residual block of hₗ₋₁   (Karras 2020, section 4.1; Huang 2024).
 
     Args:
         width, widest: feature maps, as in the progressive networks.
@@ -105,7 +105,7 @@ class Modulation(nn.Module):
 
 
 class GeneratorBlock(nn.Module):
-    """y = (up(skip(x)) + conv₂(lrelu(mod_w(up(conv₁(lrelu(x)))) + s n(u)))) / √2.
+    """y = (up(skip(x)) + conv₂(lrelu(mod_w(up(conv₁(lrelu(x)))) + s n(u)))) / √2   (blocks: Karras 2020, section 4.1).
 
     (batch, in, *space), styles w, texture code u -> (batch, out, *shape), twice the space. skip is a 1 x 1 convolution,
     s one number a channel.
@@ -127,9 +127,9 @@ class GeneratorBlock(nn.Module):
 
 
 class ResidualGeneratorModule(nn.Module):
-    """x_l = clamp(y_l), y_l = up(y_(l-1)) + rgb_l(h_l), h_l = block_l(h_(l-1), w, u), w = f(PN(z), c).
+    """xₗ = clamp(yₗ), yₗ = up(yₗ₋₁) + rgbₗ(hₗ), hₗ = blockₗ(hₗ₋₁, w, u), w = f(PN(z), c)   (sum: Karras 2020).
 
-    u are the first numbers of PN(z). A level that fades in adds α rgb_l(h_l).
+    u are the first numbers of PN(z). A level that fades in adds α rgbₗ(hₗ).
     z (batch, latent), condition c, a level l and the share α of it -> (image at that level,).
     """
 
@@ -182,7 +182,7 @@ class ResidualGeneratorModule(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """y = (skip(down(x)) + down(conv₂(lrelu(conv₁(lrelu(x)))))) / √2.
+    """y = (skip(down(x)) + down(conv₂(lrelu(conv₁(lrelu(x)))))) / √2   (Karras 2020, section 4.1).
 
     (batch, in, *space) -> (batch, out, *half the space). skip is a 1 x 1 convolution, down the mean over cells of two.
     """
