@@ -175,9 +175,9 @@ def test_the_encoder_needs_a_generator_and_takes_over_its_widths(hagan, volumes,
     assert {"generator", "high_encoder", "ground_encoder"} == set(kept)
 
 
-@pytest.mark.parametrize("shape", [(40, 32, 32), (32, 32), (8, 8, 8)])
+@pytest.mark.parametrize("shape", [(40, 32, 32), (40, 32), (8, 8, 8), (32,)])
 def test_shapes_that_cannot_be_made_are_refused(shape):
-    with pytest.raises(Refused, match="multiple of 16" if len(shape) == 3 else "3 axes"):
+    with pytest.raises(Refused, match="multiple of 16" if len(shape) > 1 else "three for volumes"):
         get_recipe("hagan").resize(shape)
 
 
