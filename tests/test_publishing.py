@@ -168,9 +168,35 @@ def test_the_card_has_the_numbers_of_the_report(run, report, store, tmp_path):
     assert card["training"]["data"]["patients"] == store.manifest.patients
     assert card["metrics"]["scores"][0]["value"] == content["swd"]["fake"]["average"]
     assert len(card["metrics"]["scores"]) == 1 + len(content["scores"])
-    assert card["audit"] == {"passed": True, "verdict": content["privacy"]["verdict"]}
+    privacy = content["privacy"]
+    assert card["audit"] == {"passed": True, "verdict": privacy["verdict"], "power": privacy["power"]}
+    assert f"{privacy['power'][0]['copies']} planted copies among {privacy['power'][0]['of']} images" in page
     assert f"| SWD x 1000 | {content['swd']['fake']['average']:.4g} |" in page
     assert "view_position: CC, MLO" in page
+
+
+SEVEN = ("congruence", "coverage", "constraint", "completeness", "compliance", "comprehension", "consistency")
+
+
+def test_the_seven_questions_are_answered_by_the_report_or_open(run, report, tmp_path):
+    publish(run.path, tmp_path / "x.zip", report[0], unaudited=True)
+    publish(run.path, tmp_path / "y.zip", unaudited=True)
+    known, unknown = (
+        json.loads(zipfile.ZipFile(tmp_path / name).read("card.json"))["scorecard"] for name in ("x.zip", "y.zip")
+    )
+    assert tuple(known) == tuple(unknown) == SEVEN
+    assert all(answer["found"] for answer in known.values())
+    swd = report[1]["swd"]
+    words = f"SWD x 1000 {swd['fake']['average']:.4g}, real against real {swd['real_floor']['average']:.4g}"
+    assert known["congruence"]["found"][0] == words
+    assert any(words.startswith("Vendi score") for words in known["coverage"]["found"])
+    assert any(words.startswith("breast area") for words in known["constraint"]["found"])
+    assert any(words.startswith("view_position: found in") for words in known["consistency"]["found"])
+    for name in ("congruence", "coverage", "constraint", "comprehension"):
+        assert not unknown[name]["found"]
+        assert "not measured" in unknown[name]["open"]
+    assert "a privacy audit" in unknown["compliance"]["open"]
+    assert "a privacy audit" not in known["compliance"]["open"]
 
 
 def test_the_card_tells_the_line_of_ancestors(encoding, volumes, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.numbers import is_number
+from ganatomy.exporting.scorecard import make_scorecard, render_scorecard
 from ganatomy.pyramid import format_shape
 
 INTENDED_USE = (
@@ -13,6 +14,9 @@ INTENDED_USE = (
     " patients. Samples are synthetic and must stay marked so."
 )
 NOT_STATED = "not stated"
+SCORECARD_NOTE = (
+    "The names are those of the FDA's scorecard for synthetic data (Zamzmi 2025), the questions our reading."
+)
 LIMITS = (
     "What the training images do not show, the model cannot show; rare findings may be missing or wrong.",
     "Images may resemble training images. The audit is a screening test with a measured sensitivity, not a proof.",
@@ -31,10 +35,17 @@ TRAINED_ON = (
 
 @dataclass(frozen=True)
 class Audit:
-    """The privacy audit of a snapshot, as a report tells it; `passed` is None where there was none."""
+    """The privacy audit of a snapshot, as a report tells it.
+
+    Args:
+        passed: None where there was none.
+        verdict: a sentence.
+        power: how often planted copies are detected, by their number among so many images.
+    """
 
     passed: bool | None
     verdict: str
+    power: tuple[Mapping[str, Any], ...] = ()
 
 
 NO_AUDIT = Audit(None, "No privacy audit was made of this model: whether it repeats training images is not known.")
@@ -67,6 +78,7 @@ def make_card(
     """
     recipe = snapshot.recipe
     metrics = None if report is None else _select_metrics(report)
+    told = {"passed": audit.passed, "verdict": audit.verdict, "power": [dict(row) for row in audit.power]}
     return {
         "name": recipe.name,
         "snapshot_sha256": snapshot.digest,
@@ -83,7 +95,8 @@ def make_card(
         "training": {"kimg": snapshot.images / 1000, "data": select_training_facts(snapshot.trained_on)},
         "ancestry": snapshot.origin,
         "metrics": metrics,
-        "audit": {"passed": audit.passed, "verdict": audit.verdict},
+        "audit": told,
+        "scorecard": make_scorecard(snapshot, report, [] if metrics is None else metrics["scores"], told),
         "limits": list(LIMITS),
     }
 
@@ -104,7 +117,7 @@ def _select_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def render_card(card: Mapping[str, Any]) -> str:
     """The card as Markdown."""
-    images, training, audit = card["images"], card["training"], card["audit"]
+    images, training = card["images"], card["training"]
     data = training["data"]
     lines = [
         f"# {card['name']}, {images['modality']}, {format_shape(tuple(images['shape']))}",
@@ -118,9 +131,8 @@ def render_card(card: Mapping[str, Any]) -> str:
         *_section("Training", [f"{training['kimg']:g} thousand images shown.", *_describe_ancestry(card["ancestry"])]),
         *_section("Conditions", _describe_conditions(images)),
         *_section("Measures", _describe_metrics(card["metrics"])),
-        *_section(
-            "Privacy audit", [{None: "", True: "Passed. ", False: "FAILED. "}[audit["passed"]] + audit["verdict"]]
-        ),
+        *_section("Privacy audit", _describe_audit(card["audit"])),
+        *_section("Seven questions", [SCORECARD_NOTE, "", *render_scorecard(card["scorecard"])]),
         *_section("Limits", [f"- {limit}" for limit in card["limits"]]),
     ]
     return "\n".join(lines) + "\n"
@@ -166,6 +178,15 @@ def _describe_conditions(images: Mapping[str, Any]) -> list[str]:
         f"- {name}: a number, {scale['low']:g} to {scale['high']:g}" for name, scale in images["numbers"].items()
     ]
     return [*classes, *numbers] or ["None."]
+
+
+def _describe_audit(audit: Mapping[str, Any]) -> list[str]:
+    head = {None: "", True: "Passed. ", False: "FAILED. "}[audit["passed"]] + audit["verdict"]
+    power = [
+        f"- {row['copies']} planted copies among {row['of']} images: detected in {row['detected']:.0%} of trials"
+        for row in audit["power"]
+    ]
+    return [head, *(["", *power] if power else [])]
 
 
 def _describe_metrics(metrics: Mapping[str, Any] | None) -> list[str]:

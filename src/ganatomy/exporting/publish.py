@@ -124,7 +124,8 @@ def _judge_audit(report: Mapping[str, Any] | None, snapshot: Snapshot, unaudited
     Raises:
         Refused: nothing, or that there are some, and it was not said that this is known.
     """
-    audit = NO_AUDIT if report is None else Audit(report["privacy"]["passed"], report["privacy"]["verdict"])
+    told = None if report is None else report["privacy"]
+    audit = NO_AUDIT if told is None else Audit(told["passed"], told["verdict"], tuple(told["power"]))
     if audit.passed or unaudited:
         return audit
     if report is None:
