@@ -9,6 +9,7 @@ from pydicom import dcmread
 
 from ganatomy.cli import main
 from ganatomy.data.balance import read_balance
+from ganatomy.data.numbers import list_number_facts
 from ganatomy.data.prepare import prepare
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import UnusableImage
@@ -17,6 +18,7 @@ from ganatomy.machine.durable import read_lines
 from ganatomy.modalities.facts import MISSING_VALUES, FactSource, normalise_path, normalise_value
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.modalities.modality import Candidate
+from ganatomy.phantoms.cohort import write_cohort
 
 
 def read(tmp_path, text, **given):
@@ -204,3 +206,20 @@ def test_missing_labels_are_no_class_and_equal_numbers_are_one(tmp_path):
     store = prepare(raw, kind, tmp_path / "store", workers=0)
     assert store.manifest.facts == {"gold": {"1": 2, "2": 2}}
     assert store.manifest.quarantined == {"no label": 2}
+
+
+def test_a_mammogram_has_the_labels_that_columns_and_constants_name(tmp_path):
+    """Numbers as well: a row without one is left out and counted; the view still comes from the header."""
+    write_cohort("mammogram", tmp_path / "raw", 8, seed=0, shape=(80, 64), workers=1)
+    table = tmp_path / "raw" / "truth.csv"
+    rows = table.read_text().splitlines()
+    cells = rows[1].split(",")
+    cells[rows[0].split(",").index("density_percent")] = "NaN"
+    table.write_text("\n".join([rows[0], ",".join(cells), *rows[2:]]))
+    facts = FactSource(table, {"density": "density_percent", "laterality": "laterality"}, {"maker": "A"})
+    store = prepare(tmp_path / "raw", Mammogram(facts, (80, 64)), tmp_path / "store", workers=1)
+    assert list(store.manifest.facts) == ["view_position", "laterality", "density", "maker"]
+    assert store.manifest.cases == 31
+    assert store.manifest.quarantined == {"no label": 1}
+    assert list_number_facts(store.manifest.facts) == {"density"}
+    assert {case["facts"]["maker"] for case in store.cases} == {"A"}

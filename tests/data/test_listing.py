@@ -256,7 +256,7 @@ def test_the_balance_of_prepare_adds_up_and_is_printed(tmp_path, capsys):
         assert "10 paths below the raw folder: 5 used in 5 images, 4 left out, 1 skipped" in told, again
         assert "1 x dangling link, such as gone.png: No such file or directory: nowhere; fetch" in told
         assert "1 x table, such as t.tsv" in told
-        assert "named in the command and not read: x" in told
+        assert "x (1: 5)" in told  # a fact of all files is a label
         assert "each file counts as one: images of one person may be in training and in test" in told
     balance = read_balance(raw / "store")
     assert balance["paths"] == balance["used"] + balance["left_out"] + balance["skipped"]

@@ -25,6 +25,7 @@ from ganatomy.pyramid import Shape
 
 DEFAULT_SHAPE = (1280, 1024)  # rows, columns: Korkinof 2018
 
+VIEW_FACTS = {"view_position": ("CC", "MLO"), "laterality": ("L", "R")}  # of every mammogram
 QUARTER_TURNS = {
     "left": 0,
     "top": 1,
@@ -39,7 +40,7 @@ class Mammogram(ProjectionModality):
 
     Args:
         facts: where PNG, TIFF and JPEG files get view_position, laterality, patient, spacing_mm and chest_wall
-            (left, right, top, bottom) from.
+            (left, right, top, bottom) from, and where all files get labels from that a column or a constant names.
         shape: rows and columns of the grid; as in all projections, so that the chest wall stays flush (Korkinof 2018).
         voi: apply the VOI LUT or window of DICOM files.
     """
@@ -52,7 +53,12 @@ class Mammogram(ProjectionModality):
 
     @property
     def conditions(self) -> Mapping[str, tuple[str, ...]]:
-        return {"view_position": ("CC", "MLO"), "laterality": ("L", "R")}
+        return {**VIEW_FACTS, **{name: () for name in self._label_names}}
+
+    @property
+    def _label_names(self) -> tuple[str, ...]:
+        """Facts besides the view and what reading takes: labels of a table, such as density or age."""
+        return tuple(name for name in super().conditions if name not in (*VIEW_FACTS, "spacing_mm", "chest_wall"))
 
     @property
     def known_facts(self) -> tuple[str, ...]:
@@ -75,11 +81,15 @@ class Mammogram(ProjectionModality):
     # In.
 
     def read(self, candidate: Candidate) -> tuple[Image, Person]:
-        """The image as displayed, [0, 1], chest wall left, and who it is of.
+        """The image as displayed, [0, 1], chest wall left, with its view and labels, and who it is of.
 
         Raises:
             Unusable: the file cannot serve; the message says why.
         """
+        image, who = self._read_view(candidate)
+        return image.copy_with(facts={**image.facts, **self.get_labels(candidate, self._label_names)}), who
+
+    def _read_view(self, candidate: Candidate) -> tuple[Image, Person]:
         try:
             if is_dicom(candidate.path) or candidate.path.suffix.lower() == ".dcm":
                 image, who = mg.read_mammogram(candidate.path, self.voi, candidate.facts)

@@ -1,7 +1,7 @@
 """The base class of modalities; `modalities.table` lists them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -132,13 +132,16 @@ class Modality(ABC):
         """The candidates, without facts: each file of the listing is in exactly one; here every file by itself."""
         return [Candidate((path,), name, {}) for path, name in listing.files]
 
-    def get_labels(self, candidate: Candidate) -> dict[str, str]:
+    def get_labels(self, candidate: Candidate, names: Iterable[str] | None = None) -> dict[str, str]:
         """The facts of the conditions, from the table.
+
+        Args:
+            names: of those that are wanted; None = all.
 
         Raises:
             UnusableImage: the table does not give one.
         """
-        labels = {name: candidate.facts.get(name, "") for name in self.conditions}
+        labels = {name: candidate.facts.get(name, "") for name in (self.conditions if names is None else names)}
         if missing := [name for name, value in labels.items() if not value]:
             raise UnusableImage("no label", f"the table of facts gives no {missing[0]} for {candidate.name}")
         return labels
