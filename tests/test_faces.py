@@ -94,7 +94,7 @@ def test_names_are_escaped(tmp_path):
                 "store": {MARKER: MARKER},
                 "extractors": {MARKER: {"words": MARKER, "sha256": MARKER}},
                 "failures": {"definition": MARKER},
-                "compared": {"seed": MARKER},
+                "compared": {"seed": MARKER, "real_split": MARKER, "held_out_store": MARKER},
             }
         ),
     ):

@@ -110,7 +110,7 @@ def test_a_training_beside_is_not_disturbed(small, files, volumes, tmp_path, cap
             "import {file} --recipe hagan --shape 32,32,32",
             "no layout of published weights for 'hagan'; there are hagan",
         ),
-        ("import {file} --recipe hagan-2022 --shape 32,32", "does not fit hagan-2022: it makes images of 3 axes"),
+        ("import {file} --recipe hagan-2022 --shape 32,32", "makes volumes of 32x32x32, not of 32x32"),
         ("import {file} --recipe hagan-2022 --shape 32,32,32 --modality knee", "There is no modality 'knee'"),
         ("import {file} --recipe hagan-2022 --shape 32,32,32 --spacing 1,2", "spacing 1,2 does not fit"),
         ("import {file} --recipe hagan-2022 --shape 32,32,32 --spacing wide", "--spacing wide: give numbers"),
