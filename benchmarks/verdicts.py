@@ -169,7 +169,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    counts, clean, training = ((10, 20), 3, 40) if options.quick else ((10, 20, 50, 125, 250, 500), 40, 120)
+    counts, clean, training = ((10, 20), 3, 40) if options.quick else ((10, 20, 50, 125, 500), 20, 120)
     progress.quiet = True
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(Path(folder), counts[-1] + SAMPLES + training)
