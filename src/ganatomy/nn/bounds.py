@@ -7,23 +7,23 @@ from torch import Tensor
 from torch.autograd import Function
 
 LOWEST, HIGHEST = -1.0, 1.0  # of an image
-MARGIN = 0.2  # beyond the range, in which values may still move away from it
+MARGIN = 0.1  # below the range, in which values may still move down
 
 
 def clamp_to_range(x: Tensor) -> Tensor:
-    """y = min(max(x, -1), 1), whose gradient passes as if nothing were cut until x is beyond the range by `MARGIN`.
+    """y = min(max(x, -1), 1), whose gradient passes below the range until x is below it by `MARGIN`.
 
     Air has the lowest value exactly in real images, which no smooth output reaches: a network that makes it with a
     linear output is told apart by noise around it, and one with a tanh by a haze above it. A plain clamp would lose
     every voxel that has once left the range, and would keep all others at its very edge, where the next update lifts
-    them: so values move on to the margin, and from beyond it back only.
+    them: so the values of air move on to the margin, and what is beyond it or above the range only comes back.
     """
     y: Tensor = _Clamp.apply(x)
     return y
 
 
 class _Clamp(Function):
-    """∂y/∂x = 1 up to the margin; beyond it 1 where descent along the gradient leads back, else 0."""
+    """∂y/∂x = 1 from the margin to the highest value; elsewhere 1 where descent leads back, else 0."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -33,5 +33,5 @@ class _Clamp(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (g,), (x,) = grads, ctx.saved_tensors
-        lost = ((x < LOWEST - MARGIN) & (g > 0)) | ((x > HIGHEST + MARGIN) & (g < 0))
+        lost = ((x < LOWEST - MARGIN) & (g > 0)) | ((x > HIGHEST) & (g < 0))
         return torch.where(lost, torch.zeros_like(g), g)
