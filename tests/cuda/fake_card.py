@@ -62,9 +62,9 @@ class Inspector(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         name = func._schema.name.removeprefix("aten::")
-        made = [x for x in memory_trace._tensors(out) if x.is_floating_point()]
+        made = [x for x in memory_trace.list_tensors(out) if x.is_floating_point()]
         if name in ONE_TYPE:
-            given = {x.dtype for x in memory_trace._tensors(args[:3])}
+            given = {x.dtype for x in memory_trace.list_tensors(args[:3])}
             assert len(given) == 1, f"{name} of {given}"
         for x in made:
             key = f"{name} {x.dtype}"
