@@ -81,17 +81,17 @@ def round_numbers(value: Any, digits: int = 4) -> Any:
 def compute_jackknife_interval(
     statistic: Callable[[Indices, Indices], float], x: Sequence[str], y: Sequence[str], parts: int = JACKKNIFE_PARTS
 ) -> tuple[float, float]:
-    """A 95 % interval of `value(all of x, all of y)`: groups are left out a part at a time, on one side and the other.
+    """Compute a 95 % interval of `statistic(all of x, all of y)` by leaving out groups of one side at a time.
 
-    A side of one group does not vary.
+    A side that consists of one group contributes no variance.
 
-    Resampling with replacement would not do: doubled images pull distances and neighbours to wrong places (a bootstrap
-    of a Frechet distance misses the truth altogether).
+    A bootstrap is not used, because images that are drawn twice distort distances and nearest neighbours: the bootstrap
+    interval of a Frechet distance does not contain the true value.
 
     Args:
-        value: of places in both sets.
-        x, y: whom each image is of; a group is left out as one.
-        parts: at most so many a side.
+        statistic: a function of the indices of the kept images of `x` and of `y`.
+        x, y: the group, such as the patient, of each image; a group is left out as a whole.
+        parts: the largest number of parts that the groups of each side are divided into.
     """
     everyone = tuple(np.arange(len(groups)) for groups in (x, y))
     centre = statistic(*everyone)
@@ -127,11 +127,12 @@ def draw_one_per_group(groups: Sequence[str], seed: int = 0) -> Indices:
 
 
 def compute_mean_auc(scores: NDArray[np.float64], labels: NDArray[Any], classes: Iterable[Any]) -> float:
-    """Area under the curve of each class against the rest, the mean over the classes that occur; nan for one class.
+    """Compute the mean area under the curve of each class against the rest; nan if fewer than two classes occur.
 
     Args:
-        told: (n, classes), larger = likelier.
-        labels: (n,), of these classes.
+        scores: (n, classes), larger = more likely.
+        labels: (n,), the class of each row.
+        classes: the class of each column of `scores`; the mean is taken over those that occur in `labels`.
     """
     pairs = [(labels == one, scores[:, i]) for i, one in enumerate(classes)]
     areas = [roc_auc_score(truth, score) for truth, score in pairs if 0 < truth.sum() < len(truth)]

@@ -78,7 +78,7 @@ class BrainMRI(VolumeModality):
         """To [-1, 1]: zero and the 99.8th percentile of the foreground; resampled, the foreground in the middle.
 
         Raises:
-            Unusable: no spacing, no foreground, too few voxels, or larger than the field of view.
+            UnusableImage: no spacing, no foreground, too few voxels, or larger than the field of view.
         """
         if image.spacing is None:
             raise UnusableImage("no spacing")
@@ -163,7 +163,7 @@ def threshold_foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The largest connected piece brighter than a share of the white value, from values of zero and above.
 
     Raises:
-        Unusable: there is nothing.
+        UnusableImage: there is nothing.
     """
     positive = values[values > 0]
     if not positive.size:

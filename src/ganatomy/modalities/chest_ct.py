@@ -49,7 +49,7 @@ class ChestCT(VolumeModality):
         """HU to [-1, 1] on the grid: clip, drop planes of nothing but air at the ends of each axis, stretch.
 
         Raises:
-            Unusable: nothing but air, or too few voxels.
+            UnusableImage: nothing but air, or too few voxels.
         """
         low, high = CLIP_HU
         clipped = np.clip(image.pixels, low, high)

@@ -84,7 +84,7 @@ class Mammogram(ProjectionModality):
         """The image as displayed, [0, 1], chest wall left, with its view and labels, and who it is of.
 
         Raises:
-            Unusable: the file cannot serve; the message says why.
+            UnusableImage: the file cannot serve; the message says why.
         """
         image, who = self._read_view(candidate)
         return image.copy_with(facts={**image.facts, **self.get_labels(candidate, self._label_names)}), who

@@ -19,7 +19,7 @@ def read_grey_picture(path: Path) -> NDArray[np.float32]:
     Colour pictures whose channels are equal count as grey.
 
     Raises:
-        Unusable: unreadable, truncated, coloured, of several frames, or without contrast.
+        UnusableImage: unreadable, truncated, coloured, of several frames, or without contrast.
     """
     try:
         with Pillow.open(path, formats=PICTURE_FORMATS) as picture:

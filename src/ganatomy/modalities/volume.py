@@ -80,7 +80,7 @@ class VolumeModality(Modality):
         """The volume in its own values, canonically oriented, with its labels, and who it is of.
 
         Raises:
-            Unusable: the message says why.
+            UnusableImage: the message says why.
         """
         try:
             if nifti.is_nifti(candidate.path):
@@ -117,7 +117,7 @@ def check_enlargement(shape: Shape, grid_shape: Shape) -> None:
     """Refuse a source that holds too little for the grid.
 
     Raises:
-        Unusable: an axis would be enlarged too much.
+        UnusableImage: an axis would be enlarged too much.
     """
     times = max(target / n for n, target in zip(shape, grid_shape, strict=True))
     if times > LARGEST_ENLARGEMENT:

@@ -17,13 +17,13 @@ from ganatomy.machine.durable import compute_sha256
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """A published file.
+    """A published file of pretrained weights.
 
     Args:
-        file: its name.
-        digest: SHA-256, or as many of its first digits as its publisher tells.
-        where: the place to get it, in words that survive a moved page.
-        licence: of the weights.
+        file: the file's name.
+        digest: SHA-256 of the file, or as many of its first hexadecimal digits as its publisher gives.
+        source: the place where the file can be had, in words, because addresses of pages change.
+        licence: the licence of the weights.
     """
 
     file: str

@@ -20,8 +20,8 @@ class SampleCache:
 
     Args:
         samples: images in [-1, 1], canonically oriented, with their records.
-        most: how many there can be.
-        shape: all must have it; None = that of the first.
+        max_samples: the largest number of samples that the cache can hold.
+        shape: the shape that every image must have; None = the shape of the first image.
 
     Raises:
         Refused: no image, images of different shapes, values that are not finite, or nothing but constant images.

@@ -30,12 +30,13 @@ class PrivacyDistances:
     """Distances in one space, each divided by the reach of the real image that it leads to (`distances.compute_reach`).
 
     Args:
-        fake_train: (synthetic, training), nearest of mirror images.
-        fake_test: (synthetic, held-out), likewise.
-        test_train: (held-out, training), likewise.
-        usual_train: (some training images, training), likewise; infinite within a patient.
-        usual_test: (the same training images, held-out), likewise.
-        train_patients, test_patients: whom the images are of.
+        description: what the distance is, in words for the report.
+        fake_train: (synthetic, training), each the smallest distance over the mirror images of the first image.
+        fake_test: (synthetic, held-out), computed in the same way.
+        test_train: (held-out, training), computed in the same way.
+        train_train: (some training images, training), computed in the same way; infinite between images of one patient.
+        train_test: (the same training images, held-out), computed in the same way.
+        train_patients, test_patients: the patient of each training and of each held-out image.
     """
 
     description: str
