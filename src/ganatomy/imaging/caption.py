@@ -11,9 +11,10 @@ MARGIN = 3  # pixels
 
 
 def add_caption(picture: NDArray[np.uint8], shows_patients: bool) -> NDArray[np.uint8]:
-    """A picture (rows, columns), or (rows, columns, 3), with words above it; wider where the words need it.
+    """Add a line of words above a picture, and widen the picture if the words need it.
 
     Args:
+        picture: (rows, columns), or (rows, columns, 3).
         shows_patients: whether any of it may be of a real patient (`Store.shows_patients`).
     """
     words = REAL_PATIENTS if shows_patients else NO_PATIENTS

@@ -33,10 +33,14 @@ def is_nifti(path: Path) -> bool:
 
 
 def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
-    """A volume in canonical orientation with the header's scaling applied, its spacing, and how oblique it was.
+    """Read a volume with the header's scaling applied and reorient it to S, P, L axes.
+
+    Returns:
+        The volume, its spacing in millimetres, and the angle of the file's axes to the body's in degrees.
 
     Raises:
-        Unusable: unreadable, not one volume of an image's values, not finite, or without a usable orientation.
+        UnusableImage: the file is unreadable, is not one volume of an image's values, has values that are not finite,
+            or has no usable orientation.
     """
     try:
         image = _load(path)
@@ -98,7 +102,7 @@ def find_nifti_doubts(path: Path) -> tuple[Doubt, ...]:
 
 
 def is_marked_synthetic(path: Path) -> bool:
-    """Whether the description in the header is one of ours."""
+    """Return whether the description in the header says that this package has made the volume."""
     header = _load(path, header_only=True).header
     return "descrip" in header and bytes(header["descrip"].item()).startswith(SYNTHETIC)
 
@@ -148,11 +152,13 @@ def _format_sizes(sizes: NDArray[np.float64]) -> str:
 
 
 def write_nifti(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], provenance: dict[str, Any]) -> None:
-    """A canonical volume with its spacing, upright in any viewer; says that it is synthetic and how it was made.
+    """Write a synthetic volume as NIfTI. The header says that it is synthetic and how it was made.
 
     Args:
-        volume: (S, P, L) axes; int16 or float32.
-        record: provenance, kept as JSON in a header extension.
+        path: the file; it is compressed if its name says so.
+        volume: the volume with (S, P, L) axes, int16 or float32.
+        spacing: millimetres between voxel centres along each axis.
+        provenance: how the volume was made, kept as JSON in a header extension.
     """
     voxels, affine = convert_to_ras(volume, spacing)
     image = nib.Nifti1Image(voxels, affine)

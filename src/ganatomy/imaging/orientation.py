@@ -19,10 +19,10 @@ Affine = NDArray[np.float64]
 
 
 def reorient_volume(voxels: NDArray[Any], affine: Affine) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
-    """Voxels in S, P, L order, their spacing in millimetres, and the angle to the body's axes in degrees.
+    """Reorient voxels to S, P, L axes; return them, their spacing in millimetres, and the angle to the body in degrees.
 
     Raises:
-        Unusable: the affine is broken or sheared, or so oblique that no axis is the body's.
+        UnusableImage: the affine is broken or sheared, or so oblique that no axis is the body's.
     """
     matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
     spacing = np.linalg.norm(matrix, axis=0)
@@ -45,7 +45,7 @@ def reorient_volume(voxels: NDArray[Any], affine: Affine) -> tuple[NDArray[np.fl
 
 
 def convert_to_ras(volume: NDArray[Any], spacing: tuple[float, ...]) -> tuple[NDArray[Any], Affine]:
-    """A canonical volume as NIfTI keeps it: axes R, A, S and the affine, with the origin at the centre."""
+    """Convert an (S, P, L) volume to NIfTI's axes (R, A, S), with the affine whose origin is the volume's centre."""
     turned = np.ascontiguousarray(volume.transpose(2, 1, 0)[::-1, ::-1])
     affine = np.diag([*spacing[::-1], 1.0])
     affine[:3, 3] = [-s * (n - 1) / 2 for s, n in zip(spacing[::-1], turned.shape, strict=True)]

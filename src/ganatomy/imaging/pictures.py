@@ -42,6 +42,7 @@ def render_planes(image: NDArray[np.float32], spacing: tuple[float, ...] | None 
     is up.
 
     Args:
+        image: (height, width) or (S, P, L).
         spacing: millimetres; planes are stretched so that a millimetre is the same in all directions.
     """
     if image.ndim == 2:
@@ -86,6 +87,6 @@ def save_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], path: Path, text: d
 
 
 def shrink_to_row(pixels: NDArray[np.float32], max_size: int) -> NDArray[np.float64]:
-    """An image shrunk to less than twice `most` pixels or voxels an axis by means over cells, as one row."""
+    """Shrink an image to less than twice `max_size` pixels or voxels an axis by means over cells, as one row."""
     factors = tuple(max(1, n // max_size) for n in pixels.shape)
     return np.asarray(downscale_local_mean(pixels, factors), dtype=np.float64).ravel()

@@ -17,11 +17,12 @@ from ganatomy.machine.places import DISK_FULL_ERRORS, get_temporary_path
 
 @contextmanager
 def new_file(path: Path, sync: bool = True) -> Iterator[Path]:
-    """A temporary path that becomes `path` when the block ends well, and vanishes when it does not.
+    """Yield a temporary path that is renamed to `path` when the block succeeds, and removed when it fails.
 
     Args:
-        sync: wait for the disk, so that a power cut cannot undo it either. Who writes many files that count only
-            together writes them without and calls `sync_tree` before the file that says they are complete.
+        path: the file that is written.
+        sync: wait for the disk, so that a power cut cannot undo the write. A caller that writes many files that belong
+            together passes False and calls `sync_tree` before it writes the file that marks them as complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = get_temporary_path(path)
@@ -39,7 +40,7 @@ def new_file(path: Path, sync: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `path` when the block ends well, and vanishes when it does not."""
+    """Yield a temporary folder that is renamed to `path` when the block succeeds, and removed when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = get_temporary_path(path)
     shutil.rmtree(temporary, ignore_errors=True)

@@ -45,9 +45,10 @@ def check_writable(path: Path, folder: bool = True) -> None:
 
 
 def describe_system_error(error: OSError, path: Path | str | None = None) -> str:
-    """An error of the operating system as a sentence for the user.
+    """Describe an error of the operating system in a sentence for the user.
 
     Args:
+        error: the error.
         path: what could not be used; None = what the error names.
     """
     names = (error.filename, error.filename2)
@@ -144,7 +145,8 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove the temporary files and folders that a killed process left in `folder`.
 
     Args:
-        name: of what they were to become; None = of anything.
+        folder: the folder, whose subfolders are not searched.
+        name: the final name of what the process was writing; None = any name.
     """
     pattern = ".*.part" if name is None else f".{glob.escape(name)}.*.part"
     for path in list(folder.glob(pattern)):

@@ -19,7 +19,7 @@ _last_words = time.monotonic()  # when something was last told
 
 
 def say(text: str) -> None:
-    """A line for the user, on standard output; what the terminal cannot show is written as an escape."""
+    """Print a line for the user on standard output. Characters that the terminal cannot show become escapes."""
     if not quiet:
         _note_words()
         known = sys.stdout.encoding or "utf-8"
@@ -33,7 +33,7 @@ def format_name(name: str) -> str:
 
 
 class ProgressBar:
-    """What the work tells of itself: how much is done, and a few words beside."""
+    """The progress of a piece of work: how much is done, and a short note."""
 
     def __init__(self, label: str, total: int | None, progress: Progress | None) -> None:
         self.label, self.total, self.done, self.already_done = label, total, 0, 0
@@ -131,10 +131,10 @@ def _be_current(shown: ProgressBar) -> Iterator[None]:
 
 @contextmanager
 def heartbeat(label: str) -> Iterator[None]:
-    """Tell what is being done and for how long whenever nothing has been told for some seconds.
+    """Print what is being done, and for how long, whenever nothing was printed for some seconds.
 
     Args:
-        label: of the work where no bar has a better word.
+        label: the name of the work, used while no bar is shown.
     """
     if quiet:
         yield

@@ -41,13 +41,14 @@ def write_sealed_zip(path: Path, folder: Path) -> None:
 
 
 def check_sealed_zip(path: Path, what: str) -> None:
-    """Look whether a file is a sealed zip, and as it was written.
+    """Check that a file is a sealed zip and has not been changed.
 
     Args:
-        what: it should be, such as ``bundle``.
+        path: the file.
+        what: what the file should be, in a word for the message, such as ``bundle``.
 
     Raises:
-        Refused: it is none, was changed, or has members with names or in a form that we never write.
+        Refused: the file is no sealed zip, was changed, or has members with names or in a form that we never write.
     """
     if not zipfile.is_zipfile(path):
         raise Refused(f"{path} is no {what}: it is no zip file, or was cut; get it again.")

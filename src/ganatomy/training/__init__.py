@@ -1,1 +1,1 @@
-"""Make or continue a run."""
+"""Training: making a run or continuing it."""

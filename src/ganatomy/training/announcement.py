@@ -1,4 +1,4 @@
-"""What a training says before it begins: where, on what, with what, until when."""
+"""The announcement of a training: its run folder, store, device and settings, and how many images it will see."""
 
 from pathlib import Path
 
@@ -20,12 +20,16 @@ def describe_training(
     settings: ComputeSettings,
     processes: int,
 ) -> str:
-    """Lines for the user; the names are those of the run's files.
+    """Describe a training that is about to begin, in lines for the user. The names are those of the run's files.
 
     Args:
         path: the run's folder.
-        continued: whether it has been begun before.
-        processes: that share every batch.
+        continued: whether the run was begun before.
+        recipe: what is trained.
+        store: the images that it is trained on.
+        device: where it is computed.
+        settings: how it is computed.
+        processes: how many processes share every batch.
     """
     about, counts = store.manifest, count_parameters(recipe)
     cases = about.splits.get("train", 0)

@@ -1,4 +1,4 @@
-"""Periodic work, done before a step: tick, grid, snapshot, checkpoint, and whether to stop."""
+"""Periodic work before a training step: ticks of the log, grids, snapshots, checkpoints, and the check for a stop."""
 
 import signal
 import time
@@ -28,11 +28,11 @@ from ganatomy.training.run import Run
 from ganatomy.training.state import State
 from ganatomy.training.time_left import TimeLeft
 
-GRID_IMAGES = 16  # images of a grid, in equal runs of the values of each condition
+GRID_IMAGES = 16  # images in a grid; each value of a condition has equally many of them, one after another
 
 
 class Intervals(Config):
-    """How often, in thousands of images; machine settings, not part of the recipe."""
+    """Intervals of the periodic work, in thousands of images. They are settings of the machine, not of the recipe."""
 
     tick_kimg: float = Field(4, gt=0)
     grid_kimg: float = Field(40, gt=0)
@@ -41,14 +41,14 @@ class Intervals(Config):
 
 
 class IntervalTimer:
-    """When what happens every so many images is due again; the same in every process."""
+    """Tells when periodic work is due again, by the count of images seen. It gives the same answer in every process."""
 
     def __init__(self, images: int) -> None:
         self._last = images
         self._fresh = images == 0
 
     def has_advanced(self, images: int) -> bool:
-        """Whether there has been a step since, or there was none before."""
+        """Return whether a step was taken since `mark_done` was called, or whether the training is just beginning."""
         return self._fresh or images > self._last
 
     def is_due(self, images: int, kimg: float, ended: bool) -> bool:
@@ -60,7 +60,7 @@ class IntervalTimer:
 
 
 class Callback:
-    """What the processes beside the first have for a watch: it writes nothing, and stops when any process stops."""
+    """The callbacks of every process but the first. They write nothing, and stop when any process stops."""
 
     stop_reason: str | None = None
 
@@ -78,23 +78,23 @@ class Callback:
         return self.stop_reason is None
 
     def record_losses(self, losses: Losses) -> None:
-        """The first process notes the terms of all."""
+        """Do nothing: the first process records the losses of all processes."""
 
     def describe_progress(self, state: State) -> tuple[str, str]:
         return "", ""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def check_replicas(state: State) -> None:
-    """The processes' weights are one and the same, or there is an error of ours or of the machine."""
+    """Assert that all processes have the same weights. Other weights mean a bug or a fault of the machine."""
     differ = distributed.find_differing_replicas(state.get_snapshot_networks())
     assert not differ, f"the processes no longer have the same weights of {', '.join(differ)}"
 
 
 def agree_on_stop(stop_reason: str | None, state: State) -> str | None:
-    """Why to stop, if any process was told to."""
+    """Return the reason to stop if any process was told to stop, else None. All processes get a reason or none does."""
     device = next(state.ema.parameters()).device
     return (
         (stop_reason or "stopped with another process")
@@ -104,14 +104,15 @@ def agree_on_stop(stop_reason: str | None, state: State) -> str | None:
 
 
 class Callbacks:
-    """Called before every step with the state; returns False when the run should stop here.
+    """The callbacks of the first process, called before every step with the state. False means that the run stops here.
 
     Args:
-        run: where to write.
-        intervals: how often.
-        about: what a snapshot says besides the recipe and the count.
-        seed: of the run.
-        condition: of the images of the grid.
+        run: the run folder to write to.
+        intervals: how often each kind of work is done.
+        metadata: what a snapshot says besides the recipe and the count of images.
+        seed: the run's seed.
+        condition: the condition of each image of the grid.
+        state: the state at the start; its count of images is where the intervals begin.
     """
 
     def __init__(
@@ -139,13 +140,13 @@ class Callbacks:
         return self.stop_reason is None
 
     def record_losses(self, losses: Losses) -> None:
-        """Add the terms of a step to the running means; no number leaves the device until the tick."""
+        """Add the loss terms of a step to the running means. No number leaves the device until the tick."""
         for name, term in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros((), device=term.device)) + term
         self._count += 1
 
     def describe_progress(self, state: State) -> tuple[str, str]:
-        """What the progress bar says: size and speed, and the time that is left."""
+        """Describe the progress for the bar: the image size with the speed, and the time that is left."""
         now = time.monotonic()
         self._time_left.record(self._noted[1], state.images - self._noted[1], now - self._noted[0])
         seconds = None if progress.quiet else self._time_left.estimate(state.images)
@@ -204,7 +205,7 @@ class Callbacks:
             checkpoint.save_snapshot(folder, state.get_snapshot_networks(), state.recipe, about)
 
     def _save_checkpoint(self, state: State) -> None:
-        """Save all of the state, keep the last two."""
+        """Save the whole state, and keep the last two checkpoints."""
         folder = self._run.path / "checkpoints" / f"{state.images:09d}"
         if folder.exists():
             return
@@ -216,9 +217,9 @@ class Callbacks:
 
 
 def install_stop_handlers(callbacks: Callbacks | Callback) -> Callable[[], None]:
-    """Let SIGINT and SIGTERM end the run after the step in hand, with a checkpoint; returns what undoes that.
+    """Make SIGINT and SIGTERM end the run after the current step, with a checkpoint.
 
-    A second signal ends it at once.
+    A second signal ends the process at once. The function that is returned restores the previous handlers.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -237,7 +238,7 @@ def install_stop_handlers(callbacks: Callbacks | Callback) -> Callable[[], None]
 
 
 def save_reals_picture(path: Path, reals: Iterable[Tensor], shows_patients: bool) -> None:
-    """A grid of whole real images, each (1, 1, *space) in [-1, 1], taken one at a time."""
+    """Save a grid of whole real images as PNG; each is (1, 1, *space) in [-1, 1], and they are read one at a time."""
     flat = []
     for one in reals:
         flat.append(pictures.render_planes((one[0, 0].cpu().numpy() + np.float32(1)) / np.float32(2)))

@@ -1,4 +1,4 @@
-"""How a run is computed: precision, memory layout, recomputation, compilation. None of it belongs to the recipe."""
+"""Compute settings of a run: precision, memory layout, recomputation, compilation. They are not part of the recipe."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,29 +23,33 @@ from ganatomy.steps.modules import GeneratorModule
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 UpSampling = Literal["usual", "fold", "phases", "plain", "auto"]
-LEAST_BFLOAT16_GAIN = 1.1  # below, what it saves in time it loses in precision
+LEAST_BFLOAT16_GAIN = 1.1  # times as fast as float32; a smaller gain is not worth the loss of precision
 FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
 class ComputeSettings(Config):
-    """Settings of the machine; `docs/performance.md` has a measured line for each.
+    """Compute settings of a run; `docs/performance.md` has measurements of each.
 
     Args:
-        precision: of the networks; weights, optimiser and losses stay in float32. ``tf32`` is float32 whose products
-            and convolutions an NVIDIA GPU shortens to 10 bits; in float16 losses are scaled up for the backward pass.
+        precision: precision of the networks; weights, optimiser and losses stay in float32. ``tf32`` is float32 whose
+            products and convolutions an NVIDIA GPU shortens to 10 bits; in float16 losses are scaled up for the
+            backward pass.
         channels_last: keep the channels of a voxel together in memory.
-        recompute: forget the activations inside a generator's blocks and compute them again for the backward pass:
-            less memory, more time, the same gradients.
+        recompute: discard the activations inside a generator's blocks and compute them again for the backward pass.
+            This takes less memory and more time, and gives the same gradients.
         compiled: let torch compile the parts of the generator.
-        micro_batches: compute a batch in so many pieces, one after another: less memory, the same result to rounding.
-        hold_memory: keep freed memory within the process (`device.keep_freed_memory`): faster on a processor, a higher
-            peak.
-        deterministic: the same bits every time on a GPU, too, at some cost; an operation that has no such form raises.
-        upsampling: how layers that enlarge by two are computed (`nn.enlarging`): ``usual`` = each as it was found best
-            on a processor, a way for all, or ``auto`` = the fastest of the ways on this device, timed at the start.
-        upsampling_by_layer: what ``auto`` has chosen, by the layer's name; empty = not yet.
-        search_kernels: let cuDNN try its algorithms at every new shape: faster afterwards, more memory; not with
-            `deterministic`.
+        micro_batches: number of pieces in which a batch is computed, one after another. More pieces take less memory;
+            the result is the same up to rounding.
+        hold_memory: keep freed memory within the process (`device.keep_freed_memory`). This is faster on a processor
+            and has a higher peak.
+        deterministic: give the same bits every time on a GPU, too. This is slower, and an operation that has no
+            deterministic form raises an error.
+        upsampling: how layers that enlarge by two are computed (`nn.enlarging`). ``usual`` = each layer in the way that
+            was fastest on a processor; the name of a way = all layers in that way; ``auto`` = each layer in the way
+            that is fastest on this device, timed at the start.
+        upsampling_by_layer: the ways that ``auto`` has chosen, by the layer's name; empty = none was chosen yet.
+        search_kernels: let cuDNN try its algorithms at every new shape. This is faster afterwards and takes more
+            memory; it cannot be combined with `deterministic`.
     """
 
     precision: Precision = "float32"
@@ -67,10 +71,10 @@ class ComputeSettings(Config):
         return CHANNELS_LAST[ndim] if self.channels_last else torch.contiguous_format
 
     def check(self, ndim: int, device: torch.device) -> None:
-        """Refuse what is known to compute wrongly.
+        """Check that images of `ndim` axes can be computed in these settings on a device.
 
         Raises:
-            Refused: half precision 3D convolution on a cuDNN that gets it wrong, or TF32 where there is none.
+            Refused: this version of cuDNN computes half precision 3D convolutions wrongly, or there is no TF32.
         """
         if self.precision == "tf32" and device.type != "cuda":
             raise Refused(f"--precision tf32 is for NVIDIA GPUs and this is {device}; give float32 or bfloat16.")
@@ -82,19 +86,19 @@ class ComputeSettings(Config):
             )
 
     def keep_memory_settings(self) -> "ComputeSettings":
-        """These settings without those that hardly change how much memory tensors need."""
+        """Return these settings with defaults for those that hardly change how much memory tensors need."""
         neutral = ("channels_last", "compiled", "hold_memory", "deterministic", "search_kernels")
         return self.replace(**dict.fromkeys(neutral, False), upsampling="usual", upsampling_by_layer=())
 
     @contextmanager
     def flags(self, device: torch.device) -> Iterator[None]:
-        """What is set for the whole process while it computes so; undone at the end."""
+        """Set torch's process-wide flags for these settings within the block, and restore them at the end."""
         order = deterministic_algorithms() if self.deterministic else searched_kernels(self.search_kernels)
         with float32_flags(device, self.precision == "tf32"), order:
             yield
 
     def apply_to(self, networks: Networks, ndim: int) -> None:
-        """Lay out, wrap and compile the networks; names and values of the weights stay."""
+        """Lay out, wrap and compile the networks in place. The names and values of the weights stay the same."""
         if self.hold_memory:
             keep_freed_memory()
         if self.channels_last:
@@ -112,10 +116,10 @@ class ComputeSettings(Config):
 
 
 def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSettings:
-    """The same but for what was wished by name, None = no wish.
+    """Return settings with those replaced that are given by name; None = keep the setting of `base`.
 
     Raises:
-        Refused: an unknown precision.
+        Refused: the precision is unknown.
     """
     if overrides.get("precision") not in (None, *PRECISIONS):
         raise Refused(f"--precision {overrides['precision']}: there are {', '.join(PRECISIONS)}.")
@@ -123,15 +127,15 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
 
 
 def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
-    """The fastest settings that are safe on this device, as measured (docs/performance.md, docs/diary.md).
+    """Return the fastest settings that are safe on a device, as measured (docs/performance.md, docs/diary.md).
 
-    On a processor with bfloat16 of its own volumes are trained in it if it is the faster there, as measured now
-    (`measure_bfloat16_gain`); mammograms, with their gradient penalty, in float32. On a GPU nothing has been measured
-    yet: TF32, with channels-last for images of two axes; PyTorch's group normalisation of volumes gives that layout up
-    at every layer on a GPU (PyTorch issue 59168). There the ways of up-sampling are timed at the start of a run; on a
-    processor they stay as they are, and so do the bits of a training.
+    A processor with bfloat16 instructions trains volumes in bfloat16 if that is measured to be faster there
+    (`measure_bfloat16_gain`), and images of two axes, because of their gradient penalty, in float32. A GPU uses
+    TF32, with channels-last for images of two axes; PyTorch's group normalisation of volumes does not keep that
+    layout on a GPU (PyTorch issue 59168). The settings for a GPU have not been measured yet. On a GPU the ways of
+    up-sampling are timed at the start of a run; on a processor they are fixed, and so are the bits of a training.
     """
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public: may go without notice
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public, so it may disappear
     if ndim == 3 and device.type == "cpu" and native() and _is_bfloat16_faster(torch.get_num_threads()):
         return ComputeSettings(precision="bfloat16", hold_memory=True)
     precision: Precision = "tf32" if device.type == "cuda" else "float32"
@@ -145,7 +149,7 @@ def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
 
 @lru_cache
 def _is_bfloat16_faster(threads: int) -> bool:
-    """Whether volumes are worth computing in bfloat16 with so many threads; says once what was found."""
+    """Return whether bfloat16 is enough faster for volumes with this many threads, and tell the user once."""
     gain = measure_bfloat16_gain()
     faster = gain >= LEAST_BFLOAT16_GAIN
     progress.say(

@@ -1,7 +1,7 @@
-"""Several processes: joining them, a batch in pieces, gradients averaged by hand, replicas compared.
+"""Training in several processes: joining them, splitting a batch, averaging gradients and comparing replicas.
 
-No wrapper stands around a network, so penalties with a double backward, networks of which only a part ran, and several
-backward passes a step all just work (DistributedDataParallel is silently wrong for some of them).
+Networks are not wrapped. Therefore penalties with a second derivative, networks of which only a part ran, and several
+backward passes a step work; DistributedDataParallel gives wrong results without an error for some of them.
 """
 
 import os
@@ -19,20 +19,20 @@ from ganatomy.nn.across import get_rank, get_world_size
 from ganatomy.recipes.recipe import Recipe
 
 Result = TypeVar("Result")
-DIGEST_CHUNK = 2**22  # numbers of a weight that are weighed at a time in float64
-TIMEOUT = timedelta(minutes=30)  # of a process that waits for the others: longer than a checkpoint takes to write
+DIGEST_CHUNK = 2**22  # numbers of a weight that are converted to float64 at a time
+TIMEOUT = timedelta(minutes=30)  # of a process that waits for the others; writing a checkpoint takes less
 
 
 def count_processes() -> int:
-    """How many torchrun, or something that sets its variables, has started together with this one; 1 = alone."""
+    """Return the number of processes that torchrun, or a program that sets its variables, has started; 1 = alone."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def check_device(name: str | None, processes: int) -> None:
-    """Whether the device of that name serves so many processes; a GPU serves one.
+    """Check that a device can serve this many processes; one GPU serves one process.
 
     Raises:
-        Refused: it does not.
+        Refused: one GPU is named for several processes.
     """
     here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))  # torchrun may have started others elsewhere
     if here > 1 and name is not None and name.startswith("cuda:"):
@@ -45,10 +45,10 @@ def check_device(name: str | None, processes: int) -> None:
 
 
 def select_process_device(name: str | None) -> torch.device:
-    """The device of that name; of several processes on a machine each gets a GPU of its own.
+    """Select the device of a name for this process. Several processes on a machine get a GPU each.
 
     Raises:
-        Refused: more processes than GPUs.
+        Refused: there are more processes than GPUs.
     """
     device = named_device(name)
     if device.type != "cuda" or device.index is not None or count_processes() == 1:
@@ -65,10 +65,10 @@ def select_process_device(name: str | None) -> torch.device:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Meet the other processes that torchrun has started; alone, nothing happens.
+    """Join the other processes that torchrun has started for the block. A process that is alone joins nothing.
 
     Raises:
-        Ended: another process has gone. The checkpoints that it left are whole.
+        Ended: another process has ended. The checkpoints that were saved are whole.
     """
     if count_processes() == 1 or distributed.is_initialized():
         yield
@@ -92,7 +92,7 @@ def _describe_lost_process(error: Exception) -> str:
 
 
 def run_on_first_process(work: Callable[[], Result]) -> Result:
-    """What process 0 alone does, answered in every process; so is its refusal."""
+    """Run a function in process 0 only, and return its result, or raise its `Refused`, in every process."""
     if get_world_size() == 1:
         return work()
     said: list[Any] = [None, None]
@@ -108,7 +108,7 @@ def run_on_first_process(work: Callable[[], Result]) -> Result:
 
 
 def is_true_in_any_process(flag: bool, device: torch.device) -> bool:
-    """Whether any process says yes; the same answer in all of them."""
+    """Return in every process whether `flag` is true in any of them."""
     if get_world_size() == 1:
         return flag
     votes = torch.tensor(float(flag), device=device)
@@ -117,7 +117,7 @@ def is_true_in_any_process(flag: bool, device: torch.device) -> bool:
 
 
 def average_tensors(tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by its mean over processes, all in one flat reduction."""
+    """Replace each tensor by its mean over processes, with one reduction of all tensors joined."""
     if get_world_size() == 1:
         return
     flat = torch.cat([tensor.float().flatten() for tensor in tensors])
@@ -128,12 +128,12 @@ def average_tensors(tensors: Sequence[Tensor]) -> None:
 
 
 def list_gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
-    """The gradients there are; which those are is a function of the scope, the same on all processes."""
+    """List the gradients of the parameters that have one; the scope decides which do, alike in all processes."""
     return [p.grad for p in parameters if p.grad is not None]
 
 
 def find_differing_replicas(networks: Mapping[str, nn.Module]) -> list[str]:
-    """Roles whose weights are not the same numbers in every process; the same answer in all of them."""
+    """List the roles whose weights differ between processes. Every process gets the same list."""
     if get_world_size() == 1:
         return []
     sums = torch.stack(
@@ -150,7 +150,7 @@ def find_differing_replicas(networks: Mapping[str, nn.Module]) -> list[str]:
 
 
 def _digest(tensor: Tensor) -> Tensor:
-    """A number that changes with nearly any change of a tensor: values weighed by their place."""
+    """Return the sum of a tensor's values, weighted by their places, which nearly any change of the tensor changes."""
     total = torch.zeros((), dtype=torch.float64)
     for number, part in enumerate(tensor.detach().flatten().split(DIGEST_CHUNK), 1):
         weights = torch.linspace(1, 2, len(part), dtype=torch.float64, device=part.device)
@@ -163,19 +163,20 @@ def _digest(tensor: Tensor) -> Tensor:
 
 
 def split_batch(numbers: range, micro_batches: int = 1) -> list[range]:
-    """This process's pieces of a batch, by the global numbers of their images.
+    """Split a batch into micro-batches and return this process's share of each, as the global numbers of its images.
 
     Piece p of n has the images p, p + n, p + 2 n, ... of the batch, so that images that a discriminator compares
-    with one another (`nn.norm.append_minibatch_deviation`) stay in one piece; of a piece each process has every w-th.
+    with one another (`nn.norm.append_minibatch_deviation`) stay in one piece. Each of w processes has every w-th image
+    of a piece.
     """
     return [numbers[piece::micro_batches][get_rank() :: get_world_size()] for piece in range(micro_batches)]
 
 
 def check_pieces(recipe: Recipe, processes: int, micro_batches: int) -> None:
-    """Whether batches can be cut for so many processes and micro-batches with the result of one piece.
+    """Check that every batch can be split into these processes and micro-batches without a change of the result.
 
     Raises:
-        Refused: they cannot; the message says why.
+        Refused: a batch cannot be split so; the message says why.
     """
     pieces = f"{processes} processes x {micro_batches} micro-batches"
     for _, step in recipe.make_timetable():

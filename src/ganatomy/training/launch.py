@@ -1,4 +1,4 @@
-"""A command begun again as several processes on this machine, by PyTorch's own launcher."""
+"""Starting a command as several processes on this machine, with PyTorch's launcher."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ RUN_ID = "ganatomy"  # the processes find it in TORCHELASTIC_RUN_ID
 
 
 class ProcessFailedError(Ended):
-    """A process has ended with an error, which it has told by itself."""
+    """One of several processes has ended with an error, whose message it has already printed."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -21,13 +21,14 @@ class ProcessFailedError(Ended):
 
 
 def launch_processes(processes: int, arguments: list[str]) -> None:
-    """Run ``ganatomy WORDS`` as so many processes that train together, until all have ended.
+    """Run ``ganatomy ARGUMENTS`` as `processes` processes that train together, and wait until all have ended.
 
-    They are not started again when one dies: what goes on is a new start from the last checkpoint, which never hangs.
+    A process that dies is not started again: the user starts the command anew, and it continues from the last
+    checkpoint.
 
     Raises:
-        Failed: a process failed; with its exit code.
-        Interrupted: SIGINT or SIGTERM, after the processes have saved a checkpoint.
+        ProcessFailedError: a process has failed; the error has its exit code.
+        Interrupted: SIGINT or SIGTERM was received; the processes have saved a checkpoint.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     config = LaunchConfig(

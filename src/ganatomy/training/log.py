@@ -1,4 +1,4 @@
-"""Where a run tells of itself: one JSON line a tick, and TensorBoard if it is installed."""
+"""The log of a run: one JSON line a tick, and TensorBoard's events if TensorBoard is installed."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class Log:
-    """Scalars and pictures of a run, by images seen. Appends; a resumed run goes on in the same files."""
+    """Scalars and pictures of a run, by images seen. A resumed run appends to the same files."""
 
     def __init__(self, folder: Path, images: int) -> None:
         self._path = folder / "log.jsonl"
@@ -18,7 +18,7 @@ class Log:
         self._board = _open_tensorboard(folder / "tensorboard", images)
 
     def _drop_after(self, images: int) -> None:
-        """Ticks later than the checkpoint that the run goes on from would be told twice."""
+        """Remove the ticks after the checkpoint that the run continues from, which would otherwise occur twice."""
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
             self._path.write_text("".join(line for line in lines if _is_tick_until(line, images)), encoding="utf-8")
@@ -39,7 +39,7 @@ class Log:
 
 
 def _is_tick_until(line: str, images: int) -> bool:
-    """Whether a line is a whole tick of at most so many images; what a kill or an editor has spoilt is left out."""
+    """Return whether a line is a complete tick of at most `images` images. A damaged line is none."""
     try:
         return line.endswith("\n") and bool(json.loads(line)["images"] <= images)
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -47,7 +47,7 @@ def _is_tick_until(line: str, images: int) -> bool:
 
 
 class _Board:
-    """A file of TensorBoard's events. Its own writer puts the machine's name into the file's; this one does not."""
+    """A file of TensorBoard's events whose name, unlike that of TensorBoard's own writer, lacks the machine's name."""
 
     def __init__(self, folder: Path, images: int) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -59,7 +59,7 @@ class _Board:
         self._file = (folder / f"events.out.tfevents.{now:017.6f}.{images:09d}").open("wb")
         self._records = RecordWriter(self._file)
         self._write(Event(file_version="brain.Event:2"))
-        # What an earlier start wrote for later images than these is dropped by the reader.
+        # The reader drops the events that an earlier start wrote for later images.
         self._write(Event(step=images, session_log=SessionLog(status=SessionLog.START)))
 
     def _write(self, event: Any) -> None:

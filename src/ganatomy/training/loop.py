@@ -1,4 +1,4 @@
-"""The loop. It asks whether it is time and whether another batch is needed; it knows no method by name."""
+"""The training loop. It runs the phases of the recipe's objective and contains no code for particular methods."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -20,10 +20,10 @@ PLAIN_SETTINGS = ComputeSettings()
 
 
 class BatchSource(Protocol):
-    """Where batches come from: image number n of a run is always the same image."""
+    """A source of batches. Image number n of a run is always the same image."""
 
     def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
-        """Each region of the images (batch, channel, *space) in [-1, 1], and their condition."""
+        """Read each region of the images, (batch, channel, *space) in [-1, 1], and their condition."""
         ...
 
 
@@ -34,9 +34,9 @@ def run_steps(
     callbacks: Callable[[State], bool],
     settings: ComputeSettings = ComputeSettings(),  # noqa: B008
 ) -> Iterator[Losses]:
-    """Train until the recipe's end or until `watch` says stop; yields the terms of each step, detached.
+    """Train until the recipe's end or until `callbacks` returns False; yield the detached loss terms of each step.
 
-    `watch` runs before every step, so that a resumed run reports the same moments as an unbroken one.
+    `callbacks` runs before every step, so that a resumed run reports at the same counts of images as an unbroken one.
 
     Raises:
         Diverged: a loss term or a gradient is not finite. The weights have not taken that step.
@@ -63,7 +63,7 @@ def run_steps(
 
 
 def _plan_batches(recipe: Recipe, images: int, seed: int, micro_batches: int) -> list[list[range]]:
-    """The batches of a step at a count of images seen, each in this process's pieces, by numbers of images."""
+    """Plan the batches of the step after `images` images: this process's pieces of each, as numbers of images."""
     step = recipe.plan_step(images, seed)
     count = max(int(phase.updates(images)) for phase in recipe.build_phases(step.stage))
     firsts = (images + update * step.batch_size for update in range(count))
@@ -76,7 +76,7 @@ def list_requests(
     seed: int,
     settings: ComputeSettings = ComputeSettings(),  # noqa: B008
 ) -> Iterator[tuple[range, tuple[Region, ...]]]:
-    """What `run_steps` will ask of its source from a count of images on, in order, until the recipe's end."""
+    """List, in order, what `run_steps` will read from its source after `images` images, until the recipe's end."""
     while images < recipe.total_images:
         step = recipe.plan_step(images, seed)
         planned = _plan_batches(recipe, images, seed, settings.micro_batches)
@@ -89,10 +89,11 @@ def list_requests(
 def run_update(
     phase: Phase, state: State, pieces: Sequence[Batch], settings: ComputeSettings = PLAIN_SETTINGS
 ) -> Losses:
-    """One update from a batch in one piece or several: freeze the others, loss, backward, average, step.
+    """Run one update of a phase on a batch in one or several pieces, and return its detached losses.
 
-    With another precision than float32 the networks run under autocast; weights, optimiser and losses stay in float32.
-    With float16 the loss is scaled up for the backward pass, and an update that overflows is left out.
+    All other networks are frozen; gradients are averaged over pieces and processes. With another precision than float32
+    the networks run under autocast; weights, optimiser and losses stay in float32. With float16 the loss is scaled up
+    for the backward pass, and an update that overflows is left out.
     """
     state.networks.set_trainable(phase.trained_roles)
     device = pieces[0].image.device
@@ -115,15 +116,15 @@ def run_update(
         for optimizer in learners:
             optimizer.step()
     for optimizer in learners:
-        optimizer.zero_grad(set_to_none=True)  # before the next phase computes its own: less memory at the peak
+        optimizer.zero_grad(set_to_none=True)  # free them before the next phase: a lower peak of memory
     phase.constrain(state.networks)
     return sums
 
 
 def _one_by_one(pieces: Sequence[Batch], networks: nn.Module) -> Iterator[Batch]:
-    """The pieces of a batch; of several each is new to the phase, and finds the networks' buffers as the first did.
+    """Yield the pieces of a batch. Each of several is a new object, and sees the networks' buffers as the first did.
 
-    So that nothing of a piece stays in memory, and the power iteration of a spectral norm takes no step more.
+    Therefore no tensor of a piece stays in memory, and the power iteration of a spectral norm advances once a batch.
     """
     if len(pieces) == 1:
         yield pieces[0]
@@ -137,7 +138,7 @@ def _one_by_one(pieces: Sequence[Batch], networks: nn.Module) -> Iterator[Batch]
 
 
 def _check_finite(phase: Phase, gradients: list[Tensor], losses: Losses) -> None:
-    """Refuse to step on numbers that are not finite."""
+    """Raise `Diverged` if a gradient or a loss is not finite."""
     norm = torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
     if torch.isfinite(norm + sum(losses.values(), start=torch.zeros((), device=norm.device))):
         return
@@ -152,7 +153,7 @@ def _describe_divergence(phase: Phase, losses: Losses) -> str:
 
 
 def _scaled_step(phase: Phase, state: State, optimizers: list[torch.optim.Adam], losses: Losses) -> None:
-    """Step on scaled gradients; when they overflow, leave the step out and scale less the next time."""
+    """Take a step with scaled gradients. If they overflow, leave the step out and use a smaller scale the next time."""
     for optimizer in optimizers:
         state.scaler.step(optimizer)
     state.scaler.update()
@@ -161,6 +162,6 @@ def _scaled_step(phase: Phase, state: State, optimizers: list[torch.optim.Adam],
 
 
 def _read_batch(state: State, source: BatchSource, seed: int, scope: Scope, numbers: range) -> Batch:
-    """The images with these global numbers."""
+    """Read the images with these global numbers as a batch."""
     read, condition = source.read_batch(numbers, scope.regions)
     return Batch(read, condition, scope, seed, numbers)

@@ -116,11 +116,15 @@ def estimate_training(
     stage_index: int = -1,
     batch_size: int | None = None,
 ) -> MemoryEstimate:
-    """What a step needs in each of so many processes.
+    """Estimate the memory that a training step needs in each process.
 
     Args:
-        part: of the timetable (`list_stage_steps`); the last by default.
-        batch: another global batch size than the recipe's.
+        recipe: what is trained.
+        settings: how it is computed.
+        device: where it is computed.
+        processes: how many processes share a batch.
+        stage_index: the stage of the timetable, an index into `list_stage_steps`; the last by default.
+        batch_size: the global batch size; None = the recipe's.
     """
     key = settings.keep_memory_settings()
     return _make_estimate(
@@ -134,7 +138,7 @@ def estimate_training(
 def find_heaviest_stage(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, processes: int = 1
 ) -> tuple[int, MemoryEstimate]:
-    """The part of the timetable that needs most, and what it needs."""
+    """Find the stage of the timetable that needs most memory: its index in `list_stage_steps`, and what it needs."""
     needs = [
         estimate_training(recipe, settings, device, processes, part) for part in range(len(list_stage_steps(recipe)))
     ]
@@ -145,12 +149,12 @@ def find_heaviest_stage(
 def estimate_sampling(
     recipe: Recipe, device: torch.device, batch_size: int = 1, planes: int | None = None
 ) -> MemoryEstimate:
-    """What drawing so many images at once needs, or a volume so many planes at a time."""
+    """Estimate the memory for drawing `batch_size` images at once; `planes` = planes drawn at a time, None = all."""
     return _make_estimate(memory_trace.trace_sampling(recipe, batch_size, planes), recipe, device, False)
 
 
 def fits_surely(recipe: Recipe, memory: int) -> bool:
-    """Whether a bound that no recipe comes near says so; spares small models the closer look, which takes seconds."""
+    """Return whether a recipe fits into `memory` bytes by a generous bound, which is faster than an estimate."""
     weights = sum(p.numel() * p.element_size() for p in recipe.build_meta_networks().parameters())
     voxels = max(m.batch_size * _count_voxels(m) for m in list_stage_steps(recipe))
     return GIB + 8 * weights + BYTES_PER_VOXEL * voxels < memory
@@ -169,9 +173,9 @@ def _count_voxels(step: TrainingStep) -> int:
 def find_largest_batch(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int, processes: int = 1
 ) -> int:
-    """The most images a step at the recipe's full size that fit, up to `MAX_BATCH_SIZE`; 0 = not one a process.
+    """Find the largest batch at the recipe's full size that fits, up to `MAX_BATCH_SIZE`; 0 = not one image a process.
 
-    Doubled until it does not fit; between there and the half of it what a step keeps grows evenly.
+    The batch is doubled until it does not fit. Below that, memory is taken to grow linearly with the batch.
     """
     whole = processes * settings.micro_batches
 
@@ -195,7 +199,7 @@ def find_largest_batch(
 def find_largest_shape(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int
 ) -> tuple[int, ...] | None:
-    """The largest of the recipe's shape, doubled or halved along every axis, that fits; None if none does."""
+    """Find the largest shape that fits, among the recipe's shape times 1/8 to 4 along every axis; None if none fits."""
     best = None
     for factor in (0.125, 0.25, 0.5, 1, 2, 4):
         shape = tuple(int(n * factor) for n in recipe.shape)
@@ -210,9 +214,9 @@ def find_largest_shape(
 def cheaper_settings(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int, processes: int = 1
 ) -> Iterator[tuple[ComputeSettings, MemoryEstimate]]:
-    """Other ways to compute the same recipe, the cheapest in time first, each with what it needs.
+    """Yield other settings for the same recipe, the cheapest in time first, each with the memory that it needs.
 
-    The part of the timetable that needs most as it is is looked at; where that fits, all are.
+    The stage that needs most with the given settings is estimated first; if it fits, all stages are estimated.
     """
     part, _ = find_heaviest_stage(recipe, settings, device, processes)
     for other in _list_alternatives(recipe, settings, device, processes):
@@ -252,7 +256,7 @@ def _list_alternatives(
 def find_fitting_settings(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int, processes: int = 1
 ) -> tuple[ComputeSettings, MemoryEstimate] | None:
-    """The cheapest way that fits, and what it needs; None if none does."""
+    """Find the settings cheapest in time that fit, and the memory that they need; None if none fit."""
     asis = (settings, find_heaviest_stage(recipe, settings, device, processes)[1])
     every = chain([asis], cheaper_settings(recipe, settings, device, memory, processes))
     return next(((other, one) for other, one in every if one.total <= memory), None)

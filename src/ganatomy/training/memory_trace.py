@@ -138,9 +138,13 @@ def traced_memory(device_thread: bool = False) -> Iterator[MemoryTrace]:
 def trace_training(
     recipe: Recipe, step: TrainingStep, settings: ComputeSettings, processes: int = 1, device: str = "cpu"
 ) -> PeakMemory:
-    """What the second step at a moment would hold in one of so many processes; the first makes Adam's moments.
+    """Trace the memory of the second step in one process; the first step makes Adam's moments.
 
     Args:
+        recipe: what is trained.
+        step: the step of the timetable that is traced.
+        settings: how it is computed.
+        processes: how many processes share a batch.
         device: ``cpu`` or ``cuda``, whose backward passes differ in their order (`_DeviceThread`).
     """
     settings = settings.keep_memory_settings()

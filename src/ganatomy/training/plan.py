@@ -1,4 +1,4 @@
-"""What a training will be, told before it is begun: parameters, timetable, memory, and whether it fits."""
+"""The plan of a training before it begins: parameters, timetable, memory, and whether it fits."""
 
 import json
 from functools import cache
@@ -28,7 +28,7 @@ def count_parameters(recipe: Recipe) -> dict[str, int]:
 
 
 def estimate_memory(recipe: Recipe, settings: ComputeSettings | None = None, device: str = "cpu") -> dict[str, float]:
-    """Predicted peak of training in GiB by part (`need`), in the part of the timetable that needs most."""
+    """Estimate the peak of training in GiB by part (`MemoryEstimate`), in the stage that needs most."""
     torch_device = torch.device(device)
     return {
         name: size / GIB
@@ -145,7 +145,7 @@ def _list_sampling_estimates(recipe: Recipe, device: torch.device) -> list[tuple
 
 
 def format_flags(settings: ComputeSettings, base: ComputeSettings) -> str:
-    """What to add to the command for `how` where `base` is usual."""
+    """Format the command-line flags that turn the settings `base` into `settings`."""
     flags = []
     if settings.precision != base.precision:
         flags.append(f"--precision {settings.precision}")
@@ -193,10 +193,10 @@ def _describe_speeds(recipe: Recipe, device: torch.device) -> list[str]:
 def check_memory(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int = 1
 ) -> None:
-    """Refuse what will not fit, with the table of what would.
+    """Check that training fits into `free_bytes`.
 
     Raises:
-        Refused: it needs more than there is.
+        Refused: it does not fit; the message has a table of settings that need less.
     """
     if memory_estimate.fits_surely(recipe, free_bytes):
         return
@@ -229,10 +229,10 @@ def describe_shortage(recipe: Recipe, settings: ComputeSettings, device: torch.d
 def fit_settings(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int = 1
 ) -> ComputeSettings:
-    """The cheapest way to compute the recipe that fits (`need.easier`).
+    """Find the settings cheapest in time that fit into `free_bytes` (`memory_estimate.find_fitting_settings`).
 
     Raises:
-        Refused: none does.
+        Refused: no settings fit.
     """
     if memory_estimate.fits_surely(recipe, free_bytes):
         return settings
@@ -245,5 +245,5 @@ def fit_settings(
 
 
 def get_recipe_default_settings(recipe: Recipe, device: torch.device) -> ComputeSettings:
-    """How the recipe is computed on a device when nothing is wished."""
+    """Return the settings that a recipe is computed with on a device by default."""
     return get_default_settings(len(recipe.shape), device)

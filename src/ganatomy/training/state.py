@@ -21,12 +21,12 @@ class State:
     """Players, moving average of the generator, optimisers, scale of losses, images seen, steps.
 
     Args:
-        recipe: what to build.
-        seed: of the run; decides the first weights.
-        device: where the networks live.
-        given: weights of the networks that do not learn, by role.
+        recipe: the recipe whose networks are built.
+        seed: the run's seed, which decides the first weights.
+        device: the device of the networks.
+        pretrained: weights of the networks that do not learn, by role.
         layout: memory format of the weights.
-        scaled: scale losses up for the backward pass, which float16 needs.
+        scale_losses: scale losses up for the backward pass, which float16 needs.
     """
 
     def __init__(

@@ -97,10 +97,17 @@ def _wait_for(device: torch.device) -> None:
 def settle_upsampling(
     recipe: Recipe, networks: Networks, settings: ComputeSettings, device: torch.device, pieces: int = 1
 ) -> tuple[ComputeSettings, str | None]:
-    """With ``auto``, and no choice yet, the settings with the fastest way of each layer, and a sentence for the log.
+    """Choose the fastest way of each layer if `upsampling` is ``auto`` and nothing was chosen; else change nothing.
 
     Args:
-        pieces: into which processes and micro-batches divide a batch.
+        recipe: what is trained.
+        networks: its networks, by role.
+        settings: how it is computed.
+        device: where the layers are timed.
+        pieces: into how many pieces processes and micro-batches divide a batch.
+
+    Returns:
+        The settings, and a sentence for the log or None.
     """
     if settings.upsampling != "auto" or settings.upsampling_by_layer:
         return settings, None

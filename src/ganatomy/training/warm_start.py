@@ -95,7 +95,8 @@ def plan_warm_start(recipe: Recipe, snapshot: Snapshot) -> WarmStart:
     facts and values that both models have.
 
     Args:
-        snapshot: opened with all its networks.
+        recipe: the recipe that is to be trained.
+        snapshot: the snapshot, opened with all its networks.
 
     Raises:
         Refused: no tensor agrees.
