@@ -23,7 +23,7 @@ EMPHYSEMA_HU = -950.0
 
 
 def find_largest_piece(mask: Mask) -> tuple[Mask, int]:
-    """The largest connected piece and how many there are that are no specks."""
+    """Find the largest connected piece of a mask, and count the pieces larger than `SPECK_SHARE` of it."""
     labels, count = ndimage.label(mask)
     if not count:
         return np.zeros(mask.shape, dtype=bool), 0
@@ -37,12 +37,15 @@ def find_largest_piece(mask: Mask) -> tuple[Mask, int]:
 
 
 def segment_breast(pixels: NDArray[np.float32]) -> Mask:
-    """The largest piece brighter than the background, its holes filled; nothing where no background is found."""
+    """Segment the breast of a mammogram in [0, 1] as the largest piece brighter than the background, holes filled.
+
+    The mask is empty where the image shows no background (`breast_mask.find_background`).
+    """
     return _find_breast(pixels)[0]
 
 
 def _find_breast(pixels: NDArray[np.float32]) -> tuple[Mask, int]:
-    """The breast, and how many pieces that are no specks are as bright."""
+    """Return the mask of the breast, and the number of pieces brighter than the background that are not specks."""
     if (level := breast_mask.find_background(pixels)) is None:
         return np.zeros(pixels.shape, dtype=bool), 0
     largest, count = find_largest_piece(breast_mask.segment_above(pixels, level))
@@ -50,9 +53,13 @@ def _find_breast(pixels: NDArray[np.float32]) -> tuple[Mask, int]:
 
 
 def measure_breast(pixels: NDArray[np.float32], spacing: tuple[float, ...] | None, chest_wall: int) -> Measures:
-    """Of one view in [0, 1]; nan where the image shows no background to tell the breast from.
+    """Measure the breast of one mammographic view in [0, 1]: area, density, outline, place, background and pieces.
+
+    All measures but the number of pieces are nan where the breast cannot be told from the background.
 
     Args:
+        pixels: the view (rows, columns).
+        spacing: millimetres between rows and between columns; None = unknown, the area is then in % of the image.
         chest_wall: index of the column at the chest wall, 0 or -1.
     """
     mask, count = _find_breast(pixels)
@@ -86,7 +93,7 @@ def _breast_measure_names(spacing: tuple[float, ...] | None) -> tuple[str, ...]:
 
 
 def _measure_density(pixels: NDArray[np.float32], mask: Mask) -> float:
-    """Share brighter than Otsu's threshold, the rim left out; a pectoral muscle in view counts as dense."""
+    """Return the % of the mask without its rim that is above Otsu's threshold; a pectoral muscle counts as dense."""
     inner = ndimage.binary_erosion(
         np.pad(mask, 1, mode="edge"), iterations=max(1, round(RIM_SHARE * mask.shape[0])), border_value=1
     )[1:-1, 1:-1]
@@ -101,7 +108,10 @@ def _measure_density(pixels: NDArray[np.float32], mask: Mask) -> float:
 
 
 def measure_thorax(hu: NDArray[np.float32], spacing: tuple[float, ...] | None) -> Measures:
-    """Volumes in millilitres (in % of the volume where the spacing is unknown), lung density, emphysema (LAA-950)."""
+    """Measure a thorax CT in HU: volumes of lung, bone and body, densities, emphysema (LAA-950) and pieces.
+
+    Volumes are in millilitres, or in % of the image where `spacing`, in millimetres per voxel, is unknown.
+    """
     masks = {"lung": segment_lungs(hu), "bone": segment_bone(hu), "body": segment_body(hu)}
     found = {_volume_name(name, spacing): _measure_volume(mask, spacing) for name, mask in masks.items()}
     air = hu[masks["lung"]]
@@ -121,13 +131,17 @@ def measure_thorax(hu: NDArray[np.float32], spacing: tuple[float, ...] | None) -
 
 
 def segment_head(values: NDArray[np.float32], threshold: float) -> Mask:
-    """The largest piece brighter than a level, its holes filled plane by plane."""
+    """Segment a head as the largest piece brighter than `threshold`, with its holes filled plane by plane."""
     largest = find_largest_piece(values > threshold)[0]
     return np.stack([ndimage.binary_fill_holes(plane) for plane in largest])
 
 
 def measure_head(values: NDArray[np.float32], spacing: tuple[float, ...] | None, threshold: float) -> Measures:
-    """Of a brain in [0, 1]: volume, three tissues by two thresholds (Otsu), likeness of the halves."""
+    """Measure a brain MRI in [0, 1]: foreground volume, shares of three tissues, correlation of the halves, pieces.
+
+    Two thresholds by Otsu's method separate the tissues. The volume is in millilitres, or in % of the image where
+    `spacing`, in millimetres per voxel, is unknown. The foreground is what is brighter than `threshold`.
+    """
     mask = segment_head(values, threshold)
     inside = values[mask]
     if inside.size < 64 or np.ptp(inside) < 1e-6:
@@ -153,7 +167,7 @@ _TISSUE_NAMES = (
 
 
 def _correlate_halves(values: NDArray[np.float32], mask: Mask) -> float:
-    """Correlation of the volume with its mirror image about the middle of the mask, axis 2 going to the left."""
+    """Correlate the volume with its mirror image about the middle of the mask along axis 2, which goes to the left."""
     columns = np.flatnonzero(mask.any((0, 1)))
     inside = values[:, :, columns[0] : columns[-1] + 1].astype(np.float64)
     mirrored = inside[:, :, ::-1]
@@ -171,5 +185,5 @@ def _measure_volume(mask: Mask, spacing: tuple[float, ...] | None) -> float:
 
 
 def keep_finite(measures: Mapping[str, float]) -> Measures:
-    """Those that the image shows."""
+    """Return the measures that are finite, which are those that the image shows."""
     return {name: value for name, value in measures.items() if np.isfinite(value)}

@@ -32,10 +32,10 @@ FOREGROUND_SHARE = 0.15  # of the white value: what is darker is air or the zero
 
 @dataclass(frozen=True)
 class BrainMRI(VolumeModality):
-    """MR of the head or of a skull-stripped brain; a millimetre is a millimetre in all cases and all directions.
+    """T1-weighted MRI of the head or of a skull-stripped brain, with one isotropic voxel size for all cases.
 
     Args:
-        field_of_view_mm: what the longest axis of the grid covers.
+        field_of_view_mm: millimetres that the longest axis of the grid covers.
     """
 
     field_of_view_mm: float = FIELD_OF_VIEW_MM
@@ -54,14 +54,14 @@ class BrainMRI(VolumeModality):
 
     @property
     def spacing(self) -> float:
-        """Millimetres of a voxel of the grid."""
+        """Edge of a voxel of the grid in millimetres."""
         return self.field_of_view_mm / max(self.shape)
 
     def check_image(self, image: Image, candidate: Candidate) -> Image:
-        """Whether it is an image, and T1-weighted as far as header and name say, and how it is padded.
+        """Check that a volume is a T1-weighted image as far as values, header and name show it, and find its padding.
 
         Raises:
-            UnusableImage: it is a label map.
+            UnusableImage: the volume is a label map.
         """
         image = super().check_image(image, candidate)
         doubts = list(image.doubts)
@@ -75,10 +75,10 @@ class BrainMRI(VolumeModality):
         return image.copy_with(doubts=tuple(doubts))
 
     def normalise(self, image: Image) -> Image:
-        """To [-1, 1]: zero and the 99.8th percentile of the foreground; resampled, the foreground in the middle.
+        """Map zero to -1 and the 99.8th percentile of the foreground to 1, and resample with the foreground centred.
 
         Raises:
-            UnusableImage: no spacing, no foreground, too few voxels, or larger than the field of view.
+            UnusableImage: the image has no spacing, no foreground or too few voxels, or exceeds the field of view.
         """
         if image.spacing is None:
             raise UnusableImage("no spacing")
@@ -119,7 +119,7 @@ class BrainMRI(VolumeModality):
                 )
 
     def denormalise(self, image: Image) -> Image:
-        """[-1, 1] to [0, 1]; an image that carries its geometry gets its own values, size and spacing back."""
+        """Map [-1, 1] to [0, 1]; an image that carries its geometry gets its own values, size and spacing back."""
         voxels, spacing = (image.pixels + 1) / np.float32(2), image.spacing
         if "placed" in image.geometry:
             told = image.geometry
@@ -130,14 +130,14 @@ class BrainMRI(VolumeModality):
         return image.copy_with(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
 
     def canonicalise(self, image: Image) -> Image:
-        """[0, 1] to [-1, 1]."""
+        """Map [0, 1] to [-1, 1]."""
         return image.copy_with(pixels=np.clip(image.pixels, 0, 1) * np.float32(2) - 1)
 
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
         return anatomy.segment_head(image.pixels, FOREGROUND_SHARE)
 
     def measure_image(self, image: Image) -> dict[str, float]:
-        """Volume, shares of three tissues, likeness of the halves."""
+        """Measure volume, shares of three tissues and correlation of the halves (`anatomy.measure_head`)."""
         return anatomy.measure_head(image.pixels, image.spacing, FOREGROUND_SHARE)
 
     def render_image(self, image: Image) -> GreyPicture:
@@ -145,10 +145,11 @@ class BrainMRI(VolumeModality):
 
 
 def find_far_padding(values: NDArray[np.float32]) -> tuple[float, float] | None:
-    """A lowest value that stands for "no image here", and the smallest value of the image; None when there is none.
+    """Find the value that pads an image from below, and the smallest value of the image itself; None without padding.
 
-    It is one value of many voxels, and farther below all others than `PADDING_DISTANCE` times their range, where zero
-    may be that far below a brain without its skull, and any value below zero is.
+    The padding is one value that at least `MIN_PADDING_SHARE` of the voxels have. It lies farther below all other
+    values than `PADDING_DISTANCE` times their range. That distance is larger for a padding of zero or above, since
+    zero also surrounds a brain without its skull.
     """
     lowest = float(values.min())
     others = values[values > lowest]
@@ -160,10 +161,10 @@ def find_far_padding(values: NDArray[np.float32]) -> tuple[float, float] | None:
 
 
 def threshold_foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The largest connected piece brighter than a share of the white value, from values of zero and above.
+    """Segment the largest connected piece brighter than a share of the white value; values are zero and above.
 
     Raises:
-        UnusableImage: there is nothing.
+        UnusableImage: no voxel is bright enough.
     """
     positive = values[values > 0]
     if not positive.size:
@@ -177,7 +178,7 @@ def threshold_foreground(values: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _find_ends(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and one past the last plane of each axis."""
+    """Return the first plane and one past the last plane of the mask along each axis."""
     found = []
     for axis in range(mask.ndim):
         planes = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
@@ -186,7 +187,7 @@ def _find_ends(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _cut_box(voxels: NDArray[np.float32], corner: Sequence[int], shape: Sequence[int]) -> NDArray[np.float32]:
-    """A box of `shape` that begins at `corner`, which may lie outside: there it is zero."""
+    """Cut out a box of `shape` that begins at `corner`; the box is zero where it lies outside the volume."""
     box = np.zeros(tuple(shape), dtype=np.float32)
     source, target = [], []
     for c, n, m in zip(corner, shape, voxels.shape, strict=True):

@@ -26,7 +26,7 @@ GRAINS = 3.0  # standard deviations of the grain above a level that still are ba
 
 
 def find_background(pixels: NDArray[np.float32]) -> float | None:
-    """The grey value up to which an image in [0, 1] is background; None where the image does not show it."""
+    """Find the grey value up to which an image in [0, 1] is background; None where the image shows no background."""
     smooth = _smooth(pixels)
     frame = _cut_frame(smooth)
     level = BLACK
@@ -41,7 +41,7 @@ def find_background(pixels: NDArray[np.float32]) -> float | None:
 
 
 def segment_above(pixels: NDArray[np.float32], level: float) -> Mask:
-    """What is brighter than the background; the grain is averaged where the background is not black."""
+    """Segment what is brighter than the background level; grain is averaged where the background is not black."""
     return _select(pixels, _smooth(pixels), level)
 
 
@@ -54,7 +54,7 @@ def _smooth(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _cut_frame(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The pixels along the edges but that of the chest wall, the brighter one of left and right."""
+    """Return the pixels along all edges but the brighter one of left and right, which is the chest wall."""
     rows, columns = (max(1, round(FRAME_SHARE * n)) for n in smooth.shape)
     left, right = smooth[:, :columns], smooth[:, -columns:]
     far = right if left.mean() >= right.mean() else left
@@ -62,7 +62,7 @@ def _cut_frame(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _find_next_level(smooth: NDArray[np.float32], frame: NDArray[np.float32], level: float) -> float | None:
-    """The upper end of a flat level of the frame that is darker than the breast and brighter than `level`."""
+    """Find the upper end of a flat level of the frame that is darker than the breast and brighter than `level`."""
     bright = frame[frame > level]
     if bright.size < MIN_LEVEL_SHARE * frame.size:
         return None

@@ -1,4 +1,4 @@
-"""Does an image look like what it claims to be? What is certain is a reason to leave it out; the rest is a doubt."""
+"""Checks of whether an image is what it claims to be; certain faults exclude the image, others become doubts."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,10 @@ SOFT_HU, MIN_SOFT_SHARE = (-200.0, 200.0), 0.01  # fat and soft tissue
 
 
 def check_polarity(pixels: NDArray[np.float32]) -> None:
-    """Whether a radiograph in [0, 1] has a dark background, if it has a background.
+    """Check that the background of a radiograph in [0, 1], if it has one, is dark.
 
     Raises:
-        UnusableImage: the background is white: the picture is a negative.
+        UnusableImage: the background is white, so the picture is a negative.
     """
     rows, columns = (max(1, round(BORDER_SHARE * n)) for n in pixels.shape)
     frame = np.concatenate(
@@ -47,10 +47,10 @@ def check_polarity(pixels: NDArray[np.float32]) -> None:
 
 
 def check_label_map(voxels: NDArray[np.float32]) -> tuple[Doubt, ...]:
-    """Whether values are numbers of structures instead of an image.
+    """Check whether voxels hold the numbers of labelled structures instead of intensities; return the doubts.
 
     Raises:
-        UnusableImage: they are, surely.
+        UnusableImage: the voxels certainly hold labels.
     """
     if len(np.unique(voxels[::3, ::3, ::3])) > MAX_LABEL_VALUES:
         return ()
@@ -70,16 +70,16 @@ def check_label_map(voxels: NDArray[np.float32]) -> tuple[Doubt, ...]:
 
 
 def _measure_equal_share(voxels: NDArray[np.float32], background: float) -> float:
-    """Share of neighbours along the first axis that have the same value, outside the background."""
+    """Measure the share of neighbours along the first axis that have the same value, outside the background."""
     inside = (voxels[1:] != background) & (voxels[:-1] != background)
     return float((voxels[1:] == voxels[:-1])[inside].mean()) if inside.any() else 0.0
 
 
 def check_hounsfield_units(voxels: NDArray[np.float32]) -> tuple[Doubt, ...]:
-    """Whether a thorax CT has air and soft tissue where Hounsfield units put them.
+    """Check that a thorax CT has air and soft tissue within their ranges of Hounsfield units; return the doubts.
 
     Raises:
-        UnusableImage: there is no air, which every thorax has.
+        UnusableImage: no voxel lies in the range of air and lung, which every thorax contains.
     """
     low, high = float(voxels.min()), float(voxels.max())
     air = float(((voxels >= AIR_HU[0]) & (voxels <= AIR_HU[1])).mean())

@@ -26,7 +26,7 @@ FIGURE_VOLUMES = 6  # volumes of a plate
 
 @dataclass(frozen=True)
 class ChestCT(VolumeModality):
-    """CT of the thorax in HU, blank planes trimmed, stretched to the grid with the spacing recorded (Sun 2022)."""
+    """CT of the thorax in HU; blank planes are trimmed, the rest is stretched to the grid, spacing kept (Sun 2022)."""
 
     name = "chest_ct"
     value_range = CLIP_HU
@@ -37,19 +37,19 @@ class ChestCT(VolumeModality):
         return {"clip_hu": list(CLIP_HU)}
 
     def check_image(self, image: Image, candidate: Candidate) -> Image:
-        """Whether the values are Hounsfield units of an image.
+        """Check that the values are the Hounsfield units of an image.
 
         Raises:
-            UnusableImage: they are not.
+            UnusableImage: the values are labels, or no voxel is as dark as air.
         """
         image = super().check_image(image, candidate)
         return image.copy_with(doubts=(*image.doubts, *check_hounsfield_units(image.pixels)))
 
     def normalise(self, image: Image) -> Image:
-        """HU to [-1, 1] on the grid: clip, drop planes of nothing but air at the ends of each axis, stretch.
+        """Map HU to [-1, 1] on the grid: clip, drop planes that hold only air at the ends of each axis, stretch.
 
         Raises:
-            UnusableImage: nothing but air, or too few voxels.
+            UnusableImage: the volume holds only air, or too few voxels.
         """
         low, high = CLIP_HU
         clipped = np.clip(image.pixels, low, high)
@@ -62,7 +62,7 @@ class ChestCT(VolumeModality):
         return image.copy_with(pixels=np.clip(voxels, -1, 1), spacing=spacing, geometry=geometry)
 
     def denormalise(self, image: Image) -> Image:
-        """[-1, 1] to HU; an image that carries its geometry gets its own size and spacing back."""
+        """Map [-1, 1] to HU; an image that carries its geometry gets its own size and spacing back."""
         low, high = CLIP_HU
         voxels, spacing = (image.pixels + 1) * np.float32((high - low) / 2) + np.float32(low), image.spacing
         if "kept" in image.geometry:
@@ -75,30 +75,30 @@ class ChestCT(VolumeModality):
         return image.copy_with(pixels=voxels.astype(np.float32), spacing=spacing, geometry={})
 
     def canonicalise(self, image: Image) -> Image:
-        """HU to [-1, 1] without touching the grid."""
+        """Map HU to [-1, 1] and leave the grid as it is."""
         low, high = CLIP_HU
         return image.copy_with(pixels=(np.clip(image.pixels, low, high) - low) * np.float32(2 / (high - low)) - 1)
 
     def convert_voxels(self, pixels: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Whole HU."""
+        """Round the values to whole HU."""
         return np.rint(pixels).astype(np.int16)
 
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
         return segment_body(image.pixels)
 
     def segment_structures(self, image: Image) -> list[NDArray[np.bool_]]:
-        """Lungs and bone."""
+        """Segment lungs and bone."""
         return [segment_lungs(image.pixels), segment_bone(image.pixels)]
 
     def measure_image(self, image: Image) -> dict[str, float]:
-        """Volumes of lungs, bone and body, lung density, emphysema."""
+        """Measure volumes of lungs, bone and body, densities and emphysema (`anatomy.measure_thorax`)."""
         return anatomy.measure_thorax(image.pixels, image.spacing)
 
     def render_image(self, image: Image) -> GreyPicture:
         return render_planes(apply_window(image.pixels), image.spacing)
 
     def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
-        """Lungs in green and bone in red, as contours over the first volumes."""
+        """Draw lungs in green and bone in red, as contours over the first `FIGURE_VOLUMES` volumes."""
         sheets = [
             draw_contours(self.render_image(image), self.segment_structures(image), image.spacing)
             for image in images[:FIGURE_VOLUMES]
@@ -110,12 +110,12 @@ class ChestCT(VolumeModality):
 
 
 def apply_window(hu: NDArray[np.float32], window: tuple[float, float] = WINDOW_HU) -> NDArray[np.float32]:
-    """HU to [0, 1] for display."""
+    """Map HU to [0, 1] for display; values outside the window, from black to white in HU, are clipped."""
     return np.clip((hu - window[0]) / np.float32(window[1] - window[0]), 0, 1).astype(np.float32)
 
 
 def _find_filled_planes(voxels: NDArray[np.float32], axis: int, air: float) -> tuple[int, int]:
-    """First and one past the last plane of an axis that holds anything but air."""
+    """Find the first plane and one past the last plane of an axis that hold anything but air."""
     others = tuple(a for a in range(voxels.ndim) if a != axis)
     planes = np.flatnonzero((voxels > air).any(axis=others))
     if not len(planes):

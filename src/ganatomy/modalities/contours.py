@@ -14,12 +14,12 @@ MASK_COLOURS = ((60, 220, 90), (235, 70, 60), (80, 150, 255))
 def draw_contours(
     picture: GreyPicture, masks: Sequence[NDArray[np.bool_]], spacing: tuple[float, ...] | None
 ) -> NDArray[np.float32]:
-    """`draw_outlines`, for masks of the image that a flat picture was made of (`pictures.render_planes`)."""
+    """Draw masks of an image over the flat picture that `pictures.render_planes` made of it (see `draw_outlines`)."""
     return draw_outlines(picture, [render_planes(mask.astype(np.float32), spacing) > 0.5 for mask in masks])
 
 
 def draw_outlines(picture: GreyPicture, masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float32]:
-    """A grey picture in [0, 1] with the edge of each mask in a colour of its own: (rows, columns, 3) in [0, 1]."""
+    """Draw the edge of each mask in its own colour over a grey picture in [0, 1]: (rows, columns, 3) in [0, 1]."""
     rgb = np.repeat(picture[..., None], 3, axis=2).astype(np.float32)
     for mask, colour in zip(masks, MASK_COLOURS, strict=False):
         edge = mask & ~ndimage.binary_erosion(mask)

@@ -35,7 +35,7 @@ class FactTable:
     columns: tuple[str, ...] = ()
 
     def find_key(self, name: str) -> str | None:
-        """The name under which the table has a file or series; None = it lacks it.
+        """Find the name under which the table lists a file or series; None = the table does not list it.
 
         A series that shares its folder with others, such as ``ct#2``, is found under its own name or the folder's.
         """
@@ -47,14 +47,14 @@ class FactTable:
         return None
 
     def find_facts(self, name: str) -> Mapping[str, str]:
-        """The facts of a file or series; none where the table lacks it."""
+        """Find the facts of a file or series; the mapping is empty if the table does not list it."""
         key = self.find_key(name)
         return MappingProxyType({}) if key is None else self.facts[key]
 
 
 @dataclass(frozen=True)
 class FactSource:
-    """Where facts come from that the files do not carry, or carry wrongly.
+    """The source of facts that files do not carry, or carry wrongly.
 
     Args:
         table: a CSV with a column ``file`` (path below the raw folder); None = ``facts.csv`` in the raw folder if any.
@@ -67,10 +67,10 @@ class FactSource:
     constants: Mapping[str, str] = field(default_factory=dict)
 
     def read_table(self, raw: Path) -> FactTable:
-        """The table that was named, or that of the folder; an empty one where there is none.
+        """Read the named table, or else that of the raw folder; without either, return an empty table.
 
         Raises:
-            Refused: it cannot be read, lacks a column, has a row that is too long, or rows that contradict each other.
+            Refused: the table cannot be read, lacks a column, or has a row that is too long or contradicts another.
         """
         path = self.table or raw / FACTS_FILE
         if self.table is None and not path.exists() and not path.is_symlink():
@@ -94,19 +94,19 @@ class FactSource:
         return _join_rows(path, header.index(file), places, rows)
 
     def combine_facts(self, table: FactTable, name: str) -> dict[str, str]:
-        """All that is told of one file or series: the constants, and before them the table."""
+        """Combine the facts of one file or series from the table and the constants; the table takes precedence."""
         constants = {fact: normalise_value(value) for fact, value in self.constants.items()}
         return {**constants, **{fact: value for fact, value in table.find_facts(name).items() if value}}
 
 
 def normalise_path(text: str) -> str:
-    """A path as it is compared: blanks at the ends, backslashes, ``./`` and doubled slashes do not matter."""
+    """Normalise a path for comparison: blanks at the ends, backslashes, ``./`` and doubled slashes do not matter."""
     parts = unicodedata.normalize("NFC", text).strip().replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in ("", ".")) or ("." if "." in parts else "")
 
 
 def normalise_value(text: str | None) -> str:
-    """A value as it is compared: missing ones are empty, and a number has one form: 1.0 is 1, and 0.50 is 0.5."""
+    """Normalise a value for comparison: missing values become empty, and numbers get one form (1.0 becomes 1)."""
     value = (text or "").strip()
     if value.lower() in MISSING_VALUES:
         return ""
@@ -117,7 +117,7 @@ def normalise_value(text: str | None) -> str:
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header and the rows that are not blank, with their numbers: the header is row 1.
+    """Read the header and the rows that are not blank, with their numbers; the header is row 1.
 
     Raises:
         Refused: not a CSV file, two columns of one name, or a row with more cells than the header.
@@ -144,7 +144,7 @@ def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _join_rows(path: Path, file: int, places: Mapping[str, int], rows: list[tuple[int, list[str]]]) -> FactTable:
-    """The rows by file.
+    """Group the rows by file.
 
     Args:
         file: place of the column that names the file.

@@ -79,7 +79,7 @@ def list_folder(raw: Path, out: Path | None = None) -> FolderListing:
 
 
 def list_files(raw: Path) -> list[tuple[Path, str]]:
-    """The files of `list_folder`.
+    """List the regular files below a folder, as `list_folder` finds them.
 
     Raises:
         Refused: the folder is missing or has no file that can be read; the message says what it has instead.
@@ -91,7 +91,7 @@ def list_files(raw: Path) -> list[tuple[Path, str]]:
 
 
 def refuse_empty_folder(listing: FolderListing) -> Refused:
-    """That a folder has no file to read, and what it has instead."""
+    """Make the error that a folder has no file to read; its message says what the folder holds instead."""
     others = [f"{row['file']} ({row['reason']})" for row in listing.left_out]
     others += [f"{row['file']} ({row['rule']})" for row in listing.skipped]
     told = f" but {len(others)} other paths, such as {others[0]}" if others else ""
@@ -99,7 +99,7 @@ def refuse_empty_folder(listing: FolderListing) -> Refused:
 
 
 class _Walk:
-    """Real folders first, depth first; then links, so that a file is called by its own name wherever it has one."""
+    """Walks real folders depth first, then links, so that a file is listed under its own name if it has one."""
 
     def __init__(self, root: Path, out: Path | None) -> None:
         self.listing = FolderListing(root)
@@ -133,7 +133,7 @@ class _Walk:
             pending += reversed(folders)
 
     def _take(self, entry: os.DirEntry[str], prefix: str) -> tuple[str, str] | None:
-        """A row for one path, or the folder that is to be looked through."""
+        """Add the row for one path, or return the folder that is to be searched next."""
         name = prefix + entry.name
         if entry.name.endswith(LOCK_SUFFIX) and self._lock is not None and _identify(entry.path) == self._lock:
             return None
@@ -204,7 +204,7 @@ class _Walk:
 
 
 def _identify(path: str) -> tuple[int, int] | None:
-    """Device and inode, which a folder has under every name; None where they cannot be told."""
+    """Return device and inode, which are the same under every name of a folder; None if they cannot be read."""
     try:
         about = os.stat(path)
     except OSError:
@@ -213,7 +213,7 @@ def _identify(path: str) -> tuple[int, int] | None:
 
 
 def _find_rule(name: str) -> str | None:
-    """The rule by which a path is skipped for its name alone."""
+    """Find the rule by which a path is skipped for its name alone."""
     lower = name.lower()
     if name.startswith("."):
         return HIDDEN

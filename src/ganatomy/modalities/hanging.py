@@ -22,10 +22,10 @@ MIN_ROWS = 640  # smaller views are enlarged, so that the label stays small besi
 
 
 def hang_views(views: Mapping[tuple[str, str], NDArray[np.float32]], synthetic: bool = True) -> NDArray[np.uint8]:
-    """Four views, [0, 1] as hung (laterality, view position) -> one picture, 8 bit; the place of a missing one is dark.
+    """Hang up to four views by (laterality, view position), in [0, 1], as one 8-bit picture; missing views are dark.
 
-    Each view is labelled in its outer upper corner, away from the chest wall. Views drawn apart from one another are
-    not one woman's; the caption below the picture has to say so.
+    Each view is labelled in its outer upper corner, away from the chest wall. Views that were drawn independently do
+    not show one woman; the caption of the picture has to say so.
     """
     dark = np.zeros_like(next(iter(views.values())))
     panes = [
@@ -48,7 +48,7 @@ def _label_view(pixels: NDArray[np.float32], laterality: str, view: str, synthet
 
 
 class HangingWriter:
-    """The standard mammographic hanging, one picture a study; views that have not come yet stay dark."""
+    """Writes the standard mammographic hanging, one picture a study; views that have not been written stay dark."""
 
     def __init__(self, out: Path) -> None:
         self.out = out

@@ -36,13 +36,13 @@ QUARTER_TURNS = {
 
 @dataclass(frozen=True)
 class Mammogram(ProjectionModality):
-    """CC and MLO views, chest wall at the left edge, [-1, 1]. The grid pads the anterior (right) or lower side only.
+    """CC and MLO views in [-1, 1] with the chest wall at the left edge; only the right or the lower side is padded.
 
     Args:
         facts: where PNG, TIFF and JPEG files get view_position, laterality, patient, spacing_mm and chest_wall
             (left, right, top, bottom) from, and where all files get labels from that a column or a constant names.
-        shape: rows and columns of the grid; as in all projections, so that the chest wall stays flush (Korkinof 2018).
-        voi: apply the VOI LUT or window of DICOM files.
+        shape: rows and columns of the grid (Korkinof 2018).
+        voi: whether the VOI LUT or window of DICOM files is applied.
     """
 
     shape: Shape = DEFAULT_SHAPE
@@ -57,7 +57,7 @@ class Mammogram(ProjectionModality):
 
     @property
     def _label_names(self) -> tuple[str, ...]:
-        """Facts besides the view and what reading takes: labels of a table, such as density or age."""
+        """The facts of a table that are labels, such as density or age, and neither the view nor used by reading."""
         return tuple(name for name in super().conditions if name not in (*VIEW_FACTS, "spacing_mm", "chest_wall"))
 
     @property
@@ -66,7 +66,7 @@ class Mammogram(ProjectionModality):
 
     @property
     def free_conditions(self) -> Mapping[str, tuple[str, ...]]:
-        """The laterality: every canonical image has its chest wall at the left."""
+        """The laterality, which an image does not show since every canonical image has its chest wall at the left."""
         return {"laterality": ("R", "L")}
 
     @property
@@ -81,10 +81,10 @@ class Mammogram(ProjectionModality):
     # In.
 
     def read(self, candidate: Candidate) -> tuple[Image, Person]:
-        """The image as displayed, [0, 1], chest wall left, with its view and labels, and who it is of.
+        """Read the image as displayed in [0, 1], chest wall left, with its view and labels, and its person.
 
         Raises:
-            UnusableImage: the file cannot serve; the message says why.
+            UnusableImage: the file cannot be used; the message says why.
         """
         image, who = self._read_view(candidate)
         return image.copy_with(facts={**image.facts, **self.get_labels(candidate, self._label_names)}), who
@@ -124,7 +124,7 @@ class Mammogram(ProjectionModality):
         return image, choose_person(candidate.facts.get("patient", ""), Person(candidate.name, FILE))
 
     def check_image(self, image: Image, candidate: Candidate) -> Image:
-        """Whether the breast is bright before a dark background.
+        """Check that the breast is bright on a dark background.
 
         Raises:
             UnusableImage: the picture is a negative.
@@ -136,7 +136,7 @@ class Mammogram(ProjectionModality):
     # Out.
 
     def denormalise(self, image: Image) -> Image:
-        """Back to [0, 1], as hung: chest wall left for a left breast, right for a right one.
+        """Map [-1, 1] to [0, 1] as hung: the chest wall is left for a left breast and right for a right one.
 
         An image that carries its geometry gets its own size and spacing back; a synthetic one keeps the grid.
         """
@@ -145,7 +145,7 @@ class Mammogram(ProjectionModality):
         return shown.copy_with(pixels=np.ascontiguousarray(pixels))
 
     def canonicalise(self, image: Image) -> Image:
-        """[0, 1] as hung -> [-1, 1], chest wall left; the inverse of `denormalise` for synthetic images."""
+        """Map [0, 1] as hung to [-1, 1], chest wall left; the inverse of `denormalise` for synthetic images."""
         pixels = image.pixels[:, ::-1] if image.facts["laterality"] == "R" else image.pixels
         return super().canonicalise(image.copy_with(pixels=pixels))
 
@@ -156,12 +156,12 @@ class Mammogram(ProjectionModality):
         return anatomy.segment_breast(image.pixels)
 
     def measure_image(self, image: Image) -> dict[str, float]:
-        """Area, density, outline and the like of the breast."""
+        """Measure area, density, outline and more of the breast (`anatomy.measure_breast`)."""
         chest_wall = -1 if image.facts.get("laterality") == "R" else 0
         return anatomy.measure_breast(image.pixels, image.spacing, chest_wall)
 
     def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
-        """The standard hanging, if all four views are there."""
+        """Draw the standard hanging if all four views are there."""
         views = _find_four_views(images)
         words = (
             "RCC | LCC over RMLO | LMLO, chest walls back to back. The four views were drawn apart: they are not one"
@@ -174,7 +174,7 @@ class Mammogram(ProjectionModality):
 
 
 def _find_four_views(images: Sequence[Image]) -> dict[tuple[str, str], GreyPicture] | None:
-    """The first image of each of the four views; None if one is missing."""
+    """Find the first image of each of the four views; None if a view is missing."""
     found: dict[tuple[str, str], GreyPicture] = {}
     for image in images:
         found.setdefault((image.facts.get("laterality", ""), image.facts.get("view_position", "")), image.pixels)

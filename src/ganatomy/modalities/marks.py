@@ -1,4 +1,4 @@
-"""Does a file say that it shows no patient? Phantoms and samples of ours do, and so do those of others in DICOM."""
+"""Marks by which a file says that it shows no patient: those of DICOM, and those of phantoms and samples made here."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from ganatomy.modalities.pictures import PICTURE_FORMATS, PICTURE_SUFFIXES
 
 
 def says_synthetic(path: Path) -> bool:
-    """Whether a file that can be read is marked: Synthetic Data (0008,001C) of DICOM, or the words that we write.
+    """Return whether a file is marked as synthetic, by Synthetic Data (0008,001C) of DICOM or by this package's words.
 
     Raises:
-        UnusableImage, OSError: it cannot be read.
+        UnusableImage, OSError: the file cannot be read.
     """
     if nifti.is_nifti(path):
         return nifti.is_marked_synthetic(path)

@@ -53,27 +53,27 @@ class SampleWriter(Protocol):
     """Writes samples of one format into one folder."""
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
-        """The path below the folder of what was written.
+        """Write one sample and return its path below the folder.
 
         Args:
-            image: in [-1, 1], canonically oriented.
-            shown: the same in its own values (grey [0, 1], HU), as displayed.
-            record: how it was made.
+            image: the sample in [-1, 1], canonically oriented.
+            shown: the same sample in its own values (grey [0, 1], HU), as displayed.
+            record: how the sample was made.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Modality(ABC):
-    """Reading, the grid, the way back, and the way out.
+    """One kind of image: how it is read, brought to the grid, brought back, measured, shown and written.
 
-    Shared code has a modality by its name from `modalities.table` and asks it; it never asks which one it has. A new
-    one begins with `projection.ProjectionModality` or `volume.VolumeModality`, which leave the least to write. It is a
-    frozen dataclass: the fields that it adds are its options, and all have defaults.
+    Shared code gets a modality by its name from `modalities.table` and calls its methods; it never checks which
+    modality it has. A new modality derives from `projection.ProjectionModality` or `volume.VolumeModality`, which need
+    the least code. It is a frozen dataclass: the fields that it adds are its options, and all have defaults.
 
     Args:
-        facts: where facts that the files do not carry come from.
-        shape: the grid that a store is prepared on.
+        facts: the source of facts that the files do not carry.
+        shape: voxels per axis of the grid that a store is prepared on.
     """
 
     facts: FactSource = field(default_factory=FactSource)
@@ -88,7 +88,7 @@ class Modality(ABC):
 
     @property
     def conditions(self) -> Mapping[str, tuple[str, ...]]:
-        """Facts that a model can be conditioned on, with their values; no values = those that are found."""
+        """Facts that a model can be conditioned on, with their values; no values = those found in the files."""
         return {name: () for name in {**self.facts.columns, **self.facts.constants} if name != "patient"}
 
     @property
@@ -98,7 +98,7 @@ class Modality(ABC):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What besides the shape decides how an image is normalised; kept with the store."""
+        """The settings besides the shape that decide how an image is normalised; they are kept with the store."""
         return {}
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -110,11 +110,11 @@ class Modality(ABC):
         return (*self.conditions, "patient")
 
     def list_candidates(self, raw: Path, listing: FolderListing | None = None) -> list[Candidate]:
-        """What below `raw` may hold a case each, in a fixed order, with what the table of facts says of it.
+        """List the candidates below `raw` in a fixed order, each with its facts from the table.
 
         Args:
             raw: the folder.
-            listing: what is below it, where that is known.
+            listing: the listing of `raw`, if it is known; None = the folder is listed here.
 
         Raises:
             Refused: the folder is missing or has no file, or the table of facts cannot be read.
@@ -129,17 +129,18 @@ class Modality(ABC):
         ]
 
     def group_files(self, listing: FolderListing) -> list[Candidate]:
-        """The candidates, without facts: each file of the listing is in exactly one; here every file by itself."""
+        """Group the files of a listing into candidates without facts, each file in exactly one; here one a file."""
         return [Candidate((path,), name, {}) for path, name in listing.files]
 
     def get_labels(self, candidate: Candidate, names: Iterable[str] | None = None) -> dict[str, str]:
-        """The facts of the conditions, from the table.
+        """Return the facts of the conditions, from the table.
 
         Args:
-            names: of those that are wanted; None = all.
+            candidate: a candidate with its facts.
+            names: names of the conditions that are wanted; None = all.
 
         Raises:
-            UnusableImage: the table does not give one.
+            UnusableImage: the table does not give one of them.
         """
         labels = {name: candidate.facts.get(name, "") for name in (self.conditions if names is None else names)}
         if missing := [name for name, value in labels.items() if not value]:
@@ -148,25 +149,25 @@ class Modality(ABC):
 
     @abstractmethod
     def read(self, candidate: Candidate) -> tuple[Image, Person]:
-        """The image in its own values (grey [0, 1], HU), canonically oriented, and who it is of.
+        """Read the image in its own values (grey [0, 1], HU), canonically oriented, and its person.
 
         Raises:
-            UnusableImage: the file cannot serve; the message says why.
+            UnusableImage: the file cannot be used; the message says why.
         """
 
     def check_image(self, image: Image, candidate: Candidate) -> Image:
-        """What `read` gave, looked at: does it look like what it claims? Doubts are added to those of the image.
+        """Check that an image from `read` looks like an image of this modality; return it with any doubts added.
 
-        Asked of the images that a store is prepared from, not of synthetic ones, which may be as wrong as they are.
+        Images that a store is prepared from are checked. Synthetic images are not, since their faults are measured.
 
         Raises:
-            UnusableImage: it is certainly something else.
+            UnusableImage: the image is certainly something else.
         """
         return image
 
     @abstractmethod
     def normalise(self, image: Image) -> Image:
-        """To the grid and to [-1, 1]; what was done to fit the grid goes into the image's geometry.
+        """Bring an image to the grid and to [-1, 1]; its geometry records how it was fitted to the grid.
 
         Raises:
             UnusableImage: the image does not fit the grid.
@@ -177,16 +178,16 @@ class Modality(ABC):
 
     @abstractmethod
     def denormalise(self, image: Image) -> Image:
-        """Back to the values that `read` gives, undoing the grid if the image carries its geometry, as displayed."""
+        """Map [-1, 1] to the values of `read`, as displayed; the grid is undone if the image carries its geometry."""
 
     @abstractmethod
     def canonicalise(self, image: Image) -> Image:
-        """Values as displayed to [-1, 1] as trained on; the inverse of `denormalise` for synthetic images."""
+        """Map values as displayed to [-1, 1] as in training; the inverse of `denormalise` for synthetic images."""
 
     @property
     @abstractmethod
     def formats(self) -> tuple[str, ...]:
-        """The files that samples can be written to; the first is the usual one."""
+        """Names of the formats that samples can be written in; the first is the default."""
 
     @property
     @abstractmethod
@@ -194,7 +195,7 @@ class Modality(ABC):
         """The DICOM objects of a sample."""
 
     def convert_voxels(self, pixels: NDArray[np.float32]) -> NDArray[Any]:
-        """Values of a volume in the type in which NIfTI holds them."""
+        """Convert the values of a volume to the type in which NIfTI files hold them."""
         return pixels
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -202,23 +203,23 @@ class Modality(ABC):
 
     @abstractmethod
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
-        """Where an image in its own values shows the body."""
+        """Segment the body in an image in its own values; the mask has the image's shape."""
 
     def segment_structures(self, image: Image) -> list[NDArray[np.bool_]]:
-        """What of an image in its own values is measured, to be drawn as contours."""
+        """Segment the measured structures of an image in its own values, to be drawn as contours."""
         return [self.segment_foreground(image)]
 
     @abstractmethod
     def measure_image(self, image: Image) -> dict[str, float]:
-        """What can be measured on an image in its own values, by name with unit; nan where it does not show it.
+        """Measure an image in its own values, by name with unit; nan for a measure that the image does not show.
 
         All images of a modality have the same names, at least one.
         """
 
     @abstractmethod
     def render_image(self, image: Image) -> GreyPicture:
-        """A picture in [0, 1] of an image in its own values."""
+        """Render an image in its own values as a grey picture (rows, columns) in [0, 1]."""
 
     def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
-        """Pictures of synthetic images that belong to this modality alone, such as the standard hanging."""
+        """Draw the pictures of synthetic images that this modality alone has, such as the standard hanging."""
         return []

@@ -14,12 +14,13 @@ PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
 def read_grey_picture(path: Path) -> NDArray[np.float32]:
-    """One-channel picture in [0, 1], turned as its orientation tag says: 8 bits over 255, more from least to greatest.
+    """Read a one-channel picture (rows, columns) in [0, 1], turned as its orientation tag says.
 
-    Colour pictures whose channels are equal count as grey.
+    Values of 8 bits are divided by 255; others are scaled from their least to their greatest value. Colour pictures
+    whose channels are equal count as grey.
 
     Raises:
-        UnusableImage: unreadable, truncated, coloured, of several frames, or without contrast.
+        UnusableImage: the file is unreadable, truncated, coloured, of several frames, or without contrast.
     """
     try:
         with Pillow.open(path, formats=PICTURE_FORMATS) as picture:
@@ -50,7 +51,7 @@ def read_grey_picture(path: Path) -> NDArray[np.float32]:
 
 
 def find_picture_doubts(path: Path) -> tuple[Doubt, ...]:
-    """Lossy compression, which changes the fine texture of an image: JPEG, also within TIFF."""
+    """Find lossy compression, which changes the fine texture of an image: JPEG, also within TIFF."""
     with Pillow.open(path, formats=PICTURE_FORMATS) as picture:
         inside = str(picture.info.get("compression", ""))
         told = "JPEG" if picture.format == "JPEG" else f"{picture.format}, {inside}" if "jpeg" in inside else ""

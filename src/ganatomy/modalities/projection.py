@@ -59,10 +59,10 @@ class ProjectionModality(Modality):
         return PictureKind(self.name.replace("_", " "))
 
     def read(self, candidate: Candidate) -> tuple[Image, Person]:
-        """The image as displayed, [0, 1], and who it is of.
+        """Read the image as displayed in [0, 1], and its person.
 
         Raises:
-            UnusableImage: the file cannot serve; the message says why.
+            UnusableImage: the file cannot be used; the message says why.
         """
         labels = self.get_labels(candidate)
         try:
@@ -79,7 +79,7 @@ class ProjectionModality(Modality):
         return image, choose_person(candidate.facts.get("patient", ""), Person(candidate.name, FILE))
 
     def normalise(self, image: Image) -> Image:
-        """To the grid and to [-1, 1]: shrunk until one side fits, then padded with black at the right or lower side.
+        """Scale an image until one side fits the grid, pad it with black at the right or lower side, map to [-1, 1].
 
         Raises:
             UnusableImage: the source is so small that it would be enlarged more than twice.
@@ -101,7 +101,7 @@ class ProjectionModality(Modality):
         )
 
     def denormalise(self, image: Image) -> Image:
-        """Back to [0, 1]; an image that carries its geometry gets its own size and spacing back."""
+        """Map [-1, 1] to [0, 1]; an image that carries its geometry gets its own size and spacing back."""
         pixels, spacing = (image.pixels + 1) / np.float32(2), image.spacing
         if image.geometry:
             height, width = image.geometry["placed"]
@@ -110,15 +110,15 @@ class ProjectionModality(Modality):
         return image.copy_with(pixels=np.ascontiguousarray(np.clip(pixels, 0, 1)), spacing=spacing, geometry={})
 
     def canonicalise(self, image: Image) -> Image:
-        """[0, 1] to [-1, 1]; the inverse of `denormalise` for synthetic images."""
+        """Map [0, 1] to [-1, 1]; the inverse of `denormalise` for synthetic images."""
         return image.copy_with(pixels=np.ascontiguousarray(image.pixels) * 2 - 1)
 
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
-        """All of the image; a modality that shows background says where."""
+        """Return a mask of the whole image; a modality whose images show background overrides this."""
         return np.ones(image.shape, dtype=bool)
 
     def measure_image(self, image: Image) -> dict[str, float]:
-        """Brightness and contrast of the foreground; a modality with anatomy to measure says what."""
+        """Measure brightness and contrast of the foreground; a modality that measures anatomy overrides this."""
         inside = image.pixels[self.segment_foreground(image)]
         if not inside.size:
             return {"brightness (% of white)": float("nan"), "contrast (% of white)": float("nan")}
@@ -132,7 +132,7 @@ class ProjectionModality(Modality):
 
 
 def resize_picture(pixels: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
-    """Anti-aliased resampling (Hamming window down, cubic up), clipped to the range of the source."""
+    """Resample a picture to `shape` with anti-aliasing (Hamming window down, cubic up), clipped to its own range."""
     if pixels.shape == tuple(shape):
         return pixels
     down = pixels.shape[0] >= shape[0]
@@ -142,13 +142,13 @@ def resize_picture(pixels: NDArray[np.float32], shape: Shape) -> NDArray[np.floa
 
 
 def get_told_spacing(facts: Mapping[str, str]) -> tuple[float, float] | None:
-    """Millimetres between rows and columns that a table gives as ``spacing_mm``; None where it gives none."""
+    """Return the millimetres between rows and columns that a table gives as ``spacing_mm``; None if it gives none."""
     spacing = parse_positive(facts.get("spacing_mm", ""))
     return None if spacing is None else (spacing, spacing)
 
 
 def parse_positive(text: str) -> float | None:
-    """A number above zero; None when the text is none."""
+    """Parse a number above zero; None if the text is not one."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""From a candidate to its image on the grid, whatever its files are: the reading of `prepare`."""
+"""Reading of a candidate to its image on the grid, as `prepare` does it for every modality."""
 
 from ganatomy.imaging.image import Image
 from ganatomy.imaging.person import Person
@@ -8,10 +8,10 @@ from ganatomy.modalities.modality import Candidate, Modality
 
 
 def read_to_grid(modality: Modality, candidate: Candidate, limits: Limits | None = None) -> tuple[Image, Person]:
-    """The image in [-1, 1] on the modality's grid, looked at (`Modality.check_image`), and who it is of.
+    """Read, check (`Modality.check_image`) and normalise a candidate to [-1, 1] on the grid; return it and its person.
 
     Raises:
-        UnusableImage: the candidate cannot serve; the message says why.
+        UnusableImage: the candidate cannot be used; the message says why.
     """
     with reading_sandbox(candidate.paths, limits):
         image, person = modality.read(candidate)

@@ -10,7 +10,7 @@ from ganatomy.pyramid import Shape
 
 
 def resample_volume(volume: NDArray[Any], shape: Shape) -> NDArray[np.float32]:
-    """A volume on another number of voxels over the same extent: Hamming window down, linear up."""
+    """Resample a volume to `shape` over the same extent, in float32: Hamming window down, linear up."""
     voxels = np.asarray(volume, dtype=np.float32)
     for axis in sorted(range(voxels.ndim), key=lambda a: shape[a] / voxels.shape[a]):  # what shrinks goes first
         voxels = _resample_axis(voxels, axis, shape[axis])

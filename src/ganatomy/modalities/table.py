@@ -12,10 +12,10 @@ MODALITIES: dict[str, type[Modality]] = {"mammogram": Mammogram, "chest_ct": Che
 
 
 def get_modality(name: str) -> type[Modality]:
-    """The modality of that name, to be called with its options; all have defaults.
+    """Return the class of the modality with a name; it is called with its options, which all have defaults.
 
     Raises:
-        Refused: there is none; the message lists those there are.
+        Refused: there is no such modality; the message lists those that exist.
     """
     if name not in MODALITIES:
         raise Refused(f"There is no modality {name!r}; choose one of {', '.join(MODALITIES)}.")
@@ -23,7 +23,7 @@ def get_modality(name: str) -> type[Modality]:
 
 
 def list_options(name: str) -> tuple[str, ...]:
-    """The options that a modality is called with: ``facts``, ``shape`` and its own.
+    """List the names of the options that a modality is called with: ``facts``, ``shape`` and its own.
 
     Raises:
         Refused: there is no such modality.

@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 
 def segment_body(hu: NDArray[Any]) -> Mask:
-    """The largest piece of tissue, its holes filled plane by plane."""
+    """Segment the body in a volume in HU as its largest piece of tissue, with holes filled plane by plane."""
     pieces, count = ndimage.label(hu > LUNG_HU)
     if not count:
         return np.zeros(hu.shape, dtype=bool)
@@ -29,7 +29,7 @@ def segment_body(hu: NDArray[Any]) -> Mask:
 
 
 def segment_lungs(hu: NDArray[Any]) -> Mask:
-    """Air inside the body in pieces large enough to be a lung."""
+    """Segment the lungs in a volume in HU: air inside the body, in pieces of at least `MIN_LUNG_SHARE`."""
     inside = (hu < LUNG_HU) & segment_body(hu)
     pieces, _ = ndimage.label(inside)
     sizes = np.bincount(pieces.ravel())
@@ -39,5 +39,5 @@ def segment_lungs(hu: NDArray[Any]) -> Mask:
 
 
 def segment_bone(hu: NDArray[Any]) -> Mask:
-    """What is denser than soft tissue."""
+    """Segment the voxels above `BONE_HU` in a volume in HU."""
     return np.asarray(hu > BONE_HU)

@@ -64,7 +64,7 @@ class VolumeModality(Modality):
         return VolumeKind(self.volume_class)
 
     def group_files(self, listing: FolderListing) -> list[Candidate]:
-        """Every NIfTI file and every series, and every other file by itself."""
+        """Group DICOM slices into series; every NIfTI file and every other file is a candidate by itself."""
         found = listing.files
         names = dict(found)
         dicom = [path for path, _ in found if not nifti.is_nifti(path) and _may_be_dicom(path)]
@@ -77,10 +77,10 @@ class VolumeModality(Modality):
         ]
 
     def read(self, candidate: Candidate) -> tuple[Image, Person]:
-        """The volume in its own values, canonically oriented, with its labels, and who it is of.
+        """Read the volume in its own values, canonically oriented, with its labels, and its person.
 
         Raises:
-            UnusableImage: the message says why.
+            UnusableImage: the candidate cannot be used; the message says why.
         """
         try:
             if nifti.is_nifti(candidate.path):
@@ -105,19 +105,19 @@ class VolumeModality(Modality):
         return image, choose_person(candidate.facts.get("patient", ""), who)
 
     def check_image(self, image: Image, candidate: Candidate) -> Image:
-        """Whether the values are those of an image.
+        """Check that the values are intensities.
 
         Raises:
-            UnusableImage: they are labels.
+            UnusableImage: the values are the numbers of labelled structures.
         """
         return image.copy_with(doubts=(*image.doubts, *check_label_map(image.pixels)))
 
 
 def check_enlargement(shape: Shape, grid_shape: Shape) -> None:
-    """Refuse a source that holds too little for the grid.
+    """Refuse a source whose axes have too few voxels for the grid.
 
     Raises:
-        UnusableImage: an axis would be enlarged too much.
+        UnusableImage: an axis would be enlarged more than `LARGEST_ENLARGEMENT` times.
     """
     times = max(target / n for n, target in zip(shape, grid_shape, strict=True))
     if times > LARGEST_ENLARGEMENT:
@@ -125,7 +125,7 @@ def check_enlargement(shape: Shape, grid_shape: Shape) -> None:
 
 
 def _may_be_dicom(path: Path) -> bool:
-    """Whether a file is DICOM; one that cannot be opened is none here, and reading it tells why."""
+    """Return whether a file is DICOM; False for a file that cannot be opened, since reading it reports the reason."""
     try:
         return is_dicom(path)
     except OSError:
@@ -133,7 +133,7 @@ def _may_be_dicom(path: Path) -> bool:
 
 
 def _name_groups(groups: list[SliceGroup], raw: Path) -> list[str]:
-    """A file's own name; a series is called by the folder that holds it, with a number when there are several."""
+    """Name a file by its path, and a series by its folder, with a number if the folder holds several series."""
     folders = [Path(os.path.commonpath([path.parent for path in group.paths])) for group in groups]
     series_in = Counter(folder for group, folder in zip(groups, folders, strict=True) if len(group.paths) > 1)
     seen: Counter[Path] = Counter()
