@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from ganatomy.config import Config
+from ganatomy.evaluation.privacy.copying import MIN_POWER
 
 Answer = Literal["good", "poor", "cannot tell"]
 
@@ -97,7 +98,7 @@ def _judge_variety(content: dict[str, Any]) -> Verdict:
 
 
 def _judge_copies(privacy: dict[str, Any]) -> Verdict:
-    able = privacy["power"][0]["detected"] >= 0.5
+    able = privacy["power"][0]["detected"] >= MIN_POWER
     answer: Answer = "poor" if not privacy["passed"] else "good" if able else "cannot tell"
     return Verdict(question="copies", answer=answer, reason=privacy["verdict"])
 
