@@ -222,7 +222,7 @@ SEPARATION |= {"synthetic": 8.0, "held_out": 0.0}
         (
             "copies",
             "cannot tell",
-            {"privacy": {"passed": True, "verdict": "No copies found.", "power": [{"detected": 0.1}]}},
+            {"privacy": {"passed": True, "verdict": "No copies found.", "power": [{"detected": 0.63}]}},
         ),
         ("ability", "good", {}),
         ("ability", "poor", {"compared": {"patients": 12, "validation_images": 12}}),
