@@ -20,6 +20,7 @@ from ganatomy.machine import progress
 
 FOLDS = 2
 STEPS, BATCH = 160, 24  # of the training of one classifier
+MIN_BATCH, BATCH_VOXELS = 8, 2**21  # large images are seen in smaller batches of about so many voxels
 MIN_GROUPS = 8  # patients, and synthetic images, below which nothing is learned
 
 Scores = NDArray[np.float64]
@@ -41,7 +42,8 @@ class Judge:
             scaling = InputScaling(torch.cat([real.pixels, fake.pixels]), by_place=view.patch is None)
             self.network = SmallClassifier(real.pixels.ndim - 2, scaling)
             pieces = [[j * real.pieces + k for j in own] for own in partners for k in range(fake.pieces)]
-            fit_classifier(self.network, real.pixels, fake.pixels, pieces, STEPS, BATCH, seed)
+            batch = min(BATCH, max(MIN_BATCH, BATCH_VOXELS // real.pixels[0].numel()))
+            fit_classifier(self.network, real.pixels, fake.pixels, pieces, STEPS, batch, seed)
 
     def score(self, images: ShownImages) -> Scores:
         """One score an image, the mean over its pieces; larger = more likely synthetic."""
