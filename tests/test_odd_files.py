@@ -249,7 +249,7 @@ def test_a_file_that_ends_its_reader_is_found_and_the_others_are_stored(workers,
 
 @pytest.mark.ci
 def test_a_file_that_hangs_where_no_signal_is_heard_is_found(cohort, tmp_path, quick, monkeypatch):
-    monkeypatch.setattr("ganatomy.data.suspects.GRACE_SECONDS", 4.0)  # the worker's own watchdog waits 30 s
+    monkeypatch.setattr("ganatomy.data.culprits.GRACE_SECONDS", 4.0)  # the worker's own watchdog waits 30 s
     copy_as(sorted(cohort.rglob("*.dcm")), tmp_path / "raw", ("hang", "good1", "good2"))
     store = prepare(tmp_path / "raw", Odd(shape=(80, 64)), tmp_path / "store", workers=1)
     assert {name: kind for name, (kind, _) in _reasons(store.path).items()} == {"hang.dcm": sandbox.TOO_LONG}

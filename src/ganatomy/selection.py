@@ -13,6 +13,7 @@ from ganatomy.evaluation.images.sample_cache import SampleCache
 from ganatomy.evaluation.images.sets import (
     MAX_TRAINING_IMAGES,
     RealImages,
+    list_numbers,
     list_requested_facts,
     select_matching_images,
     select_real_images,
@@ -78,12 +79,11 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
             bar.advance()
     ranked.sort(key=lambda row: row[0].average)
     best = open_snapshot(run.path / "snapshots" / ranked[0][1])
-    newest_name = newest_one.path.name
-    chosen = [name for _, name, _ in ranked[:LEARNED_SNAPSHOTS]]
     train = select_real_images(store, "train", run.recipe.shape, MAX_TRAINING_IMAGES)
+    opened = {one.path.name: one for one in (best, newest_one)}
     told_apart = {
-        name: _tell_apart(open_snapshot(run.path / "snapshots" / name), train, held_out)
-        for name in dict.fromkeys([*chosen, newest_name])
+        name: _tell_apart(opened.get(name) or open_snapshot(run.path / "snapshots" / name), train, held_out)
+        for name in dict.fromkeys([*(name for _, name, _ in ranked[:LEARNED_SNAPSHOTS]), newest_one.path.name])
     }
     unfinished = _describe_descent([(kimg, distance.average) for distance, _, kimg in ranked])
     write_json(
@@ -111,7 +111,8 @@ def _tell_apart(snapshot: Snapshot, train: RealImages, held_out: RealImages) -> 
     rounds = -(-LEARNED_SAMPLES // len(wanted))
     count = rounds * len(wanted)
     fakes = SampleCache(sample(snapshot, count, LEARNED_SEED, wanted * rounds), count, held_out.shape)
-    told, _ = attempt_learned_test(train, held_out, fakes, list(range(count)))
+    numbers = list_numbers(train.store)
+    told, _ = attempt_learned_test(train, held_out, fakes, list(range(count)), numbers=numbers)
     return {key: value for key, value in told.items() if key != "definition"}
 
 

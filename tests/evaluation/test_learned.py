@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from ganatomy.errors import Refused
+from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import PixelImages
+from ganatomy.evaluation.images.sample_cache import SampleCache
+from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.evaluation.learned.judges import fit_judges
 from ganatomy.evaluation.learned.network import InputScaling, SmallClassifier
 from ganatomy.evaluation.learned.two_sample import run_learned_test
@@ -15,6 +18,8 @@ from ganatomy.evaluation.metrics.variety import compute_mean_distance
 from ganatomy.evaluation.separations import find_separations
 from ganatomy.evaluation.set_faults import find_set_faults
 from ganatomy.evaluation.verdicts import judge_report, list_warnings
+from ganatomy.imaging.image import Image
+from ganatomy.modalities.mammogram import Mammogram
 
 SIZE = (32, 32)
 
@@ -117,6 +122,30 @@ def test_large_images_are_shown_small_and_as_patches():
     assert [view.name for view in list_views((16, 16))] == ["half", "full"]
     large = PixelImages([np.zeros((256, 320), np.float32)])
     assert show_images(large, list_views((256, 320)), "one")["patches"].pixels.shape == (24, 1, 32, 32)
+
+
+class Aged(PixelImages):
+    """Each image with a view, which is a class, and an age of its own, which is a number."""
+
+    def facts(self):
+        return [{"view": "AB"[i % 2], "age": f"{60 + len(self) + i / 7:.3f}"} for i in range(len(self))]
+
+
+def test_a_number_is_no_class_that_partners_must_share():
+    train, fakes = Aged(blobs(16, 1).pixels), Aged(blobs(17, 2, draw_a_grid).pixels)
+    judges = fit_judges(train, fakes, numbers={"age"})
+    assert sorted(judges.folds[0] + judges.folds[1]) == list(range(17))
+    with pytest.raises(Refused, match=r"needs training images with the facts .*'age'"):
+        fit_judges(train, fakes)
+
+
+def test_the_mixture_of_samples_is_that_of_the_classes(store, monkeypatch):
+    monkeypatch.setattr(Comparison, "numbers", frozenset({"age"}))
+    test = select_real_images(store, "test", (40, 32))
+    facts = [{**fact, "age": f"{i}.5"} for i, fact in enumerate(3 * test.facts())]
+    stack = SampleCache([(Image(test[i % len(test)], None, fact), {}) for i, fact in enumerate(facts)], len(facts))
+    sides = Comparison(Mammogram(), test, test, test, stack, list(range(len(test))), {}, None, None)
+    assert sides.balanced_indices == list(range(len(facts)))
 
 
 @pytest.mark.parametrize(("train", "fakes"), [(7, 20), (20, 7)])

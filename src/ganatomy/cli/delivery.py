@@ -1,7 +1,7 @@
 """The commands that deliver and check images: export, verify."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -64,38 +64,22 @@ def export(
         return progress.say(f"{len(rows)} images would be written or sent to {out or pacs or url} as {to}.")
     if (samples / INDEX_FILE).exists() and (others := count_unnamed_files(samples))[0]:
         progress.say(f"{others[0]} files of {samples} are not in its {INDEX_FILE} and stay, such as {others[1]}.")
+    how: dict[str, Any] = {
+        "date": date,
+        "spacing": spacing,
+        "despite_audit": despite_audit,
+        "enhanced": enhanced,
+        "secondary_capture": secondary_capture,
+        "compress": compress,
+        "label": label,
+        "without_suspects": without_suspects,
+    }
     if to not in ARCHIVE_FORMATS:
-        made = exporting.export(
-            samples,
-            str(out),
-            to,
-            date,
-            spacing,
-            despite_audit,
-            enhanced,
-            secondary_capture,
-            compress,
-            label,
-            without_suspects,
-        )
-        return progress.say(f"{made} images in {out}")
+        return progress.say(f"{exporting.export(samples, str(out), to, **how)} images in {out}")
     from ganatomy.exporting.send import JOURNAL_FILE as JOURNAL
     from ganatomy.exporting.send import DeliveryError, send
 
-    sent = send(
-        samples,
-        pacs,
-        url,
-        calling_aet,
-        date,
-        spacing,
-        despite_audit,
-        enhanced,
-        secondary_capture,
-        compress,
-        label,
-        without_suspects,
-    )
+    sent = send(samples, pacs, url, calling_aet, **how)
     before = f"; {sent.accepted_before} had been accepted earlier" if sent.accepted_before else ""
     progress.say(f"{sent.accepted} instances accepted by {pacs or url}{before}; see {samples / JOURNAL}")
     if sent.refused:

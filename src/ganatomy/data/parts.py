@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from ganatomy.data import jobs
 from ganatomy.data import store as storing
 from ganatomy.data.balance import describe_left_out
+from ganatomy.data.culprits import ENDS_UNTIL_SEARCH, Reasons, collect_marks, find_culprits, mark_part
 from ganatomy.data.keys import PseudonymKey
 from ganatomy.data.persons import describe_person, settle_person
-from ganatomy.data.suspects import SUSPICIOUS_ENDS, Reasons, collect_marks, find_culprits, mark_part
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import UnusableImage
 from ganatomy.imaging.sandbox import reading_sandbox
@@ -58,9 +58,9 @@ def write_parts(
     collect_marks(out, todo)  # of a command that was killed
     with progress.bar("preparing", sum(len(_files_of_part(candidates, plan, part)) for part in parts)) as shown:
         while todo and idle < MAX_IDLE_ROUNDS:
-            for part in [part for part in todo if ends[part] >= SUSPICIOUS_ENDS]:
+            for part in [part for part in todo if ends[part] >= ENDS_UNTIL_SEARCH]:
                 ends[part] = 0
-                progress.say(f"Part {part + 1} has ended {SUSPICIOUS_ENDS} workers; its files are read one by one.")
+                progress.say(f"Part {part + 1} has ended {ENDS_UNTIL_SEARCH} workers; its files are read one by one.")
                 culprits |= find_culprits(modality, _files_of_part(candidates, plan, part), LIMITS)
             now = len(todo), len(culprits)
             idle, before = (idle + 1 if now == before else 0), now

@@ -128,7 +128,7 @@ def _check_audit(samples: Path, choice: AuditChoice) -> set[str]:
             raise Refused(problem)
         progress.say(problem)
         return set()
-    passed = word["passed"] or (choice.without_suspects and word["passed_without_suspects"])
+    passed = word["passed"] or (choice.without_suspects and word.get("passed_without_suspects", False))
     if not passed and not choice.despite:
         told = f"{samples} failed the privacy audit. {word['verdict']}"
         if word.get("passed_without_suspects"):

@@ -101,7 +101,7 @@ def evaluate(
     companions = extractors.list_companions(chosen, ndim, _select_reference(compared))
     scorer = QualityScorer(compared.train.store, compared.test.shape, compared.snapshot, compared.features)
     learned, judges = attempt_learned_test(
-        compared.train, compared.test, compared.fakes, compared.balanced_indices, seed
+        compared.train, compared.test, compared.fakes, compared.balanced_indices, seed, compared.numbers
     )
     judged = scorer(compared.fakes, judges)
     evidence = gather_evidence(compared, chosen)

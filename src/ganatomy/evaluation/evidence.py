@@ -45,6 +45,7 @@ class Evidence:
         classes: what the inception score is computed of; None = no classes are known.
         label_classifiers: for each fact that images show a classifier that was fitted on training images.
         test_images, fake_images: the images themselves; None = not at hand.
+        numbers: facts that are no classes.
     """
 
     extractor: Extractor
@@ -58,6 +59,7 @@ class Evidence:
     label_classifiers: dict[str, Pipeline] = field(default_factory=dict)
     test_images: ImageSet | None = None
     fake_images: ImageSet | None = None
+    numbers: frozenset[str] = frozenset()
 
     def has(self, need: Need) -> bool:
         """Whether what a metric needs is there."""
@@ -89,6 +91,7 @@ def gather_evidence(comparison: Comparison, extractor: Extractor) -> Evidence:
         classifiers,
         comparison.test,
         comparison.matched_fakes,
+        comparison.numbers,
     )
 
 

@@ -18,7 +18,7 @@ from ganatomy.evaluation.extractors.extractor import FeatureRows, Pixels
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
 from ganatomy.evaluation.feature_cache import FeatureCache
 from ganatomy.evaluation.images.image_set import ImageSet
-from ganatomy.evaluation.images.sets import MAX_TRAINING_IMAGES, RealImages, select_real_images
+from ganatomy.evaluation.images.sets import MAX_TRAINING_IMAGES, RealImages, list_numbers, select_real_images
 from ganatomy.evaluation.learned.judges import Judges, fit_judges
 from ganatomy.evaluation.statistics import compute_median_and_width
 from ganatomy.imaging.image import Image
@@ -64,6 +64,7 @@ class QualityScorer:
         self._modality = modalities.get_modality(store.manifest.modality)()
         self._extractor = RandomResNet(len(shape))
         self._features = features or FeatureCache()
+        self._numbers = list_numbers(store)
         self._train = train = select_real_images(store, "train", shape, MAX_TRAINING_IMAGES)
         self._spacing = train.spacing()
         self._train_features = self._get_features(train, "training images")
@@ -82,27 +83,25 @@ class QualityScorer:
             images: a whole set, since classifiers are trained on one half of it and asked about the other.
             judges: those classifiers, where they have been trained already.
         """
-        rows = self._get_features(images, "synthetic images")
-        departures = {}
-        for name, values in self._measure_parts(images, rows).items():
-            middle, width = self._ordinary[name]
-            departures[name] = (values - middle) / width
+        departures = self._compute_departures(images, "synthetic images")
         try:
-            judges = judges or fit_judges(self._train, images)
+            judges = judges or fit_judges(self._train, images, numbers=self._numbers)
             departures["learned"] = judges.compute_departures(self._validation)
         except Refused as reason:
             progress.say(f"The score for artefacts has no learned part: it {reason}.")
-        parts = {name: _bend(np.maximum(values, 0)) for name, values in departures.items()}
-        return QualityScore(np.mean(list(parts.values()), axis=0), parts)
+        return _average_parts(departures)
 
     def score_real(self, images: ImageSet) -> QualityScore:
         """Score real images, such as training images, by the same parts but the learned one, which knows them."""
-        rows = self._get_features(images, "training images")
-        parts = {}
-        for name, values in self._measure_parts(images, rows).items():
+        return _average_parts(self._compute_departures(images, "training images"))
+
+    def _compute_departures(self, images: ImageSet, what: str) -> dict[str, FloatArray]:
+        """Each part in deviations of validation images from their median; larger is worse."""
+        found = {}
+        for name, values in self._measure_parts(images, self._get_features(images, what)).items():
             middle, width = self._ordinary[name]
-            parts[name] = _bend(np.maximum((values - middle) / width, 0))
-        return QualityScore(np.mean(list(parts.values()), axis=0), parts)
+            found[name] = (values - middle) / width
+        return found
 
     def _get_features(self, images: ImageSet, what: str) -> FeatureRows:
         return self._features.get_features(self._extractor, images, what)
@@ -156,9 +155,12 @@ class DiscriminatorScorer:
         return float(np.mean(found))
 
 
-def _bend(values: FloatArray) -> FloatArray:
-    """Bends towards 10, so that none are tied there."""
-    return MAX_PART_SCORE * -np.expm1(-values / MAX_PART_SCORE)
+def _average_parts(departures: dict[str, FloatArray]) -> QualityScore:
+    """Each part above zero only, and bent towards 10, so that none are tied there; the score is their mean."""
+    parts = {
+        name: MAX_PART_SCORE * -np.expm1(-np.maximum(values, 0) / MAX_PART_SCORE) for name, values in departures.items()
+    }
+    return QualityScore(np.mean(list(parts.values()), axis=0), parts)
 
 
 def _compute_departure(measures: FloatArray, usual: FloatArray) -> FloatArray:

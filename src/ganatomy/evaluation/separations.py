@@ -7,9 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from ganatomy.evaluation.statistics import compute_auc_interval, draw_one_per_group
+from ganatomy.evaluation.statistics import (
+    compute_auc_interval,
+    compute_p_value,
+    compute_rank_areas,
+    draw_one_per_group,
+    permute_two_labels,
+)
 
-PERMUTATIONS = 2000
+PERMUTATIONS, ROUNDING = 2000, 1e-9
 MIN_IMAGES = 4  # a side that has a measure
 
 
@@ -58,7 +64,7 @@ def find_separations(
     found = []
     for i, name in enumerate(names):
         x, y = (column[np.isfinite(column)] for column in (real[:, i], fake[:, i]))
-        higher = _compute_area(x, y)
+        higher = float(compute_rank_areas(np.r_[np.zeros(len(x)), np.ones(len(y))], rankdata(np.r_[x, y])))
         auc = max(higher, 1 - higher)
         low, high = compute_auc_interval(auc, min(len(x), len(kept)), len(y))
         direction = "higher" if higher >= 0.5 else "lower"
@@ -68,12 +74,6 @@ def find_separations(
 
 def _is_known(values: NDArray[np.float64]) -> bool:
     return int(np.isfinite(values).sum()) >= MIN_IMAGES
-
-
-def _compute_area(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """P(y > x), ties counted half."""
-    ranks = rankdata(np.r_[x, y])[len(x) :]
-    return float((ranks.sum() - len(y) * (len(y) + 1) / 2) / (len(x) * len(y)))
 
 
 def _permute_labels(real: NDArray[np.float64], fake: NDArray[np.float64], seed: int) -> list[float]:
@@ -88,11 +88,6 @@ def _permute_labels(real: NDArray[np.float64], fake: NDArray[np.float64], seed: 
     spread = np.maximum(ranks.std(0), 1e-12)
     labels = np.r_[np.zeros(len(real)), np.ones(len(fake))]
     centred = (ranks - ranks.mean(0)) / spread
-
-    def compute_gaps(sets: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.abs(sets @ centred)
-
-    rng = np.random.default_rng(seed)
-    null = compute_gaps(rng.permuted(np.tile(labels, (PERMUTATIONS, 1)), axis=1)).max(1)
-    observed = compute_gaps(labels[None])[0]
-    return [float((1 + (null >= value - 1e-9).sum()) / (PERMUTATIONS + 1)) for value in observed]
+    permuted = permute_two_labels(len(real), len(fake), PERMUTATIONS, np.random.default_rng(seed))
+    null = np.abs(permuted @ centred).max(1)
+    return [float(compute_p_value(null, value, ROUNDING)) for value in np.abs(labels @ centred)]

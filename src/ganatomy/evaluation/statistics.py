@@ -126,6 +126,39 @@ def draw_one_per_group(groups: Sequence[str], seed: int = 0) -> Indices:
     return np.array(sorted(int(rng.choice(own)) for own in places.values()))
 
 
+def compute_rank_areas(labels: NDArray[np.float64], ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Areas under the curve from ranks: the Mann-Whitney statistic over the number of pairs, ties counted half.
+
+    Args:
+        labels: 1 for the side that should rank higher, else 0: (n,), or (sets, n) with equally many ones in every set.
+        ranks: of all scores, from 1: (n,) or (n, columns).
+
+    Returns:
+        A number for each set of labels and each column of ranks.
+    """
+    ones = np.atleast_2d(labels)[0].sum()
+    return np.asarray((labels @ ranks - ones * (ones + 1) / 2) / (ones * (len(ranks) - ones)))
+
+
+def permute_two_labels(n: int, m: int, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """So many permutations (count, n + m) of n zeros and m ones."""
+    return rng.permuted(np.tile(np.r_[np.zeros(n), np.ones(m)], (count, 1)), axis=1)
+
+
+def compute_p_value(null: NDArray[np.float64], observed: Any, rounding: float = 0.0) -> Any:
+    """The share of permutations whose statistic is as large as the observed one, this counted in.
+
+    Args:
+        null: statistics of the permutations (count,) or (count, columns).
+        observed: one number, or one a column.
+        rounding: by which equal statistics may differ, since sums are taken in another order.
+
+    Returns:
+        One number, or one a column; at least 1 / (count + 1).
+    """
+    return (1 + (null >= observed - rounding).sum(0)) / (len(null) + 1)
+
+
 def compute_mean_auc(scores: NDArray[np.float64], labels: NDArray[Any], classes: Iterable[Any]) -> float:
     """Compute the mean area under the curve of each class against the rest; nan if fewer than two classes occur.
 

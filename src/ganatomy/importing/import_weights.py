@@ -14,12 +14,12 @@ from ganatomy.importing.layout import Found, Layout, Weights, assign_roles, conv
 from ganatomy.importing.table import get_layout
 from ganatomy.importing.weights_file import read_weights_file
 from ganatomy.machine.durable import compute_sha256, write_json
-from ganatomy.machine.places import get_temporary_path, hold_lock, remove_leftovers
+from ganatomy.machine.places import get_temporary_path, remove_leftovers
 from ganatomy.modalities.table import get_modality
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
 from ganatomy.recipes.recipe import Recipe
-from ganatomy.training.run import LOCK_PATIENCE, Run, describe_environment, number_new_run
+from ganatomy.training.run import Run, describe_environment, hold_folder, number_new_run
 
 STEPS_PATTERN = re.compile(r"iter_?(\d+)")  # in a file's name: how many steps its weights have seen
 NO_FACTS: Mapping[str, Any] = {}
@@ -164,8 +164,7 @@ def _write_run(out: Path, recipe: Recipe, weights: Weights, metadata: Mapping[st
         save_weights(temporary / "snapshots" / f"{metadata['images']:09d}", weights, recipe, metadata)
         write_json(temporary / "environment.json", describe_environment(metadata["seed"]))
         write_json(temporary / "recipe.json", recipe.model_dump(mode="json"))
-        busy = f"Another command is beginning a run in {out} and does not end; give another --out."
-        with hold_lock(out / ".lock", busy, LOCK_PATIENCE):
+        with hold_folder(out):
             run = number_new_run(out, recipe)
             shutil.rmtree(run.path, ignore_errors=True)  # without a recipe.json it is what a kill left
             os.replace(temporary, run.path)

@@ -55,7 +55,7 @@ class EnlargingConvolution(nn.Module):
             return _trim_planes(_convolve_phases(x, fold_phases(weight, self.phase_matrix), bias), drop)
         if self.way == "plain" or max(x.shape[2:]) < self._min_folded_size:
             return _trim_planes(convolve_once(upsample_nearest(x), weight, bias, padding=1), drop)
-        inside = min(drop, 1)  # with a padding of 3 oneDNN's gradients are wrong in every precision, or end the process
+        inside = min(drop, 1)  # with a padding of 3 trainings in float32 diverged on a processor, and one trial crashed
         padding = (1 + inside, *[1] * (ndim - 1))
         y = F_CONV_TRANSPOSE[ndim](x, fold_up(weight, self.up_matrix), bias, stride=2, padding=padding)
         return _trim_planes(y, drop - inside)

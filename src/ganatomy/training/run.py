@@ -203,13 +203,24 @@ def hold_run(
     out.mkdir(parents=True, exist_ok=True)
     asked = (out, recipe, store, seed, given)
     with ExitStack() as held:
-        busy = f"Another command is beginning a run in {out} and does not end; give another --out."
-        with hold_lock(out / ".lock", busy, LOCK_PATIENCE):  # one at a time looks for its run and makes it
+        with hold_folder(out):
             path = (find_run(*asked) or number_new_run(out, recipe)).path
             refusal = f"{path} is being trained by another command; wait until it has ended, or give another --seed."
             held.enter_context(hold_lock(path.with_name(f".{path.name}.lock"), refusal))
             run = make_or_continue_run(*asked)
         yield run
+
+
+@contextmanager
+def hold_folder(out: Path) -> Iterator[None]:
+    """Hold a folder of runs while a run is looked for or made in it: one command at a time.
+
+    Raises:
+        Refused: another command holds it for longer than `LOCK_PATIENCE`.
+    """
+    busy = f"Another command is beginning a run in {out} and does not end; give another --out."
+    with hold_lock(out / ".lock", busy, LOCK_PATIENCE):
+        yield
 
 
 def number_new_run(out: Path, recipe: Recipe) -> Run:

@@ -81,9 +81,10 @@ class Comparison:
     @cached_property
     def balanced_indices(self) -> list[int]:
         """As many synthetic images as have the mixture of facts of the held-out ones, some to each of these."""
-        left = [i for i in range(len(self.fakes)) if i not in set(self.matched_indices)]
-        found, facts = list(self.matched_indices), self.fakes.facts()
-        while None not in (partners := pair_facts(self.test.facts(), [facts[i] for i in left])):
+        left = sorted(set(range(len(self.fakes))) - set(self.matched_indices))
+        found = list(self.matched_indices)
+        wanted, facts = (drop_numbers(images.facts(), self.numbers) for images in (self.test, self.fakes))
+        while None not in (partners := pair_facts(wanted, [facts[i] for i in left])):
             taken = {left[place] for place in partners if place is not None}
             found += sorted(taken)
             left = [i for i in left if i not in taken]

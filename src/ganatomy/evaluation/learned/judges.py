@@ -5,6 +5,7 @@ was trained on the other half (cross-fitting).
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ganatomy.errors import Refused
 from ganatomy.evaluation.images.image_set import ImageSet, ImageSubset
+from ganatomy.evaluation.images.sets import drop_numbers
 from ganatomy.evaluation.learned.network import InputScaling, SmallClassifier, compute_scores, fit_classifier
 from ganatomy.evaluation.learned.views import ShownImages, View, limit_images, list_views, show_images
 from ganatomy.evaluation.statistics import compute_median_and_width
@@ -99,13 +101,14 @@ class Judges:
         return np.asarray(departures.mean(0))
 
 
-def fit_judges(train: ImageSet, fakes: ImageSet, seed: int = 0) -> Judges:
+def fit_judges(train: ImageSet, fakes: ImageSet, seed: int = 0, numbers: Collection[str] = ()) -> Judges:
     """Train the classifiers of all views.
 
     Args:
         train: real images of training patients.
         fakes: synthetic images, with the facts of real ones.
         seed: of folds, weights and batches; one seed gives one result for one number of threads.
+        numbers: facts that are no classes, and in which partners need not agree.
 
     Raises:
         Refused: fewer than eight patients or synthetic images, or facts that no training image has.
@@ -117,7 +120,7 @@ def fit_judges(train: ImageSet, fakes: ImageSet, seed: int = 0) -> Judges:
         )
     views = list_views(train.shape)
     train = _limit_images(train)
-    partners = _find_partners(fakes, train)
+    partners = _find_partners(*(drop_numbers(images.facts(), numbers) for images in (fakes, train)))
     folds = split_by_group(fakes, seed)
     limit = limit_images(fakes.shape)
     taught = [fold[: max(1, limit // FOLDS)] for fold in folds]  # those that classifiers are trained on
@@ -133,13 +136,13 @@ def fit_judges(train: ImageSet, fakes: ImageSet, seed: int = 0) -> Judges:
                 judges[view.name].append(judge)
                 scores[view.name][taught[fold]] = judge.score(parts[fold][view.name])
                 bar.advance()
-    found = Judges(views, dict(judges), folds, scores)
     for fold in range(FOLDS):  # the others, a part at a time
         for start in range(len(taught[fold]), len(folds[fold]), limit):
             places = folds[fold][start : start + limit]
-            for name, values in found.score_images(ImageSubset(fakes, places), "synthetic images").items():
-                scores[name][places] = values[fold]
-    return found
+            shown = show_images(ImageSubset(fakes, places), views, "synthetic images")
+            for name, own_judges in judges.items():
+                scores[name][places] = own_judges[fold].score(shown[name])
+    return Judges(views, dict(judges), folds, scores)
 
 
 def split_by_group(images: ImageSet, seed: int) -> list[list[int]]:
@@ -163,9 +166,9 @@ def _limit_images(images: ImageSet) -> ImageSet:
     return ImageSubset(images, np.linspace(0, len(images) - 1, limit).round().astype(int).tolist())
 
 
-def _find_partners(fakes: ImageSet, train: ImageSet) -> list[list[int]]:
-    """Of each synthetic image the training images that have its facts."""
-    own, known = fakes.facts(), [frozenset(facts.items()) for facts in train.facts()]
+def _find_partners(own: list[dict[str, str]], train: list[dict[str, str]]) -> list[list[int]]:
+    """Of the facts of each synthetic image the training images that have them."""
+    known = [frozenset(facts.items()) for facts in train]
     found = {
         wanted: [i for i, facts in enumerate(known) if wanted <= facts]
         for wanted in {frozenset(facts.items()) for facts in own}

@@ -10,20 +10,26 @@ both sets have one distribution (Lopez-Paz 2017). Trained at several sizes, it s
 Training patients stand for the real images in training, so that no classifier has seen a patient it is asked about.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.metrics import roc_auc_score
 
 from ganatomy.errors import Refused
 from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.evaluation.learned.judges import FOLDS, MIN_GROUPS, Judges, Scores, fit_judges, split_by_group
-from ganatomy.evaluation.statistics import compute_auc_interval, draw_one_per_group, round_numbers
+from ganatomy.evaluation.statistics import (
+    compute_auc_interval,
+    compute_p_value,
+    compute_rank_areas,
+    draw_one_per_group,
+    permute_two_labels,
+    round_numbers,
+)
 
-PERMUTATIONS = 2000
+PERMUTATIONS, ROUNDING = 2000, 1e-12
 DEFINITION = (
     "area under the curve of a small convolutional network trained on training patients against one half of the"
     " synthetic images and asked about held-out patients and the other half, both ways (Lopez-Paz 2017); 0.5 = cannot"
@@ -67,7 +73,7 @@ class LearnedTest:
 
 
 def attempt_learned_test(
-    train: ImageSet, held_out: ImageSet, fakes: ImageSet, kept: list[int], seed: int = 0
+    train: ImageSet, held_out: ImageSet, fakes: ImageSet, kept: list[int], seed: int = 0, numbers: Collection[str] = ()
 ) -> tuple[dict[str, Any], Judges | None]:
     """The test as a report holds it, and its classifiers, which score single images as well.
 
@@ -76,10 +82,11 @@ def attempt_learned_test(
     Args:
         train: real images of training patients.
         held_out, fakes, kept, seed: as in `run_learned_test`.
+        numbers: as in `fit_judges`.
     """
     judges = None
     try:
-        judges = fit_judges(train, fakes, seed)
+        judges = fit_judges(train, fakes, seed, numbers)
         found = run_learned_test(judges, held_out, fakes, kept, seed)
     except Refused as reason:
         return {"why": str(reason), "definition": DEFINITION}, judges
@@ -138,7 +145,7 @@ def run_learned_test(
 
 def _compute_auc(held_out: Scores, fake: Scores) -> float:
     labels = np.r_[np.zeros(len(held_out)), np.ones(len(fake))]
-    return float(roc_auc_score(labels, np.r_[held_out, fake]))
+    return float(compute_rank_areas(labels, rankdata(np.r_[held_out, fake])))
 
 
 def _permute_labels(
@@ -155,16 +162,8 @@ def _permute_labels(
     for fold in range(FOLDS):
         real, fake = (draw_one_per_group(names[fold], seed) for names in (real_groups, fake_groups))
         ranks = np.stack([rankdata(np.r_[view[fold][0][real], view[fold][1][fake]]) for view in scores], 1)
-        labels = np.r_[np.zeros(len(real)), np.ones(len(fake))]
-        observed += _compute_areas(labels[None], ranks)[0] / FOLDS
-        null += _compute_areas(rng.permuted(np.tile(labels, (PERMUTATIONS, 1)), axis=1), ranks) / FOLDS
-    least = 1e-12  # sums in another order differ by less
-    alone = (1 + (null >= observed - least).sum(0)) / (PERMUTATIONS + 1)
-    largest = (1 + (null.max(1) >= observed.max() - least).sum()) / (PERMUTATIONS + 1)
-    return [float(p) for p in alone], float(largest)
-
-
-def _compute_areas(labels: NDArray[np.float64], ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Areas under the curve (sets of labels, views) from ranks (images, views): the Mann-Whitney statistic."""
-    m = labels[0].sum()
-    return np.asarray((labels @ ranks - m * (m + 1) / 2) / (m * (len(ranks) - m)))
+        n, m = len(real), len(fake)
+        observed += compute_rank_areas(np.r_[np.zeros(n), np.ones(m)], ranks) / FOLDS
+        null += compute_rank_areas(permute_two_labels(n, m, PERMUTATIONS, rng), ranks) / FOLDS
+    alone = compute_p_value(null, observed, ROUNDING)
+    return [float(p) for p in alone], float(compute_p_value(null.max(1), observed.max(), ROUNDING))

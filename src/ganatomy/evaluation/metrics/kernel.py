@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evidence import Evidence
 from ganatomy.evaluation.metrics.metric import PairMetric
-from ganatomy.evaluation.statistics import Score, draw_one_per_group
+from ganatomy.evaluation.statistics import Score, compute_p_value, draw_one_per_group
 
 KernelMatrix = NDArray[
     np.float64
@@ -42,7 +42,7 @@ def compute_permutation_p(kernel: KernelMatrix, n: int, rounds: int = 1000, seed
     labels = np.zeros((len(kernel), rounds))
     for column in labels.T:
         column[rng.choice(len(kernel), n, replace=False)] = 1
-    return float((1 + (_compute_mmd(kernel, labels) >= compute_unbiased_mmd(kernel, n) - 1e-15).sum()) / (rounds + 1))
+    return float(compute_p_value(_compute_mmd(kernel, labels), compute_unbiased_mmd(kernel, n), rounding=1e-15))
 
 
 def _compute_mmd(kernel: KernelMatrix, first: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Variety: how far the images of a set are apart from one another, against real images of different patients."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evidence import Evidence
 from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.evaluation.images.sets import drop_numbers
 from ganatomy.evaluation.metrics.metric import MIN_PATIENTS, Metric
 from ganatomy.evaluation.metrics.nearest import downsample_image
 from ganatomy.evaluation.statistics import JACKKNIFE_PARTS, NORMAL_QUANTILE, Score, split_groups
@@ -38,7 +39,7 @@ class MeanDistance(Metric):
         assert evidence.fake_images is not None, "checked by `needs`"
         logs, variance = [], 0.0
         for images in (evidence.fake_images, evidence.test_images):
-            value, error = _measure_spread(images)
+            value, error = _measure_spread(images, evidence.numbers)
             logs.append(np.log(value))
             variance += error
         ratio, reach = float(np.exp(logs[0] - logs[1])), NORMAL_QUANTILE * variance**0.5
@@ -46,10 +47,10 @@ class MeanDistance(Metric):
         return self.make_score(evidence, 100 * ratio, floor=100.0, low=100 * low, high=100 * high)
 
 
-def _measure_spread(images: ImageSet) -> tuple[float, float]:
+def _measure_spread(images: ImageSet, numbers: Collection[str]) -> tuple[float, float]:
     """Mean distance, and the jackknife's variance of its logarithm."""
     rows = np.stack([downsample_image(image, ROWS[image.ndim]).ravel() for image in images])
-    groups, facts = images.groups(), [str(sorted(one.items())) for one in images.facts()]
+    groups, facts = images.groups(), [str(sorted(one.items())) for one in drop_numbers(images.facts(), numbers)]
     tiny = 1e-9  # a set of equal images has no spread, and its logarithm has to be a number
     value = compute_mean_distance(rows, groups, facts)
     found = []

@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_curve
 
 from ganatomy.evaluation.privacy.distances import DistanceMatrix
+from ganatomy.evaluation.statistics import compute_p_value, compute_rank_areas
 
 PERMUTATIONS = 500
 SIGNIFICANCE_LEVEL = 0.05  # chance that a set without copies fails, over all tests together
@@ -101,7 +102,7 @@ def compute_distance_share(distances: PrivacyDistances, seed: int = 0) -> tuple[
         held = np.zeros(len(patients), dtype=bool)
         held[order[:m]] = True
         null.append(_compute_share(both, held, rng))
-    return value, float((1 + (np.asarray(null) >= value).sum()) / (PERMUTATIONS + 1))
+    return value, float(compute_p_value(np.asarray(null), value))
 
 
 def _compute_share(apart: DistanceMatrix, held_out: NDArray[np.bool_], rng: np.random.Generator) -> float:
@@ -119,15 +120,15 @@ def _infer_membership(distances: PrivacyDistances, seed: int) -> dict[str, Any]:
     member = np.r_[np.ones(distances.fake_train.shape[1]), np.zeros(distances.fake_test.shape[1])]
     patients = np.array([*distances.train_patients, *distances.test_patients])
     ranks = rankdata(scores)
-    value = _compute_auc(ranks, member)
+    value = float(compute_rank_areas(member, ranks))
     rng = np.random.default_rng(seed)
     names, of = np.unique(patients, return_inverse=True)
     inside = np.array([member[of == i].max() for i in range(len(names))])
-    null = [_compute_auc(ranks, rng.permutation(inside)[of]) for _ in range(PERMUTATIONS)]
+    null = [float(compute_rank_areas(rng.permutation(inside)[of], ranks)) for _ in range(PERMUTATIONS)]
     told: dict[str, Any] = {
         "auc": round(value, 4),
         "expected": 0.5,
-        "p": float((1 + (np.asarray(null) >= value).sum()) / (PERMUTATIONS + 1)),
+        "p": float(compute_p_value(np.asarray(null), value)),
     }
     held_out = int((member == 0).sum())
     if held_out < MIN_IMAGES_FOR_TPR:
@@ -137,12 +138,6 @@ def _infer_membership(distances: PrivacyDistances, seed: int) -> dict[str, Any]:
         }
     false, true, _ = roc_curve(member, scores)
     return told | {"tpr_at_1_percent_fpr": round(float(true[false <= 0.01].max()), 4)}
-
-
-def _compute_auc(ranks: NDArray[np.float64], member: NDArray[np.float64]) -> float:
-    """Area under the curve, from the ranks of all scores."""
-    n = member.sum()
-    return float((ranks @ member - n * (n + 1) / 2) / (n * (len(member) - n)))
 
 
 def count_expected(

@@ -1,6 +1,6 @@
 """Figures of a report: grids, best and worst samples, pairs, nearest neighbours and the hanging."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,8 @@ def _draw_failures(
 ) -> None:
     """The worst samples of each value of the first fact, such as the view, over the worst training images of it."""
     n = _count_columns(comparison, 5)
-    fakes = _rank_by_fact(comparison.fakes, quality)
-    reals = _rank_by_fact(comparison.floor, real_quality)
+    fakes = _rank_by_fact(comparison.fakes, quality, comparison.numbers)
+    reals = _rank_by_fact(comparison.floor, real_quality, comparison.numbers)
     for fact, worst in sorted(fakes.items()):
         pictures = [_render_image(comparison, comparison.fakes, i) for i in worst[: 2 * n]]
         pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % n)
@@ -170,11 +170,12 @@ def _draw_failures(
         )
 
 
-def _rank_by_fact(images: ImageSet, quality: QualityScore) -> dict[str, list[int]]:
+def _rank_by_fact(images: ImageSet, quality: QualityScore, numbers: Collection[str]) -> dict[str, list[int]]:
     """Places by the value of the first fact, the highest score first."""
     found: dict[str, list[int]] = {}
+    facts = drop_numbers(images.facts(), numbers)
     for i in np.argsort(-quality.scores, kind="stable").tolist():
-        found.setdefault(next(iter(images.facts()[i].values()), ""), []).append(i)
+        found.setdefault(next(iter(facts[i].values()), ""), []).append(i)
     return found
 
 

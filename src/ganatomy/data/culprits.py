@@ -21,7 +21,7 @@ from ganatomy.machine.processes import initialise_worker
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.reading import read_to_grid
 
-SUSPICIOUS_ENDS = 2  # workers that a part has ended; from here on its files are read one by one
+ENDS_UNTIL_SEARCH = 2  # workers that a part has ended; from here on its files are read one by one
 START_SECONDS = 120.0  # until a process must have begun
 ENDS_READER = "ends the process that reads it"
 
