@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole pipeline in one script: phantoms -> store -> training -> best snapshot -> samples -> DICOM -> report.
-# It takes about seven minutes on two cores; with SHORT=1 the same steps take less than a minute. OUT sets the folder.
+# It takes six to nine minutes on two cores; with SHORT=1 the same steps take less than a minute. OUT sets the folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=${OUT:-demo/out/mammograms}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The pipeline for volumes: CT phantoms -> store -> training -> best snapshot -> NIfTI -> DICOM series -> report -> features.
-# It takes less than four minutes on two cores; with SHORT=1 the same steps take less than a minute. OUT sets the folder.
+# It takes four to seven minutes on two cores; with SHORT=1 the same steps take less than a minute. OUT sets the folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=${OUT:-demo/out/volumes}

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import odd_files
 import pytest
 from cohorts import volumes as write_volumes
 from odd_files import Odd, copy_as, write_brain, write_dicom_bomb, write_nifti_bomb, write_odd_files
@@ -274,12 +275,13 @@ def test_killed_while_it_looks_for_the_culprit_it_ends_in_the_same_bits(cohort, 
     whole = prepare(tmp_path / "raw", Odd(shape=(80, 64)), tmp_path / "whole", workers=2)
     assert len(_reasons(whole.path)) == 2
     words = [sys.executable, tmp_path / "program.py", tmp_path / "raw", tmp_path / "store"]
+    env = os.environ | {"PYTHONPATH": str(Path(odd_files.__file__).parent)}
     for pause in (2.0, 4.0, 6.0, 9.0):
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(pause)
         process.kill()
         process.wait()
-    assert subprocess.run(words, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    assert subprocess.run(words, env=env, check=False, stdout=subprocess.DEVNULL).returncode == 0
     same(content(whole.path), content(tmp_path / "store"))
     assert not list((tmp_path / "store").rglob("*.part"))
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".lock"]
