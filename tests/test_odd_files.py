@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from ganatomy.imaging.nifti import read_nifti
 from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine.durable import read_lines
 from ganatomy.machine.limits import LIMITS, Limits
+from ganatomy.machine.places import get_temporary_path
 from ganatomy.modalities.brain_mri import BrainMRI
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.facts import FactSource
@@ -255,6 +257,26 @@ def test_a_file_that_hangs_where_no_signal_is_heard_is_found(cohort, tmp_path, q
     store = prepare(tmp_path / "raw", Odd(shape=(80, 64)), tmp_path / "store", workers=1)
     assert {name: kind for name, (kind, _) in _reasons(store.path).items()} == {"hang.dcm": sandbox.TOO_LONG}
     assert store.manifest.cases == 2
+
+
+@pytest.mark.ci
+def test_two_parts_that_end_workers_in_turn_are_both_searched(cohort, tmp_path, monkeypatch):
+    """A part that ends the pool's worker ends the others' before they begin: which part is marked is chance."""
+    names = [f"{i:02d}good" for i in range(36)]
+    names[5], names[20] = "05segfault", "20abort"
+    copy_as(sorted(cohort.rglob("*.dcm")), tmp_path / "raw", names)
+    turns, run_jobs = iter((0, 1, 1, 0)), preparing._run_jobs
+
+    def end_in_turn(work, todo, workers, dask):
+        if (part := next(turns, None)) is None:
+            return run_jobs(work, todo, 0, dask)
+        get_temporary_path(tmp_path / "store" / "parts" / f"{part:06d}.begun").touch()
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(preparing, "_run_jobs", end_in_turn)
+    store = prepare(tmp_path / "raw", Odd(shape=(80, 64)), tmp_path / "store", workers=2)
+    assert set(_reasons(store.path)) == {"05segfault.dcm", "20abort.dcm"}
+    assert store.manifest.cases == 34
 
 
 KILLED = """

@@ -34,7 +34,7 @@ from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.reading import read_to_grid
 from ganatomy.pyramid import format_shape
 
-MAX_IDLE_ROUNDS = 2  # times that a pool may break without a part done or a culprit found
+MAX_IDLE_ROUNDS = 2  # times that a pool may break without a part done, a mark left or a culprit found
 
 
 def write_parts(
@@ -54,16 +54,17 @@ def write_parts(
     """
     work = partial(_write_part, out, modality, plan, key.secret, LIMITS)
     culprits: Reasons = {}
-    todo, ends, before, idle = list_unfinished_parts(out, parts), Counter[int](), (-1, -1), 0
+    todo, ends, idle = list_unfinished_parts(out, parts), Counter[int](), 0
     collect_marks(out, todo)  # of a command that was killed
     with progress.bar("preparing", sum(len(_files_of_part(candidates, plan, part)) for part in parts)) as shown:
         while todo and idle < MAX_IDLE_ROUNDS:
-            for part in [part for part in todo if ends[part] >= ENDS_UNTIL_SEARCH]:
+            suspects = [part for part in todo if ends[part] >= ENDS_UNTIL_SEARCH]
+            found: Reasons = {}
+            for part in suspects:
                 ends[part] = 0
                 progress.say(f"Part {part + 1} has ended {ENDS_UNTIL_SEARCH} workers; its files are read one by one.")
-                culprits |= find_culprits(modality, _files_of_part(candidates, plan, part), LIMITS)
-            now = len(todo), len(culprits)
-            idle, before = (idle + 1 if now == before else 0), now
+                found |= find_culprits(modality, _files_of_part(candidates, plan, part), LIMITS)
+            culprits |= found
             shown.advance(
                 sum(len(_files_of_part(candidates, plan, part)) for part in set(parts) - set(todo)) - shown.done
             )
@@ -73,8 +74,14 @@ def write_parts(
                     shown.advance(done)
             except BrokenProcessPool:
                 progress.say("A worker has ended; its part is done again.")
-            todo = list_unfinished_parts(out, parts)
-            ends += collect_marks(out, todo)
+            left = list_unfinished_parts(out, parts)
+            marks = collect_marks(out, left)
+            ends += marks
+            if found or len(left) < len(todo):
+                idle = 0
+            elif suspects or not marks:  # a mark alone leads on: it brings its part nearer to the search
+                idle += 1
+            todo = left
     if todo:
         raise Refused(
             "Workers are ended from outside before any part is done, most often for lack of memory. The finished parts"
