@@ -149,6 +149,7 @@ def test_a_class_that_was_never_seen_is_refused(snapshot, volumes, tmp_path):
         train(recipe, volumes, tmp_path)
 
 
+@pytest.mark.ci
 def test_selection_and_report_of_volumes(hagan, volumes, tmp_path):
     many = tmp_path / "run"
     shutil.copytree(hagan.path, many)
@@ -160,6 +161,7 @@ def test_selection_and_report_of_volumes(hagan, volumes, tmp_path):
     assert best.path.exists()
 
 
+@pytest.mark.ci
 def test_a_report_of_volumes_has_planes_and_contours(hagan, volumes, tmp_path, monkeypatch):
     monkeypatch.setattr("ganatomy.evaluation.images.comparison.MIN_IMAGES", 2)
     content = evaluate(hagan.path, volumes, tmp_path / "report")

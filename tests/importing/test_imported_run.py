@@ -49,6 +49,7 @@ def small(monkeypatch):
     monkeypatch.setattr(hagan, "SHAPES", (SIZE,))
 
 
+@pytest.mark.ci
 def test_the_whole_line(small, files, volumes, held_out, tmp_path, capsys):
     names = " ".join(map(str, files))
     runs, at = tmp_path / "runs", "--recipe hagan-2022 --shape 32,32,32 --spacing 9"

@@ -70,6 +70,7 @@ def test_samples_are_asked_for_and_made_again(conditioned, labelled, tmp_path, c
     assert all(high <= float(row["facts"]["lung_ml"]) <= high + 500 for row in rows)
 
 
+@pytest.mark.ci
 def test_runs_and_samples_are_evaluated(conditioned, labelled, tmp_path):
     """Images are paired by their classes, and a run is asked for the numbers of the held-out images."""
     write_cohort("chest_ct", tmp_path / "raw", 6, seed=1, shape=SIZE, workers=1)

@@ -136,6 +136,7 @@ def test_the_table_says_what_fits_and_what_would():
     assert "1.07 at 64x64x64, batch 4, bfloat16" in text
 
 
+@pytest.mark.ci
 def test_a_training_that_does_not_fit_is_refused_with_the_table_or_made_to_fit(volumes, tmp_path, monkeypatch):
     recipe = SHORT_HAGAN
     wish = ComputeSettings(hold_memory=True)

@@ -152,6 +152,7 @@ def test_a_growing_recipe_begins_at_a_level(run, store, tmp_path):
     assert train(recipe, store, tmp_path, begin_from=run.path).recipe.plan_step(0, 0).scope.level == 2
 
 
+@pytest.mark.ci
 def test_killed_and_resumed_it_is_the_same_and_the_run_tells_its_origin(conditioned, volumes, tmp_path, monkeypatch):
     recipe = conditioned.recipe
     whole = train(recipe, volumes, tmp_path / "whole", 3, intervals=OFTEN, begin_from=conditioned.path)
