@@ -14,6 +14,7 @@ from ganatomy.errors import Refused
 from ganatomy.recipes import get_recipe
 from ganatomy.training import run as runs
 from ganatomy.training.log import Log
+from ganatomy.training.tracking.table import make_trackers
 from ganatomy.training.train import train
 
 
@@ -133,7 +134,7 @@ def test_a_run_does_not_name_its_machine_and_tensorboard_reads_it(tmp_path):
     import numpy as np
 
     for start in (0, 32):  # the second goes on from 32 and drops what the first wrote for 48
-        log = Log(tmp_path, start)
+        log = Log(tmp_path, start, make_trackers(None))
         for images in (start + 16, start + 32, start + 48):
             log.write_scalars(images, {"loss": float(images + start)})
         log.write_picture(start + 16, "fakes", np.zeros((4, 4), np.uint8))

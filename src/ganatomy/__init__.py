@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ganatomy.sampling import sample
     from ganatomy.selection import select
     from ganatomy.training.run import Run
+    from ganatomy.training.tracking.tracker import Tracker
     from ganatomy.training.train import train
 
 _WHERE = {
@@ -53,6 +54,7 @@ _WHERE = {
     "Run": "training.run",
     "Snapshot": "checkpoint",
     "Store": "data.store",
+    "Tracker": "training.tracking.tracker",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "Run",
     "Snapshot",
     "Store",
+    "Tracker",
     "encode",
     "evaluate",
     "export",

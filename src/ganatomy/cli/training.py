@@ -208,6 +208,7 @@ def train(
     grid_kimg: float = 40,
     snapshot_kimg: float = 100,
     checkpoint_kimg: float = 100,
+    track: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -247,6 +248,9 @@ def train(
         grid_kimg: save a grid of samples every N thousand images
         snapshot_kimg: save a snapshot every N thousand images
         checkpoint_kimg: save a checkpoint every N thousand images; one is also saved when training is stopped
+        track: tensorboard, mlflow or wandb, which is told of the progress, or none; may be given several times; by
+            default TensorBoard where it is installed. All stays in the run folder, unless MLFLOW_TRACKING_URI or
+            WANDB_MODE=online says otherwise
     """
     import torch
 
@@ -301,7 +305,8 @@ def train(
         )
         resolve_request(request, processes)
         return launch_processes(processes, remove_flag(command_arguments, "--processes"))
-    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator, fit, anyway, begin_from)
+    told = track or None
+    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator, fit, anyway, begin_from, told)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
 
 

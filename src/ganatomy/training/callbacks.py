@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +27,7 @@ from ganatomy.training.log import Log
 from ganatomy.training.run import Run
 from ganatomy.training.state import State
 from ganatomy.training.time_left import TimeLeft
+from ganatomy.training.tracking.tracker import Tracker
 
 GRID_IMAGES = 16  # images in a grid; each value of a condition has equally many of them, one after another
 
@@ -113,15 +114,24 @@ class Callbacks:
         seed: the run's seed.
         condition: the condition of each image of the grid.
         state: the state at the start; its count of images is where the intervals begin.
+        trackers: told what is logged, drawn and saved.
     """
 
     def __init__(
-        self, run: Run, intervals: Intervals, metadata: dict[str, Any], seed: int, condition: Condition, state: State
+        self,
+        run: Run,
+        intervals: Intervals,
+        metadata: dict[str, Any],
+        seed: int,
+        condition: Condition,
+        state: State,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
         self._run, self._intervals, self._metadata, self._seed = run, intervals, metadata, seed
         self._condition = condition
         self._timer = IntervalTimer(state.images)
-        self._log = Log(run.path, state.images)
+        settings = {"recipe": state.recipe.model_dump(mode="json"), "seed": seed}
+        self._log = Log(run.path, state.images, trackers, settings)
         self._clock, self._clock_images = time.monotonic(), state.images
         device = next(state.ema.parameters()).device
         self._time_left, self._noted = TimeLeft(state.recipe, device), (self._clock, state.images)
@@ -203,6 +213,7 @@ class Callbacks:
         if not folder.exists():
             about = {"images": state.images, "seed": self._seed, **self._metadata}
             checkpoint.save_snapshot(folder, state.get_snapshot_networks(), state.recipe, about)
+            self._log.write_snapshot(state.images, folder)
 
     def _save_checkpoint(self, state: State) -> None:
         """Save the whole state, and keep the last two checkpoints."""

@@ -1,21 +1,35 @@
-"""The log of a run: one JSON line a tick, and TensorBoard's events if TensorBoard is installed."""
+"""The log of a run: one JSON line a tick, and what the trackers are told."""
 
 import json
-import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganatomy.machine import progress
+from ganatomy.machine.places import DISK_FULL_ERRORS
+from ganatomy.training.tracking.tracker import Tracker
+
 
 class Log:
-    """Scalars and pictures of a run, by images seen. A resumed run appends to the same files."""
+    """Scalars, pictures and snapshots of a run, by images seen. A resumed run appends to the same files.
 
-    def __init__(self, folder: Path, images: int) -> None:
+    Args:
+        folder: the run.
+        images: seen so far.
+        trackers: told all that is told here.
+        settings: of the training, for the trackers.
+    """
+
+    def __init__(
+        self, folder: Path, images: int, trackers: Sequence[Tracker] = (), settings: Mapping[str, Any] | None = None
+    ) -> None:
         self._path = folder / "log.jsonl"
         self._drop_after(images)
-        self._board = _open_tensorboard(folder / "tensorboard", images)
+        self._trackers = list(trackers)
+        self._tell(lambda tracker: tracker.begin(folder, images, settings or {}))
 
     def _drop_after(self, images: int) -> None:
         """Remove the ticks after the checkpoint that the run continues from, which would otherwise occur twice."""
@@ -23,19 +37,33 @@ class Log:
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
             self._path.write_text("".join(line for line in lines if _is_tick_until(line, images)), encoding="utf-8")
 
-    def write_scalars(self, images: int, values: dict[str, float]) -> None:
+    def _tell(self, call: Callable[[Tracker], None]) -> None:
+        """Call every tracker; one that fails, for example because its server is gone, is not called again."""
+        for tracker in list(self._trackers):
+            try:
+                call(tracker)
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
+                    raise
+                self._trackers.remove(tracker)
+                progress.say(
+                    f"{type(tracker).__name__} has failed ({type(error).__name__}: {error}); the training goes on"
+                    f" without it, and {self._path.name} has all values."
+                )
+
+    def write_scalars(self, images: int, values: Mapping[str, float]) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps({"images": images, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
-        if self._board is not None:
-            self._board.write_scalars(images, values)
+        self._tell(lambda tracker: tracker.write_scalars(images, values))
 
     def write_picture(self, images: int, name: str, pixels: NDArray[np.uint8]) -> None:
-        if self._board is not None:
-            self._board.write_picture(images, name, pixels)
+        self._tell(lambda tracker: tracker.write_picture(images, name, pixels))
+
+    def write_snapshot(self, images: int, folder: Path) -> None:
+        self._tell(lambda tracker: tracker.write_snapshot(images, folder))
 
     def close(self) -> None:
-        if self._board is not None:
-            self._board.close()
+        self._tell(lambda tracker: tracker.close())
 
 
 def _is_tick_until(line: str, images: int) -> bool:
@@ -44,47 +72,3 @@ def _is_tick_until(line: str, images: int) -> bool:
         return line.endswith("\n") and bool(json.loads(line)["images"] <= images)
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-
-
-class _Board:
-    """A file of TensorBoard's events whose name, unlike that of TensorBoard's own writer, lacks the machine's name."""
-
-    def __init__(self, folder: Path, images: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        folder.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        self._event = Event
-        self._file = (folder / f"events.out.tfevents.{now:017.6f}.{images:09d}").open("wb")
-        self._records = RecordWriter(self._file)
-        self._write(Event(file_version="brain.Event:2"))
-        # The reader drops the events that an earlier start wrote for later images.
-        self._write(Event(step=images, session_log=SessionLog(status=SessionLog.START)))
-
-    def _write(self, event: Any) -> None:
-        event.wall_time = time.time()
-        self._records.write(event.SerializeToString())
-
-    def write_scalars(self, images: int, values: dict[str, float]) -> None:
-        from torch.utils.tensorboard.summary import scalar
-
-        for name, value in values.items():
-            self._write(self._event(step=images, summary=scalar(name, value)))
-        self._records.flush()
-
-    def write_picture(self, images: int, name: str, pixels: NDArray[np.uint8]) -> None:
-        from torch.utils.tensorboard.summary import image
-
-        self._write(self._event(step=images, summary=image(name, pixels, dataformats="HW")))
-        self._records.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _open_tensorboard(folder: Path, images: int) -> _Board | None:
-    try:
-        return _Board(folder, images)
-    except ImportError:
-        return None

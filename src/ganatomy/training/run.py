@@ -6,7 +6,7 @@
   reals.png fakes/<images>.png                 grids, the same latent codes each time
   snapshots/<images>/                          to use
   checkpoints/<images>/                        to go on; the last two
-  tensorboard/                                 if TensorBoard is installed
+  tensorboard/, mlflow/, wandb/                of the trackers, by default TensorBoard's if it is installed
 """
 
 import platform

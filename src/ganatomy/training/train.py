@@ -1,7 +1,7 @@
 """The verb `train`: make a run, or continue it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,8 @@ from ganatomy.training.launch import RUN_ID
 from ganatomy.training.prefetch import Prefetcher
 from ganatomy.training.run import GivenWeights, Run, describe_store, find_run, hold_run, number_new_run
 from ganatomy.training.state import NO_WEIGHTS, State, Tensors
+from ganatomy.training.tracking.table import make_trackers
+from ganatomy.training.tracking.tracker import Tracker
 from ganatomy.training.upsampling import settle_upsampling
 from ganatomy.training.warm_start import WarmStart, plan_warm_start
 
@@ -59,6 +61,7 @@ def train(
     fit: bool = False,
     anyway: bool = False,
     begin_from: Path | str | None = None,
+    trackers: Sequence[str | Tracker] | None = None,
 ) -> Run:
     """Train a recipe on a store; the same call again continues where it was.
 
@@ -80,6 +83,9 @@ def train(
         anyway: try even what will not fit by prediction.
         begin_from: a run or snapshot whose weights the networks begin with, as far as tensors agree in name and shape;
             the others begin anew, and the conditions may differ.
+        trackers: what is told of the progress, beside ``log.jsonl``: ``tensorboard``, ``mlflow``, ``wandb`` or objects
+            of your own; None = TensorBoard where it is installed. Nothing leaves the machine unless MLFLOW_TRACKING_URI
+            or WANDB_MODE=online says so.
 
     Returns:
         The run, complete.
@@ -97,9 +103,10 @@ def train(
         ('00000-pggan-mammogram', '000000480')
     """
     request = TrainingRequest(recipe, store, Path(out), seed, device, computing, generator, fit, anyway, begin_from)
+    told = make_trackers(trackers)
     resolved = resolve_request(request, distributed.count_processes())
     try:
-        return _train_request(resolved, intervals or Intervals())
+        return _train_request(resolved, intervals or Intervals(), told)
     except RuntimeError as error:
         if operation := find_unordered_operation(error):
             raise Refused(
@@ -221,7 +228,7 @@ def describe_unused_facts(recipe: Recipe, store: Store) -> str | None:
     return f"The store has {told}, which the recipe is not conditioned on; --condition {unused[0]} would use it."
 
 
-def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
+def _train_request(request: ResolvedRequest, intervals: Intervals, trackers: Sequence[Tracker]) -> Run:
     recipe, store, seed, device = request.recipe, request.store, request.seed, request.device
     ndim = len(recipe.shape)
     fixed = recipe.plan_step(0, seed).batch_size if recipe.order == "stored" else None
@@ -263,7 +270,7 @@ def _train_request(request: ResolvedRequest, intervals: Intervals) -> Run:
         space = recipe.condition_space
         condition = space.encode(space.spread_facts(GRID_IMAGES))
         about = _describe_training(store, recipe, request.given)
-        callbacks = Callbacks(run, intervals, about, seed, condition, state)
+        callbacks = Callbacks(run, intervals, about, seed, condition, state, trackers)
         _run_loop(run, state, feed, seed, callbacks, settings)
         return run
 
