@@ -1,7 +1,7 @@
-"""Statistics over the images of a batch when several processes have a share of them each.
+"""Statistics over the images of a batch that is divided among several processes.
 
-A batch of a run is one batch, however many processes there are: statistics over its images are taken over all of them
-and can be differentiated, twice if need be. With one process the functions here return what they are given.
+The statistics are taken over the whole batch, whatever the number of processes, and can be differentiated repeatedly.
+With one process, the functions of this file return their argument.
 
     process r of w has the images r, r + w, r + 2 w, ... of the batch; all processes have equally many
 """
@@ -14,17 +14,17 @@ from torch.autograd import Function
 
 
 def get_world_size() -> int:
-    """w: the number of processes, 1 without torch.distributed."""
+    """Return w, the number of processes; it is 1 without torch.distributed."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def get_rank() -> int:
-    """r: the number of this process, from 0."""
+    """Return r, the number of this process, counted from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 class _Sum(Function):
-    """y = Σ_r x_r. Every process's loss depends on every x_r, so the gradient is a sum over processes as well."""
+    """y = Σ_r x_r. The loss of every process depends on every x_r, so the gradient is a sum over processes as well."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -38,17 +38,17 @@ class _Sum(Function):
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
-    """Σ_r x_r over processes r, of the same shape in all of them; differentiable any number of times."""
+    """Return Σ_r x_r over processes r. x has the same shape in all of them, and any order of derivative exists."""
     return x if get_world_size() == 1 else _Sum.apply(x)
 
 
 def average_over_processes(x: Tensor) -> Tensor:
-    """(1/w) Σ_r x_r over the w processes."""
+    """Return (1/w) Σ_r x_r, the mean over the w processes."""
     return sum_over_processes(x) / get_world_size()
 
 
 def gather_batch(x: Tensor) -> Tensor:
-    """x (share of the batch, ...) of all processes as (batch, ...), in the order of the batch."""
+    """Gather the shares x (share of the batch, ...) of all processes into (batch, ...), in the order of the batch."""
     w = get_world_size()
     if w == 1:
         return x
@@ -57,14 +57,15 @@ def gather_batch(x: Tensor) -> Tensor:
 
 
 def select_own_rows(x: Tensor) -> Tensor:
-    """The rows of x (batch, ...) that belong to this process: the inverse of `gather_batch`."""
+    """Select the rows of x (batch, ...) that belong to this process: the inverse of `gather_batch`."""
     return x if get_world_size() == 1 else x[get_rank() :: get_world_size()]
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """y = γ (x - μ) / √(σ² + ε) + β, μ and σ² over the batch of all processes   (Ioffe 2015, algorithm 1).
 
-    In 2D and 3D; with one process it is PyTorch's own. PyTorch's SyncBatchNorm does the same on GPUs alone.
+    It takes 2D and 3D images and, with one process, equals PyTorch's batch normalisation. PyTorch's SyncBatchNorm
+    computes the same function but requires GPUs.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -93,5 +94,5 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def _broadcast_channels(channels: Tensor, x: Tensor) -> Tensor:
-    """One number for each channel, in a shape that multiplies x (batch, channel, *space)."""
+    """Reshape one number per channel so that it multiplies x (batch, channel, *space)."""
     return channels.view(1, -1, *[1] * (x.ndim - 2))

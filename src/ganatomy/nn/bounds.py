@@ -1,4 +1,4 @@
-"""The range of values of an image as a hard bound that lets go of what it holds."""
+"""A clamp of image values to [-1, 1] whose gradient can bring clamped values back into the range."""
 
 from typing import Any
 
@@ -6,24 +6,25 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-LOWEST, HIGHEST = -1.0, 1.0  # of an image
-MARGIN = 0.1  # below the range, in which values may still move down
+LOWEST, HIGHEST = -1.0, 1.0  # values of an image
+MARGIN = 0.1  # width of the interval below the range in which values may still decrease
 
 
 def clamp_to_range(x: Tensor) -> Tensor:
-    """y = min(max(x, -1), 1), whose gradient passes below the range until x is below it by `MARGIN`.
+    """y = min(max(x, -1), 1); the gradient passes unchanged down to `MARGIN` below the range   (this project).
 
-    Air has the lowest value exactly in real images, which no smooth output reaches: a network that makes it with a
-    linear output is told apart by noise around it, and one with a tanh by a haze above it. A plain clamp would lose
-    every voxel that has once left the range, and would keep all others at its very edge, where the next update lifts
-    them: so the values of air move on to the margin, and what is beyond it or above the range only comes back.
+    Air has exactly the lowest value in real images, and no smooth output reaches it: a linear output leaves noise
+    around it, a tanh a haze above it, and a discriminator recognises both. The gradient of a plain clamp is zero
+    outside the range, so voxels that leave the range never return, and voxels of air stop at the edge, from where the
+    next update lifts them. Here voxels of air may decrease further, down to the margin. Beyond the margin and above
+    the range, only gradients that lead back to the range pass.
     """
     y: Tensor = _Clamp.apply(x)
     return y
 
 
 class _Clamp(Function):
-    """∂y/∂x = 1 from the margin to the highest value; elsewhere 1 where descent leads back, else 0."""
+    """∂y/∂x = 1 from the margin to the highest value; elsewhere 1 if gradient descent leads back, else 0."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

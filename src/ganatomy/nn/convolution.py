@@ -1,13 +1,13 @@
 """Convolution y = w * x whose second derivative is as fast as its first, for one to three dimensions.
 
 A gradient penalty differentiates a convolution twice. PyTorch expresses the second derivative of a convolution with
-respect to its weight as a convolution whose *kernel* is a whole image, which is far from any fast path. The three
-linear maps that a convolution is made of (output, input gradient, weight gradient) are each other's derivatives, so
-writing them as three mutually recursive functions keeps every order on the fast primitives, exactly.
-`benchmarks/step_pggan.py` measures what this brings.
+respect to its weight as a convolution whose *kernel* is a whole image, for which there is no fast kernel. The three
+linear maps of a convolution (output, input gradient, weight gradient) are each other's derivatives. Written as three
+mutually recursive functions, they compute derivatives of every order exactly and with the fast kernels.
+`benchmarks/step_pggan.py` measures the gain.
 
-`convolve_once` and `Conv3d` are PyTorch's own convolution, which is differentiated once only. All avoid a weight
-gradient that PyTorch computes wrongly (`is_weight_gradient_wrong`).
+`convolve_once` and `Conv3d` use PyTorch's own convolution, for layers that are differentiated once only. All of them
+avoid a weight gradient that PyTorch computes wrongly (`is_weight_gradient_wrong`).
 """
 
 from collections.abc import Iterator
@@ -25,15 +25,15 @@ F_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 F_CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
-Sizes = tuple[int, ...]  # of each axis
-Size = int | Sizes  # of all axes, or of each
+Sizes = tuple[int, ...]  # one number per axis
+Size = int | Sizes  # one number for all axes, or one per axis
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1, padding: Size = 0) -> Tensor:
     """y = w * x + b, a cross-correlation that can be differentiated any number of times.
 
-    x is (batch, channel, *space) and w (out, in, *kernel). Under autocast the operands are cast here, so that every
-    derivative works in the same precision.
+    x is (batch, channel, *space) and w (out, in, *kernel). Under autocast this function casts the operands, so that
+    all derivatives are computed in the same precision.
     """
     if (precision := _find_autocast_precision(x)) is not None:
         x, weight = x.to(precision), weight.to(precision)
@@ -44,9 +44,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size
 
 
 def convolve_once(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1, padding: Size = 0) -> Tensor:
-    """y = w * x + b as `convolve`, by PyTorch's own convolution where that computes the weight gradient rightly.
+    """y = w * x + b like `convolve`, with PyTorch's own convolution wherever its weight gradient is correct.
 
-    Its second derivative is right, but slow.
+    The second derivative is correct but slow.
     """
     ndim = x.ndim - 2
     depth, kernel, step, margin = x.shape[2], weight.shape[2], _spread(stride, ndim)[0], _spread(padding, ndim)[0]
@@ -57,23 +57,24 @@ def convolve_once(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride:
 
 
 def is_weight_gradient_wrong(x: Tensor, planes: int, padding: int, stride: int, dtype: torch.dtype) -> bool:
-    """Whether PyTorch's weight gradient of a convolution of volumes is not to be believed.
+    """Whether PyTorch computes the weight gradient of a 3D convolution wrongly.
 
-    On a processor in half precision oneDNN 3.12 (PyTorch 2.13) leaves memory unwritten, or writes beyond it, where the
-    padding of the first axis reaches all planes of the output: with stride 1 it is 2 planes at a padding of 1, 2 to 4
-    at a padding of 2; with stride 2 it is 2 planes at a padding of 2. Found by trying kernels of 1 to 5. Output and
-    input gradient are right.
+    On a CPU in half precision, oneDNN 3.12 (PyTorch 2.13) leaves memory unwritten, or writes beyond it, if the padding
+    of the first axis reaches all planes of the output: 2 planes with stride 1 and padding 1, 2 to 4 planes with stride
+    1 and padding 2, and 2 planes with stride 2 and padding 2. This was found by trying kernels of 1 to 5 taps. The
+    output and the input gradient are correct.
 
     Args:
-        planes: of the output, along the first axis; padding and stride along it, too.
-        dtype: of the operands.
+        planes: planes of the output along the first axis.
+        padding, stride: along the first axis.
+        dtype: data type of the operands.
     """
     half = dtype in (torch.bfloat16, torch.float16)
     return half and x.ndim == 5 and x.device.type == "cpu" and 2 <= planes <= 2 * (padding // stride)
 
 
 def _find_autocast_precision(x: Tensor) -> torch.dtype | None:
-    """What autocast would have a convolution of x work in; None where it is off."""
+    """Return the data type in which autocast computes a convolution of x, or None if autocast is off."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if kind in AUTOCAST_DEVICES and torch.is_autocast_enabled(kind) else None
 
@@ -83,7 +84,7 @@ def _spread(size: Size, ndim: int) -> tuple[int, ...]:
 
 
 class Conv3d(nn.Conv3d):
-    """PyTorch's convolution of volumes with zero padding (`convolve_once`)."""
+    """y = w * x + b: PyTorch's 3D convolution with zero padding, computed by `convolve_once`."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         assert self.padding_mode == "zeros"
@@ -98,9 +99,9 @@ _only_inputs = False
 
 @contextmanager
 def input_gradients_only() -> Iterator[None]:
-    """Compute no weight gradients in this block: for `torch.autograd.grad(scores, images)`, which would discard them.
+    """Skip weight gradients in this block, for `torch.autograd.grad(scores, images)`, which would discard them.
 
-    PyTorch does not tell a Python autograd function which of its gradients are wanted.
+    PyTorch does not tell a Python autograd function which of its gradients are needed.
     """
     global _only_inputs
     _only_inputs = True

@@ -2,11 +2,10 @@
 
     fold       one transposed convolution with a 4-tap kernel, stride 2 (`nn.fold`)
     phases     one convolution with a 2-tap kernel for each parity of the output, then interleaved
-    plain      as it is written: the enlarged tensor is made and convolved
+    plain      as written: the enlarged tensor is stored and convolved
 
-They are one function up to rounding. Which is fastest depends on the device, the size and the channels: a layer has a
-usual way, which was measured on a processor (docs/performance.md), and a run may choose another
-(`training.upsampling`).
+The results are equal up to rounding. Which way is fastest depends on the device, the size and the channels. The default
+of each layer was measured on a CPU (docs/performance.md); a run may choose another way (`training.upsampling`).
 """
 
 from typing import Literal, get_args
@@ -25,12 +24,12 @@ WAYS: tuple[Way, ...] = get_args(Way)
 class EnlargingConvolution(nn.Module):
     """Base class of layers that compute y = conv(up(x)); `way` may be changed at any time.
 
-    The matrices that fold a kernel are buffers, so that they lie where the weights do; they are not saved.
+    The matrices that fold a kernel are buffers, so that they are on the same device as the weights. They are not saved.
 
     Args:
-        ndim: spatial axes.
-        way: how it is computed unless the run says otherwise.
-        min_folded_size: voxels of the longest axis of the input below which ``fold`` stands for ``plain``.
+        ndim: number of spatial axes.
+        way: the way of computing unless the run chooses another.
+        min_folded_size: the layer uses ``plain`` instead of ``fold`` if the longest axis of the input has fewer voxels.
     """
 
     up_matrix: Tensor
@@ -44,7 +43,7 @@ class EnlargingConvolution(nn.Module):
         self.register_buffer("phase_matrix", make_fold_matrix(PHASE_TAPS, ndim), persistent=False)
 
     def convolve_enlarged(self, x: Tensor, weight: Tensor, bias: Tensor | None, drop: int = 0) -> Tensor:
-        """conv(up(x)) without `drop` planes at both ends of the first axis; where possible they are not computed.
+        """Return conv(up(x)) without `drop` planes at both ends of the first axis, which are not computed if possible.
 
         x is (batch, in, *space), the weight (out, in, 3, ...), the result (batch, out, *twice the space).
         """
@@ -55,19 +54,19 @@ class EnlargingConvolution(nn.Module):
             return _trim_planes(_convolve_phases(x, fold_phases(weight, self.phase_matrix), bias), drop)
         if self.way == "plain" or max(x.shape[2:]) < self._min_folded_size:
             return _trim_planes(convolve_once(upsample_nearest(x), weight, bias, padding=1), drop)
-        inside = min(drop, 1)  # with a padding of 3 trainings in float32 diverged on a processor, and one trial crashed
+        inside = min(drop, 1)  # with a padding of 3, trainings in float32 diverged on a CPU, and one trial crashed
         padding = (1 + inside, *[1] * (ndim - 1))
         y = F_CONV_TRANSPOSE[ndim](x, fold_up(weight, self.up_matrix), bias, stride=2, padding=padding)
         return _trim_planes(y, drop - inside)
 
 
 def _trim_planes(x: Tensor, drop: int) -> Tensor:
-    """x without `drop` planes at both ends of the first axis."""
+    """Return x without `drop` planes at both ends of the first axis."""
     return x[:, :, drop : x.shape[2] - drop]
 
 
 def _convolve_phases(x: Tensor, weight: Tensor, bias: Tensor | None, inside: bool = False) -> Tensor:
-    """y[2i + p] = (v_p * x)[i]: all parities p in one convolution, then interleaved.
+    """y[2i + p] = (v_p * x)[i]: one convolution computes all parities p, which are then interleaved.
 
     `inside` leaves out two planes at both ends of the first axis.
     """

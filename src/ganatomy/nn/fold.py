@@ -3,10 +3,10 @@
     nearest x 2, then conv3   =  transposed convolution, kernel 4, stride 2, padding 1
     conv3, then mean over 2   =  convolution,            kernel 4, stride 2, padding 1
 
-The parameters and the function are the same, up to rounding. Going up, an output pixel takes 4 instead of 9 products in
-2D (8 instead of 27 in 3D), and the enlarged tensor is never stored. NVIDIA's progressive GAN code folded in 2D (its
-`upscale2d_conv2d`). The two are equal only where nothing stands between the convolution and the resampling.
-The matrices are those of `make_fold_matrix` for UP_TAPS, PHASE_TAPS and DOWN_TAPS.
+The parameters are the same, and the function is the same up to rounding. When enlarging, an output pixel takes 4
+instead of 9 products in 2D (8 instead of 27 in 3D), and the enlarged tensor is never stored. The official progressive
+GAN code folds in 2D (`upscale2d_conv2d`). Folding requires that there is no other operation between the convolution and
+the resampling. `make_fold_matrix` makes the matrices from UP_TAPS, PHASE_TAPS and DOWN_TAPS.
 """
 
 from functools import reduce
@@ -19,7 +19,7 @@ from ganatomy.nn.precision import disable_autocast
 
 Taps = tuple[tuple[float, ...], ...]
 
-# Row k of UP says which of the three taps meet at offset k of the transposed kernel; DOWN likewise, halved.
+# Row k of UP marks the taps of the three that are added at offset k of the transposed kernel; DOWN likewise, halved.
 UP_TAPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 PHASE_TAPS = (
     (1.0, 0.0, 0.0),
@@ -44,7 +44,7 @@ def fold_phases(weight: Tensor, matrix: Tensor) -> Tensor:
     """v_p = w ⊗ PHASE_p: w (out, in, 3, ...) of a convolution after nearest x 2 -> v (2^n · out, in, 2, ...).
 
     There is one kernel for each of the 2^n parities p of an output voxel. Output voxel 2i + p of an axis depends on two
-    inputs only: i - 1 and i for p = 0, i and i + 1 for p = 1.
+    inputs only: on i - 1 and i for p = 0, on i and i + 1 for p = 1.
     """
     ndim = weight.ndim - 2
     folded = _fold(weight, matrix).unflatten(2, (2, 2))
@@ -55,15 +55,15 @@ def fold_phases(weight: Tensor, matrix: Tensor) -> Tensor:
 
 
 def make_fold_matrix(taps: Taps, ndim: int) -> Tensor:
-    """What folds a kernel of `ndim` axes: the Kronecker power of the rows, transposed, (3^ndim, rows^ndim) in float32.
+    """Make the matrix that folds a kernel of `ndim` axes: (taps ⊗ ... ⊗ taps)ᵀ, (3^ndim, rows^ndim) in float32.
 
-    A layer keeps it as a buffer: made anew in every pass, it would have to be copied to a GPU in every pass.
+    A layer keeps it as a buffer, because a matrix made in every pass would be copied to the GPU in every pass.
     """
     return torch.tensor(reduce(np.kron, [np.array(taps, dtype=np.float32)] * ndim).T.copy())
 
 
 def _fold(weight: Tensor, matrix: Tensor) -> Tensor:
-    """All axes of a kernel in one product: (out, in, 3, ...) -> (out, in, rows, ...)."""
+    """Fold all axes of a kernel with one matrix product: (out, in, 3, ...) -> (out, in, rows, ...)."""
     ndim = weight.ndim - 2
     size = round(matrix.shape[1] ** (1 / ndim))
     with disable_autocast(weight):  # fold in full precision, then cast

@@ -1,4 +1,4 @@
-"""Layers of PyTorch inside the networks of another library, made to compute as ours do."""
+"""Replacement of PyTorch layers inside networks of other libraries by layers that keep the precision of their input."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ganatomy.nn.precision import disable_autocast, normalise_groups, normalise_
 
 
 class GroupNorm(nn.GroupNorm):
-    """PyTorch's, in the precision of its input."""
+    """PyTorch's group normalisation, computed in the precision of its input."""
 
     def forward(self, input: Tensor) -> Tensor:
         return normalise_groups(input, self.num_groups, self.weight, self.bias, self.eps)
@@ -35,10 +35,10 @@ _OURS: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def adopt_layers(network: Any) -> Any:
-    """The same network; its normalisations and enlarging keep the precision of their input from now on.
+    """Replace layers of a network in place and return it; names and values of its weights do not change.
 
-    Its convolutions of volumes avoid a wrong weight gradient (`convolution.is_weight_gradient_wrong`). Names and values
-    of its weights stay as they are.
+    The normalisations and upsampling layers then keep the precision of their input, and the 3D convolutions avoid a
+    wrong weight gradient (`convolution.is_weight_gradient_wrong`).
     """
     for module in network.modules():
         for theirs, ours in _OURS.items():

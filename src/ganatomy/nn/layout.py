@@ -1,4 +1,4 @@
-"""How the numbers of images and weights lie in memory."""
+"""The memory layout of images and weights: channels first or channels last."""
 
 from itertools import chain
 
@@ -10,12 +10,12 @@ _RANKS = {layout: ndim + 2 for ndim, layout in CHANNELS_LAST.items()}  # batch, 
 
 
 def set_memory_layout(network: nn.Module, layout: torch.memory_format) -> None:
-    """Lay out the weights and buffers of a network in place.
+    """Set the memory layout of the weights and buffers of a network in place; their values do not change.
 
     Args:
-        network: its values do not change.
-        layout: a channels-last layout is for the weights of convolutions, (out, in, *kernel); a tensor with another
-            number of axes, such as the learnt start of a generator (channel, *space), stays as it is.
+        network: the network.
+        layout: a channels-last layout applies to the weights of convolutions, (out, in, *kernel). A tensor with another
+            number of axes, such as the learnt constant of a generator (channel, *space), keeps its layout.
     """
     rank = _RANKS.get(layout)
     for tensor in chain(network.parameters(), network.buffers()):

@@ -17,15 +17,15 @@ def normalise_pixels(x: Tensor) -> Tensor:
 
 
 def find_group_size(batch_size: int, max_size: int) -> int:
-    """Images of a group: the largest divisor of the batch size that is at most `max_size`."""
+    """Find the number of images of a group: the largest divisor of the batch size that is at most `max_size`."""
     return next(g for g in range(min(max_size, batch_size), 0, -1) if batch_size % g == 0)
 
 
 def append_minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
     """x and one more channel s = mean over features and places of √(var_group(x) + ε)   (Karras 2018, section 3).
 
-    x is (batch, channel, *space). The group size is the largest divisor of the batch size up to `group`. Image i
-    belongs to group i modulo the number of groups, as in the official code. The batch is that of all processes.
+    x is (batch, channel, *space). The size of a group is the largest divisor of the batch size that is at most `group`.
+    Image i belongs to group i modulo the number of groups, as in the official code. The batch is that of all processes.
     """
     everyone = gather_batch(x.float())
     n = len(everyone)

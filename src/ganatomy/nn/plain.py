@@ -12,15 +12,15 @@ from ganatomy.nn.enlarging import EnlargingConvolution, Way
 from ganatomy.nn.precision import normalise_groups, normalise_last_axis
 
 CONV_CLASSES: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: Conv3d}
-NORM_EPSILON = 1e-5  # of the normalisations, PyTorch's default
-CHUNK_SIZE = 2**20  # numbers that are added up at a time when moments are computed
+NORM_EPSILON = 1e-5  # ε of the normalisations; PyTorch's default
+CHUNK_SIZE = 2**20  # numbers that are added at a time when moments are computed
 MIN_FOLDED_SIZE = (
     8  # voxels of the longest axis of the input; below, a folded kernel costs more than the voxels it saves
 )
 
 
 def make_conv(ndim: int, n_in: int, n_out: int, kernel: int = 3, stride: int = 1, padding: int = 1) -> _ConvNd:
-    """PyTorch's convolution y = w * x + b for that number of axes."""
+    """Make PyTorch's convolution y = w * x + b for `ndim` spatial axes."""
     return CONV_CLASSES[ndim](n_in, n_out, kernel, stride, padding)
 
 
@@ -32,7 +32,7 @@ class PlainUpConv(EnlargingConvolution):
     """y = conv(up(x)), up = nearest x 2: x (batch, in, *space) -> (batch, out, *twice the space)   (Sun 2022).
 
     Args:
-        way: how it is computed unless the run says otherwise; ``phases`` is best with few channels out.
+        way: the way of computing unless the run chooses another; ``phases`` is best for few output channels.
     """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, way: Way = "fold", bias: bool = True) -> None:
@@ -43,14 +43,14 @@ class PlainUpConv(EnlargingConvolution):
         self.bias = nn.Parameter(drawn) if bias else None
 
     def forward(self, x: Tensor, drop: int = 0) -> Tensor:
-        """conv(up(x)) without `drop` planes at both ends of the first axis."""
+        """Return conv(up(x)) without `drop` planes at both ends of the first axis."""
         return self.convolve_enlarged(x, self.weight, self.bias, drop)
 
 
 class StridedConv(nn.Module):
-    """y = w * x + b, kernel 4, stride 2   (Radford 2016, section 3); any order of derivative is fast.
+    """y = w * x + b, kernel 4, stride 2   (strided convolutions: Radford 2016, section 3).
 
-    x (batch, in, *space) -> (batch, out, *half the space).
+    x (batch, in, *space) -> (batch, out, *half the space). Derivatives of any order are fast (`nn.convolution`).
     """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, bias: bool = True) -> None:
@@ -71,8 +71,8 @@ class StridedConv(nn.Module):
 class GroupNormReLU(nn.Module):
     """y = relu(γ (x - μ) / √(σ² + ε) + β)   (Wu 2018, eq. 1, 2, 6 and 7).
 
-    μ and σ² are taken over the channels of a group and over space.
-    `compute_group_moments` and `apply_statistics` are its two halves, for volumes that are seen piece by piece.
+    μ and σ² are taken over the channels of a group and over space. `compute_group_moments` and `apply_statistics` are
+    its two steps, for volumes that are processed in pieces.
     """
 
     def __init__(self, channels: int, groups: int) -> None:
@@ -87,7 +87,7 @@ class GroupNormReLU(nn.Module):
         return F.relu_(normalise_groups(x, self.groups, self.weight, self.bias, NORM_EPSILON))
 
     def apply_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """y for given μ and σ² (batch, groups), in place of x; not differentiable."""
+        """Compute y from given μ and σ² (batch, groups) in place of x, without gradients."""
         each = x.shape[1] // self.groups
         scale = (variance + NORM_EPSILON).rsqrt().repeat_interleave(each, 1) * self.weight
         shift = self.bias - mean.repeat_interleave(each, 1) * scale
@@ -99,8 +99,9 @@ class GroupNormReLU(nn.Module):
 def compute_group_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """μ and σ² of each group over its channels and space, each (batch, groups), float32   (Wu 2018, eq. 2 and 7).
 
-    A few planes are read at a time, in the order of memory, and added up in float64. This takes little memory and is
-    exact where PyTorch's own normalisation of channels-last tensors adds millions of numbers one by one in float32.
+    A few planes are read at a time, in the order of memory, and their sums are added in float64. This takes little
+    memory and is more exact than PyTorch's normalisation of channels-last tensors, which adds millions of numbers one
+    by one in float32.
     """
     first = second = torch.zeros((), dtype=torch.float64, device=x.device)
     for part in x.split(max(1, CHUNK_SIZE // max(1, x[0, :, 0].numel())), 2):
@@ -118,7 +119,7 @@ def compute_group_moments(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 class VoxelNormReLU(nn.Module):
     """y = relu(γ (x - μ) / √(σ² + ε) + β), μ and σ² over the channels of each voxel   (layer normalisation: Ba 2016).
 
-    It sees one voxel at a time, so a sub-volume and the whole volume are normalised alike.
+    The statistics of a voxel do not depend on other voxels, so a sub-volume and the whole volume are normalised alike.
     """
 
     def __init__(self, channels: int, groups: int) -> None:
@@ -135,7 +136,7 @@ NORM_CLASSES = {"group": GroupNormReLU, "voxel": VoxelNormReLU}
 
 
 class PlainBlock(nn.Module):
-    """y = norm(conv(x)); the normalisations here include a rectifier   (Sun 2022)."""
+    """y = norm(conv(x)); the normalisations of this file include a rectifier   (Sun 2022, official code)."""
 
     def __init__(self, convolution: nn.Module, norm: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Factor-two enlarging and shrinking, for any number of dimensions, in the precision of what is given."""
+"""Enlarging by two and shrinking by cells, for one to three dimensions, in the precision of the input."""
 
 import torch
 from torch import Tensor
@@ -17,17 +17,17 @@ def upsample_nearest(x: Tensor) -> Tensor:
 
 
 def upsample_linear(x: Tensor) -> Tensor:
-    """Linear x 2 between the voxels' centres: (batch, channel, *space) -> (batch, channel, *twice the space)."""
+    """Enlarge x 2, linearly between voxel centres: (batch, channel, *space) -> (batch, channel, *twice the space)."""
     with disable_autocast(x):
         return F.interpolate(x, scale_factor=2, mode=LINEAR_MODES[x.ndim - 2], align_corners=False)
 
 
 def downsample_mean(x: Tensor, factor: int = 2) -> Tensor:
-    """down(x) = mean over cells of `factor` voxels an axis: (batch, channel, *space) -> (..., *space / factor)."""
+    """down(x) = mean over cells of `factor` voxels per axis: (batch, channel, *space) -> (..., *space / factor)."""
     with disable_autocast(x):
         if x.ndim == 5 and (
-            torch.are_deterministic_algorithms_enabled()  # the derivative of PyTorch's kernel adds up in any order
-            or (x.device.type == "cpu" and x.dtype != torch.float32)  # its processor kernel knows whole precision only
+            torch.are_deterministic_algorithms_enabled()  # the derivative of PyTorch's kernel adds in no fixed order
+            or (x.device.type == "cpu" and x.dtype != torch.float32)  # PyTorch's CPU kernel takes float32 only
         ):
             return _average_cells(x, factor)
         return F_AVG_POOL[x.ndim - 2](x, factor)

@@ -1,7 +1,7 @@
-"""Layers with spectral normalisation: W / σ(W), σ by one power iteration a training pass   (Miyato 2018, algorithm 1).
+"""Layers with spectral normalisation: W / σ(W), one power iteration per training pass   (Miyato 2018, algorithm 1).
 
-The vector u of the iteration is a buffer, so it is saved and continues where it was. The layers divide their output by
-σ instead of the weight: the same result, with far fewer numbers to divide.
+The vector u of the power iteration is a buffer, so it is saved and the iteration continues after resuming. The layers
+divide their output by σ instead of their weight: the result is the same, with far fewer divisions.
 """
 
 import torch
@@ -16,7 +16,7 @@ EPSILON = 1e-12
 
 
 class _SpectralLayer(nn.Module):
-    """A weight W (out, ...) with PyTorch's initialisation, and σ(W)   (Miyato 2018, algorithm 1)."""
+    """Base class: a weight W (out, ...) with PyTorch's initialisation, and σ(W)   (Miyato 2018, algorithm 1)."""
 
     u: Tensor
 
@@ -53,7 +53,7 @@ class SpectralDense(_SpectralLayer):
 class SpectralConv(_SpectralLayer):
     """y = (W * x) / σ(W) + b   (Miyato 2018, eq. 8).
 
-    x (batch, in, *space) -> (batch, out, *space), with a kernel, stride and padding for each axis.
+    x (batch, in, *space) -> (batch, out, *space), with a kernel size, stride and padding for each axis.
     """
 
     def __init__(

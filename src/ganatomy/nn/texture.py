@@ -1,4 +1,4 @@
-"""Noise for fine texture that is a function of the latent code, so that an image stays one."""
+"""Noise for fine texture as a function of the latent code, so that an image remains a function of its code."""
 
 import math
 
@@ -7,20 +7,20 @@ from torch import Tensor, nn
 
 from ganatomy.pyramid import Shape
 
-TILE = {2: 64, 3: 32}  # places an axis after which a texture repeats, of pictures and of volumes
-TEXTURE_NUMBERS = 64  # of the code, at most, that a texture depends on
+TILE = {2: 64, 3: 32}  # voxels per axis after which a texture repeats, by the number of spatial axes
+TEXTURE_NUMBERS = 64  # a texture depends on at most so many numbers of the code
 
 
 class CodeTexture(nn.Module):
-    """n(p) = Σₖ uₖ Tₖ(p) / √K: noise over the places p of an image that is a function of the code u, of variance one.
+    """n(p) = Σₖ uₖ Tₖ(p) / √K: noise of unit variance at each voxel p, a function of the code u   (this project).
 
-    A network is slow to make fine texture from a code of a few numbers. The noise inputs of StyleGAN (Karras 2019) give
-    it, but here a generator draws nothing itself. The patterns T are white, drawn once, and repeated beyond `TILE`
-    places an axis.
+    A network learns slowly to make fine texture from a code of a few numbers. StyleGAN has noise inputs for this
+    (Karras 2019), but generators here draw no random numbers. The patterns Tₖ are white noise that is drawn once and
+    repeats after `TILE` voxels per axis.
 
     Args:
-        numbers: K.
-        shape: of the whole image.
+        numbers: K, the length of u.
+        shape: shape of the whole image.
     """
 
     tiles: Tensor
@@ -32,7 +32,7 @@ class CodeTexture(nn.Module):
         self.register_buffer("tiles", torch.randn(numbers, *tile) / math.sqrt(numbers))
 
     def forward(self, u: Tensor, start: int = 0, depth: int | None = None) -> Tensor:
-        """u (batch, K) -> noise (batch, 1, depth, *rest): `depth` planes of the first axis from `start` on, or all."""
+        """Map u (batch, K) to noise (batch, 1, depth, *rest) of `depth` planes from plane `start` on, or of all."""
         tile = self.tiles.shape[1:]
         noise = (u @ self.tiles.flatten(1)).view(len(u), 1, *tile)
         planes = range(start, start + (self.shape[0] if depth is None else depth))
