@@ -1,1 +1,1 @@
-"""Network families, each a configuration (a value) and the modules that it builds."""
+"""Network families: one file each, with a configuration and the modules that it builds."""

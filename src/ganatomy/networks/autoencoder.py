@@ -1,7 +1,7 @@
-"""An encoder c = E(x) and a decoder x = D(c) between images and a grid of codes, from MONAI's parts (Rombach 2022).
+"""An encoder c = E(x) and a decoder x = D(c) between images and a grid of codes (Rombach 2022, section 3.1).
 
-Models of the distribution of such grids build on them: `networks.diffusion`, `networks.autoregressive`. Both are made
-of residual blocks with group normalisation, without attention. MONAI comes with the extra ``benchmark``.
+MONAI provides both; they consist of residual blocks with group normalisation, without attention. `networks.diffusion`
+and `networks.autoregressive` model the distribution of the codes. The extra ``benchmark`` installs MONAI.
 """
 
 from collections.abc import Mapping
@@ -19,19 +19,19 @@ from ganatomy.nn.foreign import adopt_layers
 from ganatomy.pyramid import Shape
 from ganatomy.steps.space import ImageSpace
 
-MONAI = {"monai": 200 * 2**20}  # bytes that its import takes, as measured (`benchmarks/memory_plan.py`)
+MONAI = {"monai": 200 * 2**20}  # bytes of memory that the import takes, as measured (`benchmarks/memory_plan.py`)
 NORM_GROUPS = 4  # groups of every group normalisation
 GROUP_NORM_EPSILON = 1e-6
 
 
 class CodeGrid(Config):
-    """The size of c = E(x): `channels` numbers at n / 2^halvings places an axis   (Rombach 2022, section 3.1).
+    """The size of c = E(x): `channels` numbers at each of n / 2^halvings places per axis   (Rombach 2022, section 3.1).
 
     Args:
         features: feature maps at full resolution; each halving doubles them, up to `widest`.
-        widest: most feature maps of a level.
+        widest: largest number of feature maps of a level.
         channels: numbers at each place of the grid.
-        halvings: of each axis of n voxels.
+        halvings: how often each axis of n voxels is halved.
     """
 
     features: int = Field(16, ge=NORM_GROUPS, multiple_of=NORM_GROUPS)
@@ -40,15 +40,15 @@ class CodeGrid(Config):
     halvings: int = Field(3, ge=1)
 
     def compute_grid_shape(self, shape: Shape) -> Shape:
-        """n / 2^halvings: places of the grid along each axis, for images of a shape."""
+        """Return n / 2^halvings, the places of the grid along each axis of n voxels."""
         return tuple(n // 2**self.halvings for n in shape)
 
     def list_widths(self) -> list[int]:
-        """min(features · 2^l, widest), l = 0 to halvings: feature maps from full resolution to the grid."""
+        """Return min(features · 2^l, widest) for l = 0 to halvings: feature maps from full resolution to the grid."""
         return [min(self.features * 2**i, self.widest) for i in range(self.halvings + 1)]
 
     def make_monai_settings(self, ndim: int) -> dict[str, object]:
-        """The settings that MONAI's encoder and decoder have in common."""
+        """Return the settings that MONAI's encoder and decoder have in common."""
         none = [False] * (self.halvings + 1)
         return {
             "spatial_dims": ndim,
@@ -66,7 +66,7 @@ class GridEncoder(NetworkConfig):
 
     Args:
         grid: the size of the codes.
-        variational: return the mean and the logarithm of the variance of the code, side by side.
+        variational: whether E returns the mean and the logarithm of the variance of the code, side by side.
     """
 
     kind: Literal["grid-encoder"] = "grid-encoder"
@@ -85,14 +85,14 @@ class GridEncoder(NetworkConfig):
 
 
 def make_tiny_grid(grid: CodeGrid) -> CodeGrid:
-    """The same grid, with narrow networks."""
+    """Return the same grid with narrow networks."""
     return grid.replace(features=2 * NORM_GROUPS, widest=2 * NORM_GROUPS)
 
 
 class GridEncoderModule(nn.Module):
     """c = E(x): image (batch, channels, *shape) -> (batch, channels, *grid)   (Rombach 2022, section 3.1).
 
-    A variational encoder returns twice as many channels: μ, then log σ².
+    A variational encoder returns twice as many channels: those of μ, then those of log σ².
     """
 
     def __init__(self, config: GridEncoder, space: ImageSpace) -> None:
@@ -122,7 +122,7 @@ class GridDecoderModule(nn.Module):
         self.net = adopt_layers(decoder)
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own."""
+        """List the modules that may be recomputed or compiled separately."""
         return list(self.net.blocks)
 
     def forward(self, grid: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class GridDecoderModule(nn.Module):
 
 
 def import_monai(module: str) -> ModuleType:
-    """A module of MONAI's networks.
+    """Import a module of MONAI's networks.
 
     Raises:
         Refused: MONAI is not installed.

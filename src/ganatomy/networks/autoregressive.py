@@ -1,8 +1,8 @@
 """An autoregressive model of volumes: a grid of tokens, each predicted from those before it (van den Oord 2017).
 
-The tokens are codes rounded to a few levels a channel (finite scalar quantisation: Mentzer 2024), so no codebook has to
-be learnt. They are in the order of memory, and MONAI's transformer predicts them. A sample is a function of its latent
-code z: z decides, by inverse transform sampling, which token is drawn from the predicted probabilities.
+The tokens are codes rounded to a few levels per channel (finite scalar quantisation: Mentzer 2024), so no codebook is
+learnt. MONAI's transformer predicts them in the order in which the grid is stored. A sample is a function of its latent
+code z: inverse transform sampling with z draws the tokens from the predicted probabilities.
 """
 
 import math
@@ -21,16 +21,16 @@ from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import ImageSpace
 
-LATENT_BOUND = 6.0  # largest size of a latent number, in standard deviations
+LATENT_BOUND = 6.0  # largest absolute value of a latent number, in standard deviations
 
 
 class AutoregressiveGenerator(NetworkConfig):
     """Settings of p(tokens) = Πᵢ p(tokenᵢ | tokens before i), and of the decoder   (van den Oord 2017, section 3.3).
 
     Args:
-        grid: the size of the grid of tokens, the same as that of the encoder.
-        levels: of each channel; a token is one of levels^channels words.
-        width, depth, heads: of the transformer.
+        grid: the size of the grid of tokens; it equals that of the encoder.
+        levels: levels of each channel; a token is one of levels^channels words.
+        width, depth, heads: features, blocks and attention heads of the transformer.
     """
 
     kind: Literal["autoregressive-generator"] = "autoregressive-generator"
@@ -48,11 +48,11 @@ class AutoregressiveGenerator(NetworkConfig):
         return AutoregressiveGeneratorModule(self, space)
 
     def compute_latent_width(self, shape: Shape) -> int:
-        """The number of tokens: each is drawn with one latent number."""
+        """Return the number of tokens, because each token is drawn with one latent number."""
         return math.prod(self.grid.compute_grid_shape(shape))
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """Why images of a shape cannot be made, as the end of a sentence; None if they can."""
+        """Explain, as the end of a sentence, why images of a shape cannot be generated; None if they can."""
         multiple = 2**self.grid.halvings
         return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
 
@@ -63,7 +63,7 @@ class AutoregressiveGenerator(NetworkConfig):
 class AutoregressiveGeneratorModule(nn.Module):
     """x = D(tokens), tokenᵢ drawn from p(tokenᵢ | tokens before i, c)   (van den Oord 2017, section 3.3).
 
-    z (batch, tokens), condition c, the whole -> (image,), in [-1, 1].
+    z (batch, tokens), condition c, scope of the whole image -> (image,), in [-1, 1].
     """
 
     def __init__(self, config: AutoregressiveGenerator, space: ImageSpace) -> None:
@@ -82,11 +82,11 @@ class AutoregressiveGeneratorModule(nn.Module):
         )
         self.net = adopt_layers(transformer)
         for block in self.net.blocks:
-            block.norm_cross_attn = nn.Identity()  # MONAI's blocks have one even without cross-attention
-        self.start = nn.Linear(1 + space.conditions.width, config.width, bias=False)  # before the first token
+            block.norm_cross_attn = nn.Identity()  # MONAI's blocks have this layer even without cross-attention
+        self.start = nn.Linear(1 + space.conditions.width, config.width, bias=False)  # embeds the start and c
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own."""
+        """List the modules that may be recomputed or compiled separately."""
         return self.decoder.list_blocks()
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -95,8 +95,8 @@ class AutoregressiveGeneratorModule(nn.Module):
     def quantise_codes(self, codes: Tensor) -> Tensor:
         """round(h tanh(c)) / h, h = (levels - 1) / 2   (Mentzer 2024, section 3.1).
 
-        Codes (batch, channels, *grid) become numbers in [-1, 1]. The gradient is that of tanh(c), as if nothing were
-        rounded.
+        Codes (batch, channels, *grid) become numbers in [-1, 1]. The gradient is that of tanh(c) without rounding
+        (straight-through estimator).
         """
         half = (self.levels - 1) / 2
         bounded = codes.tanh()
@@ -117,7 +117,7 @@ class AutoregressiveGeneratorModule(nn.Module):
         return image
 
     def _place_values(self, device: torch.device) -> Tensor:
-        """levels^k for each channel k, in the shape of a grid."""
+        """Return levels^k for each channel k, in a shape that multiplies a grid."""
         places = self.levels ** torch.arange(self.channels, device=device)
         return places.view(1, -1, *[1] * len(self.grid))
 
@@ -138,7 +138,8 @@ class AutoregressiveGeneratorModule(nn.Module):
     def sample_tokens(self, z: Tensor, condition: Condition) -> Tensor:
         """tokenᵢ = F⁻¹(Φ(zᵢ)), one after another: latent codes (batch, tokens) -> (batch, tokens).
 
-        F is the cumulative distribution of tokenᵢ given the tokens before it, and Φ that of the normal distribution.
+        F is the cumulative distribution of tokenᵢ given the tokens before it, Φ that of the standard normal
+        distribution.
         """
         quantiles = torch.special.ndtr(z.double()).T.contiguous()[..., None]
         tokens = torch.zeros(len(z), 0, dtype=torch.long, device=z.device)
@@ -151,7 +152,8 @@ class AutoregressiveGeneratorModule(nn.Module):
     def encode_tokens(self, tokens: Tensor, condition: Condition) -> Tensor:
         """zᵢ = Φ⁻¹((F(tokenᵢ - 1) + F(tokenᵢ)) / 2): tokens (batch, tokens) -> latent codes (batch, tokens).
 
-        This is the middle of the quantiles for which `sample_tokens` draws tokenᵢ.
+        (F(tokenᵢ - 1) + F(tokenᵢ)) / 2 is the middle of the interval of quantiles for which `sample_tokens` draws
+        tokenᵢ.
         """
         shares = self.predict_logits(tokens[:, :-1], condition).double().softmax(2)
         ends = shares.cumsum(2).gather(2, tokens[..., None])[..., 0]

@@ -1,4 +1,4 @@
-"""What the configuration of every network answers, so that shared code never asks which network it has."""
+"""The base class of network configurations; its properties tell shared code all that it has to know of a network."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,34 +16,34 @@ TruncationPlace = Literal["code", "style", "nowhere"]
 
 
 class NetworkConfig(Config, ABC):
-    """Settings of a network. A new network defines `kind`, `build` and `make_tiny`, and overrides what differs in it.
+    """Settings of a network. A new network defines `kind`, `build` and `make_tiny` and overrides what differs.
 
     Args:
-        kind: the name of this kind of network in recipes on disk; one line in `networks.table` registers it.
+        kind: the name of this kind of network in stored recipes; one line in `networks.table` registers it.
     """
 
     kind: str
 
-    retired_fields: ClassVar[frozenset[str]] = frozenset()  # of earlier versions, without meaning in this one
+    retired_fields: ClassVar[frozenset[str]] = frozenset()  # fields of earlier versions that have no effect any more
 
     @model_validator(mode="before")
     @classmethod
     def _drop_retired_fields(cls, given: Any) -> Any:
-        """Recipes on disk that have them stay readable."""
+        """Remove retired fields, so that recipes of earlier versions remain readable."""
         if not isinstance(given, Mapping):
             return given
         return {name: value for name, value in given.items() if name not in cls.retired_fields}
 
     @abstractmethod
     def build(self, space: ImageSpace) -> nn.Module:
-        """The module with fresh weights from torch's global generator; for a generator it is a `GeneratorModule`."""
+        """Build the module with weights from torch's global random generator; a generator is a `GeneratorModule`."""
 
     @abstractmethod
     def make_tiny(self) -> Self:
-        """The same network with few enough weights to train on a laptop's processor in seconds."""
+        """Return the same network with so few weights that it trains in seconds on the CPU of a laptop."""
 
     # ------------------------------------------------------------------------------------------------------------------
-    # Questions to every network.
+    # Properties of every network.
 
     @property
     def coupling(self) -> Coupling:
@@ -52,53 +52,53 @@ class NetworkConfig(Config, ABC):
 
     @property
     def libraries(self) -> Mapping[str, int]:
-        """Packages that only this network's modules import, with the bytes that each import takes."""
+        """Packages that only this network's modules import, and the bytes of memory that each import takes."""
         return {}
 
     @property
     def feature_layer(self) -> str | None:
-        """The name, within the module, of the layer whose inputs tell images apart; None = there is no such layer.
+        """The name, within the module, of the layer whose inputs serve as features of an image; None = no such layer.
 
-        The squared difference of these inputs is a distance between two images (`studies.outliers`). Where the layer
-        runs several times in a pass, its last inputs count.
+        The squared difference of these features is a distance between two images (`studies.outliers`). If the layer is
+        called several times in a pass, the inputs of the last call count.
         """
         return None
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """Why images of a shape cannot be made, as the end of a sentence; None if they can."""
+        """Explain, as the end of a sentence, why images of a shape cannot be processed; None if they can."""
         return None
 
     def adapt_to_generator(self, generator: "NetworkConfig") -> Self:
-        """The same network for learning from a finished generator with these settings."""
+        """Return the same network, changed so that it can learn from a trained generator with these settings."""
         return self
 
     # ------------------------------------------------------------------------------------------------------------------
-    # Questions to generators.
+    # Properties of generators.
 
     def compute_latent_width(self, shape: Shape) -> int | None:
-        """The width of z that the network needs for images of a shape; None = any width."""
+        """Return the width of z that images of a shape need; None = any width."""
         return None
 
     @property
     def image_parts(self) -> int:
-        """How many images the generator returns for a sub-volume: 2 = the sub-volume and the low-resolution volume."""
+        """Number of images returned for a sub-volume: 2 for the sub-volume and the low-resolution volume."""
         return 1
 
     @property
     def truncation_place(self) -> TruncationPlace:
-        """Where samples can be drawn towards the usual, at the cost of variety   (Brock 2019; Karras 2019, appendix B).
+        """Where truncation can trade variety for typical samples   (Brock 2019; Karras 2019, appendix B).
 
-        ``code``: in the numbers of z, which the network takes as they are. ``style``: between its mapping network and
-        the rest (`StyledGenerator`). ``nowhere``: its normalisations leave only the direction of z, so that shorter
-        codes give the same images, or nobody has measured that they help.
+        ``code``: z itself can be shortened. ``style``: the output of the mapping network can be moved towards its mean
+        (`StyledGenerator`). ``nowhere``: normalisation leaves only the direction of z, so that shorter codes give the
+        same images, or the effect has not been measured.
         """
         return "nowhere"
 
     @property
     def min_slab_planes(self) -> int | None:
-        """The fewest planes of a slab if it makes volumes in slabs (`SlabGenerator`); None = it does not."""
+        """The smallest number of planes of a slab if volumes can be generated in slabs (`SlabGenerator`), else None."""
         return None
 
     def can_replace(self, other: "NetworkConfig") -> bool:
-        """Whether it may stand in a recipe in place of the other; by default, if both are of one kind."""
+        """Whether this network may replace the other in a recipe; by default, if both are of the same kind."""
         return self.kind == other.kind

@@ -1,10 +1,11 @@
 """Plain convolutional networks for whole images: the baselines of the HA-GAN paper (Sun 2022; Kwon 2019).
 
-- Generator: a dense layer to the base of the pyramid, then nearest x 2 and a convolution with a 3-tap kernel for each
-  level; the widths halve each time. With `features` 64 at 128 cubed it is the baseline of HA-GAN's authors:
-  1024-512-256-128-64-1.
-- Discriminator and encoder: convolutions of kernel 4 and stride 2 down to the base; the widths double; one dense layer.
-- Code discriminator: a multilayer perceptron on latent codes (alpha-GAN: Rosca 2017).
+- The generator has a dense layer to the base of the pyramid, then nearest x 2 and a convolution with a 3-tap kernel for
+  each level; the width is halved each time. With `features` 64 at 128 cubed its widths are those of the baseline in
+  HA-GAN's official code: 1024-512-256-128-64-1.
+- Discriminator and encoder have convolutions of kernel 4 and stride 2 down to the base, whose width is doubled each
+  time, then one dense layer.
+- The code discriminator is a multilayer perceptron on latent codes (alpha-GAN: Rosca 2017).
 """
 
 import math
@@ -26,13 +27,13 @@ from ganatomy.steps.coupling import BATCH_NORM_COUPLING, NO_COUPLING, Coupling
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-LEAKY_SLOPE = 0.2  # of the leaky rectifiers
-NORM_GROUPS = 4  # of a group normalisation
+LEAKY_SLOPE = 0.2  # slope of the leaky rectifiers below zero
+NORM_GROUPS = 4  # groups of every group normalisation
 NormKind = Literal["batch", "group", "none"]
 
 
 def _get_norm_coupling(norm: NormKind) -> Coupling:
-    """Batch normalisation couples the images of a batch; the others do not."""
+    """Return the coupling of a normalisation: only batch normalisation couples the images of a batch."""
     return BATCH_NORM_COUPLING if norm == "batch" else NO_COUPLING
 
 
@@ -45,7 +46,7 @@ class ConvolutionalGenerator(NetworkConfig):
 
     Args:
         features: feature maps of the last hidden layer; each coarser level has twice as many, up to `widest`.
-        widest: most feature maps of a level.
+        widest: largest number of feature maps of a level.
         norm: the normalisation of every hidden layer.
     """
 
@@ -60,7 +61,7 @@ class ConvolutionalGenerator(NetworkConfig):
 
     @property
     def truncation_place(self) -> TruncationPlace:
-        return "nowhere" if self.norm == "group" else "code"  # which takes the length of a code away
+        return "nowhere" if self.norm == "group" else "code"  # group normalisation removes the length of a code
 
     def build(self, space: ImageSpace) -> nn.Module:
         return ConvolutionalGeneratorModule(self, space)
@@ -74,7 +75,7 @@ class ConvolutionalDiscriminator(NetworkConfig):
 
     Args:
         features: feature maps of the first layer; each further level has twice as many, up to `widest`.
-        widest: most feature maps of a level.
+        widest: largest number of feature maps of a level.
         norm: the normalisation of every hidden layer but the first.
     """
 
@@ -103,7 +104,7 @@ class ConvolutionalEncoder(NetworkConfig):
 
     Args:
         features, widest, norm: as in the discriminator.
-        variational: return the mean and the logarithm of the variance of the code, side by side.
+        variational: whether E returns the mean and the logarithm of the variance of the code, side by side.
     """
 
     kind: Literal["convolutional-encoder"] = "convolutional-encoder"
@@ -127,7 +128,7 @@ class CodeDiscriminator(NetworkConfig):
     """Settings of C(z), a multilayer perceptron on latent codes   (alpha-GAN: Rosca 2017; Kwon 2019).
 
     Args:
-        hidden: width of its two hidden layers.
+        hidden: width of the two hidden layers.
     """
 
     kind: Literal["code-discriminator"] = "code-discriminator"
@@ -145,7 +146,7 @@ class CodeDiscriminator(NetworkConfig):
 
 
 def make_norm(kind: NormKind, channels: int) -> nn.Module:
-    """Batch normalisation (Ioffe 2015), group normalisation (Wu 2018) or nothing, without a rectifier."""
+    """Make a batch normalisation (Ioffe 2015), a group normalisation (Wu 2018) or the identity, without a rectifier."""
     if kind == "batch":
         return BatchNorm(channels)
     if kind == "group":
@@ -154,7 +155,7 @@ def make_norm(kind: NormKind, channels: int) -> nn.Module:
 
 
 class NormalisedLayer(nn.Module):
-    """y = lrelu(norm(layer(x))), with a slope below zero of `slope`   (Radford 2016, section 3)."""
+    """y = lrelu(norm(layer(x))); `slope` is the slope of lrelu below zero   (Radford 2016, section 3)."""
 
     def __init__(self, layer: nn.Module, norm: nn.Module, slope: float) -> None:
         super().__init__()
@@ -167,7 +168,7 @@ class NormalisedLayer(nn.Module):
 class ConvolutionalTower(nn.Module):
     """hₗ = lrelu(norm(conv(hₗ₋₁))), kernel 4, stride 2;  out = W h_L + b   (Radford 2016, section 3).
 
-    (batch, channels, *shape) -> (batch, out): halved down to the base of the pyramid, then one dense layer.
+    (batch, channels, *shape) -> (batch, out). The axes are halved down to the base of the pyramid.
     """
 
     def __init__(self, shape: Shape, channels: int, features: int, widest: int, norm: NormKind, out: int) -> None:
@@ -196,8 +197,8 @@ class ConvolutionalTower(nn.Module):
 class ConvolutionalGeneratorModule(nn.Module):
     """G(z, c) = tanh(conv(up(h_L))),  hₗ = relu(norm(conv(up(hₗ₋₁))))   (Sun 2022, Kwon 2019).
 
-    z (batch, latent), condition c, the whole -> (image,), in [-1, 1]. h₀ = relu(norm(W (z, c) + b)) has the size of the
-    base, and up is nearest x 2.
+    z (batch, latent), condition c, scope of the whole image -> (image,), in [-1, 1]. h₀ = relu(norm(W (z, c) + b)) has
+    the size of the base, and up is nearest x 2.
     """
 
     def __init__(self, config: ConvolutionalGenerator, space: ImageSpace) -> None:
@@ -216,7 +217,7 @@ class ConvolutionalGeneratorModule(nn.Module):
         self.head = PlainUpConv(ndim, widths[-1], space.channels, "phases")
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own."""
+        """List the modules that may be recomputed or compiled separately."""
         return list(self.blocks)
 
     def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
@@ -228,9 +229,9 @@ class ConvolutionalGeneratorModule(nn.Module):
 
 
 class ConvolutionalDiscriminatorModule(nn.Module):
-    """D(x): one `ConvolutionalTower` for the score and the label logits   (Sun 2022, Kwon 2019; labels: Odena 2017).
+    """(D(x), labels) = `ConvolutionalTower`(x)   (Sun 2022, Kwon 2019; label logits: Odena 2017).
 
-    (image,), condition, the whole -> scores and labels.
+    (image,), condition, scope of the whole image -> scores and label logits.
     """
 
     def __init__(self, config: ConvolutionalDiscriminator, space: ImageSpace) -> None:
@@ -244,9 +245,9 @@ class ConvolutionalDiscriminatorModule(nn.Module):
 
 
 class ConvolutionalEncoderModule(nn.Module):
-    """z = E(x), or (μ, log σ²) = E(x): one `ConvolutionalTower`   (Kwon 2019).
+    """z = E(x), or (μ, log σ²) = E(x), where E is one `ConvolutionalTower`   (Kwon 2019).
 
-    image (batch, channels, *shape) -> code (batch, latent), or mean and log variance (batch, 2 latent).
+    Image (batch, channels, *shape) -> code (batch, latent), or mean and log variance (batch, 2 latent).
     """
 
     def __init__(self, config: ConvolutionalEncoder, space: ImageSpace) -> None:
@@ -264,7 +265,7 @@ class CodeDiscriminatorModule(nn.Module):
 
     Codes (batch, latent) -> scores (batch,).
 
-    It has no normalisation over the batch, so that the gradient penalty of a code does not depend on other codes.
+    There is no normalisation over the batch, so that the gradient penalty of a code does not depend on other codes.
     """
 
     def __init__(self, config: CodeDiscriminator, space: ImageSpace) -> None:

@@ -1,8 +1,8 @@
 """Latent diffusion: a flow from noise to a grid of codes, and a decoder to the image (Rombach 2022; flow: Liu 2023).
 
-MONAI's diffusion U-Net predicts the velocity of the flow. Sampling integrates the flow without new noise, so an image
-is a function of its latent code z, the noise at the start, as with every other generator here. Integrated backwards,
-the flow encodes an image.
+MONAI's diffusion U-Net predicts the velocity of the flow. Sampling integrates the flow from the latent code z without
+further noise, so an image is a function of z, as for every other generator. Integration in the other direction encodes
+an image.
 """
 
 import math
@@ -23,7 +23,7 @@ from ganatomy.steps.coupling import BATCH_NORM_COUPLING, Coupling
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import ImageSpace
 
-TIME_SCALE = 1000.0  # the U-Net embeds times of a thousand steps
+TIME_SCALE = 1000.0  # the U-Net expects times from 0 to 1000
 UNET_LEVELS = 2  # levels of the U-Net
 
 
@@ -31,9 +31,9 @@ class LatentDiffusionGenerator(NetworkConfig):
     """Settings of x = D(σ c₀ + μ), c₀ = z + ∫₁⁰ v(c_t, t) dt   (Rombach 2022, section 3; flow: Liu 2023, eq. 1).
 
     Args:
-        grid: the size of the codes, the same as that of the encoder.
-        width: feature maps of the U-Net's finer level; the coarser one, with attention, has twice as many.
-        steps: steps of the integration when an image is made or encoded.
+        grid: the size of the codes; it equals that of the encoder.
+        width: feature maps of the U-Net's finer level; the coarser level, with attention, has twice as many.
+        steps: integration steps when an image is generated or encoded.
     """
 
     kind: Literal["latent-diffusion-generator"] = "latent-diffusion-generator"
@@ -53,11 +53,11 @@ class LatentDiffusionGenerator(NetworkConfig):
         return LatentDiffusionGeneratorModule(self, space)
 
     def compute_latent_width(self, shape: Shape) -> int:
-        """The numbers of a grid of codes, for images of a shape."""
+        """Return the number of elements of a grid of codes for images of a shape."""
         return self.grid.channels * math.prod(self.grid.compute_grid_shape(shape))
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """Why images of a shape cannot be made, as the end of a sentence; None if they can."""
+        """Explain, as the end of a sentence, why images of a shape cannot be generated; None if they can."""
         multiple = 2 ** (self.grid.halvings + UNET_LEVELS - 1)
         return None if all(n % multiple == 0 for n in shape) else f"every axis must be a multiple of {multiple}"
 
@@ -68,8 +68,8 @@ class LatentDiffusionGenerator(NetworkConfig):
 class LatentDiffusionGeneratorModule(nn.Module):
     """x = D(σ c₀ + μ), c₀ = z + ∫₁⁰ v(c_t, t) dt   (Rombach 2022, section 3; flow: Liu 2023, eq. 1).
 
-    z (batch, latent), condition, the whole -> (image,), in [-1, 1]. μ and σ are the mean and the standard deviation of
-    each channel of the codes.
+    z (batch, latent), condition, scope of the whole image -> (image,), in [-1, 1]. μ and σ are the mean and the
+    standard deviation of each channel of the codes.
     """
 
     def __init__(self, config: LatentDiffusionGenerator, space: ImageSpace) -> None:
@@ -92,14 +92,14 @@ class LatentDiffusionGeneratorModule(nn.Module):
         self.net = adopt_layers(unet)
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own."""
+        """List the modules that may be recomputed or compiled separately."""
         return self.decoder.list_blocks()
 
     def predict_velocity(self, codes: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """v(c_t, t) ≈ ε - c: the velocity of the flow   (Liu 2023, eq. 1).
 
-        Standardised codes (batch, channels, *grid), times (batch,) -> velocities in the shape of the codes. Time 0 =
-        codes, time 1 = noise ε. The condition enters as constant planes beside the codes.
+        Standardised codes (batch, channels, *grid), times (batch,) -> velocities in the shape of the codes. Time 0
+        means codes, time 1 noise ε. The condition is appended to the codes as channels of constant value.
         """
         vector = condition.vector
         planes = vector.view(*vector.shape, *[1] * (codes.ndim - 2)).expand(-1, -1, *codes.shape[2:])
@@ -109,7 +109,7 @@ class LatentDiffusionGeneratorModule(nn.Module):
     def integrate_flow(self, codes: Tensor, condition: Condition, start: float, end: float) -> Tensor:
         """c ← c + h v(c + h/2 v(c, t), t + h/2), `steps` times from t = `start` to `end`: the midpoint rule.
 
-        Standardised codes (batch, channels, *grid) in and out; h = (end - start) / steps.
+        Argument and result are standardised codes (batch, channels, *grid); h = (end - start) / steps.
         """
         step = (end - start) / self.steps
         for i in range(self.steps):
@@ -119,7 +119,7 @@ class LatentDiffusionGeneratorModule(nn.Module):
         return codes
 
     def standardise_codes(self, codes: Tensor) -> Tensor:
-        """(c - μ) / σ, with the running mean and standard deviation of each channel."""
+        """Return (c - μ) / σ with the running mean and standard deviation of each channel."""
         return (codes - self._broadcast_channels(self.scale.running_mean)) / self._broadcast_channels(self._deviation())
 
     def forward(self, z: Tensor, condition: Condition, scope: WholeScope) -> ImageParts:
@@ -131,10 +131,10 @@ class LatentDiffusionGeneratorModule(nn.Module):
         )
 
     def _deviation(self) -> Tensor:
-        """σ: the running standard deviation of each channel."""
+        """Return σ, the running standard deviation of each channel."""
         deviation: Tensor = (self.scale.running_var + self.scale.eps).sqrt()
         return deviation
 
     def _broadcast_channels(self, channels: Tensor) -> Tensor:
-        """One number for each channel, in the shape of a grid."""
+        """Reshape one number per channel so that it multiplies a grid."""
         return channels.view(1, -1, *[1] * (len(self.grid) - 1))

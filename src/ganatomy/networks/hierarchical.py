@@ -1,4 +1,4 @@
-"""HA-GAN's generator and encoders (Sun 2022): one common part, a high-resolution head, a low-resolution head.
+"""HA-GAN's generator and encoders (Sun 2022; official code): a common part, a high- and a low-resolution head.
 
     A = G^A(z, c)              features at a quarter of the size
     x_r = G^H(A_r)             a sub-volume at full size, from the features of its planes
@@ -6,9 +6,9 @@
     A_r ≈ E^H(x_r)             the high-resolution encoder
     z ≈ E^G(A)                 the ground encoder
 
-- Sizes follow from the shape by rule (`steps.hierarchy`). At 256 cubed they are the paper's.
-- The encoders' objective and inference slab by slab use `generator.common`, `.high`, `.low` and `.decode_features`.
-- Widths: `features` is 64 in the paper; every other width is a multiple or a part of it.
+- All sizes are computed from the shape (`steps.hierarchy`). At 256 cubed they equal those of the paper.
+- The objective of the encoders and slab-wise sampling use `generator.common`, `.high`, `.low` and `.decode_features`.
+- `features` is 64 in the official code; all other widths are a multiple or a fraction of it.
 """
 
 import math
@@ -33,7 +33,7 @@ from ganatomy.steps.space import ImageSpace
 
 LOW_FACTOR = hierarchy.LOW_FACTOR
 BOUNDS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "clamp": clamp_to_range}
-CHANNELS_LAST_FROM = 16  # voxels an axis: from here on a processor is faster (docs/performance.md)
+CHANNELS_LAST_FROM = 16  # voxels per axis from which channels last is faster on a CPU (docs/performance.md)
 
 
 class HierarchicalGenerator(NetworkConfig):
@@ -43,15 +43,16 @@ class HierarchicalGenerator(NetworkConfig):
         features: channels of the features A at a quarter of the size.
         groups: groups of every group normalisation.
         low: whether there is a low-resolution head G^L.
-        halo: feature planes beyond each end of a sub-volume that training computes and cuts away, so that a sub-volume
-            does not see zeros where the volume goes on. The authors' code has none.
-        high_norm: the normalisation of G^H. ``group`` takes its statistics over what it is given, a sub-volume in
-            training and the whole volume in sampling (the authors' code); ``voxel`` normalises each voxel by itself, so
-            that both are one function.
-        bound: how voxels are kept in the range of values. ``tanh`` comes near the lowest value, that of air, but does
-            not reach it (the authors' code); ``clamp`` reaches it.
-        texture: G^H makes a mean and a strength for every voxel, and the volume is their sum with noise that is a
-            function of the code (`CodeTexture`). An encoder, which has no code, decodes without the noise.
+        halo: additional feature planes beyond each end of a sub-volume that training computes and then cuts off, so
+            that the ends of a sub-volume are not affected by zero padding. The official code has none.
+        high_norm: the normalisation of G^H. ``group`` (official code) takes statistics over its input, which is a
+            sub-volume in training and the whole volume in sampling; ``voxel`` normalises each voxel separately, so that
+            training and sampling compute the same function.
+        bound: how voxels are kept in the range of values. ``tanh`` (official code) approaches the lowest value, that of
+            air, without reaching it; ``clamp`` reaches it.
+        texture: whether G^H returns a mean a and a strength b for every voxel, and the volume is a + b n, where the
+            noise n is a function of the code (`CodeTexture`). The encoders' reconstructions have no noise, since they
+            start from features instead of a code.
     """
 
     kind: Literal["hierarchical-generator"] = "hierarchical-generator"
@@ -81,8 +82,8 @@ class HierarchicalGenerator(NetworkConfig):
 
 
 def _read_widths(generator: NetworkConfig) -> dict[str, int]:
-    """The settings that an encoder shares with the generator that it learns to undo."""
-    assert isinstance(generator, HierarchicalGenerator), "a recipe gives its encoders the generator that it asks for"
+    """Return the settings that an encoder shares with the generator that it learns to invert."""
+    assert isinstance(generator, HierarchicalGenerator), "encoders of HA-GAN learn from a generator of HA-GAN"
     return {"features": generator.features, "groups": generator.groups}
 
 
@@ -128,7 +129,7 @@ class CommonTrunk(nn.Module):
     """A = G^A(z, c): a dense layer, then hᵢ = relu(GN(conv(up(hᵢ₋₁)))) five times   (Sun 2022).
 
     z (batch, latent), condition c -> features (batch, features, *quarter of the size). GN is group normalisation. The
-    first block does not enlarge; the next ones do until the size is reached.
+    first block does not enlarge its input; the following blocks do until the size is reached.
     """
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
@@ -156,7 +157,7 @@ class CommonTrunk(nn.Module):
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# G^H: features of some planes to the same planes at full size; G^L: features to the low-resolution volume.
+# G^H: from the features of some planes to these planes at full size; G^L: from features to the low-resolution volume.
 
 
 class HighResolutionHead(nn.Module):
@@ -176,20 +177,20 @@ class HighResolutionHead(nn.Module):
         self.bound = BOUNDS[config.bound]
 
     def forward(self, features: Tensor, before: int = 0, after: int = 0, noise: Tensor | None = None) -> Tensor:
-        """The wanted planes; `before` and `after` (0 or 1) count the planes of features beyond each end of them.
+        """Return the planes without the halo; `before` and `after` (0 or 1) are the halo's feature planes at each end.
 
-        `noise` (batch, 1, planes, *rest) is that of the wanted planes; None = there is none.
+        `noise` (batch, 1, planes, *rest) is the noise of the returned planes; None = no noise.
         """
         return self.decode_hidden(self.norm(self.compute_hidden(features, before, after)), before, after, noise)
 
     def compute_hidden(self, features: Tensor, before: int, after: int) -> Tensor:
-        """conv(up(A_r)) before its normalisation, without the planes that zero padding has changed."""
+        """Return conv(up(A_r)) before its normalisation, without the planes that zero padding has changed."""
         both = min(before, after)
         x = self.hidden(features, both)
         return x[:, :, before - both : x.shape[2] - (after - both)]
 
     def decode_hidden(self, x: Tensor, before: int, after: int, noise: Tensor | None) -> Tensor:
-        """bound(a + b n), (a, b) = conv(up(h)), from the normalised hidden layer h to the image; n is the noise."""
+        """bound(a + b n), (a, b) = conv(up(h)): from the normalised hidden layer h and the noise n to the image."""
         both = min(before, after)
         y = self.head(x, 2 * both)
         y = y[:, :, 2 * (before - both) : y.shape[2] - 2 * (after - both)]
@@ -222,7 +223,7 @@ class LowResolutionHead(nn.Module):
 class HierarchicalGeneratorModule(nn.Module):
     """x_r = G^H(A_r), x_low = G^L(A), A = G^A(z, c)   (Sun 2022).
 
-    z (batch, latent), condition c, a sub-volume or the whole -> (planes,) or (planes, low-resolution volume).
+    z (batch, latent), condition c, scope -> (planes,) or, for a sub-volume, (planes, low-resolution volume).
     """
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
@@ -239,39 +240,39 @@ class HierarchicalGeneratorModule(nn.Module):
         return self.decode_features(self.common(z, condition), scope, noise)
 
     def _make_noise(self, z: Tensor, start: int, depth: int) -> Tensor | None:
-        """The noise of some planes, from the direction of z; None = the generator has none."""
+        """Compute the noise of some planes from the direction of z; None if the generator has no texture."""
         return None if self.texture is None else self.texture(normalise_pixels(z)[:, :TEXTURE_NUMBERS], start, depth)
 
     def decode_features(
         self, features: Tensor, scope: SubVolumeScope | WholeScope, noise: Tensor | None = None
     ) -> ImageParts:
-        """G^H(A_r) and, for a sub-volume with a low-resolution volume, G^L(A)."""
+        """Return G^H(A_r) and, if the scope has a low-resolution volume, G^L(A)."""
         first = scope.start // LOW_FACTOR
         planes, before, after = cut_with_halo(features, first, first + scope.depth // LOW_FACTOR, self.halo)
         high = self.high(planes, before, after, noise).float()
         return (high,) if self.low is None or scope.low is None else (high, self.low(features).float())
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own, whatever the scope."""
+        """List the modules that may be recomputed or compiled separately, for any scope."""
         return [*self.common.blocks, self.high, *([] if self.low is None else [self.low])]
 
     @torch.no_grad()
     def generate_slabs(self, z: Tensor, condition: Condition, planes: int) -> Iterator[Tensor]:
-        """x = G^H(A) in slabs of `planes` planes of the first axis: equal to one pass, up to rounding.
+        """Generate x = G^H(A) in slabs of `planes` planes of the first axis; the result equals that of one pass.
 
-        The features A are made whole. G^H sees them in pieces, and the hidden planes that two pieces share are kept. A
-        group normalisation needs statistics of the whole volume, so its input is computed twice. Memory is bounded by
-        the features and one piece.
+        Equal means up to rounding. The features A are computed at once. G^H processes them in pieces, and the hidden
+        planes that two pieces share are kept. Group normalisation needs statistics of the whole volume, so its input is
+        computed twice. Memory is needed for the features and one piece.
 
         Args:
             z: latent codes (batch, latent).
-            condition: of the images.
+            condition: condition of the images.
             planes: planes of a slab, a multiple of 4; the last slab may have fewer.
         """
         features = self.common(z, condition)
         norm = self.high.norm
         whole = self._compute_hidden_moments(features, planes, norm) if isinstance(norm, GroupNormReLU) else None
-        carried = None  # the last two planes of the hidden layer, which the next piece needs as well
+        carried = None  # the last two planes of the hidden layer, which the next piece needs too
         start = 0
         for raw, before, after in self._hidden_pieces(features, planes):
             x = norm(raw) if whole is None else norm.apply_statistics(raw, *whole)  # type: ignore[operator]
@@ -282,7 +283,7 @@ class HierarchicalGeneratorModule(nn.Module):
             start += depth
 
     def _hidden_pieces(self, features: Tensor, planes: int) -> Iterator[tuple[Tensor, int, int]]:
-        """The hidden layer before its normalisation, each plane once, and whether planes go before and after."""
+        """Yield the hidden layer before its normalisation in pieces, with the numbers of planes before and after."""
         each, n = max(1, planes // LOW_FACTOR), features.shape[2]
         for start in range(0, n, each):
             stop = min(start + each, n)
@@ -290,7 +291,7 @@ class HierarchicalGeneratorModule(nn.Module):
             yield self.high.compute_hidden(features[:, :, start : stop + after], before, after), before, after
 
     def _compute_hidden_moments(self, features: Tensor, planes: int, norm: GroupNormReLU) -> tuple[Tensor, Tensor]:
-        """Mean and variance of each group of the hidden layer over the whole volume, merged piece by piece (Chan 1983):
+        """Merge mean and variance of each group of the hidden layer over all pieces of the volume   (Chan 1983):
 
         mean = mean_a + δ n_b / n,  S = S_a + S_b + δ² n_a n_b / n,  δ = mean_b - mean_a,  variance = S / n
         """
@@ -307,7 +308,7 @@ class HierarchicalGeneratorModule(nn.Module):
 
 
 def cut_with_halo(features: Tensor, start: int, stop: int, halo: int) -> tuple[Tensor, int, int]:
-    """Planes start to stop with up to `halo` more at each end, and how many more there are before and after."""
+    """Cut planes start to stop with up to `halo` more at each end; return them and the numbers before and after."""
     before, after = min(halo, start), min(halo, features.shape[2] - stop)
     return features[:, :, start - before : stop + after], before, after
 

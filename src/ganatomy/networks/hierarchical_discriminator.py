@@ -1,7 +1,8 @@
-"""HA-GAN's discriminator (Sun 2022): D^H sees a sub-volume and its position, D^L the low-resolution volume.
+"""HA-GAN's discriminator (Sun 2022; official code): D^H scores a sub-volume and its position, D^L the whole volume.
 
-The published kernels follow from the shapes by rule: an axis of 8 planes or more is halved by kernels of 4, one of 4 or
-2 planes by kernels of 2, one plane stays as it is, and the last kernel covers what remains.
+D^L takes the whole volume at low resolution. The kernels are computed from the shapes by a rule that gives those of the
+official code: kernels of 4 halve an axis of 8 or more planes, kernels of 2 an axis of 4 or 2 planes, kernels of 1 keep
+a single plane, and the last kernel covers the remaining planes.
 """
 
 from itertools import pairwise
@@ -20,7 +21,7 @@ from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, SubVolumeScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-LEAKY_SLOPE = 0.2  # of the leaky rectifiers
+LEAKY_SLOPE = 0.2  # slope of the leaky rectifiers below zero
 
 
 class HierarchicalDiscriminator(NetworkConfig):
@@ -29,8 +30,8 @@ class HierarchicalDiscriminator(NetworkConfig):
     Args:
         features: as in the generator.
         low: whether there is a low-resolution branch D^L.
-        scores: ``apart`` = one score from each branch, so that a loss has two adversarial terms (the paper's figure);
-            ``averaged`` = their mean (the authors' code).
+        scores: ``apart`` = one score from each branch, so that a loss has two adversarial terms (figure of the paper);
+            ``averaged`` = the mean of both scores (official code).
     """
 
     kind: Literal["hierarchical-discriminator"] = "hierarchical-discriminator"
@@ -73,7 +74,7 @@ class _SpectralTower(nn.Module):
 
 
 def _choose_kernel(n: int, axis: int) -> tuple[int, int, int]:
-    """Kernel, stride and padding that halve an axis of n planes; only the first axis of a sub-volume gets short."""
+    """Choose kernel, stride and padding that halve an axis of n planes; only a sub-volume's first axis can be short."""
     if axis > 0 or n >= 8:
         return 4, 2, 1
     return (2, 2, 0) if n % 2 == 0 else (1, 1, 0)
@@ -103,7 +104,7 @@ class HighBranch(nn.Module):
 
 
 class LowBranch(_SpectralTower):
-    """D^L(x_low) -> score and label logits (batch, 1 + labels): one tower   (Sun 2022)."""
+    """D^L(x_low) = SN tower(x_low): score and label logits (batch, 1 + labels)   (Sun 2022)."""
 
     def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         shape = hierarchy.compute_low_shape(space.shape)
@@ -113,9 +114,9 @@ class LowBranch(_SpectralTower):
 
 
 class HierarchicalDiscriminatorModule(nn.Module):
-    """D^H(x_r, r) and D^L(x_low) apart, or (D^H + D^L) / 2   (Sun 2022; the mean: authors' code).
+    """(D^H(x_r, r), D^L(x_low)), or their mean (D^H + D^L) / 2   (Sun 2022; the mean: official code).
 
-    (sub-volume,) or (sub-volume, low-resolution volume), condition, the scope -> scores and labels. The label logits
+    (sub-volume,) or (sub-volume, low-resolution volume), condition, scope -> scores and label logits. The label logits
     are the mean of those of both branches.
     """
 

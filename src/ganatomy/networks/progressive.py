@@ -1,9 +1,9 @@
 """Progressive GAN (Karras 2018, table 2 and appendix A.1), 2D and 3D.
 
-- All levels are built at once. The scope says which levels a pass runs through, so growth is no state of the network.
-- The base of the pyramid may have any size (5 x 4 for mammograms): the aspect ratio comes from it, not from cropping.
+- All levels are built at the start. The scope selects the levels of a pass, so growing is no state of the network.
+- The base of the pyramid may have any size, such as 5 x 4 for mammograms, and determines the aspect ratio.
 - Labels enter as in the official code: one-hot beside the latent code, and as additional outputs of the discriminator.
-- Generator and discriminator are mirror images, level by level: blocks[l] belongs to level l of the pyramid.
+- Generator and discriminator mirror each other level by level: blocks[l] belongs to level l of the pyramid.
 """
 
 import itertools
@@ -25,12 +25,12 @@ from ganatomy.steps.coupling import Coupling, couple_groups
 from ganatomy.steps.scope import ImageParts, LevelScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-LEAKY_SLOPE = 0.2  # of the leaky rectifiers
+LEAKY_SLOPE = 0.2  # slope of the leaky rectifiers below zero
 TINY_WIDTHS = {"width": 64, "widest": 16}
 
 
 def rectify(x: Tensor) -> Tensor:
-    """lrelu(x) = max(x, 0.2 x), in place: x is always a fresh output of a layer   (Karras 2018, appendix A.1)."""
+    """lrelu(x) = max(x, 0.2 x), in place: no other layer may use x   (Karras 2018, appendix A.1)."""
     return F.leaky_relu_(x, LEAKY_SLOPE)
 
 
@@ -44,10 +44,10 @@ class ProgressiveGenerator(NetworkConfig):
     Level l has min(width / 2^(l + 1), widest) feature maps.
 
     Args:
-        width: the official code's fmap_base.
-        widest: the official code's fmap_max, most feature maps of a level.
-        base_bias: whether the dense layer has one bias for each feature ``map`` (official code) or for each ``voxel``
-            of each map (pytorch_GAN_zoo).
+        width: ``fmap_base`` of the official code.
+        widest: ``fmap_max`` of the official code, the largest number of feature maps of a level.
+        base_bias: whether the dense layer has one bias per feature ``map`` (official code) or per ``voxel`` of each map
+            (pytorch_GAN_zoo).
     """
 
     kind: Literal["progressive-generator"] = "progressive-generator"
@@ -70,9 +70,9 @@ class ProgressiveDiscriminator(NetworkConfig):
     Args:
         width, widest: as in the generator.
         group: images of a group of the minibatch standard deviation.
-        pool_first: shrink before the rectifier instead of after it: the order of the official code, whose layers are
-            fused by default. It folds into one strided convolution and is much cheaper. It is another function; the
-            published table has the pooling last.
+        pool_first: shrink before the rectifier instead of after it, as the official code does by default (fused
+            layers). Convolution and shrinking then fold into one strided convolution, which is much cheaper. This is
+            another function than that of the published table, where the pooling comes last.
     """
 
     kind: Literal["progressive-discriminator"] = "progressive-discriminator"
@@ -97,12 +97,12 @@ class ProgressiveDiscriminator(NetworkConfig):
 
 
 def count_features(level: int, width: int, widest: int) -> int:
-    """nf(l) = min(width / 2^(l + 1), widest) feature maps of level l, at least 1   (Karras 2018, official code)."""
+    """nf(l) = max(1, min(width / 2^(l + 1), widest)): feature maps of level l   (Karras 2018, official code)."""
     return max(1, min(width // 2 ** (level + 1), widest))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Generator: z -> base of the pyramid -> each further block doubles the size.
+# Generator: from z to the base of the pyramid; each further block doubles the size.
 
 
 class ProgressiveGeneratorBase(nn.Module):
@@ -145,7 +145,8 @@ class ProgressiveGeneratorBlock(nn.Module):
 class ProgressiveGeneratorModule(nn.Module):
     """x = (1 - α) up(rgbₗ₋₁(hₗ₋₁)) + α rgbₗ(hₗ), rgb a 1 x 1 convolution   (Karras 2018, section 2, figure 2).
 
-    z (batch, latent), condition, a level l -> (image at that level,). α is the share of level l in a fade; 1 = no fade.
+    z (batch, latent), condition, scope of level l -> (image at that level,). α is the share of level l while it fades
+    in, and 1 afterwards.
     """
 
     def __init__(self, config: ProgressiveGenerator, space: ImageSpace) -> None:
@@ -159,7 +160,7 @@ class ProgressiveGeneratorModule(nn.Module):
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own, whatever the scope."""
+        """List the modules that may be recomputed or compiled separately, for any scope."""
         return list(self.blocks)
 
     def forward(self, z: Tensor, condition: Condition, scope: LevelScope) -> ImageParts:
@@ -174,13 +175,13 @@ class ProgressiveGeneratorModule(nn.Module):
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Discriminator: the mirror image.
+# Discriminator: the generator's layers in reverse order.
 
 
 class ProgressiveDiscriminatorBlock(nn.Module):
     """hₗ₋₁ = down(lrelu(conv(lrelu(conv(hₗ)))))   (Karras 2018, table 2).
 
-    (batch, in, *space) -> (batch, out, *half the space). down is the mean over cells of two.
+    (batch, in, *space) -> (batch, out, *half the space). down is the mean over cells of two voxels per axis.
     """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, pool_first: bool) -> None:
@@ -216,7 +217,7 @@ class ProgressiveDiscriminatorBase(nn.Module):
 class ProgressiveDiscriminatorModule(nn.Module):
     """hₗ₋₁ = (1 - α) rgbₗ₋₁(down(x)) + α blockₗ(rgbₗ(x)), then blocks l - 1 to 0   (Karras 2018, section 2, figure 2).
 
-    (image at a level,), condition, the level -> scores and labels.
+    (image at level l,), condition, scope of level l -> scores and label logits.
     """
 
     def __init__(self, config: ProgressiveDiscriminator, space: ImageSpace) -> None:

@@ -1,13 +1,14 @@
 """Residual generator and discriminator without normalisation, 2D and 3D: the networks of the recommended recipes.
 
-What they take from others: residual blocks on both sides and no normalisation (Huang 2024, "R3GAN"), equalised layers
-and linear enlarging with the filter 1-3-3-1 (Karras 2020), the latent code at every block (Karras 2019), the inner
-product of the condition with the features of an image instead of a classifier (Miyato 2018). Our own are the hard range
-of values, which lets air be exactly air, and the code in space.
+The elements are published: residual blocks without normalisation in both networks (Huang 2024, "R3GAN"), equalised
+layers and linear enlarging with the filter 1-3-3-1 (Karras 2020), the latent code at every block (Karras 2019), and the
+inner product of condition and image features instead of a classifier (Miyato and Koyama 2018). Two elements are of this
+project: the clamp to the range of values (`nn.bounds`), with which air has exactly its value, and fine texture as a
+function of the code (`nn.texture`).
 
-- The image is the sum of what every level adds to the one before, so that a level fades in by its share of the sum.
-- A block of the generator computes its first convolution before it enlarges, and a block of the discriminator its
-  second one while it shrinks, so that only one convolution of each block runs at the larger size.
+- The image is the sum of one contribution per level, and a new level fades in by weighting its contribution.
+- A generator block applies its first convolution before it enlarges, and a discriminator block its second one while it
+  shrinks, so that only one convolution of each block runs at the larger size.
 """
 
 import itertools
@@ -31,7 +32,7 @@ from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, LevelScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-HALF = math.sqrt(0.5)  # keeps the variance of a sum of two branches
+HALF = math.sqrt(0.5)  # factor that keeps the variance when two branches are added
 TINY_WIDTHS = {"width": 64, "widest": 16}
 
 
@@ -64,7 +65,7 @@ class ResidualGenerator(NetworkConfig):
 
 
 class ProjectionDiscriminator(NetworkConfig):
-    """Settings of D(x, c) = v φ(x) + ⟨V c, φ(x)⟩, φ a residual network   (Miyato 2018, eq. 3).
+    """Settings of D(x, c) = v φ(x) + ⟨V c, φ(x)⟩, φ a residual network   (Miyato and Koyama 2018, section 3).
 
     Args:
         width, widest: feature maps, as in the progressive networks.
@@ -107,8 +108,8 @@ class Modulation(nn.Module):
 class GeneratorBlock(nn.Module):
     """y = (up(skip(x)) + conv₂(lrelu(mod_w(up(conv₁(lrelu(x)))) + s n(u)))) / √2   (blocks: Karras 2020, section 4.1).
 
-    (batch, in, *space), styles w, texture code u -> (batch, out, *shape), twice the space. skip is a 1 x 1 convolution,
-    s one number a channel.
+    (batch, in, *space), styles w, texture code u -> (batch, out, *shape), where shape is twice the space. skip is a
+    1 x 1 convolution, mod_w a `Modulation`, n a `CodeTexture`, and s one number per channel.
     """
 
     def __init__(self, n_in: int, n_out: int, latent: int, texture: int, shape: Shape) -> None:
@@ -129,8 +130,8 @@ class GeneratorBlock(nn.Module):
 class ResidualGeneratorModule(nn.Module):
     """xₗ = clamp(yₗ), yₗ = up(yₗ₋₁) + rgbₗ(hₗ), hₗ = blockₗ(hₗ₋₁, w, u), w = f(PN(z), c)   (sum: Karras 2020).
 
-    u are the first numbers of PN(z). A level that fades in adds α rgbₗ(hₗ).
-    z (batch, latent), condition c, a level l and the share α of it -> (image at that level,).
+    PN is pixel normalisation, and u consists of the first numbers of PN(z). A level that fades in adds α rgbₗ(hₗ).
+    z (batch, latent), condition c, scope of level l with its share α -> (image at that level,).
     """
 
     def __init__(self, config: ResidualGenerator, space: ImageSpace) -> None:
@@ -150,11 +151,11 @@ class ResidualGeneratorModule(nn.Module):
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, gain=1) for n in widths)
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own."""
+        """List the modules that may be recomputed or compiled separately."""
         return list(self.blocks)
 
     def map_codes(self, z: Tensor, condition: Condition) -> Tensor:
-        """w = f(PN(z), c) and u, the first numbers of PN(z), side by side: (batch, latent + texture)."""
+        """Return w = f(PN(z), c) and u, the first numbers of PN(z), side by side: (batch, latent + texture)."""
         direction = normalise_pixels(z)
         w = torch.cat((direction, condition.vector), 1)
         for layer in self.mapping:
@@ -165,7 +166,7 @@ class ResidualGeneratorModule(nn.Module):
         return self.decode_styles(self.map_codes(z, condition), scope)
 
     def decode_styles(self, w: Tensor, scope: LevelScope) -> ImageParts:
-        """x = g(w, u), from both side by side -> (image,)."""
+        """x = g(w, u): styles and texture codes side by side (batch, latent + texture) -> (image,)."""
         w, u = w[:, : self.latent], w[:, self.latent :]
         x = self.dense(w).view(len(w), -1, *self.base)
         image = self.to_image[0](F.leaky_relu(x, LEAKY_SLOPE))
@@ -184,7 +185,8 @@ class ResidualGeneratorModule(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """y = (skip(down(x)) + down(conv₂(lrelu(conv₁(lrelu(x)))))) / √2   (Karras 2020, section 4.1).
 
-    (batch, in, *space) -> (batch, out, *half the space). skip is a 1 x 1 convolution, down the mean over cells of two.
+    (batch, in, *space) -> (batch, out, *half the space). skip is a 1 x 1 convolution, and down the mean over cells of
+    two voxels per axis.
     """
 
     def __init__(self, ndim: int, n_in: int, n_out: int) -> None:
@@ -198,9 +200,10 @@ class DiscriminatorBlock(nn.Module):
 
 
 class ProjectionDiscriminatorModule(nn.Module):
-    """D(x, c) = v φ(x) + ⟨V c, φ(x)⟩ / √n   (Miyato 2018, eq. 3); levels fade in as in the progressive GAN.
+    """D(x, c) = v φ(x) + ⟨V c, φ(x)⟩ / √n   (Miyato and Koyama 2018, section 3).
 
-    (image at a level,), condition c, the level -> scores.
+    (image at level l,), condition c, scope of level l -> scores. n, the width of φ(x), is not in the paper. Levels fade
+    in as in the progressive GAN.
     """
 
     def __init__(self, config: ProjectionDiscriminator, space: ImageSpace) -> None:

@@ -1,9 +1,9 @@
-"""StyleGAN2 (Karras 2020), 2D and 3D, as 3D-StyleGAN has it (Hong 2021): one output at the end, residual discriminator.
+"""StyleGAN2 (Karras 2020) in 2D and 3D, as in 3D-StyleGAN (Hong 2021): one output layer, residual discriminator.
 
-- A mapping network turns the latent code into a style, which modulates every convolution; its output is demodulated.
-- Enlarging is linear (the filter 1-3-3-1), shrinking a mean over cells of two.
-- Noise inputs are left out: here an image is a function of a seed and a number, and a generator draws nothing itself.
-- Style mixing and path length regularisation are left out: they need two codes, or the code between the two networks.
+- A mapping network maps the latent code to a style, which modulates every convolution; its output is demodulated.
+- Enlarging is linear (filter 1-3-3-1); shrinking takes the mean over cells of two voxels per axis.
+- There are no noise inputs, because an image is a function of seed and number, and generators draw no random numbers.
+- There is no style mixing and no path length regularisation, which would need two codes or the intermediate code.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from ganatomy.steps.coupling import Coupling, couple_groups
 from ganatomy.steps.scope import ImageParts, WholeScope
 from ganatomy.steps.space import DiscriminatorOutput, ImageSpace
 
-MAPPING_LR_SCALE = 0.01  # the mapping network's learning rate over that of all other layers
+MAPPING_LR_SCALE = 0.01  # learning rate of the mapping network relative to all other layers (Karras 2019)
 EPSILON = 1e-8
 TINY_WIDTHS = {"width": 64, "widest": 16}
 
@@ -42,8 +42,8 @@ class StyleGenerator(NetworkConfig):
     Args:
         width, widest: feature maps, as in the progressive networks.
         mapping: layers of the mapping network.
-        slow_biases: the biases of the mapping network learn as slowly as its weights, as in the official code. In the
-            first release they learned a hundred times as fast.
+        slow_biases: whether the biases of the mapping network learn as slowly as its weights, as in the official code.
+            In the first release of this package they learned a hundred times as fast.
     """
 
     kind: Literal["style-generator"] = "style-generator"
@@ -104,7 +104,7 @@ class MappingNetwork(nn.Module):
     def __init__(self, n_in: int, latent: int, layers: int, slow_biases: bool = True) -> None:
         super().__init__()
         widths = [n_in, *[latent] * layers]
-        # What is 100 times as large and scaled by 1/100 learns 100 times more slowly under Adam (Karras 2019).
+        # Under Adam, parameters that are 100 times as large and scaled by 1/100 learn 100 times more slowly.
         bias_scale = MAPPING_LR_SCALE if slow_biases else 1.0
         self.layers = nn.ModuleList(
             Dense(a, b, gain=math.sqrt(2) * MAPPING_LR_SCALE, bias_scale=bias_scale)
@@ -112,7 +112,7 @@ class MappingNetwork(nn.Module):
         )
         with torch.no_grad():
             for parameter in self.layers.parameters():
-                parameter.div_(MAPPING_LR_SCALE)  # biases are zero, which this keeps
+                parameter.div_(MAPPING_LR_SCALE)  # the biases remain zero
 
     def forward(self, z: Tensor) -> Tensor:
         x = normalise_pixels(z)
@@ -124,9 +124,9 @@ class MappingNetwork(nn.Module):
 class ModulatedConv(nn.Module):
     """w'ᵢⱼₖ = sᵢ wᵢⱼₖ,  w''ᵢⱼₖ = w'ᵢⱼₖ / √(Σᵢₖ w'ᵢⱼₖ² + ε),  y = conv(x, w'') + b   (Karras 2020, eq. 1 and 3).
 
-    x (batch, in, *space), styles (batch, latent) -> (batch, out, *space). s is a dense layer of the style. The input is
-    multiplied by s and the output by the inverse norms, instead of making a kernel for each image: the same function,
-    in one convolution for the batch.
+    x (batch, in, *space), styles (batch, latent) -> (batch, out, *space). s is a dense layer of the style. Instead of a
+    kernel for each image, the input is multiplied by s and the output by the inverse norms, which gives the same result
+    with one convolution for the batch.
     """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, latent: int, kernel: int = 3, demodulate: bool = True) -> None:
@@ -153,7 +153,7 @@ class ModulatedConv(nn.Module):
 class StyledBlock(nn.Module):
     """h = √2 lrelu(conv_w(up(x))),  y = √2 lrelu(conv_w(h)), conv_w = `ModulatedConv`   (Karras 2020, section 2).
 
-    (batch, in, *space) -> (batch, out, *twice the space); the first block keeps the size and has the second layer only.
+    (batch, in, *space) -> (batch, out, *twice the space). The first block keeps the size and has only the second layer.
     """
 
     def __init__(self, ndim: int, n_in: int, n_out: int, latent: int, enlarge: bool) -> None:
@@ -170,8 +170,8 @@ class StyledBlock(nn.Module):
 class StyleGeneratorModule(nn.Module):
     """x = g(f(z, c))   (Karras 2020, section 2; Hong 2021).
 
-    g is a learnt constant, then styled blocks, then one 1 x 1 convolution to the image.
-    z (batch, latent), condition c, the whole -> (image,).
+    g consists of a learnt constant, styled blocks, and one 1 x 1 convolution to the image.
+    z (batch, latent), condition c, scope of the whole image -> (image,).
     """
 
     def __init__(self, config: StyleGenerator, space: ImageSpace) -> None:
@@ -188,7 +188,7 @@ class StyleGeneratorModule(nn.Module):
         self.to_image = ModulatedConv(ndim, widths[-1], space.channels, space.latent, kernel=1, demodulate=False)
 
     def list_blocks(self) -> list[nn.Module]:
-        """The parts that may be recomputed or compiled, each on its own."""
+        """List the modules that may be recomputed or compiled separately."""
         return list(self.blocks)
 
     def map_codes(self, z: Tensor, condition: Condition) -> Tensor:
@@ -228,9 +228,9 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualDiscriminatorModule(nn.Module):
-    """D(x): residual blocks down to the base, then that of the progressive GAN   (Karras 2020, section 4.1).
+    """D(x) = base(block_1(...block_L(rgb(x))))   (blocks: Karras 2020, section 4.1; base: Karras 2018, table 2).
 
-    (image,), condition, the whole -> scores and labels.
+    (image,), condition, scope of the whole image -> scores and label logits.
     """
 
     def __init__(self, config: ResidualDiscriminator, space: ImageSpace) -> None:

@@ -1,4 +1,4 @@
-"""The networks by kind, and reading a network's configuration from a recipe on disk."""
+"""Table of the networks by kind, and reading of a network's configuration from a stored recipe."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -44,10 +44,10 @@ NETWORKS: dict[str, type[NetworkConfig]] = {
 
 
 def _read_network(given: Any) -> Any:
-    """The configuration that a mapping describes; a configuration is returned as it is.
+    """Return the configuration that a mapping describes; a configuration is returned unchanged.
 
     Raises:
-        PydanticCustomError: no network of that kind is in the table; the message lists those that are.
+        PydanticCustomError: the table has no network of that kind; the message lists the kinds.
     """
     kind = given.get("kind") if isinstance(given, Mapping) else getattr(given, "kind", None)
     if not isinstance(kind, str) or kind not in NETWORKS:
