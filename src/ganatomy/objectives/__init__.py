@@ -1,1 +1,1 @@
-"""Objectives: the losses, which networks minimise them, and how often."""
+"""Objectives: losses, the networks that minimise them, and the frequency of their updates."""

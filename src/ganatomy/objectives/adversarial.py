@@ -45,9 +45,9 @@ class Adversarial(Config):
     Args:
         terms: losses and penalties, which are added up.
         discriminator_updates: updates of the discriminator before each update of the generator.
-        share_fakes: the generator learns from the fakes that its discriminator has just seen instead of from new ones.
-            This saves one pass of the generator a step.
-        augmentation: what the discriminator sees reals and fakes through; None = the images as they are.
+        share_fakes: whether the generator learns from the fakes that the discriminator has just scored instead of from
+            new ones, which saves one pass of the generator per step.
+        augmentation: augmentation of the reals and fakes that the discriminator scores; None = no augmentation.
     """
 
     kind: Literal["adversarial"] = "adversarial"
@@ -57,7 +57,7 @@ class Adversarial(Config):
     augmentation: Augmentation | None = None
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
-        """The discriminator's phase, then the generator's; `latent` is the width of z."""
+        """Build the discriminator's phase, then the generator's; `latent` is the width of z."""
 
         def discriminate(networks: Networks, batch: Batch) -> Losses:
             if self.share_fakes:
@@ -88,7 +88,7 @@ class Adversarial(Config):
         fake: ImageParts,
         with_reals: bool,
     ) -> Losses:
-        """The losses of all terms by name, from one pass of the discriminator over fakes and, if needed, reals."""
+        """Compute the losses of all terms by name, from one pass of D over the fakes and, if needed, the reals."""
         judge = networks["discriminator"]
         if self.augmentation is not None:
             fake = self.augmentation(fake, batch, "augment-fake")

@@ -30,7 +30,7 @@ class ScoredBatch:
 
 
 class AdversarialTerm(Config):
-    """L_D = 0, L_G = 0, no constraint: one summand of `Adversarial`; a term overrides the parts that it has."""
+    """One summand of `Adversarial`: L_D = 0, L_G = 0, no constraint, unless a derived class overrides them."""
 
     @property
     def generator_needs_reals(self) -> bool:
@@ -38,11 +38,11 @@ class AdversarialTerm(Config):
         return False
 
     def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
-        """L_D: named scalars; empty = the term adds nothing."""
+        """Compute L_D as named scalars; an empty result adds nothing to the loss."""
         return {}
 
     def compute_generator_losses(self, scored: ScoredBatch) -> Losses:
-        """L_G: named scalars; empty = the term adds nothing."""
+        """Compute L_G as named scalars; an empty result adds nothing to the loss."""
         return {}
 
     def constrain(self, discriminator: nn.Module) -> None:

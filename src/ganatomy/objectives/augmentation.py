@@ -1,7 +1,7 @@
-"""Differentiable augmentation T: the discriminator sees T(x) and T(G(z)), never x and G(z)   (Zhao 2020).
+"""Differentiable augmentation T: the discriminator scores T(x) and T(G(z)) instead of x and G(z)   (Zhao 2020).
 
-The generator's gradients pass through T, so the generator is not asked to make augmented images. This helps where there
-are few training images (see also Karras 2020, "ADA").
+The generator's gradients pass through T, so the generator does not learn to generate augmented images. Augmentation
+helps if there are few training images (see also Karras 2020, "ADA").
 """
 
 import torch
@@ -19,12 +19,13 @@ LOWEST_VALUE = -1.0  # the smallest value of an image, in [-1, 1]
 class Augmentation(Config):
     """T(x) = shift(mean + (1 + contrast c) (x - mean) + brightness b), with b and c uniform in [-1, 1)   (Zhao 2020).
 
-    The mean is that of the image. The random numbers of an image depend on the run's seed and the image's number only.
+    The mean is taken over the image. The random numbers of an image depend only on the seed of the run and on the
+    number of the image.
 
     Args:
-        brightness: largest change of all voxels, in units of the value range [-1, 1].
+        brightness: largest value added to all voxels; voxels are in [-1, 1].
         contrast: largest relative change of the deviation from the mean.
-        translation: largest shift along each axis, as a share of the axis. Voxels that come in have the lowest value.
+        translation: largest shift along each axis, as a fraction of the axis. The vacated voxels get the lowest value.
     """
 
     brightness: float = Field(0.2, ge=0, le=1)
@@ -32,7 +33,7 @@ class Augmentation(Config):
     translation: float = Field(0.125, ge=0, le=0.5)
 
     def __call__(self, images: ImageParts, batch: Batch, purpose: str) -> ImageParts:
-        """T(images). A sub-volume and its low-resolution volume get the same b and c, and are not shifted."""
+        """Return T(images). A sub-volume and its low-resolution volume get the same b and c and are not shifted."""
         lighter, stronger = (2 * batch.draw_uniform(f"{purpose}-{name}") - 1 for name in ("brightness", "contrast"))
         shaded = tuple(self._shade(image, lighter, stronger) for image in images)
         if len(shaded) > 1 or not self.translation:
@@ -40,14 +41,14 @@ class Augmentation(Config):
         return (self._translate(shaded[0], batch, purpose),)
 
     def _shade(self, image: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
-        """mean + (1 + contrast c) (x - mean) + brightness b, where b and c are (batch,) in [-1, 1)."""
+        """Return mean + (1 + contrast c) (x - mean) + brightness b, where b and c are (batch,) in [-1, 1)."""
         ones = [1] * (image.ndim - 1)
         mean = image.flatten(1).mean(1).view(-1, *ones)
         scaled = (image - mean) * (1 + self.contrast * contrast).view(-1, *ones) + mean
         return scaled + (self.brightness * brightness).view(-1, *ones)
 
     def _translate(self, image: Tensor, batch: Batch, purpose: str) -> Tensor:
-        """The image shifted by whole voxels, so that nothing is interpolated."""
+        """Shift the images by whole voxels, without interpolation."""
         shape = image.shape[2:]
         bounds = [int(self.translation * n) for n in shape]
         shares = [batch.draw_uniform(f"{purpose}-shift-{axis}") for axis in range(len(shape))]

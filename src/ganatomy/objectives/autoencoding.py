@@ -1,4 +1,4 @@
-"""Generators that learn together with an encoder: alpha-GAN and its cycle-consistent form, VAE-GAN, VAE.
+"""Objectives of generators that learn together with an encoder: alpha-GAN with optional cycle loss, VAE-GAN and VAE.
 
 The networks are ``encoder`` E, ``generator`` G, ``discriminator`` D and, for the alpha-GAN, ``code_discriminator`` C.
 x is a real image and z a standard normal code. |·| is the mean absolute value and |·|² the mean square, over voxels or
@@ -25,19 +25,21 @@ LEAST_ERROR = 1e-6  # added to a VAE's mean squared error, so that its logarithm
 
 
 class AlphaGAN(Config):
-    """alpha-GAN (Rosca 2017) as Kwon 2019 trains it, with Wasserstein losses and gradient penalties:
+    """alpha-GAN (Rosca 2017) with Wasserstein losses and gradient penalties, as in the official code of Kwon 2019:
 
         E, G:  -D(G(E(x))) - D(G(z)) - C(E(x)) + reconstruction |x - G(E(x))| + cycle |z - E(G(z))|
         D:     -2 D(x) + D(G(E(x))) + D(G(z)) + penalty (gp(x, G(E(x))) + gp(x, G(z)))
         C:     -C(z) + C(E(x)) + penalty gp(z, E(x))
         gp(a, b) = (‖∇D(â)‖₂ - 1)², â uniformly between a and b   (Gulrajani 2017, eq. 3)
 
-    Kwon's published code steps the generator's Adam twice on one gradient, which amounts to a longer step; here it
-    steps once. Kwon's paper leaves -C(E(x)) out of the generator's loss; their code has it, and so has this class.
+    There are two differences to Kwon 2019. The official code steps the generator's Adam twice on one gradient, which
+    has the effect of a longer step; here it steps once. The paper omits -C(E(x)) from the generator's loss; the
+    official code and this class include it.
 
     Args:
         reconstruction: weight of |x - G(E(x))|.
-        cycle: weight of |z - E(G(z))|, the cycle through the latent space (CCE-GAN: Xing 2021; our reading).
+        cycle: weight of |z - E(G(z))|, the cycle loss in the latent space. It is our reading of CCE-GAN (Xing 2021),
+            of which no official code is known to us.
         penalty: weight of every gradient penalty.
         labels: weight of the label classification on reals (D) and fakes (G), for conditional models.
     """
@@ -49,7 +51,7 @@ class AlphaGAN(Config):
     labels: float = Field(1, ge=0)
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
-        """The phases of E and G together, of D and of C; `latent` is the width of z."""
+        """Build the phases of E and G together, of D and of C; `latent` is the width of z."""
 
         def encode_and_generate(networks: Networks, batch: Batch) -> Losses:
             code = self.encode(networks, batch.real[0], batch.condition)
@@ -104,7 +106,7 @@ class AlphaGAN(Config):
         return ("encoder",)
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """E(x): latent codes (batch, latent) of images (batch, channel, *space)."""
+        """Return E(x), the latent codes (batch, latent) of images (batch, channel, *space)."""
         code: Tensor = networks["encoder"](image)
         return code
 
@@ -118,7 +120,7 @@ class _Variational(Config):
         return ("encoder",)
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """μ(x): the means (batch, latent) of the codes of images (batch, channel, *space)."""
+        """Return μ(x), the means (batch, latent) of the codes of images (batch, channel, *space)."""
         mean: Tensor = networks["encoder"](image).chunk(2, 1)[0]
         return mean
 
@@ -130,7 +132,7 @@ class VAEGAN(_Variational):
         G:  in_generator |x - G(E(x))|² + softplus(-D(G(E(x)))) + softplus(-D(G(z)))
         D:  softplus(-D(x)) + softplus(D(G(E(x)))) + softplus(D(G(z)))
 
-    KL is a mean over the numbers of the code. The default weights are those of Kwon's code.
+    KL is a mean over the numbers of the code. The default weights are those of the official code of Kwon 2019.
 
     Args:
         in_encoder: weight of the reconstruction in the encoder's loss.
@@ -144,7 +146,7 @@ class VAEGAN(_Variational):
     labels: float = Field(1, ge=0)
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
-        """The phases of E, of G and of D; `latent` is the width of z."""
+        """Build the phases of E, of G and of D; `latent` is the width of z."""
 
         def encode(networks: Networks, batch: Batch) -> Losses:
             code, divergence = _encode_reals(networks, batch, "encoder", latent)
@@ -192,7 +194,7 @@ class VAE(_Variational):
     kind: Literal["vae"] = "vae"
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
-        """One phase, in which E and G learn together; `latent` is the width of z."""
+        """Build one phase, in which E and G learn together; `latent` is the width of z."""
 
         def autoencode(networks: Networks, batch: Batch) -> Losses:
             code, divergence = _encode_reals(networks, batch, "encoder", latent)
@@ -204,7 +206,7 @@ class VAE(_Variational):
 
 
 def _encode_reals(networks: Networks, batch: Batch, purpose: str, latent: int) -> tuple[Tensor, Tensor]:
-    """z drawn from q(z | x) for every real image x, and the divergence of q(z | x) from N(0, 1)."""
+    """Draw z from q(z | x) for every real image x; return it with the divergence of q(z | x) from N(0, 1)."""
     return draw_code(networks["encoder"](batch.real[0]), batch.draw_noise(purpose, latent))
 
 
@@ -224,13 +226,13 @@ def draw_code(moments: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _decode(networks: Networks, code: Tensor, batch: Batch) -> ImageParts:
-    """G(code), for the batch's condition and scope."""
+    """Return G(code) for the condition and scope of the batch."""
     images: ImageParts = networks["generator"](code, batch.condition, batch.scope)
     return images
 
 
 def _score_images(networks: Networks, images: ImageParts, batch: Batch) -> DiscriminatorOutput:
-    """D(images), for the batch's condition and scope."""
+    """Return D(images) for the condition and scope of the batch."""
     verdict: DiscriminatorOutput = networks["discriminator"](images, batch.condition, batch.scope)
     return verdict
 
@@ -244,5 +246,5 @@ def _penalty(networks: Networks, batch: Batch, fake: ImageParts, purpose: str) -
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
-    """|a - b|: the mean absolute difference."""
+    """Return |a - b|, the mean absolute difference."""
     return (a.float() - b).abs().mean()

@@ -1,10 +1,11 @@
-"""HA-GAN's two reconstruction losses: the encoders learn to undo a generator that they do not change (Sun 2022).
+"""HA-GAN's two reconstruction losses, by which the encoders learn to invert a fixed generator (Sun 2022).
 
     L^H_recon(E^H) = |x_r - G^H(E^H(x_r))|                                    x_r: a sub-volume of the volume x
     L^G_recon(E^G) = (|x_r - G^H(A)_r| + |x_low - G^L(A)|) / 2                A = G^A(E^G(E^H over all of x))
 
-|·| is the mean absolute value over voxels; the 1/2 is from the authors' code. As there, each loss steps one encoder and
-nothing else, so the generator is the same with and without encoders, and they can be trained afterwards.
+|·| is the mean absolute value over voxels; the factor 1/2 is that of the official code. As in the official code, each
+loss updates one encoder only. The generator is therefore the same with and without encoders, and the encoders can be
+trained later.
 """
 
 from typing import Literal, cast
@@ -27,14 +28,14 @@ class HierarchicalReconstruction(Config):
     The scope must read the whole volume.
 
     Args:
-        weight: of both losses.
+        weight: weight of both losses.
     """
 
     kind: Literal["hierarchical-reconstruction"] = "hierarchical-reconstruction"
     weight: float = Field(1, gt=0)
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
-        """The phases of ``high_encoder`` and ``ground_encoder``."""
+        """Build the phases of ``high_encoder`` and ``ground_encoder``."""
 
         def high(networks: Networks, batch: Batch) -> Losses:
             sub_volume = batch.real[0]
@@ -62,9 +63,9 @@ class HierarchicalReconstruction(Config):
         return ("high_encoder", "ground_encoder")
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """z = E^G(E^H over all of x): latent codes (batch, latent) of volumes (batch, channel, *space).
+        """Return z = E^G(E^H over all of x), latent codes (batch, latent) of volumes (batch, channel, *space).
 
-        E^H sees one sub-volume after another, as in training.
+        E^H encodes one sub-volume after another, as in training.
         """
         code: Tensor = networks["ground_encoder"](
             encode_high_features(networks, image, compute_sub_volume_depth(image.shape[2]))
@@ -73,10 +74,10 @@ class HierarchicalReconstruction(Config):
 
 
 def encode_high_features(networks: Networks, volume: Tensor, depth: int) -> Tensor:
-    """E^H of one sub-volume of `depth` planes after another, joined along the first axis   (Sun 2022)."""
+    """Apply E^H to sub-volumes of `depth` planes one after another and join the results along the first axis."""
     return torch.cat([networks["high_encoder"](part) for part in volume.split(depth, 2)], 2)
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:
-    """|a - b|: the mean absolute difference."""
+    """Return |a - b|, the mean absolute difference."""
     return (a.float() - b).abs().mean()

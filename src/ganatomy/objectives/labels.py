@@ -14,8 +14,9 @@ from ganatomy.steps.condition import Condition
 class LabelClassification(AdversarialTerm):
     """L_D = w_r CE(D_c(x), c) + w_f CE(D_c(G(z)), c),  L_G = w_g CE(D_c(G(z)), c)   (Odena 2017, eq. 3).
 
-    D_c are the label logits of the discriminator, c the condition of the images and CE the cross-entropy. Of a number
-    it is half the squared error, the cross-entropy of a normal distribution. Without conditions all three are zero.
+    D_c are the label logits of the discriminator, c the condition of the images and CE the cross-entropy. If c contains
+    a number such as the age, CE is half its squared error, which is the cross-entropy of a normal distribution. Without
+    conditions all three losses are zero.
 
     Args:
         real_weight, fake_weight, generator_weight: w_r, w_f and w_g.
@@ -39,14 +40,14 @@ class LabelClassification(AdversarialTerm):
 
 
 def compute_label_loss(logits: Tensor, condition: Condition) -> Tensor:
-    """CE = -Σ over groups of log softmax(logits)[category] + Σ over numbers of (told - c)² / 2, a mean over images.
+    """CE = -Σ over groups of log softmax(logits)[category] + Σ over numbers of (ĉ - c)² / 2, a mean over images.
 
-    Odena 2017, eq. 3 is the negative of the first sum. The second is the same for a number c that is normal around what
-    the discriminator tells, up to a constant.
+    The first sum is the negative of Odena 2017, eq. 3. Up to a constant, the second sum is the negative log-likelihood
+    of a number c that is normally distributed around the prediction ĉ with unit variance.
 
     Args:
-        logits: (batch, labels), the groups side by side, then the numbers; each group has a softmax of its own.
-        condition: of the images.
+        logits: (batch, labels): first the groups side by side, each with its own softmax, then the predictions ĉ.
+        condition: condition of the images.
     """
     groups = list(condition.groups)
     classes, told = logits[:, : sum(groups)], logits[:, sum(groups) :]

@@ -1,10 +1,10 @@
 """Models of an autoencoder's codes: latent diffusion and the autoregressive model of tokens.
 
 The networks are ``encoder`` E and ``generator``, which consists of a decoder D and a prior over codes c = E(x). The
-autoencoder learns first. Then the prior learns, from codes that do not change any more (`strategies.TwoStages`).
+autoencoder learns first. Then its weights are fixed, and the prior learns from its codes (`strategies.TwoStages`).
 
-Both leave out the adversarial and the perceptual loss of the published autoencoders, which need a discriminator and
-pretrained weights; reconstructions are softer without them.
+The published autoencoders also have an adversarial and a perceptual loss, which need a discriminator and pretrained
+weights. Both are left out here, which makes reconstructions softer.
 """
 
 from typing import Literal, cast
@@ -37,7 +37,7 @@ class LatentDiffusion(Config):
     divergence: float = Field(1e-3, ge=0)
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
-        """The phase of the autoencoder, then that of the prior; `latent` is the width of ε."""
+        """Build the phase of the autoencoder, then that of the prior; `latent` is the width of ε."""
 
         def autoencode(networks: Networks, batch: Batch) -> Losses:
             generator = cast(FlowGenerator, networks["generator"])
@@ -65,7 +65,7 @@ class LatentDiffusion(Config):
         return ("encoder",)
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """The noise (batch, latent) at t = 1 that the flow leads to the codes of images (batch, channel, *space)."""
+        """Return the noise (batch, latent) at t = 1 from which the flow leads to the codes of the images."""
         generator = cast(FlowGenerator, networks["generator"])
         codes = generator.standardise_codes(networks["encoder"](image).chunk(2, 1)[0])
         noise: Tensor = generator.integrate_flow(codes, condition, 0.0, 1.0)
@@ -82,7 +82,7 @@ class Autoregressive(Config):
     kind: Literal["autoregressive"] = "autoregressive"
 
     def build_phases(self, latent: int) -> tuple[Phase, ...]:
-        """The phase of the autoencoder, then that of the prior."""
+        """Build the phase of the autoencoder, then that of the prior."""
 
         def autoencode(networks: Networks, batch: Batch) -> Losses:
             generator = cast(TokenGenerator, networks["generator"])
@@ -107,7 +107,7 @@ class Autoregressive(Config):
         return ("encoder",)
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """Latent codes (batch, tokens) for which the generator draws the tokens of images (batch, channel, *space)."""
+        """Return latent codes (batch, tokens) for which the generator draws the tokens of the images."""
         generator = cast(TokenGenerator, networks["generator"])
         codes: Tensor = generator.encode_tokens(generator.tokenise_codes(networks["encoder"](image)), condition)
         return codes

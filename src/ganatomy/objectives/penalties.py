@@ -1,4 +1,4 @@
-"""Penalties and constraints on the discriminator: its gradient, its scores, its weights."""
+"""Penalties and constraints on the gradient, the scores and the weights of the discriminator."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -16,8 +16,8 @@ from ganatomy.steps.scope import ImageParts
 class GradientPenalty(AdversarialTerm):
     """L_D = weight · E[(‖∇D(x̂)‖₂ - 1)²],  x̂ = (1 - u) x + u G(z),  u uniform in [0, 1)   (Gulrajani 2017, eq. 3).
 
-    Where an image has two parts (sub-volume, low-resolution volume), both have the same u, and their gradients form one
-    vector.
+    If an image has two parts (sub-volume and low-resolution volume), both have the same u, and the norm is that of both
+    gradients together.
     """
 
     kind: Literal["gradient-penalty"] = "gradient-penalty"
@@ -38,7 +38,7 @@ def interpolate_points(a: ImageParts, b: ImageParts, share: Tensor) -> ImagePart
 
 
 def compute_squared_gradient_norms(score: Callable[[ImageParts], Tensor], points: ImageParts) -> Tensor:
-    """‖∇ score‖₂² at some points, one number an image (batch,)   (in Gulrajani 2017, eq. 3, and Mescheder 2018, eq. 9).
+    """‖∇ score‖₂² at `points`, one number per image (batch,)   (in Gulrajani 2017, eq. 3, and Mescheder 2018, eq. 9).
 
     The squares of all parts of an image are added. The result can be differentiated again.
     """
@@ -52,8 +52,8 @@ def compute_squared_gradient_norms(score: Callable[[ImageParts], Tensor], points
 def compute_unit_norm_penalty(squared_norms: Tensor) -> Tensor:
     """E[(‖∇D‖₂ - 1)²] from squared norms (batch,)   (Gulrajani 2017, eq. 3).
 
-    The square root has an infinite derivative at zero, which would make every gradient nan. There the penalty is one
-    and its derivative is taken as zero.
+    The derivative of the square root is infinite at zero and would make every gradient nan. At zero, the penalty is one
+    and its derivative is defined as zero.
     """
     positive = squared_norms > 0
     norms = torch.where(positive, torch.where(positive, squared_norms, 1).sqrt(), 0)
@@ -66,7 +66,7 @@ class ZeroCentredPenalty(AdversarialTerm):
     Args:
         at: ``reals`` for R₁, ``fakes`` for R₂.
         weight: gamma.
-        every: n = the penalty is computed in every n-th step and multiplied by n (lazy regularisation: Karras 2020,
+        every: n; the penalty is computed in every n-th step and multiplied by n (lazy regularisation: Karras 2020,
             StyleGAN2, section 3.1).
     """
 
@@ -100,9 +100,9 @@ class Drift(AdversarialTerm):
 class WeightClipping(AdversarialTerm):
     """w ← clip(w, -limit, limit) for every weight w of D, after each update   (Arjovsky 2017, algorithm 1).
 
-    The limit applies to stored weights. Those of an equalised layer have unit variance at the start, so a limit of one
-    is one standard deviation in every layer. The paper's 0.01 is half of the standard deviation, near 0.02, of the
-    weights that it is meant for.
+    The limit applies to the stored weights. Those of an equalised layer initially have unit variance, so a limit of one
+    is one standard deviation in every layer. The paper's limit of 0.01 is half the standard deviation of about 0.02
+    with which its weights are initialised.
     """
 
     kind: Literal["weight-clipping"] = "weight-clipping"
@@ -110,5 +110,5 @@ class WeightClipping(AdversarialTerm):
 
     def constrain(self, discriminator: nn.Module) -> None:
         with torch.no_grad():
-            for parameter in (p for p in discriminator.parameters() if p.requires_grad):  # none that is frozen
+            for parameter in (p for p in discriminator.parameters() if p.requires_grad):  # without frozen weights
                 parameter.clamp_(-self.limit, self.limit)

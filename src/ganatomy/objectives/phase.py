@@ -1,4 +1,4 @@
-"""What an objective is made of: networks by role, a batch with its random numbers, and phases of learning."""
+"""The elements of an objective: networks by role, a batch with its random numbers, and phases of learning."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,9 +21,9 @@ class Networks(nn.ModuleDict):
     _frozen: tuple[str, ...] = ()
 
     def freeze_parts(self, parts: tuple[str, ...]) -> None:
-        """Keep parts as they are for ever: modules or weights by name, such as ``discriminator.high.tower``.
+        """Exclude parts from all updates: modules or weights by name, such as ``discriminator.high.tower``.
 
-        A frozen module computes as in sampling: no statistic and no power iteration of it goes on.
+        A frozen module runs in evaluation mode, so its running statistics and power iterations do not change either.
 
         Raises:
             AttributeError: there is no such part.
@@ -42,7 +42,7 @@ class Networks(nn.ModuleDict):
             self._get_part(part).requires_grad_(False)
 
     def list_learnable(self, role: str) -> list[nn.Parameter]:
-        """The weights of a role that are in no frozen part."""
+        """List the weights of a role that are not in a frozen part."""
         frozen = tuple(f"{part}." for part in self._frozen)
         named = self[role].named_parameters()
         return [weight for name, weight in named if not f"{role}.{name}.".startswith(frozen)]
@@ -56,15 +56,15 @@ class Networks(nn.ModuleDict):
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch as a loss sees it.
+    """One batch, from which a loss is computed.
 
     Args:
         regions: the regions of real images that the scope reads, each (batch, channel, *space) in [-1, 1].
-        condition: of the images.
-        scope: the part of the image that this step looks at.
-        seed: of the run.
-        numbers: the global number of each image; with the seed it decides every random number of the image.
-        real: x, what the scope cuts from `regions`.
+        condition: condition of the images.
+        scope: the part of the image that this step computes.
+        seed: seed of the run.
+        numbers: the global number of each image; together with the seed it determines all random numbers of the image.
+        real: x, which the scope crops from `regions`.
         cached_fakes: fakes that two phases share, by purpose.
     """
 
@@ -80,27 +80,27 @@ class Batch:
         object.__setattr__(self, "real", self.scope.crop(*self.regions))
 
     def replace_reals(self, real: ImageParts) -> "Batch":
-        """The same batch with other real images, such as augmented ones."""
+        """Return the same batch with other real images, such as augmented ones."""
         other = replace(self)
         object.__setattr__(other, "real", real)
         return other
 
     @property
     def image(self) -> Tensor:
-        """The first region: all of the image where the scope reads all of it."""
+        """The first region, which is the whole image if the scope reads the whole image."""
         return self.regions[0]
 
     @property
     def step(self) -> int:
-        """The number of the batch, from 0; the same in every process."""
+        """The number of the batch, counted from 0; it is the same in every process."""
         return self.numbers.start // max(1, len(self.numbers) * self.numbers.step)
 
     def draw_noise(self, purpose: str, width: int) -> Tensor:
-        """z ~ N(0, 1): standard normal latent codes (batch, width)."""
+        """Draw standard normal latent codes z (batch, width)."""
         return randomness.draw_normal(self.seed, purpose, self.numbers, width).to(self.image.device)
 
     def draw_uniform(self, purpose: str) -> Tensor:
-        """u ~ U[0, 1): one number for each image (batch,)."""
+        """Draw one number u, uniform in [0, 1), for each image: (batch,)."""
         return randomness.draw_uniform(self.seed, purpose, self.numbers).to(self.image.device)
 
 
@@ -113,16 +113,16 @@ def _constrain_nothing(networks: Networks) -> None:
 
 @dataclass(frozen=True)
 class Phase:
-    """Which networks learn, from which loss, and how often.
+    """One part of a training step: the networks that learn, their loss, and the number of updates.
 
     Args:
-        name: for the log.
+        name: name in the log.
         trained_roles: roles whose weights are updated; all others are frozen while the loss is computed.
-        compute_losses: the named losses, whose sum is minimised.
-        updates: how many updates a step; each one after the first gets new images.
+        compute_losses: computes the named losses, whose sum is minimised.
+        updates: updates per step; each update after the first gets new images.
         constrain: called after each update (weight clipping).
-        stage: the stage of the strategy in which the phase runs; None = in all.
-        separable: whether the loss is a mean over images, so that a batch may be computed in pieces.
+        stage: the stage of the strategy in which the phase runs; None = in all stages.
+        separable: whether the loss is a mean over images, so that a batch may be divided into micro-batches.
     """
 
     name: str
@@ -144,20 +144,20 @@ class EncodingObjective(Protocol):
         ...
 
     def encode(self, networks: Networks, image: Tensor, condition: Condition) -> Tensor:
-        """Latent codes (batch, latent) of whole images (batch, channel, *space) in [-1, 1] with these conditions."""
+        """Return latent codes (batch, latent) of whole images (batch, channel, *space) in [-1, 1] with `condition`."""
         ...
 
 
 def generate_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
-    """G(z, c) for the batch's condition c and scope; z is drawn for `purpose`   (Goodfellow 2014)."""
+    """Return G(z, c) for the condition c and scope of the batch; z is drawn for `purpose`   (Goodfellow 2014)."""
     images: ImageParts = networks["generator"](batch.draw_noise(purpose, latent), batch.condition, batch.scope)
     return images
 
 
 def generate_shared_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
-    """G(z, c) with its graph, made once a batch and purpose; the discriminator's phase detaches it.
+    """Return G(z, c) with its graph, computed once per batch and purpose; the discriminator's phase detaches it.
 
-    The graph reaches the generator's weights even when the generator is frozen at the time of the first call.
+    The graph includes the generator's weights even if the generator is frozen at the time of the first call.
     """
     if purpose not in batch.cached_fakes:
         frozen = [p for p in networks.list_learnable("generator") if not p.requires_grad]
@@ -170,6 +170,6 @@ def generate_shared_fakes(networks: Networks, batch: Batch, purpose: str, latent
 
 
 def generate_detached_fakes(networks: Networks, batch: Batch, purpose: str, latent: int) -> ImageParts:
-    """G(z, c) without a graph, for phases in which the generator does not learn."""
+    """Return G(z, c) without a graph, for phases in which the generator does not learn."""
     with torch.no_grad():
         return generate_fakes(networks, batch, purpose, latent)

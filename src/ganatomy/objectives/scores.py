@@ -1,6 +1,6 @@
 """Adversarial losses on the discriminator's scores; every E is a mean over images.
 
-Where a discriminator gives several scores an image, the losses of all scores are added.
+If a discriminator returns several scores per image, the losses of all scores are added.
 """
 
 from typing import Literal
@@ -28,7 +28,7 @@ class Wasserstein(AdversarialTerm):
 class NonSaturating(AdversarialTerm):
     """L_D = E[softplus(D(G(z)))] + E[softplus(-D(x))],  L_G = E[softplus(-D(G(z)))]   (Goodfellow 2014, eq. 1).
 
-    D is the score before the sigmoid. L_G is the form that section 3 of the paper prefers, since it does not saturate.
+    D is the score before the sigmoid. L_G is the non-saturating form that section 3 of the paper recommends.
     """
 
     kind: Literal["non-saturating"] = "non-saturating"
@@ -44,10 +44,11 @@ class NonSaturating(AdversarialTerm):
 
 
 class Relativistic(AdversarialTerm):
-    """L_D = E[softplus(D(G(z)) - D(x))],  L_G = E[softplus(D(x) - D(G(z)))]   (Jolicoeur-Martineau 2019; Huang 2024).
+    """L_D = E[softplus(D(G(z)) - D(x))],  L_G = E[softplus(D(x) - D(G(z)))]   (Huang 2024, section 2).
 
-    Each fake is paired with a real image, so a generator that leaves out a part of the data pays for it. Huang 2024
-    ("R3GAN") uses this loss with zero-centred penalties on both reals and fakes.
+    Each fake is paired with a real image (relativistic loss: Jolicoeur-Martineau 2019). A generator that omits a part
+    of the data therefore has a higher loss. Huang 2024 ("R3GAN") combines this loss with zero-centred penalties on both
+    reals and fakes.
     """
 
     kind: Literal["relativistic"] = "relativistic"
@@ -66,5 +67,5 @@ class Relativistic(AdversarialTerm):
 
 
 def _mean(values: Tensor) -> Tensor:
-    """E[values]: the mean over images, summed over the scores of an image; values are (batch,) or (batch, scores)."""
+    """Return E[values]: the mean over images, summed over scores; values are (batch,) or (batch, scores)."""
     return values.mean(0).sum()
