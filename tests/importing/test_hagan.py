@@ -105,9 +105,9 @@ def test_a_generator_alone_is_enough_to_sample(imported, tmp_path):
     ("spoil", "words"),
     [
         (lambda g: g.pop("bn3.weight"), "it lacks bn3.weight"),
-        (lambda g: g.update({"bn9.weight": torch.ones(2)}), "it has besides bn9.weight"),
-        (lambda g: g.update({"tp_conv7.bias": torch.ones(2)}), r"other shapes have tp_conv7.bias \(2, not 1\)"),
-        (lambda g: g["bn2.bias"].fill_(torch.nan), "numbers that are not finite are in bn2.bias"),
+        (lambda g: g.update({"bn9.weight": torch.ones(2)}), "it has the unknown tensors bn9.weight"),
+        (lambda g: g.update({"tp_conv7.bias": torch.ones(2)}), r"the shape is wrong of tp_conv7.bias \(2, not 1\)"),
+        (lambda g: g["bn2.bias"].fill_(torch.nan), "not all numbers are finite in bn2.bias"),
         (lambda g: g.update({"fc1.weight": g["fc1.weight"][:, :-1]}), "a generator with 4 classes, and the conditions"),
     ],
 )
@@ -123,7 +123,7 @@ def test_a_tensor_that_does_not_fit_is_named(spoil, words, imported, tmp_path):
 def test_the_files_of_another_size_are_told_by_the_discriminator(imported, tmp_path):
     files = hagan_files.save_files(tmp_path, imported[1])
     with pytest.raises(
-        Refused, match="is no discriminator of hagan-2022 at 256x256x256 with 5 classes: it lacks conv1"
+        Refused, match="is not a discriminator of hagan-2022 at 256x256x256 with 5 classes: it lacks conv1"
     ):
         import_weights(files, "hagan-2022", (256, 256, 256), tmp_path / "runs", conditions=GOLD)
     with pytest.raises(Refused, match="makes volumes of 256x256x256 or 128x128x128, not of 64x64x64"):
@@ -147,7 +147,7 @@ class _Evil:
 def test_what_would_run_code_is_refused_and_does_not_run(tmp_path):
     mark, file = tmp_path / "it ran", tmp_path / "G_iter1.pth"
     torch.save({"model": {}, "more": _Evil(mark)}, file)
-    with pytest.raises(Refused, match=r"holds .*open besides tensors; loading it would run code"):
+    with pytest.raises(Refused, match=r"contains .*open besides tensors; loading it would run code"):
         import_weights([file], "hagan-2022", (128, 128, 128), tmp_path / "runs")
     assert not mark.exists()
 

@@ -1,1 +1,1 @@
-"""Weights that other programs have trained become runs of ours: one file a layout, and a table of the layouts."""
+"""Import of weights that other programs have trained: one file per layout, and a table of the layouts."""

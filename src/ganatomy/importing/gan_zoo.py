@@ -1,8 +1,9 @@
-"""The layout of pytorch_GAN_zoo's progressive GANs, which medigan's models of that kind use, too   (Karras 2018).
+"""The layout of progressive GANs of pytorch_GAN_zoo, which medigan's progressive GANs use too (Karras 2018).
 
-One file holds ``config``, the program's settings, and ``netG``, ``netD`` and ``avgG``: generator, discriminator and
-the moving average of the generator. That program multiplies the output of a layer by its constant, bias included,
-where ours scales the weights alone; and its first layer has a bias for every voxel.
+One file contains ``config``, the program's settings, and ``netG``, ``netD`` and ``avgG``: generator, discriminator and
+moving average of the generator. There are two differences to our networks. pytorch_GAN_zoo multiplies the output of a
+layer, including the bias, by the equalising constant, and ours scale only the weights. Its first layer has one bias
+per voxel.
 """
 
 import itertools
@@ -22,15 +23,15 @@ from ganatomy.pyramid import compute_pyramid, format_shape
 from ganatomy.recipes.changes import change_recipe
 from ganatomy.recipes.recipe import Recipe
 
-SETTINGS = "models.utils.config.BaseConfig"  # the class of ``config``: attributes, no code
-FIRST_GAIN = 4  # the gain of theirs over that of our first layer, which is that of the official code
+SETTINGS = "models.utils.config.BaseConfig"  # the class of ``config``, which consists of attributes
+FIRST_GAIN = 4  # gain of the file's first layer divided by that of ours, which is that of the official code
 REQUIRED = {"leakyReluLeak": 0.2, "perChannelNormalization": True, "equalizedlR": True, "alpha": 0}
-TELLING = {"formatLayer.weight": -1, "toRGBLayers.0.weight": 0}  # the axes with the inputs and the channels
-BOUNDED_LOSS = "DCGAN"  # the loss with which the generator ends in a tanh
+TELLING = {"formatLayer.weight": -1, "toRGBLayers.0.weight": 0}  # axes whose sizes are the numbers of inputs, channels
+BOUNDED_LOSS = "DCGAN"  # with this loss, the generator ends in a tanh
 
 
 class _Settings:
-    """Stands for the class of the settings; it only holds what the file says."""
+    """Replaces the class of the settings while a file is read; holds the attributes that the file sets."""
 
 
 class GANZooLayout(Layout):
@@ -45,29 +46,39 @@ class GANZooLayout(Layout):
         generator = select_tensors(content.get("avgG", content.get("netG")))
         discriminator = select_tensors(content.get("netD"))
         if discriminator and not _sees_deviation(discriminator):
-            progress.say("The file's discriminator has no minibatch deviation, as ours has, and is left aside.")
+            progress.say("The file's discriminator has no minibatch standard deviation and is not imported.")
             discriminator = {}
         return [tensors for tensors in (generator, discriminator) if tensors]
 
     def fit_recipe(self, recipe: Recipe, generator: Found) -> Recipe:
         if len(recipe.shape) != 2 or compute_pyramid(recipe.shape)[0] != (4, 4):
             raise Refused(
-                f"pytorch_GAN_zoo makes square images of 4 pixels doubled some times, not {format_shape(recipe.shape)}."
+                f"pytorch_GAN_zoo makes square images with sides of 4, 8, 16, ... pixels, not"
+                f" {format_shape(recipe.shape)}; give the shape of its images."
             )
         if absent := [name for name in TELLING if name not in generator.tensors]:
-            raise Refused(f"{generator.file} is no generator of pytorch_GAN_zoo: it lacks {', '.join(absent)}.")
+            raise Refused(f"{generator.file} is not a generator of pytorch_GAN_zoo: it lacks {', '.join(absent)}.")
         inputs, channels = (generator.tensors[name].shape[axis] for name, axis in TELLING.items())
         widths = _list_widths(generator.tensors)
         if len(widths) != len(compute_pyramid(recipe.shape)):
             side = 4 * 2 ** (len(widths) - 1)
             raise Refused(f"{generator.file} makes images of {side}x{side}, not of {format_shape(recipe.shape)}.")
         if channels != 1:
-            raise Refused(f"{generator.file} makes images of {channels} channels; only grey images are sampled.")
+            raise Refused(
+                f"{generator.file} makes images with {channels} channels; only generators of grey images (1 channel)"
+                " can be imported."
+            )
         if inputs <= recipe.condition_space.width:
-            raise Refused(f"{generator.file} has {inputs} inputs, not more than the classes of --condition.")
+            raise Refused(
+                f"{generator.file} has {inputs} inputs, but --condition names {recipe.condition_space.width} classes;"
+                " give only the classes of this model."
+            )
         if (width := _find_width(widths)) is None:
             told = ", ".join(map(str, widths))
-            raise Refused(f"{generator.file} has {told} feature maps by level, which our networks cannot have.")
+            raise Refused(
+                f"{generator.file} has {told} feature maps by level; only min(width / 2^(level + 1), widest) feature"
+                " maps can be imported."
+            )
         changes: dict[str, Any] = {
             f"networks.{role}.{name}": n for role in recipe.networks for name, n in width.items()
         }
@@ -83,33 +94,36 @@ class GANZooLayout(Layout):
 
 
 def _check_settings(settings: Any) -> None:
-    """Refuse a model that another function computes than that of our networks.
+    """Check that our networks can compute the function of the model.
 
     Raises:
-        Refused: the settings say so.
+        Refused: a setting of the file requires another function.
     """
     held = settings if isinstance(settings, Mapping) else vars(settings)
     for name, wanted in REQUIRED.items():
         if held.get(name, wanted) != wanted:
             raise Refused(f"The file's setting {name} is {held[name]}, and only {wanted} can be imported.")
     if held.get("lossCriterion") == BOUNDED_LOSS:
-        raise Refused(f"The file's model was trained with the loss {BOUNDED_LOSS}, whose tanh our generator has not.")
+        raise Refused(
+            f"The file's model was trained with the loss {BOUNDED_LOSS}, so its generator ends in a tanh; only"
+            " generators without a tanh can be imported."
+        )
 
 
 def _sees_deviation(discriminator: Mapping[str, Tensor]) -> bool:
-    """Whether the last convolution has one input more than outputs: the minibatch deviation   (Karras 2018)."""
+    """Whether the last convolution has one input more than outputs, for the minibatch standard deviation."""
     weight = discriminator.get("groupScaleZero.0.weight")
     return weight is None or weight.ndim < 2 or weight.shape[1] == len(weight) + 1
 
 
 def _list_widths(tensors: Mapping[str, Tensor]) -> list[int]:
-    """Feature maps by level: the inputs of the layers that make an image of each."""
+    """List the feature maps by level, which are the inputs of the layers to the image."""
     names = (f"toRGBLayers.{level}.weight" for level in itertools.count())
     return [tensors[name].shape[1] for name in itertools.takewhile(tensors.__contains__, names)]
 
 
 def _find_width(widths: list[int]) -> dict[str, int] | None:
-    """The settings of a network with these feature maps: width and widest; None if there are none."""
+    """Find the settings `width` and `widest` of a network with these feature maps; None if there are none."""
     for level in range(len(widths)):
         width = {"width": widths[level] * 2 ** (level + 1), "widest": widths[0]}
         if [count_features(each, **width) for each in range(len(widths))] == widths:
@@ -118,7 +132,7 @@ def _find_width(widths: list[int]) -> dict[str, int] | None:
 
 
 def _list_layer(theirs: str, ours: str, fan_in: int, gain: float = 1.0) -> Iterator[Slot]:
-    """A layer: its weight times the gain of theirs over ours, and its bias times their constant √(2 / fan in)."""
+    """Yield the slots of a layer: its weight is multiplied by `gain`, its bias by the file's constant √(2 / fan in)."""
     yield Slot(f"{theirs}.weight", f"{ours}.weight", scale=gain)
     yield Slot(f"{theirs}.bias", f"{ours}.bias", scale=HE_GAIN / math.sqrt(fan_in))
 

@@ -1,7 +1,7 @@
-"""The layout of HA-GAN's authors: ``G_iterN.pth``, ``D_iterN.pth``, ``E_iterN.pth``, ``Sub_E_iterN.pth`` (Sun 2022).
+"""The layout of HA-GAN's official code: ``G_iterN.pth``, ``D_iterN.pth``, ``E_iterN.pth``, ``Sub_E_iterN.pth``.
 
-Each file is a dictionary with ``model``, the weights, and ``optimizer``, which is left aside. Convolutions are numbered
-from the finest size of 256 cubed, so that those of a model of 128 cubed begin with two.
+Each file is a dictionary with the weights in ``model``; ``optimizer`` is ignored. The numbers of the convolutions count
+from 256 cubed, so those of a model of 128 cubed begin with two (Sun 2022).
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,11 @@ from ganatomy.recipes.recipe import Recipe
 from ganatomy.steps import hierarchy
 
 SHAPES = ((256, 256, 256), (128, 128, 128))
-CLIP_HU = (-1024.0, 600.0)  # of the authors' preprocessing
-WIDEST_FACTOR = 8  # channels of the first block over those of the features
-HALVINGS_AT_256 = 6  # of an image, before the last kernel
+CLIP_HU = (-1024.0, 600.0)  # HU range of the official preprocessing
+WIDEST_FACTOR = 8  # channels of the first block divided by those of the features
+HALVINGS_AT_256 = 6  # halvings of an image before the last kernel, at 256 cubed
 
-# Blocks of a convolution `tp_conv` and a normalisation `bn`, and single convolutions of the generator.
+# The generator's blocks of a convolution `tp_conv` and a normalisation `bn`, and its single convolutions.
 GENERATOR_BLOCKS = {
     **{(f"tp_conv{i + 1}", f"bn{i + 1}"): f"common.blocks.{i}" for i in range(5)},
     **{(f"sub_G.tp_conv{i + 1}", f"sub_G.bn{i + 1}"): f"low.blocks.{i}" for i in range(2)},
@@ -37,7 +37,7 @@ GENERATOR_LAYERS = {
 
 
 class HAGANLayout(Layout):
-    """Where each tensor of the authors' four files belongs in `hagan-2022`   (Sun 2022)."""
+    """Where each tensor of the four files of the official code belongs in `hagan-2022`   (Sun 2022)."""
 
     value_ranges: Mapping[str, tuple[float, float]] = {"chest_ct": CLIP_HU}
 
@@ -48,10 +48,10 @@ class HAGANLayout(Layout):
     def fit_recipe(self, recipe: Recipe, generator: Found) -> Recipe:
         if recipe.shape not in SHAPES:
             sizes = " or ".join(format_shape(shape) for shape in SHAPES)
-            raise Refused(f"The authors' {recipe.name} makes volumes of {sizes}, not of {format_shape(recipe.shape)}.")
+            raise Refused(f"The official HA-GAN makes volumes of {sizes}, not of {format_shape(recipe.shape)}.")
         dense = generator.tensors.get("fc1.weight")
         if dense is None or dense.ndim != 2:
-            return recipe  # which tensors are wrong is told of all of them
+            return recipe  # `convert_tensors` then names all wrong tensors
         classes = dense.shape[1] - recipe.latent
         if classes != recipe.condition_space.width:
             named = ", ".join(f"{n}={','.join(values)}" for n, values in recipe.conditions.items()) or "none"
@@ -90,7 +90,7 @@ def _describe_generator() -> Part:
 
 
 def _describe_discriminator(recipe: Recipe) -> Part:
-    """Layers with spectral normalisation; ``u0`` is the vector of its iteration, ``sv0`` only a log."""
+    """Describe layers with spectral normalisation; ``u0`` is the vector of the iteration, ``sv0`` is only logged."""
     high = hierarchy.count_halvings(recipe.shape)
     low = hierarchy.count_halvings(hierarchy.compute_low_shape(recipe.shape))
     first = HALVINGS_AT_256 + 1 - high
@@ -111,7 +111,7 @@ def _describe_discriminator(recipe: Recipe) -> Part:
 
 
 def _count_outputs(recipe: Recipe, role: str) -> dict[str, int]:
-    """The number of outputs of every layer with weights of a network, by name."""
+    """Count the outputs of every layer with weights of a network, by name."""
     return {
         name.removesuffix(".weight"): len(tensor)
         for name, tensor in recipe.build_meta_networks()[role].state_dict().items()
@@ -120,7 +120,7 @@ def _count_outputs(recipe: Recipe, role: str) -> dict[str, int]:
 
 
 def _describe_ground_encoder(recipe: Recipe) -> Part:
-    """Blocks, and a last convolution over all that remains, which is a dense layer of ours."""
+    """Describe the blocks and the last convolution, whose kernel covers its input, so that ours is a dense layer."""
     low = hierarchy.compute_low_shape(recipe.shape)
     count = hierarchy.count_halvings(low)
     first = HALVINGS_AT_256 + 1 - hierarchy.count_halvings(recipe.shape)

@@ -1,4 +1,4 @@
-"""The verb `import`: weights that another program has trained become a run with a snapshot."""
+"""The verb `import`: make a run with a snapshot from weights that another program has trained."""
 
 import math
 import os
@@ -21,7 +21,7 @@ from ganatomy.recipes.changes import change_recipe
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.training.run import Run, describe_environment, hold_folder, number_new_run
 
-STEPS_PATTERN = re.compile(r"iter_?(\d+)")  # in a file's name: how many steps its weights have seen
+STEPS_PATTERN = re.compile(r"iter_?(\d+)")  # in a file's name: number of training steps of its weights
 NO_FACTS: Mapping[str, Any] = {}
 
 
@@ -36,26 +36,26 @@ def import_weights(
     conditions: Mapping[str, Sequence[str]] = NO_FACTS,
     facts: Mapping[str, str] = NO_FACTS,
 ) -> Run:
-    """Make a run with a snapshot from files that another program has written; nothing in them is run.
+    """Make a run with a snapshot from files that another program has written; no code of the files is run.
 
     Args:
-        files: of ``torch.save``, in any order; one of them holds the generator. Encoders are needed for `encode`, a
-            discriminator for `evaluate`'s search for failures and for training on.
-        recipe: what the weights are of, one of `importing.table.LAYOUTS`.
-        shape: voxels per axis of the images that they make.
-        out: folder of runs; a new one is made in it.
-        modality: what the images show.
-        spacing: millimetres per axis of an image, or one number for all; None = not known.
-        value_range: the modality's values (HU; else grey, 0 to 1) that -1 and 1 stand for; None = as the program's own
-            preprocessing states, or as our stores have it.
+        files: files of ``torch.save``, in any order; one of them contains the generator. `encode` needs the encoders;
+            `evaluate`'s search for failures and further training need the discriminator.
+        recipe: the recipe of the weights, one of `importing.table.LAYOUTS`.
+        shape: voxels per axis of the images that the weights generate.
+        out: folder of runs, in which a new run is made.
+        modality: the modality of the images.
+        spacing: millimetres per voxel for each axis, or one number for all axes; None = unknown.
+        value_range: the values of the modality (HU, or grey values from 0 to 1) that correspond to -1 and 1; None = the
+            range of the program's own preprocessing if it is known, else that of our stores.
         conditions: the classes of the model by fact, in the order of its inputs.
-        facts: what all images that it was trained on had in common, such as ``{"view_position": "MLO"}``.
+        facts: facts that all training images had in common, such as ``{"view_position": "MLO"}``.
 
     Returns:
         The run, which holds one snapshot.
 
     Raises:
-        Refused: a file holds more than tensors, or other tensors than the recipe needs; the message names them.
+        Refused: a file contains more than tensors, or the recipe needs other tensors; the message names them.
 
     Example:
         >>> import ganatomy, torch
@@ -102,19 +102,22 @@ def _list_classes(conditions: Mapping[str, Sequence[str]]) -> dict[str, list[str
 
 def _check_values(value_range: tuple[float, float] | None) -> None:
     if value_range is not None and not (all(map(math.isfinite, value_range)) and value_range[0] < value_range[1]):
-        raise Refused(f"The range {value_range[0]:g} to {value_range[1]:g} is none; give two numbers, the lower first.")
+        raise Refused(
+            f"The range {value_range[0]:g} to {value_range[1]:g} is empty or not finite; give two numbers, the lower"
+            " first."
+        )
 
 
 def _choose_range(value_range: tuple[float, float] | None, modality: str) -> tuple[float, float] | None:
-    """None where the range is that of our stores, which snapshots need not say."""
+    """Return the range that a snapshot has to record; None if it is that of our stores."""
     return None if value_range == get_modality(modality).value_range else value_range
 
 
 def _spread_spacing(spacing: Sequence[float] | None, recipe: Recipe) -> tuple[float, ...] | None:
-    """One number an axis.
+    """Return one number per axis.
 
     Raises:
-        Refused: neither one number nor one an axis, or not above zero.
+        Refused: there is neither one number nor one per axis, or a number is not above zero.
     """
     if spacing is None:
         return None
@@ -122,25 +125,25 @@ def _spread_spacing(spacing: Sequence[float] | None, recipe: Recipe) -> tuple[fl
     if len(each) != len(recipe.shape) or not all(math.isfinite(mm) and mm > 0 for mm in each):
         told = ",".join(f"{mm:g}" for mm in spacing)
         raise Refused(
-            f"The spacing {told} does not fit; give millimetres above zero, one or {len(recipe.shape)} numbers."
+            f"The spacing {told} does not fit; give 1 or {len(recipe.shape)} numbers above zero, in millimetres."
         )
     return each
 
 
 def _read_networks(paths: list[Path], layout: Layout) -> tuple[list[Found], dict[str, str]]:
-    """The networks of all files, and the hash of each file by its name."""
+    """Read the networks of all files; return them with the hash of each file by its name."""
     found, digests = [], {}
     for path in paths:
         networks = layout.list_networks(read_weights_file(path, layout.containers))
         if not networks:
-            raise Refused(f"{path} holds no network in the layout that is asked for.")
+            raise Refused(f"{path} contains no network in the layout of --recipe; give files of that model's weights.")
         found += [Found(str(path), tensors) for tensors in networks]
         digests[str(path)] = compute_sha256(path)
     return found, digests
 
 
 def _convert_networks(found: list[Found], layout: Layout, base: Recipe) -> tuple[Recipe, Weights, dict[str, Found]]:
-    """The recipe that the tensors show, the weights of its networks, and where they were found."""
+    """Return the recipe that fits the tensors, the weights of its networks, and the file of each network."""
     roles = assign_roles(found, layout.list_parts(base), base.name)
     if "generator" not in roles:
         raise Refused(f"None of the files holds a generator, only {' and '.join(roles)}; give that file as well.")
@@ -150,13 +153,13 @@ def _convert_networks(found: list[Found], layout: Layout, base: Recipe) -> tuple
 
 
 def _count_images(file: str, recipe: Recipe) -> int:
-    """Images that the weights have seen: the steps in the file's name times the batch, else those of the recipe."""
+    """Compute the images seen: the steps in the file's name times the batch size, else the number of the recipe."""
     told = STEPS_PATTERN.search(Path(file).name)
     return recipe.total_images if told is None else int(told[1]) * recipe.plan_step(0, 0).batch_size
 
 
 def _write_run(out: Path, recipe: Recipe, weights: Weights, metadata: Mapping[str, Any]) -> Run:
-    """A new run in a folder of runs, whole or not there."""
+    """Write a new run into a folder of runs; after an error nothing of it remains."""
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out, "import")
     temporary = get_temporary_path(out / "import")
@@ -166,7 +169,7 @@ def _write_run(out: Path, recipe: Recipe, weights: Weights, metadata: Mapping[st
         write_json(temporary / "recipe.json", recipe.model_dump(mode="json"))
         with hold_folder(out):
             run = number_new_run(out, recipe)
-            shutil.rmtree(run.path, ignore_errors=True)  # without a recipe.json it is what a kill left
+            shutil.rmtree(run.path, ignore_errors=True)  # a folder without a recipe.json is the rest of a killed run
             os.replace(temporary, run.path)
         return run
     finally:

@@ -1,4 +1,4 @@
-"""A layout: how another program names the tensors of a model, and where each of them belongs in a recipe of ours."""
+"""A layout: the names of a model's tensors in files of another program, and their places in one of our recipes."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -13,20 +13,20 @@ from ganatomy.errors import Refused
 from ganatomy.pyramid import Shape, format_shape
 from ganatomy.recipes.recipe import Recipe
 
-NAMES_TOLD = 6  # names of each kind in a refusal
+NAMES_TOLD = 6  # largest number of names of each kind in a message
 
 Weights = dict[str, dict[str, Tensor]]  # by role and name
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A tensor of a file and its place in a network of ours.
+    """A tensor of a file and its place in one of our networks.
 
     Args:
         theirs: its name in the file.
-        ours: its name in the network.
-        shape: its shape in the file, if other than ours; the numbers are in the same order.
-        scale: what the file's numbers are multiplied by.
+        ours: its name in our network.
+        shape: its shape in the file if it differs from ours; the numbers are in the same order.
+        scale: factor by which the numbers of the file are multiplied.
     """
 
     theirs: str
@@ -40,8 +40,8 @@ class Part:
     """The tensors of one network as another program names them.
 
     Args:
-        slots: all that the network needs.
-        dropped: names in the file that have no meaning for us, such as logs of a value that follows from the others.
+        slots: all tensors that the network needs.
+        dropped: names in the file that are ignored, such as logged values that are computed from the other tensors.
     """
 
     slots: tuple[Slot, ...]
@@ -54,40 +54,40 @@ class Part:
 
 @dataclass(frozen=True)
 class Found:
-    """Tensors by name, and the name of the file that they were in."""
+    """Tensors by name, and the name of their file."""
 
     file: str
     tensors: Mapping[str, Tensor]
 
 
 class Layout(ABC):
-    """How one program lays out its files; `table.LAYOUTS` lists those that are known by recipe."""
+    """Base class of the layouts; `table.LAYOUTS` lists them by recipe."""
 
     containers: Mapping[str, type] = {}  # see `weights_file.read_weights_file`
-    value_ranges: Mapping[str, tuple[float, float]] = {}  # by modality, what -1 and 1 stand for as its program says
+    value_ranges: Mapping[str, tuple[float, float]] = {}  # by modality: the values of -1 and 1 in the other program
 
     @abstractmethod
     def list_networks(self, content: Any) -> list[dict[str, Tensor]]:
-        """The networks that the content of one file holds; empty if it is none of this layout."""
+        """List the networks in the content of one file; the list is empty if the file does not have this layout."""
 
     @abstractmethod
     def list_parts(self, recipe: Recipe) -> dict[str, Part]:
-        """The parts of a model of this recipe, by role."""
+        """List the parts of a model of this recipe, by role."""
 
     @abstractmethod
     def fit_recipe(self, recipe: Recipe, generator: Found) -> Recipe:
-        """The recipe with the widths that the tensors of a generator show.
+        """Return the recipe with the widths of a generator's tensors.
 
         Raises:
-            Refused: they cannot be of this recipe, whatever its widths.
+            Refused: the tensors do not fit the recipe with any widths.
         """
 
 
 def assign_roles(found: Sequence[Found], parts: Mapping[str, Part], recipe: str) -> dict[str, Found]:
-    """Which networks these are: each is that with which it shares most names.
+    """Assign each network to the role with which it shares most names.
 
     Raises:
-        Refused: one shares no name with any, or two are the same.
+        Refused: a network shares no name with any role, or two networks have the same role.
     """
     assigned: dict[str, Found] = {}
     for one in found:
@@ -95,7 +95,7 @@ def assign_roles(found: Sequence[Found], parts: Mapping[str, Part], recipe: str)
         role, count = shared.most_common(1)[0]
         if not count:
             some = ", ".join(list(one.tensors)[:NAMES_TOLD]) or "none"
-            raise Refused(f"{one.file} holds no network of {recipe}: its tensors are {some}.")
+            raise Refused(f"{one.file} contains no network of {recipe}: its tensors are {some}.")
         if role in assigned:
             raise Refused(f"{one.file} and {assigned[role].file} are both the {role} of {recipe}; give one of them.")
         assigned[role] = one
@@ -103,7 +103,7 @@ def assign_roles(found: Sequence[Found], parts: Mapping[str, Part], recipe: str)
 
 
 def convert_tensors(role: str, found: Found, part: Part, recipe: Recipe) -> dict[str, Tensor]:
-    """The weights of a network of ours from the tensors of a file.
+    """Convert the tensors of a file to the weights of one of our networks.
 
     Raises:
         Refused: tensors are missing, left over, of another shape or not finite; the message names them.
@@ -114,7 +114,7 @@ def convert_tensors(role: str, found: Found, part: Part, recipe: Recipe) -> dict
     expected = {slot.theirs: slot.shape or wanted[slot.ours] for slot in part.slots}
     if problems := _list_problems(found.tensors, expected, part.dropped):
         raise Refused(
-            f"{found.file} is no {role} of {recipe.name} at {format_shape(recipe.shape)} with"
+            f"{found.file} is not a {role} of {recipe.name} at {format_shape(recipe.shape)} with"
             f" {recipe.condition_space.width} classes: {'; '.join(problems)}."
         )
     return {
@@ -124,17 +124,17 @@ def convert_tensors(role: str, found: Found, part: Part, recipe: Recipe) -> dict
 
 
 def _list_problems(given: Mapping[str, Tensor], expected: Mapping[str, Shape], dropped: frozenset[str]) -> list[str]:
-    """What is wrong with the tensors of a file, each as a part of a sentence."""
+    """List what is wrong with the tensors of a file, each fault as a part of a sentence."""
     shapes = {name: tuple(given[name].shape) for name in expected if name in given}
     kinds = {
         "it lacks": [name for name in expected if name not in given],
-        "it has besides": [name for name in given if name not in expected and name not in dropped],
-        "other shapes have": [
+        "it has the unknown tensors": [name for name in given if name not in expected and name not in dropped],
+        "the shape is wrong of": [
             f"{name} ({format_shape(shape)}, not {format_shape(expected[name])})"
             for name, shape in shapes.items()
             if shape != expected[name]
         ],
-        "numbers that are not finite are in": [name for name in shapes if not torch.isfinite(given[name]).all()],
+        "not all numbers are finite in": [name for name in shapes if not torch.isfinite(given[name]).all()],
     }
     return [f"{words} {_join_names(names)}" for words, names in kinds.items() if names]
 

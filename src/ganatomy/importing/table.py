@@ -9,10 +9,10 @@ LAYOUTS: dict[str, Layout] = {"hagan-2022": HAGANLayout(), "pggan-mammogram": GA
 
 
 def get_layout(recipe: str) -> Layout:
-    """The layout of the files that become weights of a recipe.
+    """Return the layout of files of weights for a recipe.
 
     Raises:
-        Refused: no layout is known for it.
+        Refused: no layout is known for the recipe.
     """
     if recipe not in LAYOUTS:
         raise Refused(f"There is no layout of published weights for {recipe!r}; there are {', '.join(LAYOUTS)}.")

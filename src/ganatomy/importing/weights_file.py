@@ -1,4 +1,4 @@
-"""Reading tensors from files of PyTorch that somebody else has written, without running what is in them."""
+"""Reading of tensors from PyTorch files of any origin, without running code of the files."""
 
 import pickle
 import re
@@ -12,20 +12,20 @@ from torch import Tensor
 from ganatomy.errors import Refused
 
 TENSORFLOW_ROOTS = ("dnnlib", "tfutil", "tensorflow", "network")  # modules that pickles of TensorFlow networks name
-GLOBAL_PATTERN = re.compile(r"GLOBAL (\S+)")  # how torch names what a file asks for
-WRAPPER = "module"  # part of a name that DataParallel and layers around layers add
+GLOBAL_PATTERN = re.compile(r"GLOBAL (\S+)")  # names, in an error of torch.load, the object that a file refers to
+WRAPPER = "module"  # part of a tensor's name that DataParallel and other wrappers of layers add
 
 
 def read_weights_file(file: Path, containers: Mapping[str, type] | None = None) -> Any:
-    """What a file of ``torch.save`` holds: tensors in dictionaries and lists.
+    """Read a file of ``torch.save``: tensors in dictionaries and lists.
 
     Args:
-        file: somebody's file.
-        containers: classes without code of their own that stand for the classes of the file with these full names,
-            such as the settings that some programs save beside the tensors.
+        file: a file of any origin.
+        containers: classes without code, by the full names of the classes of the file that they replace, such as the
+            class of the settings that some programs save with the tensors.
 
     Raises:
-        Refused: it is none, or holds objects whose loading would run code.
+        Refused: it is not a file of ``torch.save``, or contains objects whose loading would run code.
     """
     allowed = [(kind, name) for name, kind in (containers or {}).items()]
     try:
@@ -43,23 +43,23 @@ def read_weights_file(file: Path, containers: Mapping[str, type] | None = None) 
 
 
 def _explain_pickle(file: Path, told: str) -> str:
-    """Why a pickle is not loaded, and what to do."""
+    """Explain why a pickle is not loaded and what to do."""
     named = GLOBAL_PATTERN.search(told)
     if named is None:
-        return f"{file} is no file of PyTorch, or is damaged; give a file that torch.save wrote."
+        return f"{file} is not a file of PyTorch or is damaged; give a file that torch.save wrote."
     if named[1].split(".")[0] in TENSORFLOW_ROOTS:
         return (
             f"{file} is a pickle of a TensorFlow network ({named[1]}); loading it would run the code that it carries,"
             " so it is not read. Convert it to a file of PyTorch tensors with a program that you trust."
         )
     return (
-        f"{file} holds {named[1]} besides tensors; loading it would run code, so it is not read. Save the tensors alone"
-        " where you trust the file: torch.save(model.state_dict(), FILE)."
+        f"{file} contains {named[1]} besides tensors; loading it would run code, so it is not read. If you trust the"
+        " file, load it elsewhere and save only its tensors: torch.save(model.state_dict(), FILE)."
     )
 
 
 def select_tensors(content: Any) -> dict[str, Tensor]:
-    """The tensors of a state dictionary by name, as float32, without the names of wrappers around layers."""
+    """Select the tensors of a state dictionary by name, as float32, without name parts that wrappers of layers add."""
     found = {}
     for name, value in content.items() if isinstance(content, Mapping) else ():
         if isinstance(value, Tensor):
