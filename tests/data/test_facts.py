@@ -181,7 +181,7 @@ def test_a_case_that_the_table_lacks_is_left_out_and_rows_without_a_file_are_nam
     words = ["prepare", str(raw), "--modality", "mammogram", "--shape", "80,64", "--out", str(tmp_path / "store")]
     assert main([*words, "--workers", "1", "--column", "laterality=side", "--fact", "chest_wall=left"]) == 0
     told = capsys.readouterr().out
-    assert "facts.csv: 4 rows, 2 used, 2 unmatched (row 4 names gone.png, which is no candidate" in told
+    assert "facts.csv: 4 rows, 2 used, 2 unmatched (row 4 names gone.png, which is not a candidate" in told
     assert "columns that are not read: age; --column NAME=COLUMN" in told
     unmatched = read_lines(tmp_path / "store" / "unmatched.jsonl")
     assert unmatched == [{"row": 4, "file": "gone.png"}, {"row": 5, "file": ""}]

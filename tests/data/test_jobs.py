@@ -79,7 +79,7 @@ def test_a_pool_that_loses_a_worker_goes_on(cohort, store, tmp_path, monkeypatch
 
 def test_a_pool_that_loses_every_worker_says_so(cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(preparing, "_write_part", dies)
-    with pytest.raises(Refused, match=r"ended from outside before any part is done.*fewer --workers"):
+    with pytest.raises(Refused, match=r"ended by the system before any part is done.*fewer --workers"):
         prepare(cohort, KIND, tmp_path / "store", workers=2)
 
 

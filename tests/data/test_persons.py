@@ -80,13 +80,13 @@ def test_patients_with_one_picture_are_one_person():
     told = name_patients(cases, KEY)
     assert len({one["patient"] for one in cases[:4]}) == 1
     assert cases[4]["patient"] != cases[0]["patient"]
-    assert [words for words in told["warnings"] if "2 patients have a picture with the same pixels" in words]
+    assert [words for words in told["warnings"] if "2 patients have an image with the same pixels" in words]
 
 
 def test_warnings_about_persons():
     same = [Person("ANONYMOUS", PATIENT_ID)] * 5
     (words,) = names_of(*same)[1]["warnings"]
-    assert words.startswith("Warning: all 5 images count as one patient, told by Patient ID")
+    assert words.startswith("Warning: all 5 images count as one patient, identified by Patient ID")
     words = names_of(*(Person(f"{i}.png", FILE) for i in range(5)))[1]["warnings"]
     assert [w for w in words if "so each file counts as one" in w]
     words = names_of(*same, *(Person(str(i), PATIENT_ID) for i in range(3)))[1]["warnings"]
@@ -103,7 +103,7 @@ def test_sessions_of_one_subject_stay_together(tmp_path):
     assert store.manifest.patients == 8
     assert len({(one["file"][:6], one["split"]) for one in store.cases}) == 8
     lines = list(describe_balance(read_balance(store.path)))
-    assert "8 patients, told apart by BIDS subject (16 images); 2 to 2 images each, median 2" in lines
+    assert "8 patients, identified by BIDS subject (16 images); 2 to 2 images each, median 2" in lines
 
 
 def test_blanks_around_an_id_and_two_names_for_one_picture(cohort, tmp_path):
@@ -236,7 +236,7 @@ def test_an_interrupted_store_goes_on_with_its_key_only(cohort, store, tmp_path)
     (out / "plan.json").write_text(json.dumps(plan))
     assert prepare(cohort, kind, out, workers=0).cases == store.cases  # complete, made by an older version
     (out / "manifest.json").unlink()
-    with pytest.raises(Refused, match="begun by an older version"):
+    with pytest.raises(Refused, match="begun by an earlier version"):
         prepare(cohort, kind, out, workers=0)
 
 

@@ -102,7 +102,9 @@ def test_a_fact_is_taken_for_a_number_by_its_values():
     assert scale.deviation == pytest.approx(200**0.5)
 
 
-@pytest.mark.parametrize(("counts", "words"), [({"CC": 2}, "'CC' is no number"), ({"4": 2}, "all training cases have")])
+@pytest.mark.parametrize(
+    ("counts", "words"), [({"CC": 2}, "'CC' is not a number"), ({"4": 2}, "all training cases have")]
+)
 def test_what_cannot_be_a_number_is_refused(counts, words):
     with pytest.raises(Refused, match=words):
         measure_number("x", counts)

@@ -89,7 +89,7 @@ def test_runs_and_samples_are_evaluated(conditioned, labelled, tmp_path):
 @pytest.mark.parametrize(
     ("condition", "words"),
     [
-        ("emphysema:number", "--condition emphysema:number: 'mild' is no number"),
+        ("emphysema:number", "--condition emphysema:number: 'mild' is not a number"),
         ("lung_ml:class", "no training case has lung_ml"),
         ("lung_ml:size", "a fact is a number or a class; give lung_ml:number or lung_ml:class"),
         ("lung", "the facts of the store are emphysema, lung_ml"),

@@ -1,1 +1,1 @@
-"""The store: raw files in, batches out."""
+"""The store: prepared from raw files, read in batches."""

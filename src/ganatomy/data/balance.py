@@ -1,11 +1,11 @@
-"""What became of every path below a raw folder and of every row of its table: counts that add up, kept with the store.
+"""The account of a raw folder, kept with the store: how every path and every row of its table was used.
 
-    quarantine.jsonl   file, reason, detail: what was left out
-    skipped.jsonl      file, rule: what is no image by its name, or is listed elsewhere
-    unmatched.jsonl    row, file: rows of the table of facts that no candidate has
-    balance.json       the counts, by reason and rule with the first example of each, and how persons were told apart
+    quarantine.jsonl   file, reason, detail: files that were left out
+    skipped.jsonl      file, rule: files that are not images by their names, or are listed elsewhere
+    unmatched.jsonl    row, file: rows of the table of facts that match no candidate
+    balance.json       counts by reason and by rule, with the first example of each, and how patients were identified
 
-They stay, without a store, where nothing could be used.
+If no file could be used, these files are kept without a store. The counts add up to the number of paths.
 """
 
 from collections import Counter
@@ -24,21 +24,21 @@ BALANCE_FILE, QUARANTINE_FILE = "balance.json", "quarantine.jsonl"
 SKIPPED_FILE, UNMATCHED_FILE = "skipped.jsonl", "unmatched.jsonl"
 REPORT_FILES = (BALANCE_FILE, QUARANTINE_FILE, SKIPPED_FILE, UNMATCHED_FILE)
 NOT_IN_TABLE, COPY = "not in the table of facts", "copy"
-EXAMPLE_CHARACTERS = 160  # of an example's name and detail in a printed line
+EXAMPLE_CHARACTERS = 160  # largest length of an example's name and detail in a printed line
 
 Row = dict[str, Any]
 
 
 @dataclass
 class PassedOver:
-    """What was set aside before any file was read.
+    """Paths and rows that were set aside before any file was read.
 
     Args:
-        left_out, skipped: as in `FolderListing`; a left-out series says how many ``files`` it has.
-        unmatched: rows of the table that no candidate has.
-        table: ``name``, ``rows``, ``used`` and columns that nobody reads; empty without a table.
-        unread_facts: facts that were named in the command and that the modality does not read.
-        paths: how many there are below the folder.
+        left_out, skipped: as in `FolderListing`; the row of a left-out series has its number of ``files``.
+        unmatched: rows of the table that match no candidate.
+        table: ``name``, ``rows``, ``used`` and unread columns of the table; empty without a table.
+        unread_facts: facts that were named in the command but that the modality does not read.
+        paths: number of paths below the folder.
     """
 
     left_out: list[Row] = field(default_factory=list)
@@ -55,14 +55,15 @@ class PassedOver:
 def pass_over(
     listing: FolderListing, candidates: list[Candidate], table: FactTable, modality: Modality
 ) -> tuple[list[Candidate], PassedOver]:
-    """The candidates that are to be read, and what is not.
+    """Separate the candidates that are read from all paths that are set aside.
 
-    A table decides what is in the set: a candidate that it lacks is left out.
+    If there is a table, a candidate without a row in it is left out.
 
     Args:
-        listing: of the raw folder.
-        candidates: of that listing.
-        table: what the modality's source of facts reads from the raw folder.
+        listing: the listing of the raw folder.
+        candidates: the candidates of that listing.
+        table: the table that the modality's source of facts reads from the raw folder.
+        modality: the modality, which determines the facts that are read.
     """
     assert sum(len(candidate.paths) for candidate in candidates) == len(listing.files), "a file is lost"
     known = {*modality.known_facts, FILE_COLUMN}
@@ -92,19 +93,20 @@ def pass_over(
 
 
 def describe_left_out(candidate: Candidate, reason: str, detail: str) -> Row:
-    """The row of `quarantine.jsonl` for a candidate that is left out."""
+    """Make the row of `quarantine.jsonl` for a candidate that is left out."""
     row: Row = {"file": candidate.name, "reason": reason, "detail": detail}
     return row if len(candidate.paths) == 1 else {**row, "files": len(candidate.paths)}
 
 
 def make_balance(cases: int, files_used: int, left_out: list[Row], aside: PassedOver, persons: Row) -> Row:
-    """The counts of a finished store.
+    """Make the counts of a finished store.
 
     Args:
-        cases: images in the store.
-        files_used: files that they were read from.
-        left_out: all rows that are left out, those set aside before among them.
-        persons: of `data.persons.name_patients`; empty where there is no case.
+        cases: number of images in the store.
+        files_used: number of files from which they were read.
+        left_out: rows of all files that are left out, including those that were set aside before reading.
+        aside: the paths and rows that were set aside before reading.
+        persons: the result of `data.persons.name_patients`; empty if there is no case.
     """
     lost = sum(row.get("files", 1) for row in left_out)
     assert files_used + lost + len(aside.skipped) == aside.paths, "a path is in none of the lists, or in two"
@@ -123,7 +125,7 @@ def make_balance(cases: int, files_used: int, left_out: list[Row], aside: Passed
 
 
 def write_balance(folder: Path, balance: Row, left_out: list[Row], aside: PassedOver) -> None:
-    """The four files, the counts last."""
+    """Write the four files; the counts are written last."""
     write_lines(folder / QUARANTINE_FILE, left_out)
     write_lines(folder / SKIPPED_FILE, aside.skipped)
     write_lines(folder / UNMATCHED_FILE, aside.unmatched)
@@ -131,16 +133,16 @@ def write_balance(folder: Path, balance: Row, left_out: list[Row], aside: Passed
 
 
 def read_balance(folder: Path) -> Row | None:
-    """The counts of a store; None of one that an older version has made.
+    """Read the counts of a store; None for a store of an earlier version, which has none.
 
     Raises:
-        Refused: they are damaged.
+        Refused: the file is damaged.
     """
     return read_json(folder / BALANCE_FILE) if (folder / BALANCE_FILE).exists() else None
 
 
 def describe_passed_over(aside: PassedOver) -> Iterator[str]:
-    """Lines for the user, before anything is read."""
+    """Describe, in lines for the user, what was set aside before any file was read."""
     yield f"{aside.paths} paths below the raw folder"
     yield from _describe_groups("left out", count_with_examples(aside.left_out, "reason"), "")
     yield from _describe_groups("skipped", count_with_examples(aside.skipped, "rule"), "")
@@ -148,12 +150,12 @@ def describe_passed_over(aside: PassedOver) -> Iterator[str]:
 
 
 def describe_facts(aside: PassedOver) -> Iterator[str]:
-    """Lines for the user about a table: its rows, and what of it nobody reads."""
+    """Describe, in lines for the user, the rows of a table and the columns that are not read."""
     yield from _describe_facts(_count_table(aside), aside.unread_facts)
 
 
 def describe_balance(balance: Mapping[str, Any]) -> Iterator[str]:
-    """Lines for the user."""
+    """Describe the counts of a store in lines for the user."""
     yield (
         f"{balance['paths']} paths below the raw folder: {balance['used']} used in {balance['cases']} images,"
         f" {balance['left_out']} left out, {balance['skipped']} skipped"
@@ -165,26 +167,26 @@ def describe_balance(balance: Mapping[str, Any]) -> Iterator[str]:
         each = persons["images_each"]
         sources = ", ".join(f"{name} ({count} images)" for name, count in persons["told_by"].items())
         yield (
-            f"{persons['patients']} patients, told apart by {sources}; {each['least']} to {each['most']} images each,"
+            f"{persons['patients']} patients, identified by {sources}; {each['least']} to {each['most']} images each,"
             f" median {each['median']:g}"
         )
         yield from persons["warnings"]
 
 
 def count_groups(rows: Iterable[Mapping[str, Any]], key: str) -> dict[str, int]:
-    """How many rows have each reason or rule, the most frequent first."""
+    """Count the rows of each reason or rule, the most frequent first."""
     return dict(Counter(row[key] for row in rows).most_common())
 
 
 def format_example(row: Mapping[str, Any]) -> str:
-    """A file and what is wrong with it, short enough for a line."""
+    """Format a file and what is wrong with it, short enough for a line."""
     detail = f": {row['detail']}" if row.get("detail") else ""
     text = format_name(f"{row['file']}{detail}")
     return text if len(text) <= EXAMPLE_CHARACTERS else text[: EXAMPLE_CHARACTERS - 3] + "..."
 
 
 def count_with_examples(rows: list[Row], key: str) -> dict[str, Row]:
-    """As `count_groups`: ``rows``, how many there are, and ``first``, the first of them."""
+    """Count like `count_groups`; each group has its number of ``rows`` and its ``first`` row."""
     first: dict[str, Row] = {}
     for row in rows:
         first.setdefault(row[key], row)
@@ -199,7 +201,7 @@ def _describe_groups(word: str, groups: Mapping[str, Row], file: str) -> Iterato
 
 
 def _count_table(aside: PassedOver) -> Row:
-    """What `balance.json` says of a table; empty where there is none."""
+    """Make the entry of `balance.json` about the table; it is empty without a table."""
     if not aside.table:
         return {}
     return {**aside.table, "unmatched": len(aside.unmatched), "first_unmatched": aside.unmatched[:1]}
@@ -218,7 +220,7 @@ def _describe_table(table: Mapping[str, Any]) -> Iterator[str]:
     if lost:
         first = table["first_unmatched"][0]
         named = f"names {format_name(first['file'])}" if first["file"] else "names no file"
-        said += f" (row {first['row']} {named}, which is no candidate; all of them: {UNMATCHED_FILE})"
+        said += f" (row {first['row']} {named}, which is not a candidate; all of them: {UNMATCHED_FILE})"
     yield said
     if unread := table["unread_columns"]:
-        yield f"  columns that are not read: {', '.join(unread)}; --column NAME=COLUMN makes one a fact where it can be"
+        yield f"  columns that are not read: {', '.join(unread)}; --column NAME=COLUMN reads a column as the fact NAME"

@@ -1,7 +1,8 @@
-"""Which file ends the process that reads it: a decoder may crash, or take what the system does not give.
+"""The search for files that end the process that reads them, because the decoder crashes or takes too much memory.
 
-A worker marks the part that it does. The mark of one that has ended stays; a part that has left two marks is read file
-by file in a process of its own, and each file that ends the process gets its reason without being read again.
+A worker leaves a mark while it works on a part, and the mark remains if the worker ends. After two marks, the files of
+the part are read one by one in a separate process. Each file that ends this process is left out with a reason and not
+read again.
 """
 
 import multiprocessing
@@ -21,16 +22,16 @@ from ganatomy.machine.processes import initialise_worker
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.reading import read_to_grid
 
-ENDS_UNTIL_SEARCH = 2  # workers that a part has ended; from here on its files are read one by one
-START_SECONDS = 120.0  # until a process must have begun
+ENDS_UNTIL_SEARCH = 2  # after a part has ended so many workers, its files are read one by one
+START_SECONDS = 120.0  # within this time a process must have begun
 ENDS_READER = "ends the process that reads it"
 
-Reasons = dict[str, tuple[str, str]]  # by name of the candidate: kind and detail of why it is not read
+Reasons = dict[str, tuple[str, str]]  # by name of the candidate: kind and detail of the reason why it is not read
 
 
 @contextmanager
 def mark_part(out: Path, part: int) -> Iterator[None]:
-    """Leave a mark if this process ends within the block."""
+    """Keep a mark during the block; the mark remains if this process ends within the block."""
     mark = get_temporary_path(out / "parts" / f"{part:06d}.begun")
     mark.touch()
     try:
@@ -40,7 +41,7 @@ def mark_part(out: Path, part: int) -> Iterator[None]:
 
 
 def collect_marks(out: Path, parts: list[int]) -> Counter[int]:
-    """How many processes have ended within each part; the marks are removed."""
+    """Count the processes that have ended within each part, and remove their marks."""
     found: Counter[int] = Counter()
     wanted = set(parts)
     for mark in (out / "parts").glob(".*.begun.*.part"):
@@ -52,7 +53,7 @@ def collect_marks(out: Path, parts: list[int]) -> Counter[int]:
 
 
 def find_culprits(modality: Modality, candidates: list[Candidate], limits: Limits) -> Reasons:
-    """Read candidates one by one in a process of their own, and tell those that end it."""
+    """Read candidates one by one in a separate process; return those that end it, with reasons."""
     found: Reasons = {}
     left = list(candidates)
     while left:
@@ -67,13 +68,13 @@ def find_culprits(modality: Modality, candidates: list[Candidate], limits: Limit
 def _read_until_end(
     modality: Modality, candidates: list[Candidate], limits: Limits
 ) -> tuple[int | None, tuple[str, str]]:
-    """How many were read before the process ended (None = it did not begin), and the reason that follows."""
+    """Count the candidates read before the process ended (None = it did not begin); return also the reason."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_read_all, args=(modality, candidates, limits, there), daemon=True)
     process.start()
     there.close()
-    read, allowed = -1, START_SECONDS  # the first word says that it has begun
+    read, allowed = -1, START_SECONDS  # the first message says that the process has begun
     try:
         while read < len(candidates) and here.poll(allowed):
             here.recv()
@@ -95,11 +96,11 @@ def _read_until_end(
 
 
 def _read_all(modality: Modality, candidates: list[Candidate], limits: Limits, there: Connection) -> None:
-    """In the process: say that it has begun, then of each candidate that it did not end the process."""
+    """Report, from within the process, that it has begun, and then that each candidate has been read."""
     initialise_worker()
     there.send(None)
     for candidate in candidates:
-        with suppress(UnusableImage):  # it is told when the part is done
+        with suppress(UnusableImage):  # this is reported when the part is done
             read_to_grid(modality, candidate, limits)
         there.send(None)
 

@@ -1,4 +1,4 @@
-"""Doubts about files that are used all the same: kept with the store, counted, told with an example of each kind."""
+"""Doubts about files that are used nevertheless: stored, counted, and shown with one example of each kind."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ DOUBTS_FILE = "doubts.jsonl"
 
 
 def write_doubts(out: Path, cases: list[dict[str, Any]]) -> dict[str, int]:
-    """Take the doubts out of the rows of cases, write one row a doubt, and count them by kind."""
+    """Remove the doubts from the rows of cases, write one row per doubt, and count them by kind."""
     rows = [
         {"file": case["file"], "doubt": doubt["kind"], "detail": doubt["detail"]}
         for case in cases
@@ -21,7 +21,7 @@ def write_doubts(out: Path, cases: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def describe_doubts(store: Path) -> list[str]:
-    """A line that counts the doubts of a store and one with the first example of each kind; none when there is none."""
+    """Describe the doubts of a store: a line of counts and one line per kind with an example; empty without doubts."""
     rows = read_lines(store / DOUBTS_FILE) if (store / DOUBTS_FILE).exists() else []
     groups = count_with_examples(rows, "doubt")
     if not groups:

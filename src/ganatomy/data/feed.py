@@ -1,4 +1,4 @@
-"""Store to batches of one level, in an order fixed by the seed and the number of the image."""
+"""Batches of a store, in an order that is determined by the seed and the number of the image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,18 +16,19 @@ from ganatomy.pyramid import Shape, format_shape
 from ganatomy.steps.condition import Condition, ConditionSpace
 from ganatomy.steps.scope import ImageParts, Region
 
-# Of the free memory of the machine, for images that are kept: on a processor the networks need the rest.
+# Share of the machine's free memory for images that are kept; on a CPU, the networks need the rest.
 CACHE_SHARES = {"cpu": 1 / 8, "cuda": 1 / 2}
 
 
 @dataclass(frozen=True)
 class RawBatch:
-    """A batch before its images are read, and afterwards.
+    """Memory of a batch, which is filled by reading its images.
 
     Args:
-        indices: of the cases within the split.
-        regions: what is read of each image.
-        values: for each region (batch, 1, *space); uint16 in page-locked memory if a GPU will fetch it, else float32.
+        indices: indices of the cases within the split.
+        regions: regions that are read of each image.
+        values: for each region (batch, 1, *space); uint16 in page-locked memory if the batch goes to a GPU, else
+            float32.
     """
 
     indices: list[int]
@@ -41,24 +42,24 @@ class RawBatch:
 class Feed:
     """Batches of a split of a store.
 
-    Images travel to a GPU as the store has them, in 16 bits, and are decoded there; for a processor whoever reads them
-    decodes them. A batch is made in three steps, so that several threads can read its images while the device computes
+    Images are copied to a GPU in the 16 bits of the store and decoded there; on a CPU, the reading thread decodes them.
+    A batch is made in three steps, so that several threads can read its images while the device computes
     (`training.prefetch`): `allocate_batch`, `read_image` for each image, `to_tensors`. `read_batch` does all three.
 
     Args:
-        store: complete.
+        store: a complete store.
         split: ``train``, ``validation`` or ``test``.
-        conditions: what the model is conditioned on.
-        seed: decides the order.
-        device: where batches go.
+        conditions: the conditions of the model.
+        seed: seed of the order.
+        device: device of the batches.
         layout: memory format of the batches.
-        whole_batch_size: None = the cases are shuffled anew in every epoch; a number = they come in the stored order
-            for ever, and those left over by whole batches of that size never.
-        cache_bytes: of images that may stay in memory; None = `CACHE_SHARES` of what is free on the machine now,
-            divided by the processes of this training on it.
+        whole_batch_size: None = the cases are shuffled anew in every epoch; a number = they come in the stored order in
+            every epoch, and those that do not fill a last batch of this size are never used.
+        cache_bytes: bytes of images that may stay in memory; None = the share `CACHE_SHARES` of the machine's free
+            memory, divided by the number of processes of this training on the machine.
 
     Raises:
-        Refused: the split is empty, a case lacks a condition, or files of the store are gone.
+        Refused: the split is empty, a case lacks a condition, or files of the store are missing.
     """
 
     def __init__(
@@ -91,10 +92,10 @@ class Feed:
         return len(self._conditions)
 
     def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
-        """The regions of images number n of the run, each (batch, 1, *space) in [-1, 1], and their condition.
+        """Read the regions of the images with these numbers, each (batch, 1, *space) in [-1, 1], and their condition.
 
-        Image number n is the same whatever the batch size: epoch n // cases visits the cases in an order of its own. A
-        region has the size of the smallest stored level that holds it.
+        Which case is image n of the run does not depend on the batch size: every epoch of n // cases has its own order
+        of the cases. A region has the size of the smallest stored level that contains it.
         """
         batch = self.allocate_batch(numbers, regions)
         for place in range(len(batch)):
@@ -102,7 +103,7 @@ class Feed:
         return self.to_tensors(batch)
 
     def allocate_batch(self, numbers: range, regions: tuple[Region, ...]) -> RawBatch:
-        """Memory for images number n of the run, which are still to be read."""
+        """Allocate memory for the images with these numbers, which have still to be read."""
         card = self._device.type == "cuda"
         options: dict[str, Any] = {"dtype": torch.uint16 if card else torch.float32, "pin_memory": card}
         sizes = [(planes.stop - planes.start, *level[1:]) for level, planes in map(self._place_region, regions)]
@@ -110,7 +111,7 @@ class Feed:
         return RawBatch([self._find_case(n) for n in numbers], regions, tuple(values))
 
     def read_image(self, batch: RawBatch, place: int) -> None:
-        """Read one image of a batch, from memory or from the disk; calls no torch, so other threads may do it."""
+        """Read one image of a batch from memory or disk; it calls no torch, so other threads may call it."""
         for region, values in zip(batch.regions, batch.values, strict=True):
             image = values.numpy()[place, 0]
             stored = image if image.dtype == np.uint16 else np.empty(image.shape, dtype=np.uint16)
@@ -119,7 +120,7 @@ class Feed:
                 image[...] = dequantise_pixels(stored)
 
     def to_tensors(self, batch: RawBatch) -> tuple[ImageParts, Condition]:
-        """A batch that has been read, on the device; the copy to a GPU does not wait for what the GPU has to do."""
+        """Copy a batch that has been read to the device; the copy does not wait for the work queued on a GPU."""
         images = tuple(
             decode_values(values, self._device, self.layout)
             if values.dtype == torch.uint16
@@ -135,7 +136,7 @@ class Feed:
         return int(randomness.draw_permutation(self._seed, "order", number // n, n)[number % n])
 
     def _place_region(self, region: Region) -> tuple[Shape, slice]:
-        """The stored level that a region is read from, and which planes of it."""
+        """Find the stored level from which a region is read, and its planes."""
         level = self._store.find_level(region.shape)
         if region.depth is None:
             return level, slice(0, level[0])
@@ -144,17 +145,17 @@ class Feed:
 
 
 def decode_values(values: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
-    """Stored values (uint16) to [-1, 1] in float32 on a device, the same bits as `store.dequantise_pixels`.
+    """Convert stored values (uint16) to [-1, 1] in float32 on a device, bit for bit as `store.dequantise_pixels`.
 
-    Page-locked values are copied to a GPU in the order of its work while the processor goes on. PyTorch gives the
-    memory to another batch only after the copy.
+    Page-locked values are copied to a GPU asynchronously, in the order of the work queued on it. PyTorch reuses the
+    memory for another batch only after the copy.
     """
     moved = values.to(device, non_blocking=True)
     return moved.to(torch.float32, memory_format=layout).mul_(2 / QUANTISATION_STEPS).sub_(1)
 
 
 def check_store_for_training(store: Store, shape: Shape, channels: int, conditions: ConditionSpace) -> None:
-    """Whether images of the store can train a model of this shape, channels and conditions.
+    """Check that images of the store can train a model of this shape, channels and conditions.
 
     Raises:
         Refused: they cannot; the message says what the store has.
@@ -164,10 +165,10 @@ def check_store_for_training(store: Store, shape: Shape, channels: int, conditio
 
 
 def check_store_for_model(store: Store, shape: Shape, channels: int, conditions: ConditionSpace) -> None:
-    """Whether a model of this shape, channels and conditions knows what the images of the store are.
+    """Check that a model of this shape, channels and conditions can process the images of the store.
 
     Raises:
-        Refused: it does not; the message says what the store has.
+        Refused: it cannot; the message says what the store has.
     """
     manifest = store.manifest
     if tuple(shape) not in manifest.levels:
@@ -176,5 +177,5 @@ def check_store_for_model(store: Store, shape: Shape, channels: int, conditions:
             f"The recipe makes {format_shape(shape)} images and the store has {levels}; choose one with --shape."
         )
     if channels != 1:
-        raise Refused(f"The recipe makes images of {channels} channels and the store has 1; set channels=1.")
+        raise Refused(f"The recipe makes images with {channels} channels and the store has 1; set channels=1.")
     conditions.check_store_knows(manifest.facts)

@@ -1,4 +1,4 @@
-"""The end of `prepare`: rows of all parts to cases, persons and splits, counts that add up, and a fingerprint."""
+"""The end of `prepare`: cases from the rows of all parts, patients, splits, counts, and a fingerprint."""
 
 from collections import Counter
 from importlib.metadata import version
@@ -26,7 +26,7 @@ def finish_store(out: Path, plan: Row, modality: Modality, key: PseudonymKey) ->
     """Write cases, reasons, counts and, last, the manifest.
 
     Raises:
-        Refused: there is no case; only the reasons are left.
+        Refused: there is no case; only the files with the reasons are kept.
     """
     remove_leftovers(out / "parts")
     rows = [row for part in range(count_parts(plan)) for row in read_lines(rows_file(out, part))]
@@ -48,7 +48,7 @@ def finish_store(out: Path, plan: Row, modality: Modality, key: PseudonymKey) ->
 
 
 def _drop_copies(cases: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Each picture of a person once. Where two persons are told for one picture, both stay: one name is wrong."""
+    """Drop copies of an image of the same person; copies of different persons are kept, since one name is wrong."""
     first: dict[str, list[Row]] = {}
     kept, twins = [], []
     for case in cases:

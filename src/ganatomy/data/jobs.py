@@ -1,7 +1,7 @@
-"""Parts of a store done side by side: in this process, in a pool of processes, on a Dask cluster.
+"""Work on the parts of a store: in this process, in a pool of processes, or on a Dask cluster.
 
-A job is a part's number and its files; the work writes the part and leaves nothing half done that counts, so a job may
-be done twice, and a worker may die at any moment.
+A job consists of a part's number and its files. A part counts only when it is complete, so a job may be done twice and
+a worker may end at any time.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,19 +15,19 @@ from ganatomy.modalities.modality import Candidate
 
 Job = tuple[int, list[Candidate]]
 Work = Callable[[int, list[Candidate]], None]
-JOBS_PER_WORKER = 4  # jobs queued a worker: bounds memory whatever the number of files
-RETRIES = 2  # of a job on a cluster that failed; one whose worker died is given to another anyway
+JOBS_PER_WORKER = 4  # queued jobs per worker; bounds memory for any number of files
+RETRIES = 2  # of a failed job on a cluster; if its worker ended, another worker gets it in any case
 
 
 def run_serially(work: Work, jobs: Iterable[Job]) -> Iterator[int]:
-    """One after another; yields how many files each had."""
+    """Do the jobs one after another; yield the number of files of each."""
     for part, files in jobs:
         work(part, files)
         yield len(files)
 
 
 def run_in_pool(work: Work, jobs: Iterable[Job], workers: int) -> Iterator[int]:
-    """In so many processes of this machine; yields how many files each had, in the order in which they end.
+    """Do the jobs in `workers` processes of this machine; yield the number of files of each as it ends.
 
     Raises:
         BrokenProcessPool: a worker was ended from outside.
@@ -46,11 +46,13 @@ def run_in_pool(work: Work, jobs: Iterable[Job], workers: int) -> Iterator[int]:
 
 
 def run_on_cluster(work: Work, jobs: Iterable[Job], address: str) -> Iterator[int]:
-    """On the workers of a Dask cluster, which must see the same folders and have this package; yields as `run_in_pool`.
+    """Do the jobs on the workers of a Dask cluster; yield like `run_in_pool`.
+
+    The workers must see the same folders and have this package.
 
     Raises:
-        Refused: Dask is not installed, or nothing answers at the address.
-        BrokenProcessPool: workers died again and again on the same part.
+        Refused: Dask is not installed, or no scheduler answers at the address.
+        BrokenProcessPool: workers ended repeatedly on the same part.
     """
     try:
         from distributed import Client, KilledWorker, as_completed

@@ -1,8 +1,8 @@
-"""The key of pseudonyms: random, made once, kept outside every store.
+"""The key of pseudonyms: random, made once, and kept outside every store.
 
-A Patient ID has often six digits, so a hash without a key tells it to anybody who tries all of them. Who has the key
-and a store can still do so: the key stays where the patients' names may be. All stores made with one key give a patient
-the same pseudonym, so that two of them can be searched for patients that they share.
+A Patient ID often has six digits, so anybody can find the ID of a hash without a key by trying all IDs. Somebody with
+the key and a store can still do so; keep the key where patients' names may be kept. Stores that are made with the same
+key give a patient the same pseudonym, so that they can be searched for patients in common.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ from pathlib import Path
 
 from ganatomy.errors import Refused
 
-KEY_VARIABLE = "GANATOMY_PSEUDONYM_KEY"  # of the environment: path of the key's file
+KEY_VARIABLE = "GANATOMY_PSEUDONYM_KEY"  # environment variable with the path of the key's file
 KEY_BYTES = 32
-KEY_MODE = 0o600  # for its owner alone
+KEY_MODE = 0o600  # readable and writable by the owner only
 
 
 @dataclass(frozen=True)
 class PseudonymKey:
-    """A key and where it is kept.
+    """A key and its file.
 
     Args:
-        secret: what pseudonyms are made with.
-        path: its file; None = it was given as it is.
+        secret: the bytes of the key.
+        path: the key's file; None = the key was given without a file.
     """
 
     secret: bytes
@@ -33,12 +33,12 @@ class PseudonymKey:
 
     @property
     def name(self) -> str:
-        """Tells one key from another without telling the key."""
+        """An identifier that distinguishes keys without revealing the key."""
         return hashlib.blake2b(self.secret, digest_size=8, person=b"ganatomy key").hexdigest()
 
 
 def find_key_path() -> Path:
-    """Where the key is kept unless told: `KEY_VARIABLE`, or the user's folder of settings."""
+    """Find the default path of the key: `KEY_VARIABLE`, or a file in the user's configuration folder."""
     if given := os.environ.get(KEY_VARIABLE):
         return Path(given)
     settings = os.environ.get("XDG_CONFIG_HOME")
@@ -46,20 +46,20 @@ def find_key_path() -> Path:
 
 
 def load_key(path: Path | None = None, outside: Path | None = None) -> PseudonymKey:
-    """The key of a file; a new one where there is no file. Of several processes that begin at once one makes it.
+    """Load the key of a file, and make it if there is no file; if several processes begin at once, one makes it.
 
     Args:
         path: the file; None = `find_key_path`.
-        outside: a folder that the key must not be in, since it is given to others.
+        outside: a folder that must not contain the key because it is given to others, such as a store.
 
     Raises:
-        Refused: the file holds something else, cannot be read or made, or lies in `outside`.
+        Refused: the file is not a key, cannot be read or made, or lies in `outside`.
     """
     try:
         path = (path or find_key_path()).expanduser()
     except RuntimeError as error:
         raise Refused(
-            f"No folder of settings for the key of pseudonyms is known ({error}); give --key FILE."
+            f"There is no configuration folder for the key of pseudonyms ({error}); give --key FILE."
         ) from error
     if outside is not None and path.resolve().is_relative_to(outside.resolve()):
         raise Refused(f"The key {path} would lie in the store {outside}; keep it elsewhere: --key FILE.")
@@ -70,7 +70,7 @@ def load_key(path: Path | None = None, outside: Path | None = None) -> Pseudonym
         secret = bytes.fromhex(text)
     except OSError as error:
         raise Refused(
-            f"The key of pseudonyms {path} cannot be read or made ({error.strerror}); give a file that can: --key FILE."
+            f"The key of pseudonyms {path} cannot be read or made ({error.strerror}); give another file: --key FILE."
         ) from error
     except ValueError as error:
         raise Refused(f"{path} holds no key of pseudonyms; give another file: --key FILE.") from error
@@ -80,7 +80,7 @@ def load_key(path: Path | None = None, outside: Path | None = None) -> Pseudonym
 
 
 def _make_key(path: Path) -> None:
-    """Write a new key beside, then give it its name, which fails if another process was faster."""
+    """Write a new key into a temporary file, then link it to its name, which fails if another process was faster."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, KEY_MODE)
@@ -90,6 +90,6 @@ def _make_key(path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):
-            os.link(temporary, path)  # unlike a renaming, it never takes the place of another process's key
+            os.link(temporary, path)  # unlike renaming, linking never replaces the key of another process
     finally:
         temporary.unlink(missing_ok=True)

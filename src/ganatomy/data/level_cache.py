@@ -1,4 +1,4 @@
-"""The cases of a split in memory: every level of the store that fits is read once, chunk by chunk as it is needed."""
+"""A cache of the cases of a split: every level that fits into memory is read once, in chunks, when it is needed."""
 
 import threading
 from typing import Any
@@ -12,16 +12,15 @@ from ganatomy.pyramid import Shape
 
 
 class LevelCache:
-    """Stored values of some cases; several threads may read at once.
+    """Stored values of some cases; several threads may read at the same time.
 
-    A chunk of the store holds several small images or some planes of a large volume. What is read once stays, so that a
-    step at 10 x 8 need not open a hundred chunks; nothing is read that was not asked for, but for its neighbours in a
-    chunk.
+    A chunk of the store contains several small images or some planes of a large volume. Chunks are kept once they have
+    been read, so that a training step at 10 x 8 does not open a hundred chunks. Only requested chunks are read.
 
     Args:
-        store: complete.
-        rows: of the cases in the arrays of the store.
-        max_bytes: that may be kept, of all levels together; a level is kept whole or not at all.
+        store: a complete store.
+        rows: rows of the cases in the arrays of the store.
+        max_bytes: bytes that may be kept for all levels together; a level is kept as a whole or not at all.
     """
 
     def __init__(self, store: Store, rows: list[int], max_bytes: int) -> None:
@@ -30,7 +29,7 @@ class LevelCache:
         self._lock = threading.Lock()
 
     def read_into(self, out: NDArray[np.uint16], index: int, level: Shape, planes: slice = slice(None)) -> None:
-        """Some planes of the first axis of a case at a level, into memory of that shape.
+        """Read some planes of the first axis of a case at a level into memory of their shape.
 
         Raises:
             Refused: the store is damaged.
@@ -52,7 +51,7 @@ class LevelCache:
 
 
 class _KeptLevel:
-    """One level: all its memory is reserved, and taken as chunks come in."""
+    """One level: its memory is reserved at once and filled as chunks are read."""
 
     def __init__(self, array: "zarr.Array[Any]", rows: list[int]) -> None:
         self._array, self._rows = array, np.asarray(rows)
@@ -68,13 +67,13 @@ class _KeptLevel:
         row, each = int(self._rows[index]) // self._rows_per_chunk, self._planes_per_chunk
         first, last = start // each, -(-stop // each)
         missing = first + np.flatnonzero(~self._is_read[row, first:last])
-        if len(missing):  # two threads may read the same chunk, and write the same numbers
+        if len(missing):  # two threads may read the same chunk; they write the same numbers
             self._read_chunks(row, slice(int(missing[0]) * each, (int(missing[-1]) + 1) * each))
             self._is_read[row, missing] = True
         return self._values[index, start:stop]
 
     def _read_chunks(self, row: int, planes: slice) -> None:
-        """All of our cases in a chunk of rows."""
+        """Read all cases of the split in a chunk of rows."""
         start, stop = row * self._rows_per_chunk, (row + 1) * self._rows_per_chunk
         places = self._order[slice(*np.searchsorted(self._rows, (start, stop), sorter=self._order))]
         self._values[places, planes] = np.asarray(self._array[start:stop, planes])[self._rows[places] - start]

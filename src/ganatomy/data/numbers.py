@@ -1,4 +1,4 @@
-"""Facts of a store that are numbers: found by their values, and measured over the training cases."""
+"""Facts of a store that are numbers, such as ages: they are recognised by their values, and their scale is measured."""
 
 from collections.abc import Collection, Mapping
 from statistics import fmean
@@ -6,13 +6,13 @@ from statistics import fmean
 from ganatomy.errors import Refused
 from ganatomy.steps.number import NumberScale, parse_number
 
-MAX_CLASSES = 10  # different values of a fact; one with more of them, all numbers, is a number
+MAX_CLASSES = 10  # a fact with more different values than this, all of which are numbers, is a number
 
 Counts = Mapping[str, int]  # cases by value
 
 
 def is_number(values: Collection[str]) -> bool:
-    """Whether a fact with these values is a number rather than a class: they are numbers, and more than ten."""
+    """Whether a fact with these values is a number: there are more than `MAX_CLASSES`, and all are numbers."""
     return len(values) > MAX_CLASSES and all(map(_is_finite, values))
 
 
@@ -24,33 +24,37 @@ def _is_finite(value: str) -> bool:
 
 
 def list_number_facts(facts: Mapping[str, Collection[str]]) -> frozenset[str]:
-    """The names of the facts of a store that are numbers."""
+    """List the names of the facts of a store that are numbers."""
     return frozenset(name for name, values in facts.items() if is_number(values))
 
 
 def measure_number(name: str, counts: Counts) -> NumberScale:
-    """Mean, deviation and range of a number over the training cases.
+    """Measure mean, standard deviation and range of a number over the training cases.
 
     Args:
-        counts: training cases by value.
+        name: name of the fact.
+        counts: number of training cases by value.
 
     Raises:
-        Refused: a value is no number, or all are the same.
+        Refused: a value is not a number, or all values are equal.
     """
     if wrong := sorted(value for value in counts if not _is_finite(value)):
         raise Refused(
-            f"--condition {name}:number: {wrong[0]!r} is no number; use {name} as a class: --condition {name}."
+            f"--condition {name}:number: {wrong[0]!r} is not a number; use {name} as a class: --condition {name}."
         )
     values = [parse_number(name, value) for value, count in counts.items() for _ in range(count)]
     if len(set(values)) < 2:
-        raise Refused(f"--condition {name}:number: all training cases have {name} {next(iter(counts), 'none')}.")
+        raise Refused(
+            f"--condition {name}:number: all training cases have {name} {next(iter(counts), 'none')}; leave this"
+            " condition out."
+        )
     mean = fmean(values)
     deviation = fmean((value - mean) ** 2 for value in values) ** 0.5
     return NumberScale(mean=mean, deviation=deviation, low=min(values), high=max(values))
 
 
 def describe_facts(facts: Mapping[str, Counts]) -> str:
-    """The facts of a store on a line: classes with counts, numbers with count and range."""
+    """Describe the facts of a store on one line: classes with counts, numbers with count and range."""
     words = []
     for name, counts in facts.items():
         if is_number(counts):

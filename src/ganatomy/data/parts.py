@@ -1,7 +1,7 @@
-"""The work of `prepare`: parts of a fixed number of files, side by side, each written whole or not at all.
+"""The work of `prepare`: parts of a fixed number of files, which several processes write at the same time.
 
-A part is one shard of every array and one file of rows; a process that does a part owns its shards. The file of rows is
-written last and atomically, so an interrupted run does again only the parts that were not finished.
+A part consists of one shard of every array and one file of rows; only one process writes it. The file of rows is
+written last and atomically, so an interrupted command repeats only the parts that were not finished.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.reading import read_to_grid
 from ganatomy.pyramid import format_shape
 
-MAX_IDLE_ROUNDS = 2  # times that a pool may break without a part done, a mark left or a culprit found
+MAX_IDLE_ROUNDS = 2  # how often a pool may break without any part done, mark left or culprit found
 
 
 def write_parts(
@@ -47,15 +47,22 @@ def write_parts(
     workers: int,
     dask: str | None,
 ) -> None:
-    """Do those parts that are not done; a pool that has lost a worker is begun anew as long as that leads on.
+    """Write the parts that are not finished; after a worker has ended, a new pool is started while there is progress.
 
     Args:
-        workers: processes; 0 = this one, which a file that crashes its decoder ends, too.
+        out: folder of the store.
+        candidates: all candidates of the plan.
+        modality: how they are read.
+        plan: the plan of the store.
+        key: the key of pseudonyms.
+        parts: numbers of the parts to write.
+        workers: number of processes; 0 = this process, which ends if a file crashes its decoder.
+        dask: address of a Dask scheduler whose workers do the work instead; None = no cluster.
     """
     work = partial(_write_part, out, modality, plan, key.secret, LIMITS)
     culprits: Reasons = {}
     todo, ends, idle = list_unfinished_parts(out, parts), Counter[int](), 0
-    collect_marks(out, todo)  # of a command that was killed
+    collect_marks(out, todo)  # marks of a command that was killed
     with progress.bar("preparing", sum(len(_files_of_part(candidates, plan, part)) for part in parts)) as shown:
         while todo and idle < MAX_IDLE_ROUNDS:
             suspects = [part for part in todo if ends[part] >= ENDS_UNTIL_SEARCH]
@@ -79,13 +86,13 @@ def write_parts(
             ends += marks
             if found or len(left) < len(todo):
                 idle = 0
-            elif suspects or not marks:  # a mark alone leads on: it brings its part nearer to the search
+            elif suspects or not marks:  # a mark alone is progress: it brings its part nearer to the search
                 idle += 1
             todo = left
     if todo:
         raise Refused(
-            "Workers are ended from outside before any part is done, most often for lack of memory. The finished parts"
-            " are kept: give the same command again with fewer --workers."
+            "Workers are ended by the system before any part is done, most often for lack of memory. The finished parts"
+            " are kept; give the same command again with fewer --workers."
         )
 
 
@@ -117,7 +124,7 @@ def _write_part(
     part: int,
     files: list[Candidate],
 ) -> None:
-    """One part: read, normalise, write every level, then the rows; what is known to end its reader is not read."""
+    """Write one part: read, normalise, write every level, then the rows; `culprits` are not read."""
     first, size = part * plan["part"], plan["part"]
     shape = tuple(plan["shape"])
     pixels = np.zeros((size, *shape), dtype=np.uint16)
@@ -134,7 +141,7 @@ def _write_part(
                 continue
             rows.append({"row": first + i, **row})
         levels = storing.list_stored_levels(shape)
-        numcodecs.blosc.set_nthreads(1)  # the cores are busy with other parts
+        numcodecs.blosc.set_nthreads(1)  # the other cores work on other parts
         for level in reversed(levels):
             zarr.open_array(out / "arrays" / format_shape(level), mode="r+")[first : first + size] = pixels
             pixels = storing.halve_pixels(pixels) if level != levels[0] else pixels
@@ -144,7 +151,7 @@ def _write_part(
 def _read_case(
     modality: Modality, candidate: Candidate, key: bytes, limits: Limits
 ) -> tuple[dict[str, Any], NDArray[np.uint16]]:
-    """The row of a candidate that can be used, and its pixels as they are stored."""
+    """Read a candidate; return the row of its case and its pixels as they are stored."""
     image, person = read_to_grid(modality, candidate, limits)
     pixels = storing.quantise_pixels(image.pixels)
     row = {

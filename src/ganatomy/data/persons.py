@@ -1,4 +1,4 @@
-"""Which images are of one person: from what the sources told of each image to pseudonyms, splits and warnings."""
+"""Assignment of images to persons, from the sources of each image: pseudonyms, splits and warnings."""
 
 import re
 from collections import Counter, defaultdict
@@ -10,31 +10,31 @@ from ganatomy.data.split import assign_splits, make_pseudonym, mask_hash
 from ganatomy.imaging.person import BIDS, FILE, FOLDER, PATIENT_ID, STUDY, Person
 
 BIDS_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
-GUESSES = (STUDY, FOLDER, FILE)  # sources that stand for a person only until a better one is there
-PRIVATE_KEYS = ("person", "issuer", "order", "told_by")  # of a part's rows; no case of a finished store has them
+GUESSES = (STUDY, FOLDER, FILE)  # sources that identify a person only if there is no better source
+PRIVATE_KEYS = ("person", "issuer", "order", "told_by")  # keys of a part's rows that a finished store does not contain
 ADVICE = "Give a column patient in the table of facts if they are not."
 
 
 def settle_person(person: Person, name: str) -> Person:
-    """The person of a candidate; where its file only lets one guess, the BIDS subject of its path, or its folder.
+    """Return the person of a candidate; a guess is replaced by the BIDS subject of its path, or by its folder.
 
     Args:
-        person: what the file, its header or the table told.
+        person: the person according to the file, its header or the table.
         name: the candidate's path below the raw folder.
     """
     if person.told_by not in GUESSES:
         return person
     if (subject := find_bids_subject(name)) is not None:
         return Person(subject, BIDS)
-    if person.told_by == FOLDER:  # below the raw folder, so that it is the same wherever that lies
+    if person.told_by == FOLDER:  # relative to the raw folder, so that it does not depend on the raw folder's place
         return Person(name.rpartition("/")[0] or ".", FOLDER)
     return person
 
 
 def find_bids_subject(name: str) -> str | None:
-    """The ``sub-XX`` of a path, from a folder or the file's own name; None where there is none.
+    """Find the ``sub-XX`` of a path, in the name of a folder or of the file; None if there is none.
 
-    Sessions, derivatives and other folders around it do not matter: one label is one person.
+    One label is one person, whatever sessions, derivatives and other folders the path contains.
     """
     for part in name.split("/"):
         match = BIDS_SUBJECT.match(part)
@@ -44,7 +44,7 @@ def find_bids_subject(name: str) -> str | None:
 
 
 def describe_person(person: Person, key: bytes) -> dict[str, str]:
-    """The keys of a part's row that `name_patients` reads, all of them keyed."""
+    """Make the entries of a part's row that `name_patients` reads; the pseudonym key protects all of them."""
     pseudonym = make_pseudonym(person.key, key)
     return {
         "person": pseudonym,
@@ -55,11 +55,11 @@ def describe_person(person: Person, key: bytes) -> dict[str, str]:
 
 
 def name_patients(cases: list[dict[str, Any]], key: bytes) -> dict[str, Any]:
-    """Give every case its ``patient`` and ``split``; returns what is to be said of the persons.
+    """Set ``patient`` and ``split`` of every case; return the counts and warnings about the persons.
 
-    One ID is one person, whether its issuer is written or not. Only where several issuers have given the same ID, and
-    every image of it names one, are they different persons. Patients who share a picture count as one, since one of the
-    two names is wrong.
+    One ID is one person, with or without an issuer. If several issuers have given the same ID and every image with this
+    ID names its issuer, they are different persons. Patients who have an image with the same pixels count as one
+    person, since one of the two names is wrong.
     """
     issuers: dict[str, set[str]] = defaultdict(set)
     for case in cases:
@@ -83,12 +83,12 @@ def name_patients(cases: list[dict[str, Any]], key: bytes) -> dict[str, Any]:
 
 
 def is_guess(case: Mapping[str, Any]) -> bool:
-    """Whether a part's row has no more than a guess of who the image is of."""
+    """Whether the person of a part's row is only a guess."""
     return case["told_by"] in GUESSES
 
 
 def _join_patients(cases: list[dict[str, Any]]) -> int:
-    """Give patients who have a picture in common one pseudonym; returns how many have lost their own."""
+    """Give patients who have an image in common the same pseudonym; return how many have lost their own."""
     leader: dict[str, str] = {}
 
     def find(patient: str) -> str:
@@ -118,30 +118,30 @@ def _count_persons(cases: list[dict[str, Any]], doubtful_ids: int, joined: int) 
 
 
 def _warn(images: int, each: Counter[str], sources: Counter[str], doubtful_ids: int, joined: int) -> Iterable[str]:
-    """Sentences about persons that are doubtful."""
+    """Make warnings about doubtful persons."""
     if len(each) == 1 and images > 1:
         yield (
-            f"Warning: all {images} images count as one patient, told by {next(iter(sources))}, so there is no"
-            f" validation and no test. {ADVICE}"
+            f"Warning: all {images} images count as one patient, identified by {next(iter(sources))}, so there is no"
+            f" validation and no test split. {ADVICE}"
         )
     elif len(each) < 3:
-        yield f"Warning: {len(each)} patients are too few for validation and test; three are needed at least."
+        yield f"Warning: {len(each)} patients are too few for validation and test splits; at least 3 are needed."
     for source in GUESSES:
         if sources[source] > 1:
             yield (
-                f"Warning: {sources[source]} images do not tell their patient, so each {source} counts as one: images"
-                f" of one person may be in training and in test. {ADVICE}"
+                f"Warning: {sources[source]} images do not name their patient, so each {source} counts as one patient;"
+                f" images of one person may be both in training and in test. {ADVICE}"
             )
     if joined:
         yield (
-            f"Warning: {joined} patients have a picture with the same pixels as another patient's and count as one"
-            " person with that one, in one split. Give each picture its right patient in the table of facts."
+            f"Warning: {joined} patients have an image with the same pixels as another patient's image; both count as"
+            " one person, in one split. Give the right patient of each image in the table of facts."
         )
     if doubtful_ids:
         yield (
-            f"Warning: {doubtful_ids} Patient IDs come from several issuers each (Issuer of Patient ID): different"
-            " patients where every image names its issuer, one patient elsewhere. Give a column patient in the table of"
-            " facts if that is wrong."
+            f"Warning: {doubtful_ids} Patient IDs come from several issuers each (Issuer of Patient ID). They count as"
+            " different patients if every image names its issuer, else as one patient. Give a column patient in the"
+            " table of facts if that is wrong."
         )
     if sources[PATIENT_ID] and (most := max(each.values())) > max(images // 2, 2) and len(each) > 1:
         yield (

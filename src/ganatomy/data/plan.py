@@ -1,4 +1,4 @@
-"""What `prepare` is to do, decided once and written into the store: the files, the parts, the key of pseudonyms."""
+"""The plan of `prepare`, made once and written into the store: the files, the parts, the key of pseudonyms."""
 
 import errno
 import hashlib
@@ -19,23 +19,23 @@ from ganatomy.modalities.facts import FactTable
 from ganatomy.modalities.folder import FolderListing, list_folder
 from ganatomy.modalities.modality import Candidate, Modality
 
-PART_SIZE = {2: 16, 3: 1}  # images a part, by the number of axes: one shard of each array
+PART_SIZE = {2: 16, 3: 1}  # images per part and shard, by the number of axes
 LARGE_PART_SIZE, MANY_FILES = (
     {2: 64, 3: 8},
     4096,
-)  # from this many files on, shards of hundreds of MB keep their number low
+)  # from so many files on, shards of hundreds of MB keep the number of shards low
 LISTING_FILE, ASIDE_FILE = "listing.jsonl", "passed_over.json"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What is below a raw folder, before any image is read.
+    """The content of a raw folder before any image is read.
 
     Args:
-        candidates: what is to be read.
-        aside: what is not, with reasons.
-        listing: of the folder.
-        table: of facts.
+        candidates: the candidates that will be read.
+        aside: the paths that are set aside, with reasons.
+        listing: the listing of the folder.
+        table: the table of facts.
     """
 
     candidates: list[Candidate]
@@ -45,9 +45,11 @@ class Findings:
 
 
 def look_through(raw: Path, modality: Modality, out: Path | None = None) -> Findings:
-    """List a raw folder, with what its table says.
+    """List a raw folder and read its table of facts.
 
     Args:
+        raw: the raw folder.
+        modality: the modality of the images.
         out: the store, which may lie below the folder.
 
     Raises:
@@ -60,7 +62,7 @@ def look_through(raw: Path, modality: Modality, out: Path | None = None) -> Find
 
 
 def _hash_facts(table: FactTable, modality: Modality, key: PseudonymKey) -> str:
-    """Of all that is told of files. Tables hold Patient IDs, so nobody without the key can try what was hashed."""
+    """Hash all facts of the files with the key, because a table may contain Patient IDs that could be guessed."""
     told = [
         sorted(modality.facts.constants.items()),
         sorted((name, sorted(row.items())) for name, row in table.facts.items()),
@@ -69,9 +71,9 @@ def _hash_facts(table: FactTable, modality: Modality, key: PseudonymKey) -> str:
 
 
 def _hash_paths(listing: FolderListing, told: str, key: PseudonymKey) -> str:
-    """Of names and sizes of all files and of what is told of them: if it is the same, so are the candidates.
+    """Hash names, sizes and facts of all files; if the hash is unchanged, the candidates are unchanged.
 
-    It reads no header, so it is told in a moment where the candidates of many series take minutes.
+    No header is read, so this takes a moment even if the search for the candidates of many series takes minutes.
     """
     return _keyed_hash(key, (told, *(f"{name}\0{_measure_file(path)}\n" for path, name in listing.files)))
 
@@ -84,10 +86,12 @@ def _keyed_hash(key: PseudonymKey, texts: Iterable[str]) -> str:
 
 
 def make_plan(candidates: list[Candidate], modality: Modality, key: PseudonymKey | None) -> dict[str, Any]:
-    """What decides the content of a store; the same files, facts, options and key give the same plan.
+    """Make the plan, which determines the content of a store; it depends on files, facts, options and key only.
 
     Args:
-        key: None = of a preview, which has no pseudonyms.
+        candidates: the candidates that will be read.
+        modality: the modality of the images.
+        key: the key of pseudonyms; None = a preview, which has no pseudonyms.
     """
     listing = hashlib.sha256()
     for candidate in candidates:
@@ -110,7 +114,7 @@ def make_plan(candidates: list[Candidate], modality: Modality, key: PseudonymKey
 
 
 def _measure_file(path: Path) -> int:
-    """Bytes of a file; none of one that has gone in the meantime, which reading will tell."""
+    """Return the bytes of a file; 0 if it has disappeared, which is reported when it is read."""
     try:
         return path.stat().st_size
     except OSError:
@@ -122,13 +126,13 @@ def count_parts(plan: dict[str, Any]) -> int:
 
 
 def begin_store(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> tuple[dict[str, Any], list[Candidate]]:
-    """An empty store, or one that was begun with the same plan; of several that begin at once one wins, whole.
+    """Begin a store, or continue one with the same plan; if several processes begin at once, one writes the plan.
 
     Returns:
         The plan and its candidates.
 
     Raises:
-        Refused: nothing is there to be read, `out` holds something else, or it was begun with another plan.
+        Refused: there is nothing to read, `out` is not a store, or it was begun with another plan.
     """
     if (begun := _read_unchanged_store(out, raw, modality, key)) is not None:
         return begun
@@ -159,10 +163,10 @@ def begin_store(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> 
 def read_begun_store(
     out: Path, raw: Path, modality: Modality, key: PseudonymKey
 ) -> tuple[dict[str, Any], list[Candidate]]:
-    """Plan and files of a store that another job has begun, without looking through the folder again.
+    """Read plan and candidates of a store that another job has begun, without listing the folder again.
 
     Raises:
-        Refused: it is of another kind, or was begun with another key or table.
+        Refused: the store has another modality or shape, or was begun with another key or table.
     """
     plan = read_json(out / storing.PLAN_FILE)
     _check_same_kind(out, plan, modality.name, list(modality.shape), dict(modality.options))
@@ -187,7 +191,7 @@ def read_begun_store(
 def _read_unchanged_store(
     out: Path, raw: Path, modality: Modality, key: PseudonymKey
 ) -> tuple[dict[str, Any], list[Candidate]] | None:
-    """As `read_begun_store`, if the raw folder has the files and the table that it had; None if not, or not begun."""
+    """Read like `read_begun_store`; None if the store was not begun, or if files or table have changed since."""
     if not (out / storing.PLAN_FILE).exists():
         return None
     before = read_json(out / storing.PLAN_FILE).get("paths")
@@ -198,21 +202,21 @@ def _read_unchanged_store(
 
 
 def read_passed_over(out: Path) -> PassedOver:
-    """What was set aside when a store was begun."""
+    """Read which paths were set aside when a store was begun."""
     return PassedOver(**read_json(out / ASIDE_FILE))
 
 
 def check_free(out: Path) -> None:
-    """Refuse a folder that holds anything but the reasons that an earlier try has left."""
+    """Refuse a folder that contains more than the report of an earlier attempt (`leave_report`)."""
     if out.exists() and any(path.name not in REPORT_FILES for path in out.iterdir()):
         raise Refused(f"{out} is not empty and not a store; give a new folder.")
 
 
 def leave_report(out: Path, files: int, left_out: list[dict[str, Any]], aside: PassedOver) -> Refused:
-    """Replace a store of no case by the reasons why there is none; the next try may use the same name.
+    """Replace a store without cases by the reasons for it; the next attempt may use the same name.
 
     Returns:
-        What is to be raised.
+        The error to raise.
     """
     balance = make_balance(0, 0, left_out, aside, {})
     with new_folder(out) as temporary:
@@ -227,7 +231,7 @@ def leave_report(out: Path, files: int, left_out: list[dict[str, Any]], aside: P
 
 
 def _remove_report(out: Path) -> None:
-    """Remove what `leave_report` has left, if nothing else is there."""
+    """Remove the report of `leave_report` if the folder contains nothing else."""
     for name in REPORT_FILES:
         (out / name).unlink(missing_ok=True)
 
@@ -241,12 +245,13 @@ def _check_same_kind(
 
 
 def _check_same_key(out: Path, before: dict[str, Any], name: str | None) -> None:
-    """Pseudonyms of one store have one key; a complete store needs none any more."""
+    """Refuse another key than that with which the store was begun; a complete store needs no key."""
     if (out / storing.MANIFEST_FILE).exists():
         return
     if before.get("key") is None:
         raise Refused(
-            f"{out} was begun by an older version, whose pseudonyms can be found again by trying; give another --out."
+            f"{out} was begun by an earlier version, whose pseudonyms are not keyed and can be guessed; give another"
+            " --out."
         )
     if before["key"] != name:
         raise Refused(f"{out} was begun with another key of pseudonyms; give the same --key as then, or another --out.")
@@ -255,9 +260,9 @@ def _check_same_key(out: Path, before: dict[str, Any], name: str | None) -> None
 def _check_same_plan(out: Path, plan: dict[str, Any]) -> None:
     before = read_json(out / storing.PLAN_FILE)
     _check_same_kind(out, before, plan["modality"], plan["shape"], plan["options"])
-    left = {"key": None, "told": None, "paths": None}  # which older versions did not write
+    left = {"key": None, "told": None, "paths": None}  # earlier versions did not write these
     if (out / storing.MANIFEST_FILE).exists() and before.get("key") != plan["key"]:
-        left["listing"] = None  # holds pseudonyms, and another key makes others
+        left["listing"] = None  # contains pseudonyms, which depend on the key
     if before | left != plan | left:
         raise Refused(
             f"The raw folder has changed since {out} was begun ({before['files']} files then, {plan['files']} now);"
@@ -267,6 +272,6 @@ def _check_same_plan(out: Path, plan: dict[str, Any]) -> None:
 
 
 def _describe_candidate(candidate: Candidate, raw: Path) -> dict[str, Any]:
-    """The row of a candidate without its facts, since a table may hold Patient IDs and names."""
+    """Make the row of a candidate without its facts, because a table may contain Patient IDs and names."""
     paths = [os.path.relpath(path, raw) for path in candidate.paths]
     return {"name": candidate.name, "paths": paths, "remark": candidate.remark}

@@ -1,4 +1,4 @@
-"""Raw folder to store, with a reason for every file left out: begun (`plan`), done in parts (`parts`), finished."""
+"""The verb `prepare`: make a store from a raw folder, in three steps (`plan`, `parts`, `finish`)."""
 
 import os
 from collections import Counter
@@ -21,7 +21,7 @@ from ganatomy.modalities.reading import read_to_grid
 from ganatomy.modalities.table import get_modality
 from ganatomy.pyramid import format_shape
 
-PREVIEW_FILES = 48  # files that a preview reads
+PREVIEW_FILES = 48  # largest number of files that a preview reads
 
 
 def prepare(
@@ -35,18 +35,18 @@ def prepare(
     """Make or complete a store of all usable images below a folder, split by patient: train, validation, test.
 
     Args:
-        raw: folder of DICOM or picture files, any depth.
-        modality: how to read and normalise them, and to what size; a name means the modality with its defaults.
-        out: the store's folder. An interrupted store is completed; a complete one of the same files is left as it is.
-        workers: processes; None = one a core, 0 = this one, which ends if a file makes a decoder crash.
-        dask: address of a Dask scheduler whose workers do the work instead.
-        key: file of the key of pseudonyms, made where there is none; None = `data.keys.find_key_path`.
+        raw: folder with DICOM, NIfTI or picture files at any depth.
+        modality: how the files are read and normalised, and to which shape; a name means the modality's defaults.
+        out: folder of the store. An interrupted store is completed; a complete store of the same files is not changed.
+        workers: number of processes; None = one per core, 0 = this process, which ends if a file crashes its decoder.
+        dask: address of a Dask scheduler whose workers do the work instead; None = no cluster.
+        key: file of the key of pseudonyms, which is made if it does not exist; None = `data.keys.find_key_path`.
 
     Returns:
-        The store, complete: pixels in [-1, 1] at several sizes, and a reason for every file left out.
+        The complete store: pixels in [-1, 1] at several sizes, and a reason for every file that was left out.
 
     Raises:
-        Refused: no usable image, `out` holds something else, another process is making it, or workers are ended for
+        Refused: there is no usable image, `out` is not a store, another process is making it, or workers are ended for
             lack of memory.
 
     Example:
@@ -75,20 +75,21 @@ def prepare_shard(
     workers: int | None = None,
     key: Path | str | None = None,
 ) -> Store | None:
-    """Do every n-th part of what `prepare` does: one of n jobs side by side, on machines that see the same folders.
+    """Do every n-th part of the work of `prepare`, as one of n jobs on machines that see the same folders.
 
-    The job that begins first lists the files, for all; the one that ends last completes the store. A job that was
-    killed is given again; given once too often it does nothing twice.
+    The first job lists the files for all jobs, and the last one completes the store. A job that was killed can be
+    started again; starting a job again does no harm.
 
     Args:
-        shard: (i, n), i from 1 to n.
-        key: as in `prepare`; the same for all jobs.
+        raw, modality, out, workers: as in `prepare`.
+        shard: (i, n), with i from 1 to n.
+        key: as in `prepare`; it is the same for all jobs.
 
     Returns:
-        The store when it is complete; None while other shards have still to end.
+        The store if it is complete; None while other shards are not finished.
 
     Raises:
-        Refused: as `prepare`, or there is no such shard.
+        Refused: as in `prepare`, or there is no such shard.
     """
     raw, out, kind = Path(raw).resolve(), Path(out).resolve(), _resolve_modality(modality)
     if not 1 <= shard[0] <= shard[1]:
@@ -115,10 +116,12 @@ def _resolve_modality(modality: Modality | str) -> Modality:
 
 
 def preview_store(raw: Path, modality: Modality, out: Path | None = None) -> str:
-    """What `prepare` would do, from reading a few files spread over the folder.
+    """Describe what `prepare` would do, after reading a few files from different places of the folder.
 
     Args:
-        out: the store's folder, which may lie below `raw`.
+        raw: the raw folder.
+        modality: the modality of the images.
+        out: folder of the store, which may lie below `raw`.
     """
     raw = raw.resolve()
     found = look_through(raw, modality, out)

@@ -1,4 +1,4 @@
-"""A folder of samples read back: its index, its images, and what the privacy audit said of it."""
+"""Reading of a folder of samples: its index, its images, and the result of its privacy audit."""
 
 import hashlib
 import itertools
@@ -24,29 +24,33 @@ from ganatomy.modalities.folder import list_folder
 from ganatomy.modalities.modality import Modality
 
 INDEX_FILE = "samples.jsonl"
-SAMPLE_SUFFIXES = (".png", ".npy", ".gz")  # of files that samples are read back from
-AUDIT_FILE = "audit.json"  # the word of the privacy audit, left by `evaluate`
+SAMPLE_SUFFIXES = (".png", ".npy", ".gz")  # suffixes of files from which samples are read
+AUDIT_FILE = "audit.json"  # result of the privacy audit, written by `evaluate`
 
 Sample = tuple[Image, dict[str, Any]]
 
 
 def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
-    """The rows of a folder of PNG, NPY or NIfTI samples, and the images in [-1, 1], canonically oriented, one by one.
+    """Read the rows of a folder of PNG, NPY or NIfTI samples, and its images in [-1, 1], oriented canonically.
 
     Raises:
-        Refused: no samples there, or a format that samples are not read back from.
+        Refused: there are no samples, or they have a format from which samples are not read.
     """
     if not (folder / INDEX_FILE).exists():
         raise Refused(f"{folder} holds no {INDEX_FILE}; make samples with: ganatomy sample RUN --n 64 --out {folder}")
     rows = _read_index(folder)
     if not _is_readable(rows):
-        raise Refused(f"{folder} holds DICOM; give the folder of PNG, NPY or NIfTI samples that it was made from.")
+        raise Refused(f"{folder} contains DICOM; give the folder of PNG, NPY or NIfTI samples from which it was made.")
     _check_files(folder, [row["file"] for row in rows])
     return rows, (_read_sample(folder, row) for row in rows)
 
 
 def count_unnamed_files(folder: Path) -> tuple[int, str]:
-    """How many files of a folder of samples its index does not name, besides texts and hidden files, and the first."""
+    """Count the files of a folder of samples that its index does not name, except texts and hidden files.
+
+    Returns:
+        The number, and the name of the first such file.
+    """
     named = {row["file"] for row in read_lines(folder / INDEX_FILE)}
     others = [
         name
@@ -57,7 +61,7 @@ def count_unnamed_files(folder: Path) -> tuple[int, str]:
 
 
 def _check_files(folder: Path, names: list[str]) -> None:
-    """Refuse an index that names what is no file there: a link that leads nowhere, a pipe, nothing at all."""
+    """Refuse an index that names paths that are not files: dangling links, pipes, or missing paths."""
     lost = [name for name in names if not (folder / name).is_file()]
     if lost:
         raise Refused(
@@ -67,12 +71,12 @@ def _check_files(folder: Path, names: list[str]) -> None:
 
 
 def has_samples(folder: Path) -> bool:
-    """Whether a folder has samples that can be read back as they were drawn."""
+    """Whether a folder has samples that `read_samples` can read."""
     return (folder / INDEX_FILE).exists() and _is_readable(_read_index(folder))
 
 
 def hash_samples(samples: Path) -> str:
-    """SHA-256 over the index and every file that it names."""
+    """Compute SHA-256 over the index and every file that it names."""
     digest = hashlib.sha256((samples / INDEX_FILE).read_bytes())
     for row in _read_index(samples):
         digest.update(compute_sha256(samples / row["file"]).encode())
@@ -81,11 +85,11 @@ def hash_samples(samples: Path) -> str:
 
 @dataclass(frozen=True)
 class AuditChoice:
-    """What to do about the privacy audit of samples.
+    """The user's choice about the privacy audit of samples.
 
     Args:
-        despite: take them even if they failed it.
-        without_suspects: leave out the samples that it suspects of being copies.
+        despite: use the samples even if they failed the audit.
+        without_suspects: leave out the suspects of the audit.
     """
 
     despite: bool = False
@@ -93,10 +97,10 @@ class AuditChoice:
 
 
 def read_audited_samples(folder: Path, choice: AuditChoice) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
-    """The samples that may be handed on, as `read_samples` gives them.
+    """Read, like `read_samples`, the samples that may be given to others.
 
     Raises:
-        Refused: no samples, or the audit found signs of copied training images that the choice does not answer.
+        Refused: there are no samples, or they failed the audit and the choice does not say how to proceed.
     """
     rows, images = read_samples(folder)
     suspects = _check_audit(folder, choice)
@@ -110,7 +114,7 @@ def read_audited_samples(folder: Path, choice: AuditChoice) -> tuple[list[dict[s
 
 
 def _check_audit(samples: Path, choice: AuditChoice) -> set[str]:
-    """Refuse samples that failed the privacy audit of `evaluate`; say so when there was none.
+    """Refuse samples that failed the privacy audit of `evaluate`; warn if there was no audit.
 
     Returns:
         The files to leave out.
@@ -133,12 +137,12 @@ def _check_audit(samples: Path, choice: AuditChoice) -> set[str]:
         told = f"{samples} failed the privacy audit. {word['verdict']}"
         if word.get("passed_without_suspects"):
             told += " To leave out the samples that may be copies: --without-suspects."
-        raise Refused(f"{told} To export them all the same: --despite-audit")
+        raise Refused(f"{told} To export all of them nevertheless: --despite-audit")
     return set(word["suspects"]) if choice.without_suspects else set()
 
 
 class _Record(Config):
-    """What of a record is used: the number that makes the sample's file name. The rest is kept as it is."""
+    """The part of a record that is checked: seed and index, which make the file name. The rest is kept unchanged."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -147,7 +151,7 @@ class _Record(Config):
 
 
 class _Row(Config):
-    """A row of the index, checked: a file may have been edited."""
+    """A row of the index, which is checked because the file may have been edited."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -166,10 +170,10 @@ class _Row(Config):
 
 
 def _read_index(folder: Path) -> list[dict[str, Any]]:
-    """The rows of the index of a folder.
+    """Read the rows of the index of a folder.
 
     Raises:
-        Refused: a row is not as `write_samples` writes it, or two rows have one seed and number.
+        Refused: a row is not as `write_samples` writes it, or two rows have the same seed and number.
     """
     rows, seen = read_lines(folder / INDEX_FILE), set()
     for number, row in enumerate(rows, 1):

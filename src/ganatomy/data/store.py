@@ -1,15 +1,13 @@
-"""The store on disk: arrays by level, one row per case, a fingerprint.
+"""The store on disk: arrays by level, one row per case, and a fingerprint, readable as JSON and zarr.
 
-    manifest.json      modality, shape, levels, conditions, counts, spacing, fingerprint, hashes; written last
-    cases.jsonl        one row per case: row in the arrays, pseudonym of the patient, split, facts, spacing, geometry
-    quarantine.jsonl   one row per file that is not in the store, with its reason
-    doubts.jsonl       one row per doubt about a file that is in the store
-    balance.json       counts of every path below the raw folder, how persons were told apart; see `data.balance`
-    skipped.jsonl, unmatched.jsonl    paths that are no images by their names, rows of the table that no file has
-    plan.json, parts/ and so on       what `prepare` needs to go on where it was
-    arrays/<level>     zarr v3, uint16 (0 to 65535 for -1 to 1), one array a level: (rows, *level shape)
-
-All of it is readable without this package: JSON and zarr.
+manifest.json      modality, shape, levels, conditions, counts, spacing, fingerprint, hashes; written last
+cases.jsonl        one row per case: row in the arrays, pseudonym of the patient, split, facts, spacing, geometry
+quarantine.jsonl   one row per file that is not in the store, with its reason
+doubts.jsonl       one row per doubt about a file that is in the store
+balance.json       counts of all paths below the raw folder, and how patients were identified; see `data.balance`
+skipped.jsonl, unmatched.jsonl    paths that are not images by their names, rows of the table that match no file
+plan.json, parts/ and so on       files with which an interrupted `prepare` continues
+arrays/<level>     zarr v3, uint16 (0 to 65535 for -1 to 1), one array per level: (rows, *level shape)
 """
 
 import hashlib
@@ -35,14 +33,14 @@ from ganatomy.pyramid import Shape, compute_pyramid, format_shape
 
 STORE_FORMAT = 1
 SMALL_VOLUME_VOXELS = 2**15  # voxels; larger volumes are stored in pieces of some planes
-QUANTISATION_STEPS = 65535  # of the stored uint16 between -1 and 1
+QUANTISATION_STEPS = 65535  # steps of the stored uint16 between -1 and 1
 MANIFEST_FILE, CASES_FILE, PLAN_FILE = "manifest.json", "cases.jsonl", "plan.json"
-HASHES = "sha256"  # in the manifest: of all else in it, and of the cases; version 0.1.0 wrote none
-LARGEST_SHARD = 64  # images; `prepare` makes none larger
+HASHES = "sha256"  # key in the manifest of the hashes of its other entries and of the cases; absent in version 0.1.0
+LARGEST_SHARD = 64  # images; `prepare` makes no larger shard
 
 
 class Manifest(Config):
-    """What a store is; `fingerprint` is a hash of all that training can see of it."""
+    """Description of a store; `fingerprint` is a hash of all data that training uses."""
 
     format: Literal[1] = 1
     modality: str
@@ -57,7 +55,7 @@ class Manifest(Config):
     facts: dict[str, dict[str, int]]
     quarantined: dict[str, int]
     doubts: dict[str, int] = Field(default_factory=dict)  # absent from the first stores
-    synthetic: int = 0  # cases whose files say that they show no patient; absent from the first stores
+    synthetic: int = 0  # number of cases marked as synthetic; absent from the first stores
     spacing: tuple[float, ...] | None
     intensity_quantiles: dict[str, float]
     fingerprint: str
@@ -76,25 +74,25 @@ class Store:
 
     @property
     def shows_patients(self) -> bool:
-        """Whether any case may be of a real patient: not all of them say that they are synthetic, as phantoms do."""
+        """Whether any case may show a real patient: not all cases are marked as synthetic, as phantoms are."""
         return self.manifest.synthetic < self.manifest.cases
 
     def split(self, name: str) -> list[dict[str, Any]]:
-        """The cases of ``train``, ``validation`` or ``test``."""
+        """Return the cases of ``train``, ``validation`` or ``test``."""
         return [case for case in self.cases if case["split"] == name]
 
     def read_key_name(self) -> str | None:
-        """Which key made the pseudonyms; None of a store whose pseudonyms have none, as those of older versions."""
+        """Read the name of the key of the pseudonyms; None if they have no key, as in stores of earlier versions."""
         plan = self.path / PLAN_FILE
         return read_json(plan).get("key") if plan.exists() else None
 
     def count_facts(self, split: str) -> dict[str, dict[str, int]]:
-        """How many cases of a split have each value of each fact."""
+        """Count the cases of a split by fact and value."""
         cases = self.split(split)
         return {name: dict(Counter(case["facts"][name] for case in cases)) for name in self.manifest.facts}
 
     def array(self, shape: Shape) -> "zarr.Array[Any]":
-        """The array of a stored level: (rows, *shape), uint16; opened once."""
+        """Return the array of a stored level, (rows, *shape) in uint16, which is opened once."""
         if shape not in self._opened:
             self._opened[shape] = self._open_array(shape)
         return self._opened[shape]
@@ -104,7 +102,7 @@ class Store:
         try:
             array = zarr.open_array(folder, mode="r")
             problem = self._find_array_problem(array, shape)
-        except Exception as error:  # zarr says what is wrong with a zarr.json by errors of many kinds
+        except Exception as error:  # zarr raises errors of many kinds for a wrong zarr.json
             problem = (str(error) or type(error).__name__).splitlines()[0]
         if problem is not None:
             raise Refused(
@@ -114,7 +112,7 @@ class Store:
         return array
 
     def _find_array_problem(self, array: "zarr.Array[Any]", shape: Shape) -> str | None:
-        """What of an array is not as `create_array` makes it; None where all is. Nothing is read for it."""
+        """Find how an array differs from those that `create_array` makes, without reading it; None if it does not."""
         rows, *voxels = array.shape
         most = self.manifest.files + LARGEST_SHARD
         if tuple(voxels) != tuple(shape) or array.dtype != np.uint16:
@@ -127,22 +125,22 @@ class Store:
         return None
 
     def find_level(self, shape: Shape) -> Shape:
-        """The smallest stored level that is not smaller than `shape`."""
+        """Find the smallest stored level that is not smaller than `shape`."""
         return next(level for level in self.manifest.levels if level[0] >= shape[0])
 
     def read(self, rows: list[int], shape: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
-        """Stored values of some rows at a stored level, of all or some planes of the first axis: (rows, *shape)."""
+        """Read the values of some rows at a stored level, all or some planes of the first axis: (rows, *shape)."""
         with self.refuse_when_damaged(shape):
             return np.stack([np.asarray(self.array(shape)[row, planes]) for row in rows])
 
     def read_into(self, out: NDArray[np.uint16], row: int, shape: Shape, planes: slice = slice(None)) -> None:
-        """Stored values of one row at a stored level into memory of their shape, (planes, *rest of the level)."""
+        """Read the values of one row at a stored level into memory of their shape, (planes, *rest of the level)."""
         with self.refuse_when_damaged(shape):
             self.array(shape).get_basic_selection((row, planes), out=NDBuffer.from_numpy_array(out))
 
     @contextmanager
     def refuse_when_damaged(self, shape: Shape) -> Iterator[None]:
-        """What zarr says of a chunk whose checksum is wrong, as a sentence for the user."""
+        """Turn errors of zarr about a chunk with a wrong checksum into a refusal."""
         try:
             yield
         except (ValueError, RuntimeError, OSError) as error:
@@ -155,10 +153,10 @@ class Store:
             ) from error
 
     def check_files(self) -> None:
-        """Every file that holds pixels of a case is there; zarr would take one that is not for black images.
+        """Check that every file with pixels of a case exists, because zarr reads a missing file as black images.
 
         Raises:
-            Refused: some are gone.
+            Refused: files are missing.
         """
         for level in self.manifest.levels:
             array = self.array(level)
@@ -177,13 +175,13 @@ class Store:
 
 
 def list_stored_levels(shape: Shape) -> tuple[Shape, ...]:
-    """The levels that a store keeps: all but the base, which is one halving away from the lowest."""
+    """List the levels of a store: all levels of the pyramid except the base, which one halving computes."""
     sizes = compute_pyramid(shape)
     return sizes[1:] if len(sizes) > 1 else sizes
 
 
 def quantise_pixels(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """[-1, 1] to stored values."""
+    """Convert pixels in [-1, 1] to stored values."""
     values = np.clip(pixels, -1, 1)
     values += 1
     values *= QUANTISATION_STEPS / 2
@@ -191,12 +189,12 @@ def quantise_pixels(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def dequantise_pixels(values: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Stored values to [-1, 1]."""
+    """Convert stored values to pixels in [-1, 1]."""
     return values.astype(np.float32) * np.float32(2 / QUANTISATION_STEPS) - np.float32(1)
 
 
 def halve_pixels(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Mean over cells of two an axis, rounded: the level below. (images, *shape) -> (images, *half the shape)."""
+    """Compute the next coarser level as rounded means over cells of two: (images, *shape) -> (images, *half shape)."""
     pairs = np.ascontiguousarray(pixels).astype("<u2", copy=False).view("<u4")  # neighbours along the last axis
     total = (pairs & 0xFFFF) + (pairs >> 16)
     for axis in range(1, pixels.ndim - 1):
@@ -207,10 +205,10 @@ def halve_pixels(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 
 def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
-    """An empty array for one level. A shard holds `shard` images and has one writer.
+    """Create an empty array for one level. A shard contains `shard` images and is written by one process.
 
-    A chunk is about a megabyte: several small images, or some planes of a large volume, at most the sixteenth part that
-    lets a sub-volume be read without its neighbours.
+    A chunk has about a megabyte: several small images, or some planes of a large volume. It has at most a sixteenth of
+    a volume's planes, so that a sub-volume can be read with few other planes.
     """
     voxels = int(np.prod(level))
     per_chunk = max(1, min(shard, 2**19 // voxels))
@@ -232,10 +230,10 @@ def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
 
 
 def open_store(path: Path) -> Store:
-    """A complete store.
+    """Open a complete store.
 
     Raises:
-        Refused: not a store, not finished, made by a newer version, or damaged.
+        Refused: it is not a store, not finished, made by a newer version, or damaged.
     """
     file = path / MANIFEST_FILE
     if not file.exists():
@@ -260,18 +258,21 @@ def open_store(path: Path) -> Store:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a store whose cases are written, with the hashes that `open_store` looks at."""
+    """Write the manifest of a store whose cases are written, with the hashes that `open_store` checks."""
     plain = manifest.model_dump(mode="json")
     hashes = {MANIFEST_FILE: hash_json(plain), CASES_FILE: compute_sha256(folder / CASES_FILE)}
     write_json(folder / MANIFEST_FILE, {**plain, HASHES: hashes})
 
 
 def compute_fingerprint(shape: Shape, modality: str, cases: list[dict[str, Any]], keyed: bool = True) -> str:
-    """SHA-256 of all that training can see of a store: its shape, and of each case pixels, patient, split, facts.
+    """Compute SHA-256 of all data that training uses: the shape, and pixels, patient, split and facts of each case.
 
     Args:
-        keyed: count the patients in the order of their first case, so that the fingerprint depends on no key; version
-            0.1.0, whose pseudonyms had none, took the pseudonyms themselves.
+        shape: shape of the images.
+        modality: name of the modality.
+        cases: rows of the cases.
+        keyed: number the patients in the order of their first case, so that the fingerprint does not depend on the
+            key. Version 0.1.0, whose pseudonyms had no key, hashed the pseudonyms themselves.
     """
     numbers: dict[str, int] = {}
     patients = [numbers.setdefault(case["patient"], len(numbers)) if keyed else case["patient"] for case in cases]
@@ -282,13 +283,13 @@ def compute_fingerprint(shape: Shape, modality: str, cases: list[dict[str, Any]]
 
 
 def _check_hashes(store: Store, manifest: dict[str, Any], hashes: dict[str, str] | None) -> None:
-    """Every fact of a store is what was written.
+    """Check that manifest and cases of a store are as they were written.
 
-    The fingerprint, which stores had from the first version on, covers pixels, patients, splits and facts of the cases;
-    the two hashes cover the rest.
+    The fingerprint, which stores of all versions have, covers pixels, patients, splits and facts of the cases; the two
+    hashes cover the rest.
 
     Raises:
-        Refused: something has changed.
+        Refused: manifest or cases have changed.
     """
     about, changed = store.manifest, None
     if compute_fingerprint(about.shape, about.modality, store.cases, keyed=hashes is not None) != about.fingerprint:

@@ -14,10 +14,10 @@ Rows = NDArray[np.float64]
 
 
 def read_features(path: Path, key: str) -> tuple[list[str], list[str], Rows]:
-    """Keys, patients and codes (n, latent) of a table of features.
+    """Read keys, patients and codes (n, latent) of a table of features.
 
     Raises:
-        Refused: not a table, or one without a latent code.
+        Refused: the file is not a table, or has no latent code.
     """
     try:
         read = parquet.read_table(path) if path.suffix == ".parquet" else arrow_csv.read_csv(path)
@@ -31,10 +31,10 @@ def read_features(path: Path, key: str) -> tuple[list[str], list[str], Rows]:
 
 
 def read_measurements(table: Path, key: str) -> dict[str, dict[str, str]]:
-    """Rows of a CSV file by the value of a column.
+    """Read the rows of a CSV file by the value of a column.
 
     Raises:
-        Refused: not a CSV file, or one without that column.
+        Refused: the file is not CSV, or does not have this column.
     """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
