@@ -51,7 +51,7 @@ def short():
     ("name", "words"),
     [
         ("cuda:7", "--device cuda:7: there is no such GPU here; give cuda:0 to cuda:1"),
-        ("mps", "--device mps: Apple's GPUs lack float64, which is needed here; give cpu"),
+        ("mps", "--device mps: Apple's GPUs have no float64, which ganatomy needs; give cpu"),
         ("tpu", "--device tpu: give cpu, cuda or cuda:NUMBER"),
     ],
 )
@@ -124,7 +124,7 @@ def test_only_training_shortens_float32_and_only_when_it_says_so(cards):
 def test_precisions_have_names():
     assert get_default_settings(3, CARD).precision == "tf32"
     assert override_settings(ComputeSettings(), precision="tf32").dtype == torch.float32
-    with pytest.raises(Refused, match="--precision tf32 is for NVIDIA GPUs and this is cpu"):
+    with pytest.raises(Refused, match="--precision tf32 is for NVIDIA GPUs, but the device is cpu"):
         ComputeSettings(precision="tf32").check(2, CPU)
     with pytest.raises(Refused, match="--precision half: there are float32, tf32, bfloat16, float16"):
         override_settings(ComputeSettings(), precision="half")

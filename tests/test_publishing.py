@@ -91,10 +91,10 @@ def test_a_changed_byte_anywhere_is_seen(bundle, tmp_path):
         content[place] ^= 1
         changed.write_bytes(content)
         content[place] ^= 1
-        with pytest.raises(Refused, match="is no bundle"):
+        with pytest.raises(Refused, match="is not a bundle"):
             find_snapshot(changed)
     changed.write_bytes(content[:-1])
-    with pytest.raises(Refused, match="is no bundle"):
+    with pytest.raises(Refused, match="is not a bundle"):
         find_snapshot(changed)
 
 
@@ -102,7 +102,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, capsys):
     (tmp_path / "x.zip").write_bytes(b"no zip")
     with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
         archive.writestr("bundle.json", "{}")
-    for name, words in (("x.zip", "it is no zip file"), ("y.zip", "or was changed since")):
+    for name, words in (("x.zip", "it is not a zip file"), ("y.zip", "or was changed since")):
         assert main(f"sample {tmp_path / name} --out {tmp_path / 'out'}".split()) == 2
         told = capsys.readouterr().err
         assert words in told
@@ -123,7 +123,7 @@ def test_members_that_would_leave_the_folder_are_refused(tmp_path):
     content = (tmp_path / "y.zip").read_bytes()
     digest = sealed_zip._hash_beginning(tmp_path / "y.zip", len(content) - 64)
     (tmp_path / "y.zip").write_bytes(content[:-64] + digest)
-    with pytest.raises(Refused, match=r"it holds '../a', which ganatomy never writes"):
+    with pytest.raises(Refused, match=r"it contains '../a', which ganatomy never writes"):
         check_sealed_zip(tmp_path / "y.zip", "bundle")
 
 

@@ -1,7 +1,7 @@
-"""Whether this processor computes volumes faster in bfloat16, found out by computing some.
+"""A measurement of whether this CPU computes volumes faster in bfloat16 than in float32.
 
-A processor may know bfloat16 and be slower in it: without matrix units for it (AMX) the conversions may cost more than
-the products save. Instruction sets do not tell it, so it is measured.
+A CPU may support bfloat16 and still be slower in it: without matrix units for bfloat16 (AMX), the conversions may take
+more time than the products save. The instruction set does not show this, so it is measured.
 """
 
 import time
@@ -11,25 +11,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ROUNDS = 5  # of both precisions in turn; the fastest counts, which other work on the machine disturbs least
-LAYERS = ((64, 16), (32, 32))  # channels and voxels an axis: the middle of `hagan` at 64 cubed
-GROUPS = 4  # of the group normalisation
+ROUNDS = 5  # rounds of both precisions in turn; the fastest counts, which other work on the machine disturbs least
+LAYERS = ((64, 16), (32, 32))  # channels and voxels per axis, as in the middle layers of `hagan` at 64 cubed
+GROUPS = 4  # groups of the group normalisation
 
 Layer = tuple[Tensor, Tensor, Tensor]  # features, the kernel that enlarges them, the kernel that shrinks them again
 
 
 def measure_bfloat16_gain() -> float:
-    """Time in float32 over time in bfloat16, of enlarging, normalising and shrinking volumes, forward and backward.
+    """Measure the time in float32 divided by that in bfloat16, of enlarging, normalising and shrinking volumes.
 
-    It takes about a second, once a process and number of threads. It is processor time, so that other work on the
-    machine counts less.
+    Both passes are measured, forward and backward. This takes about a second and is done once per process and number
+    of threads. CPU time is measured, so that other work on the machine has less effect.
     """
     return _measure_gain(torch.get_num_threads())
 
 
 @lru_cache
 def _measure_gain(threads: int) -> float:
-    generator = torch.Generator().manual_seed(0)  # not torch's own, whose state belongs to the training
+    generator = torch.Generator().manual_seed(0)  # the state of torch's own generator belongs to the training
     layers = [_make_layer(channels, size, generator) for channels, size in LAYERS]
     times: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
     for _ in range(1 + ROUNDS):

@@ -1,4 +1,4 @@
-"""Choice of the device and its float32 precision, its free memory, and whether a process keeps freed memory."""
+"""The device: its choice, its float32 precision and its free memory; and freed memory that a process keeps."""
 
 import ctypes
 import os
@@ -20,17 +20,17 @@ CGROUP_MEMORY_FILES = (
 )  # of a container, new and old
 
 
-CUDA_CONTEXT_BYTES = 500 * 2**20  # that a process takes on a GPU before its first tensor; estimated, not measured
+CUDA_CONTEXT_BYTES = 500 * 2**20  # memory of a process on a GPU before its first tensor; estimated, not measured
 
-_usual_device: str | None = None  # what None stands for
+_usual_device: str | None = None  # the device that None means
 
 
 @contextmanager
 def usual_device(name: str | None) -> Iterator[None]:
-    """Within it `select_device(None)` is the device of that name, for all that is not told where to compute.
+    """Make `select_device(None)` return the device of that name within the block.
 
     Raises:
-        Refused: no such device here.
+        Refused: this machine has no such device.
     """
     global _usual_device
     before = _usual_device
@@ -43,17 +43,17 @@ def usual_device(name: str | None) -> Iterator[None]:
 
 
 def select_device(name: str | None) -> torch.device:
-    """The device of that name; None = the usual one (`usual_device`), else a GPU if there is one, else the processor.
+    """Select the device of that name; None = the device of `usual_device`, else a GPU if there is one, else the CPU.
 
-    On a GPU products and convolutions are in true float32 from here on; training says otherwise while it runs
+    From then on, a GPU computes products and convolutions in full float32; training may change this while it runs
     (`float32_flags`).
 
     Raises:
-        Refused: no such device here.
+        Refused: this machine has no such device.
     """
     name = name or _usual_device or ("cuda" if torch.cuda.is_available() else "cpu")
     if name.partition(":")[0] == "mps":
-        raise Refused(f"--device {name}: Apple's GPUs lack float64, which is needed here; give cpu.")
+        raise Refused(f"--device {name}: Apple's GPUs have no float64, which ganatomy needs; give cpu.")
     if name.partition(":")[0] not in ("cpu", "cuda"):
         raise Refused(f"--device {name}: give cpu, cuda or cuda:NUMBER.")
     if name != "cpu" and not torch.cuda.is_available():
@@ -72,7 +72,7 @@ def select_device(name: str | None) -> torch.device:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Precision and order of what a GPU computes.
+# Precision and order of computation on a GPU.
 
 
 def _allow_tf32(allowed: bool) -> None:
@@ -81,7 +81,7 @@ def _allow_tf32(allowed: bool) -> None:
 
 @contextmanager
 def float32_flags(device: torch.device, tf32: bool) -> Iterator[None]:
-    """Whether a GPU may shorten float32 to the 10 bits of TF32 in products and convolutions; undone at the end."""
+    """Allow or forbid TF32 (float32 with 10 bits) in products and convolutions of a GPU within the block."""
     if device.type != "cuda":
         yield
         return
@@ -95,13 +95,13 @@ def float32_flags(device: torch.device, tf32: bool) -> Iterator[None]:
 
 @contextmanager
 def deterministic_algorithms() -> Iterator[None]:
-    """Within it an operation gives the same bits every time on one GPU, or raises; undone at the end.
+    """Within the block, an operation gives the same bits every time on the same GPU, or raises an error.
 
-    The variable CUBLAS_WORKSPACE_CONFIG, which NVIDIA's library reads when it is first used, stays set.
+    The environment variable CUBLAS_WORKSPACE_CONFIG, which cuBLAS reads when it is first used, remains set.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch_flags: Any = torch.utils.deterministic  # its flag is made when the module is loaded
+    torch_flags: Any = torch.utils.deterministic  # its flag exists once the module is loaded
     filled = torch_flags.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
@@ -116,7 +116,7 @@ def deterministic_algorithms() -> Iterator[None]:
 
 @contextmanager
 def searched_kernels(wanted: bool) -> Iterator[None]:
-    """Whether cuDNN tries its algorithms at every new shape; undone at the end."""
+    """Let cuDNN try its algorithms at every new shape within the block, or not."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = wanted
     try:
@@ -126,13 +126,13 @@ def searched_kernels(wanted: bool) -> Iterator[None]:
 
 
 def find_unordered_operation(error: BaseException) -> str | None:
-    """The operation that `deterministic_algorithms` has stopped, if that is what an error of torch says."""
+    """Find the operation that `deterministic_algorithms` has stopped, in an error of torch; None for other errors."""
     found = re.search(r"(\S+) does not have a deterministic implementation", str(error))
     return found[1] if isinstance(error, RuntimeError) and found else None
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
-    """What decides the last digits of a result: the device, its libraries and their settings."""
+    """Describe what the last digits of a result depend on: the device, its libraries and their settings."""
     card = device.type == "cuda"
     return {
         "name": str(device),
@@ -151,10 +151,10 @@ def describe_device(device: torch.device) -> dict[str, Any]:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that it frees; False where the C library knows no such thing (not glibc).
+    """Let this process keep the memory that it frees; return False if the C library cannot do this (not glibc).
 
-    glibc gives every large block back to the system when it is freed and gets it again, page by page and zeroed, when
-    the next activation needs it: a third of a training step on a processor is spent in the system for nothing.
+    By default, glibc returns every large freed block to the system and requests it again for the next activation, page
+    by page and zeroed. This takes a third of the time of a training step on a CPU.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -171,21 +171,21 @@ OUT_OF_MEMORY_PHRASES = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch says that a device had no memory left."""
+    """Whether an error of torch says that a device has run out of memory."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in OUT_OF_MEMORY_PHRASES)
 
 
 def measure_total_memory(device: torch.device) -> int:
-    """Bytes that a GPU has; of a processor what can still be allocated (`measure_free_memory`)."""
+    """Measure the bytes of a GPU; for the CPU, those that can still be allocated (`measure_free_memory`)."""
     return int(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else measure_free_memory(device)
 
 
 def measure_free_memory(device: torch.device) -> int:
-    """Bytes that this process may take on a device: of a GPU, or of this machine within the limits of a container.
+    """Measure the bytes that this process may allocate on a GPU, or on this machine within the limits of a container.
 
-    What it has taken for its context on a GPU by asking is among them: a plan counts it with the libraries.
+    The bytes of the process's own context on a GPU are included, because a plan counts them with the libraries.
     """
     if device.type == "cuda":
         left, total = torch.cuda.mem_get_info(device)

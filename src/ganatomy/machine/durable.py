@@ -58,40 +58,40 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder; a kill leaves it whole, or what `remove_leftovers` removes."""
+    """Remove a folder; a process that is killed leaves it complete, or leaves what `remove_leftovers` removes."""
     temporary = get_temporary_path(path)
     os.replace(path, temporary)
     shutil.rmtree(temporary)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As UTF-8; what a name of other bytes holds is written as an escape."""
+    """Write a text as UTF-8; bytes of file names that are not UTF-8 are written as escapes."""
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """As ASCII: a file name that is no UTF-8 is text with half characters, which UTF-8 cannot hold."""
+    """Write JSON as ASCII, because a file name that is not UTF-8 has surrogates, which UTF-8 cannot encode."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """One JSON object a line, as ASCII: no name with a line separator of Unicode breaks a line."""
+    """Write one JSON object per line, as ASCII, so that no Unicode line separator in a name breaks a line."""
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file that `write_lines` wrote.
+    """Read the objects of a file that `write_lines` wrote.
 
     Raises:
-        Refused: it is missing, or a line of it is no JSON object.
+        Refused: the file is missing, or one of its lines is not a JSON object.
     """
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, ValueError, RecursionError) as error:
         raise Refused(f"{path} cannot be read ({_get_first_line(error)}); restore it or make it again.") from error
     if not all(isinstance(row, dict) for row in rows):
-        raise Refused(f"{path} has lines that are no JSON objects; restore it or make it again.")
+        raise Refused(f"{path} has lines that are not JSON objects; restore it or make it again.")
     return rows
 
 
@@ -105,22 +105,22 @@ def compute_sha256(path: Path | zipfile.Path) -> str:
 
 
 def hash_json(value: Any) -> str:
-    """SHA-256 of a JSON value; spaces and the order of keys do not count."""
+    """Compute SHA-256 of a JSON value, independent of spaces and the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_json(path: Path | zipfile.Path) -> dict[str, Any]:
-    """A JSON object.
+    """Read a JSON object.
 
     Raises:
-        Refused: it is missing, cut, or something else.
+        Refused: the file is missing or is not a complete JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, RecursionError) as error:
         raise Refused(f"{path} cannot be read ({_get_first_line(error)}); restore it or make it again.") from error
     if not isinstance(content, dict):
-        raise Refused(f"{path} holds no JSON object; restore it or make it again.")
+        raise Refused(f"{path} is not a JSON object; restore it or make it again.")
     return content
 
 
@@ -145,7 +145,7 @@ def _refuse_when_full(path: Path) -> Iterator[None]:
 
 def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folder
+        return  # folders cannot be opened on Windows
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Limits of address space and time within which this process does a piece of work that it does not trust."""
+"""Limits of memory and time for work of this process that may go wrong, such as decoding of unknown files."""
 
 import faulthandler
 import multiprocessing
@@ -16,18 +16,18 @@ try:
 except ImportError:  # Windows has no such limits
     resource = None  # type: ignore[assignment]
 
-ALARM_SECONDS = 1.0  # after which an alarm that a library has swallowed rings again
-GRACE_SECONDS = 30.0  # after the limit, until a worker that does not hear the alarm is ended
+ALARM_SECONDS = 1.0  # interval at which the alarm is repeated, in case a library has caught it
+GRACE_SECONDS = 30.0  # time after the limit until a worker that does not react to the alarm is ended
 
 
 class Limits(NamedTuple):
-    """What reading may take, by the size of the files.
+    """Limits of the reading of files, which depend on the size of the files.
 
     Args:
-        memory: bytes of address space, beyond what the process has.
-        memory_per_byte: more of it for each byte of the files.
-        seconds: by the clock on the wall.
-        seconds_per_byte: more of them for each byte of the files.
+        memory: bytes of address space in addition to those that the process has.
+        memory_per_byte: further bytes for each byte of the files.
+        seconds: wall-clock time in seconds.
+        seconds_per_byte: further seconds for each byte of the files.
     """
 
     memory: int = 4 * 2**30
@@ -36,11 +36,11 @@ class Limits(NamedTuple):
     seconds_per_byte: float = 1e-6
 
     def scale_memory(self, size: int) -> int:
-        """Bytes that the reading of files of so many bytes may take."""
+        """Return the bytes of memory that reading files of `size` bytes may take."""
         return self.memory + self.memory_per_byte * size
 
     def scale_seconds(self, size: int) -> float:
-        """Seconds that the reading of files of so many bytes may take."""
+        """Return the seconds that reading files of `size` bytes may take."""
         return self.seconds + self.seconds_per_byte * size
 
 
@@ -48,21 +48,21 @@ LIMITS = Limits()
 
 
 class TimeUp(BaseException):
-    """The time of `limit_process` is over; no `Exception`, so that no library takes it for one of its own."""
+    """The time of `limit_process` is over. It is not an `Exception`, so that libraries do not catch it."""
 
 
 @contextmanager
 def limit_process(memory: int, seconds: float) -> Iterator[None]:
-    """Bound what the block takes; afterwards all is as before.
+    """Limit memory and time of the block; afterwards the previous limits apply again.
 
-    An allocation that goes beyond the memory fails: most often as MemoryError, in some libraries by ending the process.
-    The time is told by a signal. Where a library in C does not let Python hear it, a worker process ends
-    `GRACE_SECONDS` later; a process that is no worker goes on waiting. Threads other than the first have no limits,
-    since both are of the whole process; Dask bounds the memory of such workers.
+    An allocation beyond the limit fails, usually with MemoryError; some libraries end the process instead. A signal
+    enforces the time. If C code of a library keeps Python from handling the signal, a worker process is ended
+    `GRACE_SECONDS` later, and any other process goes on waiting. Threads other than the main thread have no limits,
+    because both limits apply to the whole process; Dask limits the memory of such workers.
 
     Args:
-        memory: bytes of address space, beyond what the process has now.
-        seconds: by the clock on the wall.
+        memory: bytes of address space in addition to those that the process has.
+        seconds: wall-clock time in seconds.
 
     Raises:
         TimeUp: the time is over.
@@ -76,13 +76,13 @@ def limit_process(memory: int, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _limit_address_space(memory: int) -> Iterator[None]:
-    """A soft limit, which a process may lift again; none where the system has none."""
+    """Set a soft limit, which the process can raise again; without effect on systems that have no such limit."""
     if resource is None:
         yield
         return
     before, hard = resource.getrlimit(resource.RLIMIT_AS)
     bounds = [limit for limit in (before, hard) if limit != resource.RLIM_INFINITY]
-    with suppress(ValueError, OSError):  # macOS knows the limit by name only
+    with suppress(ValueError, OSError):  # macOS defines the limit but does not accept it
         resource.setrlimit(resource.RLIMIT_AS, (min([psutil.Process().memory_info().vms + memory, *bounds]), hard))
     try:
         yield
@@ -116,7 +116,7 @@ _nowhere: IO[str] | None = None
 
 
 def _open_nowhere() -> IO[str]:
-    """Where `faulthandler` writes a traceback that nobody needs; it has to stay open."""
+    """Open the null device, to which `faulthandler` writes its traceback; it has to remain open."""
     global _nowhere
     _nowhere = _nowhere or open(os.devnull, "w")  # noqa: SIM115
     return _nowhere

@@ -1,4 +1,4 @@
-"""Where a command will write: tried before the work begins, held by one command, cleared of leftovers."""
+"""Output places of a command: checked before the work begins, locked for one command, and cleared of leftovers."""
 
 import errno
 import glob
@@ -14,20 +14,20 @@ from ganatomy.errors import Refused
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; there two commands at once are not told apart
+except ImportError:  # Windows has no flock; there, two commands can write to one place at the same time
     fcntl = None  # type: ignore[assignment]
 
-PROBE_BYTES = 4096  # one block: on a full disk not even that can be written
+PROBE_BYTES = 4096  # one block, which cannot be written on a full disk
 LOCK_POLL_SECONDS = 0.05
 LOCK_SUFFIX = ".lock"
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_writable(path: Path, folder: bool = True) -> None:
-    """Whether a folder, or a file, can be made or written there; nothing is left.
+    """Check that a folder, or a file, can be made or written at `path`; nothing remains of the check.
 
     Raises:
-        Refused: a file is where a folder should be or the other way round, or the system does not let us write there.
+        Refused: there is a file where a folder should be or vice versa, or the system does not permit writing.
     """
     if path.exists() and path.is_dir() != folder:
         wanted, found = ("folder", "file") if folder else ("file", "folder")
@@ -49,28 +49,28 @@ def describe_system_error(error: OSError, path: Path | str | None = None) -> str
 
     Args:
         error: the error.
-        path: what could not be used; None = what the error names.
+        path: the path that could not be used; None = the path that the error names.
     """
     names = (error.filename, error.filename2)
     where = path or " and ".join(str(name) for name in names if name is not None)
     if error.errno in DISK_FULL_ERRORS:
         return f"The disk is full{f' ({where})' if where else ''}. Free some space, then give the same command again."
-    return f"{where} cannot be used: {error.strerror or error}. Give another place, or change what may be done there."
+    return f"{where} cannot be used: {error.strerror or error}. Give another path, or change its permissions."
 
 
 @contextmanager
 def hold_lock(file: Path, refusal: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold a lock of the operating system (flock), which ends with this process, however it ends.
+    """Hold a lock of the operating system (flock), which ends with this process in any case.
 
-    The empty file is removed afterwards; one that a killed process left is taken over.
+    The empty lock file is removed afterwards; the lock file of a killed process is reused.
 
     Args:
-        file: absent, or empty.
-        refusal: what the user is told where another process holds it.
-        patience: seconds to wait for it.
+        file: the lock file, which is empty or does not exist.
+        refusal: message for the user if another process holds the lock.
+        patience: seconds to wait for the lock.
 
     Raises:
-        Refused: another process holds it.
+        Refused: another process holds the lock.
     """
     if fcntl is None:
         yield
@@ -79,7 +79,7 @@ def hold_lock(file: Path, refusal: str, patience: float = 0.0) -> Iterator[None]
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)  # while it is held: who waits on this file sees that it is no longer the one
+        file.unlink(missing_ok=True)  # removed while it is held, so that a waiting process sees that it is outdated
         os.close(descriptor)
 
 
@@ -91,7 +91,7 @@ def _acquire(file: Path, refusal: str, deadline: float) -> int:
             if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                 return descriptor
         except FileNotFoundError:
-            pass  # its holder has removed it between our opening and locking it
+            pass  # the previous holder removed the file after we opened it and before we locked it
         except BlockingIOError as error:
             if time.monotonic() > deadline:
                 os.close(descriptor)
@@ -102,7 +102,7 @@ def _acquire(file: Path, refusal: str, deadline: float) -> int:
 
 @contextmanager
 def hold_output(path: Path) -> Iterator[None]:
-    """Be the only command that writes `path`, and remove what a killed one left half-written beside it and in it.
+    """Reserve `path` for this command, and remove incomplete files that a killed command left beside it and in it.
 
     Raises:
         Refused: another command is writing there.
@@ -113,22 +113,22 @@ def hold_output(path: Path) -> Iterator[None]:
         with _hold_parent(path):
             yield
     finally:
-        for folder in created:  # a command that was refused leaves none behind
+        for folder in created:  # after a refusal, no empty folders remain
             with suppress(OSError):
                 folder.rmdir()
 
 
 def get_lock_file(path: Path) -> Path:
-    """The lock of what is written at `path`: an empty hidden file beside it, there only while a command writes."""
+    """Return the lock file of `path`: an empty hidden file beside it, which exists only while a command writes."""
     return path.with_name(f".{path.name}{LOCK_SUFFIX}")
 
 
 @contextmanager
 def _hold_parent(path: Path) -> Iterator[None]:
-    if not os.access(path.parent, os.W_OK):  # a mounted folder in one that is not ours: no lock, and nothing beside it
+    if not os.access(path.parent, os.W_OK):  # `path` is mounted in a folder that is not writable: no lock is possible
         yield
         return
-    refusal = f"Another command is writing {path}; wait until it has ended, or give another place."
+    refusal = f"Another command is writing {path}; wait until it has ended, or give another path."
     with hold_lock(get_lock_file(path), refusal):
         for name in {path.name, path.with_suffix(".png").name}:  # a table has a picture of the same name
             remove_leftovers(path.parent, name)
@@ -137,7 +137,7 @@ def _hold_parent(path: Path) -> Iterator[None]:
 
 
 def get_temporary_path(path: Path) -> Path:
-    """Where this process writes what is to become `path`."""
+    """Return the temporary path at which this process writes the later `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 

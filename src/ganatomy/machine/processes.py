@@ -1,4 +1,4 @@
-"""Processes that end with their parent: a pool of workers, and a child that runs another program."""
+"""Processes that end with their parent: a pool of workers, and a child process that runs another program."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -15,9 +15,9 @@ STANDARD_INPUT = 0  # its file descriptor
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Workers that are started anew (forking a process that has used zarr may hang) and leave when the parent does.
+    """Provide workers that end with their parent; they are spawned, since forking after the use of zarr may hang.
 
-    When the block ends early, work that has not begun is dropped and work in hand is finished.
+    If the block ends early, work that has not begun is dropped, and work that has begun is finished.
     """
     executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=initialise_worker)
     try:
@@ -27,7 +27,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def initialise_worker() -> None:
-    """In the worker: leave Ctrl-C to the parent, and go when the parent is gone."""
+    """Prepare a worker: leave Ctrl-C to the parent, and end when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
@@ -40,11 +40,11 @@ def _exit_with_parent() -> None:
 
 
 def run_child(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    """Run a program of ours, which calls `exit_with_standard_input`, to its end, with what it writes as text.
+    """Run a program that calls `exit_with_standard_input` to its end, and return it with its output as text.
 
-    Its standard input is a pipe that ends when this process does, however that happens.
+    Its standard input is a pipe that ends when this process ends, for any reason.
     """
-    reading, writing = os.pipe()  # no child inherits the end that is written to
+    reading, writing = os.pipe()  # no child inherits the writing end
     try:
         return subprocess.run(command, stdin=reading, capture_output=True, text=True, check=False)
     finally:
@@ -53,11 +53,11 @@ def run_child(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def exit_with_standard_input() -> None:
-    """In a child of `run_child`: go when the parent is gone."""
+    """Make this process, a child of `run_child`, end when its parent has ended."""
     threading.Thread(target=_wait_for_end_of_input, daemon=True).start()
 
 
 def _wait_for_end_of_input() -> None:
-    while os.read(STANDARD_INPUT, 1):  # not through `sys.stdin`, whose lock would be held when Python ends
+    while os.read(STANDARD_INPUT, 1):  # `sys.stdin` has a lock, which would be held when Python ends
         pass
     os._exit(1)

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 SECONDS_BETWEEN_LINES = 10.0  # between two plain lines
-SECONDS_OF_SILENCE = 2.5  # of a command that is to be heard, and before the first plain line
-COLUMNS = 80  # that a plain line fills at most
+SECONDS_OF_SILENCE = 2.5  # longest time without output under `heartbeat`, and time before the first plain line
+COLUMNS = 80  # largest width of a plain line
 BAR_COLUMNS = 10
 
 quiet = False
-_last_words = time.monotonic()  # when something was last told
+_last_words = time.monotonic()  # time of the last output
 
 
 def say(text: str) -> None:
@@ -27,13 +27,13 @@ def say(text: str) -> None:
 
 
 def format_name(name: str) -> str:
-    """A file's name as one line of text: bytes that are no UTF-8, line separators and controls become escapes."""
+    """Format a file name as one line; bytes that are not UTF-8, line separators and controls become escapes."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class ProgressBar:
-    """The progress of a piece of work: how much is done, and a short note."""
+    """Progress of a piece of work: the number of finished pieces, and a short note."""
 
     def __init__(self, label: str, total: int | None, progress: Progress | None) -> None:
         self.label, self.total, self.done, self.already_done = label, total, 0, 0
@@ -43,12 +43,12 @@ class ProgressBar:
         self._due = self._start + SECONDS_OF_SILENCE
 
     def advance(self, n: int = 1, note: str = "", left: str | None = None) -> None:
-        """Tell of more work done.
+        """Count further finished pieces.
 
         Args:
-            n: pieces of work.
+            n: number of pieces.
             note: a few words.
-            left: the time that is left in words; None = as the pieces that are done suggest.
+            left: the remaining time in words; None = an estimate from the finished pieces.
         """
         self.done += n
         left = self._estimate_left() if left is None else left
@@ -59,7 +59,7 @@ class ProgressBar:
             _print_line(self.describe(note, left))
 
     def describe(self, note: str = "", left: str = "") -> str:
-        """How far it is, in one line of at most 80 columns."""
+        """Describe the progress in one line of at most 80 columns."""
         count = str(self.done) if self.total is None else f"{self.done} of {self.total}"
         ends = [f"{self.label}: {count}", *([f"{left} left"] if left else [])]
         room = COLUMNS - len(", ".join(ends)) - 2
@@ -73,7 +73,7 @@ class ProgressBar:
 
 
 def format_seconds(seconds: float) -> str:
-    """A time in its two largest units, such as ``2 d 3 h``."""
+    """Format a time in its two largest units, such as ``2 d 3 h``."""
     left = max(0, round(seconds))
     units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
     first = next((i for i, (size, _) in enumerate(units) if left >= size), len(units) - 1)
@@ -86,7 +86,7 @@ def format_seconds(seconds: float) -> str:
 
 @contextmanager
 def bar(label: str, total: int | None, done: int = 0) -> Iterator[ProgressBar]:
-    """A bar over `total` pieces of work (None = nobody knows how many), of which `done` were done before."""
+    """Show a bar over `total` pieces of work (None = unknown), of which `done` were finished before."""
     if quiet or not sys.stderr.isatty():
         shown = ProgressBar(label, total, None)
         shown.done = shown.already_done = done
@@ -102,7 +102,7 @@ def bar(label: str, total: int | None, done: int = 0) -> Iterator[ProgressBar]:
 
 
 def make_display(console: Console) -> Progress:
-    """The bar of a terminal: one line of 80 columns or what the terminal has."""
+    """Make the bar of a terminal: one line of at most 80 columns."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(BAR_COLUMNS),
@@ -115,9 +115,9 @@ def make_display(console: Console) -> Progress:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Being heard.
+# Output at regular intervals.
 
-_current: list[ProgressBar] = []  # bars of the work in hand, the innermost last
+_current: list[ProgressBar] = []  # bars of the current work, the innermost last
 
 
 @contextmanager
@@ -131,10 +131,10 @@ def _be_current(shown: ProgressBar) -> Iterator[None]:
 
 @contextmanager
 def heartbeat(label: str) -> Iterator[None]:
-    """Print what is being done, and for how long, whenever nothing was printed for some seconds.
+    """Print the current work and its duration whenever nothing was printed for some seconds.
 
     Args:
-        label: the name of the work, used while no bar is shown.
+        label: name of the work, for times without a bar.
     """
     if quiet:
         yield
