@@ -98,7 +98,7 @@ def test_a_training_beside_is_not_disturbed(small, files, volumes, tmp_path, cap
     assert (tmp_path / "00001-hagan").is_dir()
     assert "cannot be read" not in capsys.readouterr().out
     assert main(f"select {tmp_path / '00000-hagan-2022'} --store {volumes.path}".split()) == 2
-    assert "holds imported weights and has no store" in capsys.readouterr().err
+    assert "contains imported weights and has no store" in capsys.readouterr().err
     assert main(f"train hagan-2022 {volumes.path} --tiny --out {tmp_path / '00000-hagan-2022'}".split()) == 2
     assert "is a run of another origin" in capsys.readouterr().err
 

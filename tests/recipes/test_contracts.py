@@ -155,7 +155,7 @@ def test_its_pieces_are_chosen_so_that_it_learns_the_same(recipe, volumes, tmp_p
     monkeypatch.setattr(memory_estimate, "fits_surely", lambda recipe, memory: False)
     run = train(wide, volumes, tmp_path, computing=ComputeSettings(), fit=True)
     assert run.computing["micro_batches"] == 2
-    with pytest.raises(Refused, match="--micro-batches 8 would change what stub learns"):
+    with pytest.raises(Refused, match="--micro-batches 8 would change the result of stub"):
         train(wide, volumes, tmp_path / "other", computing=ComputeSettings(micro_batches=8))
 
 

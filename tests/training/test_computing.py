@@ -225,7 +225,7 @@ def test_micro_batches_change_rounding_only_at_the_recipes_own_batch_or_are_refu
     if alike:
         check_pieces(recipe, 1, pieces)
         return
-    with pytest.raises(Refused, match=rf"--micro-batches {pieces} would change what {name} learns: its"):
+    with pytest.raises(Refused, match=rf"--micro-batches {pieces} would change the result of {name}: its"):
         check_pieces(recipe, 1, pieces)
 
 

@@ -149,7 +149,7 @@ def test_one_process_needs_no_group():
 def test_batches_that_cannot_be_shared_alike_are_refused():
     check_pieces(get_recipe("hagan"), 4, 1)
     check_pieces(get_recipe("hagan"), 2, 2)
-    with pytest.raises(Refused, match=r"A batch of 4 images cannot be cut into equal parts for 3 processes"):
+    with pytest.raises(Refused, match=r"A batch of 4 images cannot be divided into equal parts for 3 processes"):
         check_pieces(get_recipe("hagan"), 3, 1)
     with pytest.raises(Refused, match=r"its batch normalisation takes the mean of all images"):
         check_pieces(get_recipe("wgan"), 1, 2)
@@ -158,7 +158,7 @@ def test_batches_that_cannot_be_shared_alike_are_refused():
     for name in ("stylegan2", "relativistic", "relativistic-mammogram"):
         check_pieces(get_recipe(name), 2, 1)  # processes compare the images of all of them
         with pytest.raises(
-            Refused, match=rf"would change what {name} learns: its discriminator compares images .* of 4"
+            Refused, match=rf"would change the result of {name}: its discriminator compares images .* of 4"
         ):
             check_pieces(get_recipe(name), 1, 2)
 
@@ -205,5 +205,5 @@ def test_what_is_wrong_with_two_processes_is_said_once(volumes, tmp_path):
     command = _command(volumes, tmp_path, "--processes", "3")
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
-    assert done.stderr.count("cannot be cut into equal parts") == 1
+    assert done.stderr.count("cannot be divided into equal parts") == 1
     assert not list(tmp_path.iterdir())

@@ -106,7 +106,7 @@ def test_stopped_by_a_signal_the_run_goes_on_bit_for_bit(run, store, tmp_path, n
             os.kill(os.getpid(), number)
 
     monkeypatch.setattr(Callbacks, "record_losses", kill_at_seventeen)
-    with pytest.raises(Interrupted, match="with a checkpoint; the same command goes on"):
+    with pytest.raises(Interrupted, match="with a checkpoint; the same command continues"):
         train(TINY, store, tmp_path / "parts", intervals=OFTEN)
     monkeypatch.undo()
     parts = train(TINY, store, tmp_path / "parts", intervals=OFTEN)
@@ -200,7 +200,7 @@ def test_a_run_folder_of_another_recipe_is_refused(run, store):
         train(change_recipe(TINY, {"latent": 8}), store, run.path)
     with pytest.raises(Refused, match=r"another seed \(0\)"):
         train(TINY, store, run.path, seed=1)
-    with pytest.raises(Refused, match="it holds the runs 00000-pggan-mammogram"):
+    with pytest.raises(Refused, match="it contains the runs 00000-pggan-mammogram"):
         open_run(run.path.parent)
 
 

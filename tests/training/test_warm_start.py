@@ -213,7 +213,7 @@ def test_clipping_leaves_frozen_weights_alone(run, store, tmp_path):
         ("--from {run} --freeze critic.high", "the model has no part 'critic'; there are: generator, discriminator"),
         ("--from {run} --freeze discriminator", "all of the discriminator is frozen"),
         ("--from {run} --freeze discriminator.high --freeze discriminator.low", "all of the discriminator is frozen"),
-        ("--freeze discriminator.low", "discriminator.low would stay random; give the weights to keep as well: --from"),
+        ("--freeze discriminator.low", "discriminator.low would keep random weights; give trained weights: --from"),
     ],
 )
 def test_mistakes(flags, words, hagan, run, volumes, tmp_path, capsys):
@@ -229,7 +229,7 @@ def test_the_command_says_what_is_taken(conditioned, volumes, tmp_path, capsys):
     line = f"train hagan {volumes.path} --tiny --set total_kimg=0.008 --from {conditioned.path} --out {tmp_path}"
     assert main([*line.split(), "--dry-run"]) == 0
     dry = capsys.readouterr().out
-    assert "generator            37 of 38 tensors taken; 1 but for conditions: common.dense.weight\n" in dry
+    assert "generator            37 of 38 tensors taken over; 1 but for conditions: common.dense.weight\n" in dry
     assert not list(tmp_path.iterdir())
     assert main(line.split()) == 0
     assert "from        " in capsys.readouterr().out

@@ -1,1 +1,1 @@
-"""Training: making a run or continuing it."""
+"""Training of a recipe: plan, loop, run folder, several processes."""

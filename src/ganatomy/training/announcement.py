@@ -20,16 +20,16 @@ def describe_training(
     settings: ComputeSettings,
     processes: int,
 ) -> str:
-    """Describe a training that is about to begin, in lines for the user. The names are those of the run's files.
+    """Describe a training that is about to begin, in lines for the user.
 
     Args:
         path: the run's folder.
         continued: whether the run was begun before.
-        recipe: what is trained.
-        store: the images that it is trained on.
-        device: where it is computed.
-        settings: how it is computed.
-        processes: how many processes share every batch.
+        recipe: the recipe that is trained.
+        store: the store of its training images.
+        device: the device of this process.
+        settings: the compute settings.
+        processes: number of processes that share every batch.
     """
     about, counts = store.manifest, count_parameters(recipe)
     cases = about.splits.get("train", 0)
@@ -41,7 +41,7 @@ def describe_training(
         f"device      {where}",
         f"cases       {cases} training images of {store.path.name}, {about.patients} patients in all its splits",
         f"parameters  {sum(counts.values()):,}",
-        f"end         at {recipe.total_kimg:g} kimg; the time left is told after the first steps",
+        f"end         at {recipe.total_kimg:g} kimg; the time left is shown after the first steps",
         *describe_idle_schedules(recipe),
     ]
     return "\n".join(lines)

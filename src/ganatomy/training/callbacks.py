@@ -29,7 +29,7 @@ from ganatomy.training.state import State
 from ganatomy.training.time_left import TimeLeft
 from ganatomy.training.tracking.tracker import Tracker
 
-GRID_IMAGES = 16  # images in a grid; each value of a condition has equally many of them, one after another
+GRID_IMAGES = 16  # images in a grid; consecutive runs of equal length have the same value of a condition
 
 
 class Intervals(Config):
@@ -42,7 +42,7 @@ class Intervals(Config):
 
 
 class IntervalTimer:
-    """Tells when periodic work is due again, by the count of images seen. It gives the same answer in every process."""
+    """Determines when periodic work is due, from the count of images seen, with the same answer in every process."""
 
     def __init__(self, images: int) -> None:
         self._last = images
@@ -61,7 +61,7 @@ class IntervalTimer:
 
 
 class Callback:
-    """The callbacks of every process but the first. They write nothing, and stop when any process stops."""
+    """The callbacks of all processes except the first. They write nothing, and stop when any process stops."""
 
     stop_reason: str | None = None
 
@@ -89,7 +89,7 @@ class Callback:
 
 
 def check_replicas(state: State) -> None:
-    """Assert that all processes have the same weights. Other weights mean a bug or a fault of the machine."""
+    """Assert that all processes have the same weights; a difference means a bug or a fault of the machine."""
     differ = distributed.find_differing_replicas(state.get_snapshot_networks())
     assert not differ, f"the processes no longer have the same weights of {', '.join(differ)}"
 
@@ -105,16 +105,16 @@ def agree_on_stop(stop_reason: str | None, state: State) -> str | None:
 
 
 class Callbacks:
-    """The callbacks of the first process, called before every step with the state. False means that the run stops here.
+    """The callbacks of the first process, called with the state before every step; False ends the run at this step.
 
     Args:
         run: the run folder to write to.
-        intervals: how often each kind of work is done.
-        metadata: what a snapshot says besides the recipe and the count of images.
-        seed: the run's seed.
+        intervals: intervals of each kind of work.
+        metadata: contents of a snapshot's ``meta.json`` besides the recipe and the count of images.
+        seed: seed of the run.
         condition: the condition of each image of the grid.
-        state: the state at the start; its count of images is where the intervals begin.
-        trackers: told what is logged, drawn and saved.
+        state: the state at the start; the intervals begin at its count of images.
+        trackers: receivers of what is logged, drawn and saved.
     """
 
     def __init__(
@@ -150,13 +150,13 @@ class Callbacks:
         return self.stop_reason is None
 
     def record_losses(self, losses: Losses) -> None:
-        """Add the loss terms of a step to the running means. No number leaves the device until the tick."""
+        """Add the loss terms of a step to the running means. They remain on the device until the tick."""
         for name, term in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros((), device=term.device)) + term
         self._count += 1
 
     def describe_progress(self, state: State) -> tuple[str, str]:
-        """Describe the progress for the bar: the image size with the speed, and the time that is left."""
+        """Describe the progress for the bar: image size and speed, and the time that is left."""
         now = time.monotonic()
         self._time_left.record(self._noted[1], state.images - self._noted[1], now - self._noted[0])
         seconds = None if progress.quiet else self._time_left.estimate(state.images)
@@ -237,7 +237,7 @@ def install_stop_handlers(callbacks: Callbacks | Callback) -> Callable[[], None]
         if callbacks.stop_reason:
             raise KeyboardInterrupt
         callbacks.stop_reason = signal.Signals(number).name
-        progress.say(f"{callbacks.stop_reason}: saving a checkpoint after this step; again to stop at once.")
+        progress.say(f"{callbacks.stop_reason}: saving a checkpoint after this step; repeat to stop at once.")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
 

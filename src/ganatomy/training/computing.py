@@ -23,7 +23,7 @@ from ganatomy.steps.modules import GeneratorModule
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 UpSampling = Literal["usual", "fold", "phases", "plain", "auto"]
-LEAST_BFLOAT16_GAIN = 1.1  # times as fast as float32; a smaller gain is not worth the loss of precision
+LEAST_BFLOAT16_GAIN = 1.1  # speed relative to float32; a smaller gain does not justify the loss of precision
 FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
@@ -31,24 +31,24 @@ class ComputeSettings(Config):
     """Compute settings of a run; `docs/performance.md` has measurements of each.
 
     Args:
-        precision: precision of the networks; weights, optimiser and losses stay in float32. ``tf32`` is float32 whose
-            products and convolutions an NVIDIA GPU shortens to 10 bits; in float16 losses are scaled up for the
+        precision: precision of the networks; weights, optimiser and losses are always in float32. ``tf32`` is float32
+            whose products and convolutions an NVIDIA GPU rounds to 10 bits; in float16, losses are scaled up for the
             backward pass.
-        channels_last: keep the channels of a voxel together in memory.
+        channels_last: store the channels of a voxel together in memory.
         recompute: discard the activations inside a generator's blocks and compute them again for the backward pass.
             This takes less memory and more time, and gives the same gradients.
         compiled: let torch compile the parts of the generator.
         micro_batches: number of pieces in which a batch is computed, one after another. More pieces take less memory;
             the result is the same up to rounding.
-        hold_memory: keep freed memory within the process (`device.keep_freed_memory`). This is faster on a processor
-            and has a higher peak.
-        deterministic: give the same bits every time on a GPU, too. This is slower, and an operation that has no
+        hold_memory: keep freed memory within the process (`device.keep_freed_memory`). This is faster on a CPU and has
+            a higher peak.
+        deterministic: compute the same bits every time on a GPU too. This is slower, and an operation without a
             deterministic form raises an error.
         upsampling: how layers that enlarge by two are computed (`nn.enlarging`). ``usual`` = each layer in the way that
-            was fastest on a processor; the name of a way = all layers in that way; ``auto`` = each layer in the way
-            that is fastest on this device, timed at the start.
-        upsampling_by_layer: the ways that ``auto`` has chosen, by the layer's name; empty = none was chosen yet.
-        search_kernels: let cuDNN try its algorithms at every new shape. This is faster afterwards and takes more
+            was fastest on a CPU; the name of a way = all layers in that way; ``auto`` = each layer in the way that is
+            fastest on this device, timed at the start.
+        upsampling_by_layer: the ways that ``auto`` has chosen, by the name of the layer; empty = not chosen yet.
+        search_kernels: let cuDNN try its algorithms at every new shape. This makes later steps faster and takes more
             memory; it cannot be combined with `deterministic`.
     """
 
@@ -77,7 +77,7 @@ class ComputeSettings(Config):
             Refused: this version of cuDNN computes half precision 3D convolutions wrongly, or there is no TF32.
         """
         if self.precision == "tf32" and device.type != "cuda":
-            raise Refused(f"--precision tf32 is for NVIDIA GPUs and this is {device}; give float32 or bfloat16.")
+            raise Refused(f"--precision tf32 is for NVIDIA GPUs, but the device is {device}; give float32 or bfloat16.")
         version = torch.backends.cudnn.version() if device.type == "cuda" else None
         if ndim == 3 and self.dtype != torch.float32 and version in FAULTY_CUDNN_VERSIONS:
             raise Refused(
@@ -116,7 +116,7 @@ class ComputeSettings(Config):
 
 
 def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSettings:
-    """Return settings with those replaced that are given by name; None = keep the setting of `base`.
+    """Return `base` with the settings that are given by name; None = keep the setting of `base`.
 
     Raises:
         Refused: the precision is unknown.
@@ -129,13 +129,13 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
 def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
     """Return the fastest settings that are safe on a device, as measured (docs/performance.md, docs/diary.md).
 
-    A processor with bfloat16 instructions trains volumes in bfloat16 if that is measured to be faster there
-    (`measure_bfloat16_gain`), and images of two axes, because of their gradient penalty, in float32. A GPU uses
-    TF32, with channels-last for images of two axes; PyTorch's group normalisation of volumes does not keep that
-    layout on a GPU (PyTorch issue 59168). The settings for a GPU have not been measured yet. On a GPU the ways of
-    up-sampling are timed at the start of a run; on a processor they are fixed, and so are the bits of a training.
+    A CPU with bfloat16 instructions trains volumes in bfloat16 if this is measured to be faster on it
+    (`measure_bfloat16_gain`), and images of two axes in float32, because of their gradient penalty. A GPU uses TF32,
+    with channels-last for images of two axes; PyTorch's group normalisation of volumes does not keep that layout on a
+    GPU (PyTorch issue 59168). The settings for a GPU have not been measured yet. On a GPU, the ways of up-sampling are
+    timed at the start of a run; on a CPU they are fixed, so that a training always computes the same bits.
     """
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not public, so it may disappear
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # not part of torch's public interface
     if ndim == 3 and device.type == "cpu" and native() and _is_bfloat16_faster(torch.get_num_threads()):
         return ComputeSettings(precision="bfloat16", hold_memory=True)
     precision: Precision = "tf32" if device.type == "cuda" else "float32"
@@ -149,12 +149,12 @@ def get_default_settings(ndim: int, device: torch.device) -> ComputeSettings:
 
 @lru_cache
 def _is_bfloat16_faster(threads: int) -> bool:
-    """Return whether bfloat16 is enough faster for volumes with this many threads, and tell the user once."""
+    """Return whether bfloat16 is sufficiently faster for volumes with this number of threads; tell the user once."""
     gain = measure_bfloat16_gain()
     faster = gain >= LEAST_BFLOAT16_GAIN
     progress.say(
-        f"In bfloat16 this processor computes volumes {gain:.2f} times as fast as in float32, as just measured;"
-        f" {'bfloat16' if faster else 'float32'} is the default here."
+        f"In bfloat16, this CPU computes volumes {gain:.2f} times as fast as in float32, as just measured;"
+        f" {'bfloat16' if faster else 'float32'} is the default on it."
     )
     return faster
 

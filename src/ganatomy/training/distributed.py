@@ -1,7 +1,7 @@
 """Training in several processes: joining them, splitting a batch, averaging gradients and comparing replicas.
 
-Networks are not wrapped. Therefore penalties with a second derivative, networks of which only a part ran, and several
-backward passes a step work; DistributedDataParallel gives wrong results without an error for some of them.
+Networks are not wrapped. Therefore, penalties with a second derivative, networks of which a pass uses only a part, and
+several backward passes per step work; DistributedDataParallel gives wrong results without an error for some of them.
 """
 
 import os
@@ -20,7 +20,7 @@ from ganatomy.recipes.recipe import Recipe
 
 Result = TypeVar("Result")
 DIGEST_CHUNK = 2**22  # numbers of a weight that are converted to float64 at a time
-TIMEOUT = timedelta(minutes=30)  # of a process that waits for the others; writing a checkpoint takes less
+TIMEOUT = timedelta(minutes=30)  # longest time for which a process waits for the others; a checkpoint takes less
 
 
 def count_processes() -> int:
@@ -37,8 +37,8 @@ def check_device(name: str | None, processes: int) -> None:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))  # torchrun may have started others elsewhere
     if here > 1 and name is not None and name.startswith("cuda:"):
         raise Refused(
-            f"{here} processes cannot share --device {name}: each needs a GPU of its own; give --device cuda, and each"
-            " takes another one, or start one process."
+            f"{here} processes cannot share --device {name}, since each needs its own GPU; give --device cuda, so that"
+            " each process takes another GPU, or start one process."
         )
     if here > 1 and named_device(name).type == "cuda" and here > (count := torch.cuda.device_count()):
         raise Refused(f"{here} processes need as many GPUs and there are {count}; give --processes {count}.")
@@ -57,7 +57,7 @@ def select_process_device(name: str | None) -> torch.device:
     if local >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise Refused(
-            f"There are more processes than the {count} GPUs of this machine; give at most {count} a machine."
+            f"There are more processes than the {count} GPUs of this machine; start at most {count} per machine."
         )
     torch.cuda.set_device(local)
     return torch.device("cuda", local)
@@ -65,10 +65,10 @@ def select_process_device(name: str | None) -> torch.device:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the other processes that torchrun has started for the block. A process that is alone joins nothing.
+    """Join the other processes that torchrun has started for the block; without other processes, do nothing.
 
     Raises:
-        Ended: another process has ended. The checkpoints that were saved are whole.
+        Ended: another process has ended. The saved checkpoints are complete.
     """
     if count_processes() == 1 or distributed.is_initialized():
         yield
@@ -88,7 +88,7 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 def _describe_lost_process(error: Exception) -> str:
     why = str(error).splitlines()[0]
-    return f"Another process of this training has gone ({why}); the same command goes on from the last checkpoint."
+    return f"Another process of this training has ended ({why}); the same command continues from the last checkpoint."
 
 
 def run_on_first_process(work: Callable[[], Result]) -> Result:
@@ -128,7 +128,7 @@ def average_tensors(tensors: Sequence[Tensor]) -> None:
 
 
 def list_gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
-    """List the gradients of the parameters that have one; the scope decides which do, alike in all processes."""
+    """List the gradients of the parameters that have one, which depends on the scope and is alike in all processes."""
     return [p.grad for p in parameters if p.grad is not None]
 
 
@@ -150,7 +150,7 @@ def find_differing_replicas(networks: Mapping[str, nn.Module]) -> list[str]:
 
 
 def _digest(tensor: Tensor) -> Tensor:
-    """Return the sum of a tensor's values, weighted by their places, which nearly any change of the tensor changes."""
+    """Return the sum of a tensor's values, weighted by their positions, which almost any change of them changes."""
     total = torch.zeros((), dtype=torch.float64)
     for number, part in enumerate(tensor.detach().flatten().split(DIGEST_CHUNK), 1):
         weights = torch.linspace(1, 2, len(part), dtype=torch.float64, device=part.device)
@@ -182,8 +182,10 @@ def check_pieces(recipe: Recipe, processes: int, micro_batches: int) -> None:
     for _, step in recipe.make_timetable():
         if step.batch_size % (processes * micro_batches):
             raise Refused(
-                f"A batch of {step.batch_size} images cannot be cut into equal parts for {pieces}; give numbers whose"
-                " product divides it, or another batch with --set."
+                f"A batch of {step.batch_size} images cannot be divided into equal parts for {pieces}; give numbers"
+                " whose product divides it, or another batch size with --set."
             )
     if micro_batches > 1 and (why := recipe.find_split_problem(micro_batches)):
-        raise Refused(f"--micro-batches {micro_batches} would change what {recipe.name} learns: {why}. Leave it out.")
+        raise Refused(
+            f"--micro-batches {micro_batches} would change the result of {recipe.name}: {why}. Leave the flag out."
+        )

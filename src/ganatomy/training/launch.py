@@ -9,7 +9,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from ganatomy.errors import Ended, Interrupted, Refused
 
-RUN_ID = "ganatomy"  # the processes find it in TORCHELASTIC_RUN_ID
+RUN_ID = "ganatomy"  # value of TORCHELASTIC_RUN_ID in the processes
 
 
 class ProcessFailedError(Ended):
@@ -23,7 +23,7 @@ class ProcessFailedError(Ended):
 def launch_processes(processes: int, arguments: list[str]) -> None:
     """Run ``ganatomy ARGUMENTS`` as `processes` processes that train together, and wait until all have ended.
 
-    A process that dies is not started again: the user starts the command anew, and it continues from the last
+    A process that ends with an error is not started again. The user repeats the command, which continues from the last
     checkpoint.
 
     Raises:
@@ -49,7 +49,7 @@ def launch_processes(processes: int, arguments: list[str]) -> None:
         number, failure = error.get_first_failure()
         code = failure.exitcode if failure.exitcode > 0 else 1
         how = f"exit code {failure.exitcode}" if failure.exitcode > 0 else f"signal {-failure.exitcode}"
-        what = "it has said what to change" if code == Refused.exit_code else "the same command goes on"
+        what = "its message says what to change" if code == Refused.exit_code else "the same command continues"
         raise ProcessFailedError(f"Process {number} of {processes} ended ({how}); {what}.", code) from None
     except SignalException as signal:
-        raise Interrupted(f"{signal.sigval.name}: stopped; the same command goes on.") from None
+        raise Interrupted(f"{signal.sigval.name}: stopped; the same command continues.") from None

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON line a tick, and what the trackers are told."""
+"""The log of a run: one JSON line per tick, and the calls of the trackers."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ class Log:
         self._tell(lambda tracker: tracker.begin(folder, images, settings or {}))
 
     def _drop_after(self, images: int) -> None:
-        """Remove the ticks after the checkpoint that the run continues from, which would otherwise occur twice."""
+        """Remove the ticks after the checkpoint from which the run continues, which would otherwise occur twice."""
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
             self._path.write_text("".join(line for line in lines if _is_tick_until(line, images)), encoding="utf-8")
@@ -67,7 +67,7 @@ class Log:
 
 
 def _is_tick_until(line: str, images: int) -> bool:
-    """Return whether a line is a complete tick of at most `images` images. A damaged line is none."""
+    """Return whether a line is a complete tick of at most `images` images; for a damaged line, return False."""
     try:
         return line.endswith("\n") and bool(json.loads(line)["images"] <= images)
     except (ValueError, KeyError, TypeError, RecursionError):

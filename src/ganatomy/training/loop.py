@@ -20,7 +20,7 @@ PLAIN_SETTINGS = ComputeSettings()
 
 
 class BatchSource(Protocol):
-    """A source of batches. Image number n of a run is always the same image."""
+    """A source of batches, in which image number n of a run is always the same image."""
 
     def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
         """Read each region of the images, (batch, channel, *space) in [-1, 1], and their condition."""
@@ -36,10 +36,11 @@ def run_steps(
 ) -> Iterator[Losses]:
     """Train until the recipe's end or until `callbacks` returns False; yield the detached loss terms of each step.
 
-    `callbacks` runs before every step, so that a resumed run reports at the same counts of images as an unbroken one.
+    `callbacks` runs before every step, so that a resumed run reports at the same counts of images as an uninterrupted
+    one.
 
     Raises:
-        Diverged: a loss term or a gradient is not finite. The weights have not taken that step.
+        Diverged: a loss term or a gradient is not finite. The weights are those before the step.
     """
     recipe = state.recipe
     while callbacks(state) and state.images < recipe.total_images:
@@ -63,7 +64,7 @@ def run_steps(
 
 
 def _plan_batches(recipe: Recipe, images: int, seed: int, micro_batches: int) -> list[list[range]]:
-    """Plan the batches of the step after `images` images: this process's pieces of each, as numbers of images."""
+    """Plan the batches of the step after `images` images: for each batch, this process's pieces as image numbers."""
     step = recipe.plan_step(images, seed)
     count = max(int(phase.updates(images)) for phase in recipe.build_phases(step.stage))
     firsts = (images + update * step.batch_size for update in range(count))
@@ -76,7 +77,7 @@ def list_requests(
     seed: int,
     settings: ComputeSettings = ComputeSettings(),  # noqa: B008
 ) -> Iterator[tuple[range, tuple[Region, ...]]]:
-    """List, in order, what `run_steps` will read from its source after `images` images, until the recipe's end."""
+    """List in order what `run_steps` will read from its source after `images` images, until the recipe's end."""
     while images < recipe.total_images:
         step = recipe.plan_step(images, seed)
         planned = _plan_batches(recipe, images, seed, settings.micro_batches)
@@ -91,9 +92,9 @@ def run_update(
 ) -> Losses:
     """Run one update of a phase on a batch in one or several pieces, and return its detached losses.
 
-    All other networks are frozen; gradients are averaged over pieces and processes. With another precision than float32
-    the networks run under autocast; weights, optimiser and losses stay in float32. With float16 the loss is scaled up
-    for the backward pass, and an update that overflows is left out.
+    All other networks are frozen; gradients are averaged over pieces and processes. In precisions other than float32,
+    the networks run under autocast; weights, optimiser and losses remain in float32. In float16, the loss is scaled up
+    for the backward pass, and an update that overflows is skipped.
     """
     state.networks.set_trainable(phase.trained_roles)
     device = pieces[0].image.device
@@ -116,15 +117,16 @@ def run_update(
         for optimizer in learners:
             optimizer.step()
     for optimizer in learners:
-        optimizer.zero_grad(set_to_none=True)  # free them before the next phase: a lower peak of memory
+        optimizer.zero_grad(set_to_none=True)  # freed before the next phase, for a lower peak of memory
     phase.constrain(state.networks)
     return sums
 
 
 def _one_by_one(pieces: Sequence[Batch], networks: nn.Module) -> Iterator[Batch]:
-    """Yield the pieces of a batch. Each of several is a new object, and sees the networks' buffers as the first did.
+    """Yield the pieces of a batch; each of several pieces is a new object and starts with the same network buffers.
 
-    Therefore no tensor of a piece stays in memory, and the power iteration of a spectral norm advances once a batch.
+    Therefore no tensor of a piece remains in memory, and the power iteration of a spectral norm advances once per
+    batch.
     """
     if len(pieces) == 1:
         yield pieces[0]
@@ -153,7 +155,7 @@ def _describe_divergence(phase: Phase, losses: Losses) -> str:
 
 
 def _scaled_step(phase: Phase, state: State, optimizers: list[torch.optim.Adam], losses: Losses) -> None:
-    """Take a step with scaled gradients. If they overflow, leave the step out and use a smaller scale the next time."""
+    """Take a step with scaled gradients. If they overflow, skip the step and use a smaller scale from then on."""
     for optimizer in optimizers:
         state.scaler.step(optimizer)
     state.scaler.update()

@@ -1,13 +1,13 @@
-"""How much memory a recipe needs, part by part, before anything is allocated; and what would make it need less.
+"""Estimates of the memory that a recipe needs, before anything is allocated, and of settings that need less.
 
-    libraries    the process itself with its libraries; on a GPU the driver's context
-    weights      of all networks, and the generator's average
+    libraries    the process with its libraries; on a GPU, the driver's context
+    weights      weights of all networks, and the moving average of the generator
     optimiser    Adam's two moments of every weight
-    passing      images, activations and gradients at the peak of a step (`ledger`)
-    workspace    what kernels take for themselves, and what the allocator cannot use again
+    transient    images, activations and gradients at the peak of a step (`memory_trace`)
+    workspace    temporary memory of kernels, and memory that the allocator cannot reuse
 
-The first and the last do not follow from the recipe; they were fitted to peaks that were measured on a processor
-(`benchmarks/memory_plan.py`). For a GPU they are estimates that nobody has measured yet.
+The first and the last part cannot be computed from the recipe; they were fitted to peaks that were measured on a CPU
+(`benchmarks/memory_plan.py`). For a GPU, they are estimates that have not been measured yet.
 """
 
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.memory_trace import PeakMemory
 
 MIB, GIB = 2**20, 2**30
-MAX_BATCH_SIZE = 512  # images a step; nobody asks for more, and a look at it takes long
+MAX_BATCH_SIZE = 512  # images per step; larger batches are not searched, because each estimate takes long
 MICRO_BATCHES = (2, 4, 8, 16, 32)
-BYTES_PER_VOXEL = 20_000  # more than any recipe keeps for a voxel of a batch
+BYTES_PER_VOXEL = 20_000  # upper bound of the memory that any recipe needs per voxel of a batch
 
 
 class DeviceOverhead(NamedTuple):
-    """What a device takes besides tensors: the libraries in bytes, and the workspace as shares and bytes."""
+    """Memory of a device besides tensors: the libraries in bytes, and the workspace as shares and bytes."""
 
     libraries: int
     transient_share: float
@@ -42,14 +42,14 @@ class DeviceOverhead(NamedTuple):
 
 DEVICE_OVERHEADS = {
     ("cpu", False): DeviceOverhead(400 * MIB, 0.06, 0.19, 9 * MIB),
-    ("cpu", True): DeviceOverhead(400 * MIB, 0.31, 0.18, 22 * MIB),  # memory is held: `device.keep_freed_memory`
+    ("cpu", True): DeviceOverhead(400 * MIB, 0.31, 0.18, 22 * MIB),  # with `device.keep_freed_memory`
     ("cuda", False): DeviceOverhead(CUDA_CONTEXT_BYTES, 0.15, 0.0, 100 * MIB),
 }
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes by part."""
+    """Bytes of memory by part."""
 
     libraries: int
     weights: int
@@ -62,7 +62,7 @@ class MemoryEstimate:
         return self.libraries + self.weights + self.optimiser + self.transient + self.workspace
 
     def break_down(self) -> dict[str, int]:
-        """By the names that a user reads."""
+        """Return the parts by the names that are shown to the user."""
         return {
             "libraries": self.libraries,
             "weights and their average": self.weights,
@@ -101,7 +101,7 @@ def _trace_training(
 
 
 def list_stage_steps(recipe: Recipe) -> list[TrainingStep]:
-    """A moment of each part of the timetable, the one that costs most: where a level fades in, or the only one."""
+    """List one step for each stage of the timetable, the one that needs most memory: while a level fades in."""
     found: dict[str, TrainingStep] = {}
     for _, step in recipe.make_timetable():
         found.setdefault(step.stage, step)
@@ -119,12 +119,12 @@ def estimate_training(
     """Estimate the memory that a training step needs in each process.
 
     Args:
-        recipe: what is trained.
-        settings: how it is computed.
-        device: where it is computed.
-        processes: how many processes share a batch.
+        recipe: the recipe that is trained.
+        settings: the compute settings.
+        device: the device.
+        processes: number of processes that share a batch.
         stage_index: the stage of the timetable, an index into `list_stage_steps`; the last by default.
-        batch_size: the global batch size; None = the recipe's.
+        batch_size: the global batch size; None = that of the recipe.
     """
     key = settings.keep_memory_settings()
     return _make_estimate(
@@ -138,7 +138,7 @@ def estimate_training(
 def find_heaviest_stage(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, processes: int = 1
 ) -> tuple[int, MemoryEstimate]:
-    """Find the stage of the timetable that needs most memory: its index in `list_stage_steps`, and what it needs."""
+    """Find the stage of the timetable that needs most memory: its index in `list_stage_steps`, and its estimate."""
     needs = [
         estimate_training(recipe, settings, device, processes, part) for part in range(len(list_stage_steps(recipe)))
     ]
@@ -149,12 +149,12 @@ def find_heaviest_stage(
 def estimate_sampling(
     recipe: Recipe, device: torch.device, batch_size: int = 1, planes: int | None = None
 ) -> MemoryEstimate:
-    """Estimate the memory for drawing `batch_size` images at once; `planes` = planes drawn at a time, None = all."""
+    """Estimate the memory for sampling `batch_size` images at once, `planes` planes at a time; None = all planes."""
     return _make_estimate(memory_trace.trace_sampling(recipe, batch_size, planes), recipe, device, False)
 
 
 def fits_surely(recipe: Recipe, memory: int) -> bool:
-    """Return whether a recipe fits into `memory` bytes by a generous bound, which is faster than an estimate."""
+    """Return whether a recipe certainly fits into `memory` bytes, by an upper bound that is faster than an estimate."""
     weights = sum(p.numel() * p.element_size() for p in recipe.build_meta_networks().parameters())
     voxels = max(m.batch_size * _count_voxels(m) for m in list_stage_steps(recipe))
     return GIB + 8 * weights + BYTES_PER_VOXEL * voxels < memory
@@ -167,15 +167,15 @@ def _count_voxels(step: TrainingStep) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# What would make it fit.
+# Sizes and settings that fit.
 
 
 def find_largest_batch(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int, processes: int = 1
 ) -> int:
-    """Find the largest batch at the recipe's full size that fits, up to `MAX_BATCH_SIZE`; 0 = not one image a process.
+    """Find the largest batch at full size that fits, up to `MAX_BATCH_SIZE`; 0 = not even one image per process fits.
 
-    The batch is doubled until it does not fit. Below that, memory is taken to grow linearly with the batch.
+    The batch is doubled until it does not fit. Between two sizes, memory is assumed to be linear in the batch size.
     """
     whole = processes * settings.micro_batches
 
@@ -214,9 +214,9 @@ def find_largest_shape(
 def cheaper_settings(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int, processes: int = 1
 ) -> Iterator[tuple[ComputeSettings, MemoryEstimate]]:
-    """Yield other settings for the same recipe, the cheapest in time first, each with the memory that it needs.
+    """Yield other settings for the same recipe with their memory estimates, those that cost least time first.
 
-    The stage that needs most with the given settings is estimated first; if it fits, all stages are estimated.
+    The stage that needs most memory with the given settings is estimated first; if it fits, all stages are estimated.
     """
     part, _ = find_heaviest_stage(recipe, settings, device, processes)
     for other in _list_alternatives(recipe, settings, device, processes):
@@ -227,10 +227,10 @@ def cheaper_settings(
 def _list_alternatives(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, processes: int
 ) -> Iterator[ComputeSettings]:
-    """The cheapest in time first (docs/performance.md).
+    """Yield other settings, those that cost least time first (docs/performance.md).
 
-    Micro-batches change nothing but rounding and cost little; recomputation costs a third more time; half precision is
-    often faster but changes the numbers; memory that is not held costs up to half of the speed of a processor.
+    Micro-batches change only the rounding and cost little time; recomputation costs a third more time; half precision
+    is often faster but changes the numbers; memory that is not held costs up to half of the speed of a CPU.
     """
     batches = [step.batch_size for step in list_stage_steps(recipe)]
     cuts = [
@@ -256,7 +256,7 @@ def _list_alternatives(
 def find_fitting_settings(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int, processes: int = 1
 ) -> tuple[ComputeSettings, MemoryEstimate] | None:
-    """Find the settings cheapest in time that fit, and the memory that they need; None if none fit."""
+    """Find the settings that fit and cost least time, with their estimate; None if no settings fit."""
     asis = (settings, find_heaviest_stage(recipe, settings, device, processes)[1])
     every = chain([asis], cheaper_settings(recipe, settings, device, memory, processes))
     return next(((other, one) for other, one in every if one.total <= memory), None)

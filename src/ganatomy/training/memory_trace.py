@@ -1,9 +1,9 @@
-"""What a step would keep in memory, found by running it on tensors that have sizes and no numbers.
+"""Prediction of the memory of a training step by running it on PyTorch fake tensors (shapes only).
 
-The real code runs, networks, losses, backward passes and optimisers, on PyTorch's fake tensors; a book is kept of what
-is alive at every operation. So nothing has to be known of a method, and a change of the code changes what is
-predicted. Fake tensors are not yet part of PyTorch's public interface (`torch._subclasses`): a test runs every recipe
-through them.
+The real code of networks, losses, backward passes and optimisers runs on fake tensors, and all storages that are alive
+are recorded at every operation. The prediction therefore needs no knowledge of the method and follows every change of
+the code. Fake tensors are not yet part of PyTorch's public interface (`torch._subclasses`), so a test runs every
+recipe on them.
 """
 
 import warnings
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Bytes of tensors: of the weights with their average, of the optimisers, and of all at the peak of a step."""
+    """Bytes of tensors: weights with their average, optimisers, and all tensors at the peak of a step."""
 
     weights: int
     optimiser: int
@@ -41,12 +41,12 @@ class PeakMemory:
 
     @property
     def transient(self) -> int:
-        """What comes and goes within a step: images, activations, gradients."""
+        """Bytes of images, activations and gradients, which exist only within a step."""
         return self.peak - self.weights - self.optimiser
 
 
 class MemoryTrace(TorchDispatchMode):
-    """Counts the bytes of every storage while it lives; a convolution works on copies in a layout of its own."""
+    """Counts the bytes of all storages that are alive, and of the copies that convolutions make in another layout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class MemoryTrace(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:  # a number is asked for: is a loss finite?
+        if func is torch.ops.aten._local_scalar_dense.default:  # a value is requested, for the check of finite losses
             return True if args[0].dtype == torch.bool else 1.0
         out = func(*args, **(kwargs or {}))
         made = list_tensors(out)
@@ -78,7 +78,7 @@ class MemoryTrace(TorchDispatchMode):
 
 
 def list_tensors(tree: Any) -> list[torch.Tensor]:
-    """The tensors of nested tuples, lists and dictionaries."""
+    """List the tensors of nested tuples, lists and dictionaries."""
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
@@ -87,11 +87,11 @@ def _bytes(tensors: list[torch.Tensor]) -> int:
 
 
 class _DeviceThread(TorchFunctionMode):
-    """Has inner gradients computed as on a GPU: by a thread of the device, whose operations are numbered from zero.
+    """Computes inner gradients as on a GPU: in a thread of the device, whose operations are numbered from zero.
 
-    PyTorch's backward pass goes by these numbers, the highest first. On a processor the operations of an inner gradient
-    (`objectives.penalties`) come from the main thread, have the highest numbers of all, and are undone before the pass
-    that they belong to: up to 14 % more is held than on a GPU, where they take their turn.
+    PyTorch's backward pass processes operations by these numbers, the highest first. On a CPU, the operations of an
+    inner gradient (`objectives.penalties`) are numbered by the main thread, have the highest numbers of all, and are
+    processed first. This holds up to 14 % more memory than on a GPU, where they are processed between the others.
     """
 
     def __init__(self, modes: tuple[TorchDispatchMode, ...], thread: ThreadPoolExecutor) -> None:
@@ -115,7 +115,7 @@ class _DeviceThread(TorchFunctionMode):
 
 @contextmanager
 def traced_memory(device_thread: bool = False) -> Iterator[MemoryTrace]:
-    """Within it tensors have no numbers, and a book is kept of them.
+    """Use fake tensors (shapes only) within the block, and record their memory.
 
     Args:
         device_thread: compute inner gradients in the order of a GPU.
@@ -141,10 +141,10 @@ def trace_training(
     """Trace the memory of the second step in one process; the first step makes Adam's moments.
 
     Args:
-        recipe: what is trained.
+        recipe: the recipe that is trained.
         step: the step of the timetable that is traced.
-        settings: how it is computed.
-        processes: how many processes share a batch.
+        settings: the compute settings.
+        processes: number of processes that share a batch.
         device: ``cpu`` or ``cuda``, whose backward passes differ in their order (`_DeviceThread`).
     """
     settings = settings.keep_memory_settings()
@@ -162,10 +162,10 @@ def trace_training(
 
 
 def run_traced_step(recipe: Recipe, state: State, step: TrainingStep, size: int, settings: ComputeSettings) -> None:
-    """A step within `traced_memory`, with batches of blank images of so many."""
+    """Run a step within `traced_memory` on batches of `size` blank images."""
     draws: list[list[Batch]] = []
     for phase in recipe.build_phases(step.stage):
-        for update in range(min(2, int(phase.updates(state.images)))):  # a third batch is held no longer than a second
+        for update in range(min(2, int(phase.updates(state.images)))):  # a third one adds nothing
             if update == len(draws):
                 draws.append([_make_batch(recipe, step, size) for _ in range(settings.micro_batches)])
             run_update(phase, state, draws[update], settings)
@@ -179,7 +179,7 @@ def _make_batch(recipe: Recipe, step: TrainingStep, size: int) -> Batch:
 
 
 def trace_sampling(recipe: Recipe, batch_size: int, planes: int | None = None) -> PeakMemory:
-    """What drawing so many images at once would hold; a volume by so many planes at a time, if given."""
+    """Trace the memory of sampling `batch_size` images at once; volumes are drawn in slabs of `planes` if given."""
     with traced_memory() as ledger, torch.inference_mode():
         generator = recipe.build_generator().eval().requires_grad_(False)
         weights = ledger.live_bytes
@@ -195,5 +195,5 @@ def trace_sampling(recipe: Recipe, batch_size: int, planes: int | None = None) -
 
 
 def can_sample_by_planes(recipe: Recipe) -> bool:
-    """Whether volumes can be drawn some planes at a time."""
+    """Whether volumes can be sampled some planes at a time."""
     return recipe.networks["generator"].min_slab_planes is not None

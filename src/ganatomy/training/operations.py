@@ -1,4 +1,4 @@
-"""How much a training step computes, counted on tensors that have sizes and no numbers (`memory_trace`)."""
+"""Count of the arithmetic operations of a training step, by running it on PyTorch fake tensors (`memory_trace`)."""
 
 from typing import Any, NamedTuple
 
@@ -10,16 +10,16 @@ from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.memory_trace import CPU, list_tensors, run_traced_step, traced_memory
 from ganatomy.training.state import State
 
-OPERATIONS_PER_ELEMENT = 16  # of a product in the time in which an element is read and written: 10 to 50 by machine
+OPERATIONS_PER_ELEMENT = 16  # operations in the time of reading and writing an element; 10 to 50 by machine
 
 
 class StepCost(NamedTuple):
-    """What a step takes, whatever the machine.
+    """The cost of a step, independent of the machine.
 
     Args:
-        calls: of kernels, each of which takes a time of its own however little it computes.
-        operations: of products and convolutions, a multiplication and an addition being two; an element of any other
-            result stands for `OPERATIONS_PER_ELEMENT`.
+        calls: number of kernel calls, each of which takes some time however little it computes.
+        operations: multiplications and additions of products and convolutions; every element of any other result
+            counts as `OPERATIONS_PER_ELEMENT` operations.
     """
 
     calls: int
@@ -27,7 +27,7 @@ class StepCost(NamedTuple):
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up what is computed, forwards and backwards; products and convolutions by the formulas of torch."""
+    """Counts the operations of forward and backward passes, with torch's formulas for products and convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,10 +44,7 @@ class _Counter(TorchDispatchMode):
 
 
 def count_operations(recipe: Recipe) -> dict[str, StepCost]:
-    """The cost of a step of all networks, by stage.
-
-    Of a level that fades in and is then stable the last part counts.
-    """
+    """Count the cost of a step of all networks, by stage; a stage that begins with a fade is counted after the fade."""
     settings = ComputeSettings()
     found: dict[str, StepCost] = {}
     moments = {step.stage: (kimg, step) for kimg, step in recipe.make_timetable()}

@@ -18,12 +18,12 @@ from ganatomy.training.computing import ComputeSettings, get_default_settings
 from ganatomy.training.memory_estimate import GIB, MemoryEstimate
 from ganatomy.training.memory_trace import can_sample_by_planes
 
-SLAB_PLANES = 16  # of a slab, in the plan of a drawing
-SHORTAGE_GOAL = 0.7  # of what was planned: flags are listed until one needs no more
+SLAB_PLANES = 16  # planes of a slab in the plan of sampling
+SHORTAGE_GOAL = 0.7  # share of the planned memory; flags are listed until one needs no more than this
 
 
 def count_parameters(recipe: Recipe) -> dict[str, int]:
-    """Trainable numbers by role. Nothing is allocated."""
+    """Count the trainable parameters by role, without allocating them."""
     return {role: sum(p.numel() for p in player.parameters()) for role, player in recipe.build_meta_networks().items()}
 
 
@@ -39,7 +39,7 @@ def estimate_memory(recipe: Recipe, settings: ComputeSettings | None = None, dev
 
 
 def change_batch_size(recipe: Recipe, batch_size: int | None) -> Recipe:
-    """The recipe with another batch size, at every level where it has levels."""
+    """Return the recipe with another batch size, which applies to all levels."""
     if batch_size is None:
         return recipe
     changes = recipe.strategy.express_batch_size(batch_size)
@@ -47,7 +47,7 @@ def change_batch_size(recipe: Recipe, batch_size: int | None) -> Recipe:
 
 
 def describe_recipe(recipe: Recipe) -> str:
-    """The recipe, parameter counts, timetable and memory, as text."""
+    """Describe the recipe, parameter counts, timetable and memory as text."""
     counts = count_parameters(recipe)
     plain = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110)
     lines = ["recipe", *(f"  {line}" for line in plain.splitlines()), ""]
@@ -64,33 +64,33 @@ def describe_recipe(recipe: Recipe) -> str:
     lines.append(f"            {recipe.total_kimg:<9g} end")
     lines += describe_idle_schedules(recipe)
     needs = estimate_memory(recipe)
-    lines += ["", f"memory      {sum(needs.values()):.2f} GiB where a step needs most (float32, on a processor):"]
+    lines += ["", f"memory      {sum(needs.values()):.2f} GiB in the stage that needs most (float32, on a CPU):"]
     lines += [f"            {gib:6.2f} GiB {part}" for part, gib in needs.items()]
     return "\n".join(lines)
 
 
 def describe_idle_schedules(recipe: Recipe) -> list[str]:
-    """A line for each number that is to change only after the training has ended; empty if there is none."""
+    """Describe each schedule that would begin to change after the end of the training, in one line each."""
     return [
-        f"never       {path} keeps its first value: it is to change from {first:g} kimg on, and the training ends at"
+        f"never       {path} keeps its first value, since it changes from {first:g} kimg on and the training ends at"
         f" {recipe.total_kimg:g}; --pace shortens all lengths together"
         for path, first in recipe.find_idle_schedules()
     ]
 
 
 def _describe_regions(scope: Scope) -> str:
-    """What a step reads of each image, such as ``16 of 128x128x128, 32x32x32``."""
+    """Describe the regions that a step reads of each image, such as ``16 of 128x128x128, 32x32x32``."""
     return ", ".join((f"{r.depth} of " if r.depth else "") + format_shape(r.shape) for r in scope.regions)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Does it fit.
+# Whether it fits into memory.
 
 
 def describe_plan(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int = 1
 ) -> str:
-    """Whether training and sampling fit, what is the most that fits, and what would make it fit."""
+    """Describe whether training and sampling fit, the largest batch and size that fit, and settings that need less."""
     part, total = memory_estimate.find_heaviest_stage(recipe, settings, device, processes)
     step = memory_estimate.list_stage_steps(recipe)[part]
     head = (
@@ -101,7 +101,7 @@ def describe_plan(
         head += f", each of {processes} processes"
     lines = [f"{head}; predicted, nothing was allocated", "", f"memory {free_bytes / GIB:.2f} GiB"]
     lines += _format_table(
-        f"training, most in the part {step.stage!r}" if step.stage != "all" else "training", total, free_bytes
+        f"training, in stage {step.stage!r}" if step.stage != "all" else "training", total, free_bytes
     )
     for title, one in _list_sampling_estimates(recipe, device):
         lines.append(f"{title:40s} {one.total / GIB:8.2f} GiB  {_describe_fit(one, free_bytes)}")
@@ -163,7 +163,7 @@ def format_flags(settings: ComputeSettings, base: ComputeSettings) -> str:
 def _list_options(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int
 ) -> list[str]:
-    """The ways to need less, until one fits; that one is what `--fit` applies."""
+    """List settings that need less memory until one fits; `--fit` applies this one."""
     lines = ["needs less with"]
     for other, one in memory_estimate.cheaper_settings(recipe, settings, device, free_bytes, processes):
         lines.append(
@@ -202,13 +202,13 @@ def check_memory(
         return
     if memory_estimate.find_heaviest_stage(recipe, settings, device, processes)[1].total > free_bytes:
         raise Refused(
-            f"{recipe.name} will not fit; --fit applies what makes it fit, --anyway tries it as it is.\n"
+            f"{recipe.name} will not fit; --fit applies settings that fit, --anyway tries it unchanged.\n"
             + describe_plan(recipe, settings, device, free_bytes, processes)
         )
 
 
 def describe_shortage(recipe: Recipe, settings: ComputeSettings, device: torch.device, processes: int = 1) -> str:
-    """What to do when memory has run out though the plan did not foresee it: what a step needs, and what needs less."""
+    """Explain what to do when memory has run out unexpectedly: the plan of a step, and settings that need less."""
     total = memory_estimate.find_heaviest_stage(recipe, settings, device, processes)[1]
     goal = round(SHORTAGE_GOAL * total.total)
     lines = [
@@ -229,7 +229,7 @@ def describe_shortage(recipe: Recipe, settings: ComputeSettings, device: torch.d
 def fit_settings(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, free_bytes: int, processes: int = 1
 ) -> ComputeSettings:
-    """Find the settings cheapest in time that fit into `free_bytes` (`memory_estimate.find_fitting_settings`).
+    """Find the settings that fit into `free_bytes` and cost least time (`memory_estimate.find_fitting_settings`).
 
     Raises:
         Refused: no settings fit.
@@ -245,5 +245,5 @@ def fit_settings(
 
 
 def get_recipe_default_settings(recipe: Recipe, device: torch.device) -> ComputeSettings:
-    """Return the settings that a recipe is computed with on a device by default."""
+    """Return the default compute settings of a recipe on a device."""
     return get_default_settings(len(recipe.shape), device)

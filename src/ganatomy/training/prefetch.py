@@ -1,4 +1,4 @@
-"""The next batches are read while the device computes, an image a task, by threads that touch no tensor."""
+"""Reading of the next batches while the device computes, by threads that read one image at a time without torch."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -9,39 +9,40 @@ from ganatomy.machine.share import count_own_cores
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.scope import ImageParts, Region
 
-PREFETCH_DEPTH = 4  # batches ahead: covers a disk that is slow now and then
-MAX_READERS = 16  # threads; more do not decompress faster, as Python's part of the work runs on one core
+PREFETCH_DEPTH = 4  # batches that are read in advance, enough for a disk that is slow from time to time
+MAX_READERS = 16  # threads; more do not decompress faster, since Python's part of the work runs on one core
 
 BatchRequest = tuple[range, tuple[Region, ...]]
 Raw = TypeVar("Raw")
 
 
 class PrefetchSource(Protocol[Raw]):
-    """A source whose batches are allocated, read image by image, and made into tensors."""
+    """A source whose batches are allocated, read image by image, and converted to tensors."""
 
     def allocate_batch(self, numbers: range, regions: tuple[Region, ...]) -> Raw:
-        """Memory for a batch that is still to be read."""
+        """Allocate memory for a batch that has still to be read."""
         ...
 
     def read_image(self, batch: Raw, place: int) -> None:
-        """From the disk into its place, without torch; called by several threads at once."""
+        """Read one image from disk into its place without torch; several threads call this at the same time."""
         ...
 
     def to_tensors(self, batch: Raw) -> tuple[ImageParts, Condition]:
-        """To the device."""
+        """Copy the batch to the device as tensors."""
         ...
 
 
 class Prefetcher(Generic[Raw]):
-    """A source that knows what will be asked for.
+    """A source that reads batches in advance, because the sequence of requests is known.
 
-    Tensors are made by the thread that asks: a second one would have PyTorch start its pool of threads twice.
+    The thread that calls `read_batch` makes the tensors, because PyTorch starts a pool of threads for each thread that
+    uses it.
 
     Args:
-        source: where batches come from.
-        requests: what will be asked for, in order (`loop.list_requests`).
-        depth: batches that are read ahead.
-        readers: threads; None = one for each core of this process, `MAX_READERS` at most.
+        source: the source of the batches.
+        requests: the future requests in order (`loop.list_requests`).
+        depth: number of batches that are read in advance.
+        readers: number of threads; None = one for each core of this process, but at most `MAX_READERS`.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class Prefetcher(Generic[Raw]):
         self._coming: deque[tuple[BatchRequest, Raw, list[Future[None]]]] = deque()
 
     def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
-        """The batch that is next in order; reading goes on behind it."""
+        """Return the batch that is next in order, and continue reading in advance."""
         self._fill()
         request, batch, images = self._coming.popleft()
-        assert request == (numbers, regions), f"{numbers} was asked for and {request[0]} is next"
+        assert request == (numbers, regions), f"{numbers} was requested, but {request[0]} is next"
         for image in images:
             image.result()
         self._fill()
@@ -72,5 +73,5 @@ class Prefetcher(Generic[Raw]):
             self._coming.append((request, batch, images))
 
     def close(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         self._executor.shutdown(wait=True, cancel_futures=True)

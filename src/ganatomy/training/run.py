@@ -1,12 +1,12 @@
-"""The run folder: what it holds, and finding the one to go on with.
+"""The run folder: its content, and the search for the run to continue.
 
 00003-pggan-mammogram/
-  recipe.json environment.json store.json      what was asked for, where, on what
-  log.jsonl                                    one line a tick, all loss terms
-  reals.png fakes/<images>.png                 grids, the same latent codes each time
-  snapshots/<images>/                          to use
-  checkpoints/<images>/                        to go on; the last two
-  tensorboard/, mlflow/, wandb/                of the trackers, by default TensorBoard's if it is installed
+  recipe.json environment.json store.json      recipe; versions, device and settings; store
+  log.jsonl                                    one line per tick with all loss terms
+  reals.png fakes/<images>.png                 grids; those of fakes always have the same latent codes
+  snapshots/<images>/                          weights to use
+  checkpoints/<images>/                        state to resume the training; the last two are kept
+  tensorboard/, mlflow/, wandb/                of the trackers; by default TensorBoard's if it is installed
 """
 
 import platform
@@ -37,23 +37,23 @@ from ganatomy.recipes.recipe import Recipe
 
 STORE_FILE = "store.json"
 KEPT_CHECKPOINTS = 2
-LOCK_PATIENCE = 10.0  # seconds to wait for a command that is making its run folder, which takes it less than one
+LOCK_PATIENCE = 10.0  # seconds to wait for another command that makes its run folder, which takes less than one second
 
 
 @dataclass(frozen=True)
 class GivenWeights:
-    """Weights that a training did not draw by itself.
+    """Weights that were given to a training.
 
     Args:
-        generator: SHA-256 of the finished generator that it learns from.
-        began_from: `Snapshot.describe_ancestry` of the model that it began with.
+        generator: SHA-256 of the trained generator from which the networks learn.
+        began_from: `Snapshot.describe_ancestry` of the model with whose weights the training began.
     """
 
     generator: str | None = None
     began_from: dict[str, Any] | None = None
 
     def list_differences(self, other: "GivenWeights") -> list[str]:
-        """What of the two are not the same weights, in words."""
+        """List, in words, which of the given weights differ."""
         mine, theirs = ((one.began_from or {}).get("snapshot_sha256") for one in (self, other))
         found = {"generator": self.generator != other.generator, "beginning (--from)": mine != theirs}
         return [words for words, differs in found.items() if differs]
@@ -75,43 +75,43 @@ class Run:
         except ValidationError as error:
             why = explain_validation_error(error, Recipe)
             raise Refused(
-                f"{self.path / 'recipe.json'} is no recipe of this version of ganatomy: {why}. Use the version named in"
-                " environment.json beside it, or start the run anew."
+                f"{self.path / 'recipe.json'} is not a recipe of this version of ganatomy: {why}. Use the version that"
+                " environment.json beside it names, or start the run anew."
             ) from error
 
     @property
     def has_store(self) -> bool:
-        """Whether it was trained here on a store; the weights of an imported run were not."""
+        """Whether the run was trained on a store; a run of imported weights has none."""
         return (self.path / STORE_FILE).exists()
 
     @property
     def store(self) -> dict[str, Any]:
-        """What it says of the store that it was trained on.
+        """Read the description of the store on which the run was trained.
 
         Raises:
-            Refused: it was imported.
+            Refused: the run has imported weights.
         """
         if not self.has_store:
             raise Refused(
-                f"{self.path} holds imported weights and has no store; train from them: ganatomy train ... --from"
-                f" {self.path}."
+                f"{self.path} contains imported weights and has no store; to train from them, give: ganatomy train ..."
+                f" --from {self.path}"
             )
         return read_json(self.path / STORE_FILE)
 
     @property
     def given(self) -> "GivenWeights":
-        """The weights that it was given."""
+        """The weights that were given to the run."""
         told = read_json(self.path / "environment.json")
         return GivenWeights(told.get("generator"), told.get("began_from"))
 
     @property
     def computing(self) -> dict[str, Any] | None:
-        """How it is computed, as it was begun."""
+        """The compute settings with which the run was begun."""
         found = read_json(self.path / "environment.json").get("computing")
         return None if found is None else dict(found)
 
     def record_settings(self, settings: dict[str, Any], processes: int, device: dict[str, Any]) -> None:
-        """Write down how it is computed, and on what (`device.describe_device`)."""
+        """Write the compute settings and the device (`device.describe_device`) to ``environment.json``."""
         file = self.path / "environment.json"
         now = {"computing": settings, "processes": processes, "device": device, "gpu": device["gpu"]}
         write_json(file, {**read_json(file), **now})
@@ -134,12 +134,12 @@ class Run:
             remove_folder(old)
 
     def load_newest_checkpoint(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Tensors and meta of the newest checkpoint that is whole; None if there is none yet.
+        """Load tensors and meta data of the newest intact checkpoint; None if there is no checkpoint yet.
 
-        A damaged one is named and set aside, so that it is made again, and the one before it is used.
+        A damaged checkpoint is reported and set aside, so that it is made again, and the previous one is used.
 
         Raises:
-            Refused: there are checkpoints and all are damaged.
+            Refused: there are checkpoints, but all are damaged.
         """
         found = self.list_checkpoints()
         damaged: list[Path] = []
@@ -147,7 +147,7 @@ class Run:
             try:
                 loaded = checkpoint.load_tensors(folder)
             except DamagedError as damage:
-                progress.say(f"Checkpoint {folder.name} is damaged ({damage}); going back to the one before.")
+                progress.say(f"Checkpoint {folder.name} is damaged ({damage}); the previous one is used.")
                 damaged.append(folder)
                 continue
             for bad in damaged:
@@ -160,23 +160,23 @@ class Run:
 
 
 def open_run(path: Path) -> Run:
-    """An existing run folder.
+    """Open an existing run folder.
 
     Raises:
-        Refused: it is none; if it holds runs, they are listed.
+        Refused: it is not a run folder; if it contains runs, the message lists them.
     """
     if (path / "recipe.json").exists():
         return Run(path)
     inside = ", ".join(run.name for run in _runs(path)) if path.is_dir() else ""
-    raise Refused(f"{path} is not a run folder" + (f"; it holds the runs {inside}: name one." if inside else "."))
+    raise Refused(f"{path} is not a run folder" + (f"; it contains the runs {inside}: give one." if inside else "."))
 
 
 def make_or_continue_run(
     out: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights = NO_WEIGHTS_GIVEN
 ) -> Run:
-    """The run of this recipe, store and seed: the one in `out` that can go on, or a new one.
+    """Continue the run of this recipe, store and seed in `out`, or make a new one.
 
-    `out` is a folder of runs, or a run folder itself, which then must fit. A longer `total_kimg` continues a run.
+    `out` is a folder of runs, or a run folder, which then must be this run. A longer `total_kimg` continues a run.
 
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
@@ -185,20 +185,20 @@ def make_or_continue_run(
     if run is not None:
         return _prepare_run(run, recipe)
     run = number_new_run(out, recipe)
-    run.path.mkdir(parents=True, exist_ok=True)  # a command that was killed here leaves it without its recipe.json
+    run.path.mkdir(parents=True, exist_ok=True)  # a command that is killed here leaves a folder without recipe.json
     write_json(run.path / "environment.json", {**describe_environment(seed), **asdict(given)})
     write_json(run.path / STORE_FILE, describe_store(store) | {"path": str(store.path.resolve())})
-    return _prepare_run(run, recipe)  # recipe.json last: a folder without it is no run
+    return _prepare_run(run, recipe)  # writes recipe.json last; a folder without it is not a run
 
 
 @contextmanager
 def hold_run(
     out: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights = NO_WEIGHTS_GIVEN
 ) -> Iterator[Run]:
-    """What `make_or_continue_run` gives, for this process alone; a process that is killed holds it no longer.
+    """Reserve the run of `make_or_continue_run` for this process; the end of the process releases it in any case.
 
     Raises:
-        Refused: as `make_or_continue_run`, or another command is training this run.
+        Refused: as in `make_or_continue_run`, or another command is training this run.
     """
     out.mkdir(parents=True, exist_ok=True)
     asked = (out, recipe, store, seed, given)
@@ -213,24 +213,24 @@ def hold_run(
 
 @contextmanager
 def hold_folder(out: Path) -> Iterator[None]:
-    """Hold a folder of runs while a run is looked for or made in it: one command at a time.
+    """Lock a folder of runs while this command searches or makes a run in it.
 
     Raises:
-        Refused: another command holds it for longer than `LOCK_PATIENCE`.
+        Refused: another command holds the lock for longer than `LOCK_PATIENCE`.
     """
-    busy = f"Another command is beginning a run in {out} and does not end; give another --out."
+    busy = f"Another command is making a run in {out} and does not finish; give another --out."
     with hold_lock(out / ".lock", busy, LOCK_PATIENCE):
         yield
 
 
 def number_new_run(out: Path, recipe: Recipe) -> Run:
-    """The run that would be made next in a folder; nothing is written."""
+    """Return the run that would be made next in a folder, without writing anything."""
     number = max((int(run.name[:5]) for run in _runs(out)), default=-1) + 1
     return Run(out / f"{number:05d}-{recipe.name}")
 
 
 def find_run(out: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights = NO_WEIGHTS_GIVEN) -> Run | None:
-    """The run that `make_or_continue_run` would continue; None if it would make one.
+    """Find the run that `make_or_continue_run` would continue; None if it would make a new one.
 
     Raises:
         Refused: `out` is a run of another recipe, store or seed.
@@ -238,8 +238,8 @@ def find_run(out: Path, recipe: Recipe, store: Store, seed: int, given: GivenWei
     if (out / "recipe.json").exists():
         if differences := _differences(out, recipe, store, seed, given):
             raise Refused(
-                f"{out} is a run of another {', '.join(differences)}. Give the folder that holds the runs to start a"
-                " new one, or the recipe, store and seed of this run to continue it."
+                f"{out} is a run of another {', '.join(differences)}. To start a new run, give the folder that contains"
+                " the runs; to continue this run, give its recipe, store and seed."
             )
         return Run(out)
     fitting = (path for path in reversed(_runs(out)) if _fits(path, recipe, store, seed, given))
@@ -252,12 +252,12 @@ def _prepare_run(run: Run, recipe: Recipe) -> Run:
     for name in ("snapshots", "checkpoints", "fakes"):
         (run.path / name).mkdir(exist_ok=True)
         remove_leftovers(run.path / name)
-    run.remove_old_checkpoints()  # a kill may have come between saving a checkpoint and removing an old one
+    run.remove_old_checkpoints()  # a process may have been killed after saving a checkpoint and before removing one
     return run
 
 
 def describe_environment(seed: int) -> dict[str, Any]:
-    """What a reader needs to judge or repeat a run; nothing about the user or the machine's name."""
+    """Describe the environment of a run, for repeating it, without the user and the name of the machine."""
     packages = ("ganatomy", "torch", "numpy", "zarr", "pydicom", "safetensors")
     return {
         "seed": seed,
@@ -270,7 +270,7 @@ def describe_environment(seed: int) -> dict[str, Any]:
 
 
 def describe_store(store: Store) -> dict[str, Any]:
-    """What a run and its snapshots say of the store: hash and counts, nothing about persons or folders."""
+    """Describe the store for a run and its snapshots: hash and counts, without persons and folders."""
     manifest = store.manifest
     numbers = list_number_facts(manifest.facts)
     return {
@@ -280,7 +280,7 @@ def describe_store(store: Store) -> dict[str, Any]:
         "patients": manifest.patients,
         "splits": manifest.splits,
         "facts": {name: counts for name, counts in manifest.facts.items() if name not in numbers},
-        "numbers": sorted(numbers),  # without their values, which are those of single persons
+        "numbers": sorted(numbers),  # without values, since a value may occur in one person only
     }
 
 
@@ -300,7 +300,7 @@ def _differences(path: Path, recipe: Recipe, store: Store, seed: int, given: Giv
 
 
 def _fits(path: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeights) -> bool:
-    """Whether a run of the folder is the one that is asked for; one that cannot be read is not."""
+    """Whether a run is that of this recipe, store and seed; a run that cannot be read is not."""
     try:
         return not _differences(path, recipe, store, seed, given)
     except (Refused, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
@@ -308,9 +308,9 @@ def _fits(path: Path, recipe: Recipe, store: Store, seed: int, given: GivenWeigh
         return False
 
 
-@lru_cache(maxsize=256)  # once a run: it is looked for twice, before and after the memory is planned
+@lru_cache(maxsize=256)  # reported once per run, which is searched before and after the memory is planned
 def _report_unreadable(path: Path, why: str) -> None:
-    progress.say(f"The run {path.name} beside cannot be read and is left alone. {why}")
+    progress.say(f"The run {path.name} in the same folder cannot be read and is ignored. {why}")
 
 
 def _runs(out: Path) -> list[Path]:

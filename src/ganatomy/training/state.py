@@ -1,4 +1,4 @@
-"""All that changes while training; saved whole, loaded whole. Everything else follows from the recipe and the count."""
+"""The state of a training: all that changes and is saved; the rest is a function of recipe, seed and images seen."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -14,19 +14,19 @@ from ganatomy.recipes.recipe import Recipe
 Module = TypeVar("Module", bound=nn.Module)
 Tensors = dict[str, Tensor]
 NO_WEIGHTS: dict[str, Tensors] = {}
-INITIAL_LOSS_SCALE = 2.0**16  # of losses in float16, at the start
+INITIAL_LOSS_SCALE = 2.0**16  # initial factor of losses in float16
 
 
 class State:
-    """Players, moving average of the generator, optimisers, scale of losses, images seen, steps.
+    """Networks, moving average of the generator, optimisers, scale of losses, images seen, steps.
 
     Args:
         recipe: the recipe whose networks are built.
-        seed: the run's seed, which decides the first weights.
-        device: the device of the networks.
+        seed: seed of the run, which determines the initial weights.
+        device: device of the networks.
         pretrained: weights of the networks that do not learn, by role.
         layout: memory format of the weights.
-        scale_losses: scale losses up for the backward pass, which float16 needs.
+        scale_losses: whether losses are scaled up for the backward pass, which float16 needs.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class State:
         self.restart_optimizers(recipe.plan_step(0, seed).optimizer_epoch)
 
     def _move_to_device(self, network: Module) -> Module:
-        """The network on the device, in the layout; untouched where both are the default."""
+        """Move a network to the device and set its layout; without effect if both are the default."""
         if self._device.type != "cpu":
             network.to(self._device)
         if self._layout != torch.contiguous_format:
@@ -69,12 +69,12 @@ class State:
             optimizer.param_groups[0]["lr"] = self.recipe.optimizers[role].lr(self.images)
 
     def restart_optimizers(self, optimizer_epoch: int) -> None:
-        """Start the optimisers anew: Adam's moments of one level must not steer the next (official code)."""
+        """Reset the optimisers, so that Adam's moments of one level do not act on the next (official code)."""
         self.optimizer_epoch = optimizer_epoch
         self.optimizers = {role: self._make_optimizer(role) for role in self.recipe.optimizers}
 
     def update_ema(self, images: int) -> None:
-        """Move the average of the generator's weights towards them, after `images` more images."""
+        """Update the moving average of the generator's weights after `images` further images."""
         half_life = self.recipe.ema_half_life_kimg * 1000
         keep = 0.5 ** (images / half_life) if half_life else 0.0
         now: list[Tensor] = list(self.networks["generator"].parameters())
@@ -82,13 +82,13 @@ class State:
         with torch.no_grad():
             torch._foreach_lerp_(average, now, 1 - keep)
             for theirs, mine in zip(self.ema.buffers(), self.networks["generator"].buffers(), strict=True):
-                theirs.copy_(mine)  # statistics of a batch normalisation are averages already
+                theirs.copy_(mine)  # the statistics of a batch normalisation already are averages
 
     # ------------------------------------------------------------------------------------------------------------------
-    # To tensors by file name and back.
+    # Conversion to tensors by file name and back.
 
     def get_snapshot_networks(self) -> dict[str, nn.Module]:
-        """The networks that a snapshot keeps: the average of the generator, and all others as they are."""
+        """Return the networks of a snapshot: the average of the generator, and all other networks unchanged."""
         return {**dict(self.networks.items()), "generator": self.ema}
 
     def get_tensors(self) -> dict[str, Tensors]:
@@ -122,7 +122,7 @@ class State:
             for key, value in files[f"optimizer-{role}"].items():
                 name, part = key.rsplit("/", 1)
                 parameter = parameters[name]
-                # The fused Adam walks weights and moments in memory order, so both must have one layout.
+                # The fused Adam processes weights and moments in memory order, so both must have the same layout.
                 fits = value.shape == parameter.shape
                 kept = torch.empty_like(parameter).copy_(value) if fits else value.to(parameter.device).clone()
                 self.optimizers[role].state[parameter][part] = kept

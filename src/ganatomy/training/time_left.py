@@ -1,10 +1,10 @@
-"""The time that a training still takes, from its timetable: a mean over levels of different sizes would be wrong.
+"""An estimate of the remaining time of a training, stage by stage of its timetable.
 
-What a part that has not been reached will cost is not in proportion to its voxels. In `pggan-mammogram` an image of
-1280 x 1024 has a thousand times the voxels of one of 40 x 32 and seven times its operations, since its channels are
-fewer; and a small level takes what a step costs whatever it computes. So a step is reckoned as
-a * calls of kernels + b * operations. Both are counted once for every part; a and b are fitted to the parts that have
-been measured.
+A mean over past steps would be wrong, because the levels differ in size. The cost of a future stage is not proportional
+to its voxels either: in `pggan-mammogram`, an image of 1280 x 1024 has a thousand times the voxels of an image of
+40 x 32 but seven times its operations, because it has fewer channels, and a step at a small level takes a minimum time
+whatever it computes. The time of a step is therefore modelled as a * kernel calls + b * operations. Both are counted
+once for every stage; a and b are fitted to the stages that have been measured.
 """
 
 import time
@@ -19,15 +19,15 @@ from ganatomy.machine import progress
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.training.operations import StepCost, count_operations
 
-PATIENCE_SECONDS = 2.0  # of training before operations are counted, which takes about half a second a part
-PRIOR_WEIGHT = 0.3  # of the speed of a product of matrices against one measured part
-EFFICIENCY = 0.3  # of that speed that a training reaches: 0.1 to 0.6 with convolutions of medical images
-PRODUCT_SIZE, PRODUCT_SECONDS = 512, 0.03  # rows of square matrices, and for how long they are multiplied
+PATIENCE_SECONDS = 2.0  # seconds of training before operations are counted, which takes half a second per stage
+PRIOR_WEIGHT = 0.3  # weight of the measured speed of a matrix product relative to one measured stage
+EFFICIENCY = 0.3  # share of that speed that a training reaches; 0.1 to 0.6 for convolutions of medical images
+PRODUCT_SIZE, PRODUCT_SECONDS = 512, 0.03  # rows of the square matrices, and seconds for which they are multiplied
 
 
 @dataclass
 class _Part:
-    """A part of the timetable: images from `start` to `end`, in batches of so many, in a stage."""
+    """A part of the timetable: the images from `start` to `end`, with their batch size and stage."""
 
     start: int
     end: int
@@ -37,7 +37,7 @@ class _Part:
 
 @dataclass
 class _Measurement:
-    """What was measured in a stage after its first step, which prepares much and takes longer."""
+    """The measurements of a stage after its first step, which takes longer because of preparations."""
 
     batch_size: int
     images: int = 0
@@ -49,13 +49,13 @@ class _Measurement:
 
 
 class TimeLeft:
-    """Measures each stage of a timetable and adds up what is left of all.
+    """Measures each stage of a timetable and adds up the remaining time of all stages.
 
     Args:
-        recipe: what is trained.
-        device: where; its speed is measured for the stages to come.
-        count: what a step costs, by stage.
-        measure: operations a second of the device.
+        recipe: the recipe that is trained.
+        device: the device, whose speed is measured for future stages.
+        count: counts the cost of a step by stage.
+        measure: measures the operations per second of the device.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class TimeLeft:
         self._recipe, self._device, self._count, self._measure = recipe, device, count, measure or measure_speed
         self._measured: dict[str, _Measurement] = {}
         self._costs: dict[str, StepCost] = {}
-        self._usual = 0.0  # seconds of an operation by the speed of the device
+        self._usual = 0.0  # seconds per operation at the speed of the device
         self._spent, self._stage = 0.0, ""
 
     def record(self, images: int, count: int, seconds: float) -> None:
-        """Note a step.
+        """Record the time of a step.
 
         Args:
-            images: seen before the step.
-            count: seen in it.
-            seconds: that it took.
+            images: images seen before the step.
+            count: images seen in the step.
+            seconds: duration of the step.
         """
         if not count:
             return
@@ -98,7 +98,7 @@ class TimeLeft:
         measured.seconds += seconds
 
     def estimate(self, images: int) -> float | None:
-        """Seconds that are left after so many images; None as long as too little is known."""
+        """Estimate the remaining seconds after `images` images; None while too little has been measured."""
         left = [(part, part.end - max(part.start, images)) for part in self._parts if part.end > images]
         if not self._measured:
             return None
@@ -113,9 +113,9 @@ class TimeLeft:
         return next((part for part in self._parts if part.start <= images < part.end), self._parts[-1])
 
     def _reckon(self, parts: list[_Part], now: _Part) -> dict[str, float]:
-        """Seconds an image of stages that were not reached; the stage in hand comes out as it was measured."""
+        """Estimate the seconds per image of stages that were not reached; the current stage keeps its measured time."""
         if not self._costs:
-            with progress.heartbeat("counting the operations of the levels to come"):
+            with progress.heartbeat("counting the operations of future stages"):
                 self._costs = self._count(self._recipe)
             self._usual = 1 / (EFFICIENCY * self._measure(self._device))
         rows = []
@@ -137,12 +137,12 @@ class TimeLeft:
 
 
 def measure_speed(device: torch.device) -> float:
-    """Operations a second of a product of matrices in float32 (a multiplication and an addition are two)."""
+    """Measure the operations per second of a float32 matrix product; multiplications and additions are counted."""
     matrix = torch.ones(PRODUCT_SIZE, PRODUCT_SIZE, device=device)
     done, start = 0, 0.0
     while done < 2 or time.perf_counter() - start < PRODUCT_SECONDS:
         if done == 1:
-            start = time.perf_counter()  # the first one prepares much
+            start = time.perf_counter()  # not started before the first product, which includes preparations
         matrix @ matrix
         if device.type == "cuda":
             torch.cuda.synchronize(device)

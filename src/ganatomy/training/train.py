@@ -44,8 +44,8 @@ from ganatomy.training.upsampling import settle_upsampling
 from ganatomy.training.warm_start import WarmStart, plan_warm_start
 
 DIVERGENCE_ADVICE = (
-    "What to try: a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch, or where levels fade"
-    " in, longer fades (--set strategy.fade_kimg=...)."
+    "Try a lower learning rate (--set optimizers.discriminator.lr=0.001), a larger batch or, if levels fade in, longer"
+    " fades (--set strategy.fade_kimg=...)."
 )
 
 
@@ -63,36 +63,36 @@ def train(
     begin_from: Path | str | None = None,
     trackers: Sequence[str | Tracker] | None = None,
 ) -> Run:
-    """Train a recipe on a store; the same call again continues where it was.
+    """Train a recipe on a store; a second call with the same arguments continues an interrupted run.
 
-    When torchrun has started several processes, each computes its share of every batch and the first writes the run.
+    If torchrun has started several processes, each computes its share of every batch, and the first writes the run.
 
     Args:
         recipe: a name of `RECIPES`, or a recipe.
-        store: where the images are; the training patients of it are used.
-        out: folder of runs. A new run is made in it, or the one of this recipe, store and seed is continued.
-        seed: decides the first weights, the order of images and every random number.
+        store: the store, whose training patients are used.
+        out: folder of runs. A new run is made in it, or the run of this recipe, store and seed is continued.
+        seed: seed of the initial weights, the order of images and all other random numbers.
         device: ``cpu``, ``cuda``, ``cuda:1`` and so on; None = a GPU if there is one. Each process started by torchrun
-            gets a GPU of its own.
-        intervals: how often to log, draw and save, in thousands of images.
-        computing: precision, memory layout and the like: all of them, or by name those that are to differ from how the
-            run was begun; a new run is computed in the fastest way that is safe on the device, but for those.
-        generator: a run or snapshot with the generator that the recipe's networks learn from (`hagan-encoder`); the
+            gets its own GPU.
+        intervals: intervals of log, grids, snapshots and checkpoints, in thousands of images.
+        computing: the compute settings, or a mapping of those that differ from the settings with which the run was
+            begun. The defaults of a new run are the fastest settings that are safe on the device.
+        generator: a run or snapshot with the generator from which the recipe's networks learn (`hagan-encoder`); the
             recipe takes over its shape, conditions and widths.
-        fit: if it would not fit into memory, compute it in the cheapest way that does.
-        anyway: try even what will not fit by prediction.
-        begin_from: a run or snapshot whose weights the networks begin with, as far as tensors agree in name and shape;
-            the others begin anew, and the conditions may differ.
-        trackers: what is told of the progress, beside ``log.jsonl``: ``tensorboard``, ``mlflow``, ``wandb`` or objects
-            of your own; None = TensorBoard where it is installed. Nothing leaves the machine unless MLFLOW_TRACKING_URI
-            or WANDB_MODE=online says so.
+        fit: if the training would not fit into memory, use the fastest settings that fit.
+        anyway: train even if the plan predicts that memory is too small.
+        begin_from: a run or snapshot with whose weights the networks begin, as far as tensors agree in name and shape.
+            All other tensors get initial weights, and the conditions may differ.
+        trackers: receivers of the progress beside ``log.jsonl``: ``tensorboard``, ``mlflow``, ``wandb`` or objects of your
+            own; None = TensorBoard if it is installed. Nothing leaves the machine unless MLFLOW_TRACKING_URI or
+            WANDB_MODE=online says so.
 
     Returns:
-        The run, complete.
+        The complete run.
 
     Raises:
-        Refused: the recipe does not fit the store or the memory, or `out` is another run; or memory has run out.
-        Diverged: a loss is not a finite number; the last good checkpoint is kept.
+        Refused: the recipe does not fit the store or the memory, `out` is another run, or memory has run out.
+        Diverged: a loss or gradient is not finite; the last checkpoint is kept.
         Interrupted: SIGINT or SIGTERM was received; a checkpoint was saved.
 
     Example:
@@ -111,7 +111,7 @@ def train(
         if operation := find_unordered_operation(error):
             raise Refused(
                 f"--deterministic: {operation} has no form on {resolved.device} that gives the same bits every time;"
-                f" leave the flag out, or train {resolved.recipe.name} on a processor (--device cpu)."
+                f" leave the flag out, or train {resolved.recipe.name} on the CPU (--device cpu)."
             ) from error
         if not is_out_of_memory(error):
             raise
@@ -123,7 +123,7 @@ def train(
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What was given to `train`."""
+    """The arguments of `train`."""
 
     recipe: Recipe | str
     store: Store | Path | str
@@ -139,7 +139,7 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """What was found to go together."""
+    """The arguments of `train` after they were checked and resolved."""
 
     recipe: Recipe
     store: Store
@@ -152,7 +152,7 @@ class ResolvedRequest:
 
     @property
     def given(self) -> GivenWeights:
-        """The weights that were given."""
+        """The weights that were given to the training."""
         return _describe_given(self.generator_snapshot, self.warm_start)
 
 
@@ -163,20 +163,20 @@ def _describe_given(generator: Snapshot | None, start: WarmStart | None) -> Give
 
 
 def resolve_warm_start(recipe: Recipe, begin_from: Path | str | None) -> WarmStart | None:
-    """What of the weights of a run or snapshot a recipe can begin with; None where none is given.
+    """Determine which weights of a run or snapshot a recipe can begin with; None if no run or snapshot is given.
 
     Raises:
-        Refused: no tensor agrees, or parts are frozen that would keep random weights.
+        Refused: no tensor agrees, or frozen parts would keep random weights.
     """
     if begin_from is not None:
         return plan_warm_start(recipe, open_snapshot(find_snapshot(Path(begin_from)), roles=None))
     if recipe.frozen:
-        raise Refused(f"{', '.join(recipe.frozen)} would stay random; give the weights to keep as well: --from RUN.")
+        raise Refused(f"{', '.join(recipe.frozen)} would keep random weights; give trained weights: --from RUN.")
     return None
 
 
 def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest:
-    """Recipe, store, generator, device, memory and so many processes, found to go together; nothing is written.
+    """Check that recipe, store, generator, device, memory and number of processes fit together; nothing is written.
 
     Raises:
         Refused: they do not.
@@ -198,12 +198,12 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
         computing = override_settings(usual, **(computing or {}))
     computing.check(ndim, device)
     distributed.check_pieces(recipe, processes, computing.micro_batches)
-    if os.environ.get("TORCHELASTIC_RUN_ID") != RUN_ID:  # else the command that has started this process has said it
+    if os.environ.get("TORCHELASTIC_RUN_ID") != RUN_ID:  # else the launching command has said it
         path = (begun or number_new_run(request.out, recipe)).path
         progress.say(describe_training(path, begun is not None, recipe, store, device, computing, processes))
         if warm_start is not None:
             progress.say(warm_start.describe())
-    local = processes if device.type == "cpu" else 1  # processes on a machine share its memory, GPUs do not
+    local = processes if device.type == "cpu" else 1  # processes share the memory of a machine; every GPU has its own
     if request.fit:
         wished, computing = (
             computing,
@@ -216,9 +216,9 @@ def resolve_request(request: TrainingRequest, processes: int) -> ResolvedRequest
 
 
 def describe_unused_facts(recipe: Recipe, store: Store) -> str | None:
-    """That a store has labels which a recipe is not conditioned on; None where there are none.
+    """Say which facts of a store the recipe is not conditioned on; None if there are none.
 
-    A fact that images do not show, such as the laterality of a mammogram in its canonical orientation, is none.
+    Facts that images do not show, such as the laterality of a mammogram in canonical orientation, are not mentioned.
     """
     free = get_modality(store.manifest.modality)().free_conditions
     unused = [name for name in store.manifest.facts if name not in recipe.condition_space.names and name not in free]
@@ -235,7 +235,7 @@ def _train_request(request: ResolvedRequest, intervals: Intervals, trackers: Seq
     with distributed.process_group(device), ExitStack() as stack:
         settings = distributed.run_on_first_process(
             lambda: request.computing
-        )  # each has seen the free memory at a moment of its own
+        )  # each process has measured the free memory at another time
         stack.enter_context(settings.flags(device))
         if device.type == "cuda":
             progress.say(f"{device}: {settings.precision}" + (", deterministic" if settings.deterministic else ""))
@@ -245,7 +245,7 @@ def _train_request(request: ResolvedRequest, intervals: Intervals, trackers: Seq
         state = State(recipe, seed, device, given, layout, settings.precision == "float16")
         if request.warm_start is not None:
             request.warm_start.apply_to(state)
-        # Written only now: networks that cannot be built leave no folder that looks begun.
+        # Written only now, so that networks that cannot be built leave no folder of a run.
         run = Run(
             distributed.run_on_first_process(
                 lambda: stack.enter_context(hold_run(request.out, recipe, store, seed, request.given)).path
@@ -276,7 +276,7 @@ def _train_request(request: ResolvedRequest, intervals: Intervals, trackers: Seq
 
 
 def _resume_run(run: Run, state: State) -> None:
-    """Load the newest checkpoint that is whole; the first process looks for it and sets damaged ones aside."""
+    """Load the newest intact checkpoint; the first process searches it and sets damaged checkpoints aside."""
     found = None
 
     def newest() -> None:
@@ -288,11 +288,11 @@ def _resume_run(run: Run, state: State) -> None:
         newest()
     if found is not None:
         state.load(found[0], found[1]["counts"])
-        progress.say(f"{run.path}: going on at {state.images / 1000:.1f} of {state.recipe.total_kimg:g} kimg")
+        progress.say(f"{run.path}: continuing at {state.images / 1000:.1f} of {state.recipe.total_kimg:g} kimg")
 
 
 def _settle_upsampling(run: Run, state: State, settings: ComputeSettings, device: torch.device) -> ComputeSettings:
-    """With ``auto`` the ways that the run was computed in before, or those that are fastest here."""
+    """Choose, for ``auto``, the ways of up-sampling of the run so far, or those that are fastest on this device."""
     begun = _read_settings(run)
     if settings.upsampling == "auto" and begun is not None and begun.upsampling_by_layer:
         return settings.replace(upsampling_by_layer=begun.upsampling_by_layer)
@@ -304,7 +304,7 @@ def _settle_upsampling(run: Run, state: State, settings: ComputeSettings, device
 
 
 def _read_settings(run: Run) -> ComputeSettings | None:
-    """How the run was computed before, so that going on elsewhere does not change it unasked."""
+    """Read the settings of the run so far, so that continuing on another machine does not change them unasked."""
     try:
         return None if run.computing is None else ComputeSettings.model_validate(run.computing)
     except ValidationError as error:
@@ -313,11 +313,11 @@ def _read_settings(run: Run) -> ComputeSettings | None:
 
 
 def _get_pretrained_weights(recipe: Recipe, snapshot: Snapshot | None) -> Mapping[str, Tensors]:
-    """Weights of the networks that do not learn."""
+    """Return the weights of the networks that do not learn."""
     if not recipe.pretrained_roles:
         return NO_WEIGHTS
     if snapshot is None:
-        raise Refused(f"{recipe.name} needs a finished {' and '.join(recipe.pretrained_roles)}: give --generator RUN.")
+        raise Refused(f"{recipe.name} needs a trained {' and '.join(recipe.pretrained_roles)}: give --generator RUN.")
     return snapshot.weights
 
 
@@ -346,12 +346,12 @@ def _run_loop(
     if callbacks.stop_reason:
         raise Interrupted(
             f"{callbacks.stop_reason}: stopped at {state.images / 1000:.1f} kimg with a checkpoint; the same"
-            " command goes on."
+            " command continues."
         )
 
 
 def _describe_training(store: Store, recipe: Recipe, given: GivenWeights) -> dict[str, Any]:
-    """What a snapshot says besides the recipe. The spacing is that of the recipe's shape."""
+    """Make the meta data of a snapshot besides the recipe; the spacing is that of the recipe's shape."""
     spacing = rescale_spacing(store.manifest.spacing, store.manifest.shape, recipe.shape)
     about = describe_store(store)
     origin = {} if given.began_from is None else {"began_from": given.began_from}

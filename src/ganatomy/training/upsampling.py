@@ -1,7 +1,7 @@
-"""Which way of up-sampling is fastest on a device: each layer's ways are timed once, at the shape that it will see.
+"""Choice of the fastest way of up-sampling on a device: each layer is timed in each way, with inputs of its own shape.
 
-The choice is part of how a run is computed (`computing.ComputeSettings`), is recorded with the run, and is taken from
-there when the run goes on, so that a resumed training computes as before.
+The choice is one of the compute settings (`computing.ComputeSettings`). It is recorded with the run and used again when
+the run is resumed, so that a resumed training computes the same function.
 """
 
 import time
@@ -19,20 +19,20 @@ from ganatomy.steps.strategies import TrainingStep
 from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.memory_estimate import list_stage_steps
 
-ROLE = "generator"  # the network whose layers enlarge
+ROLE = "generator"  # role of the network with up-sampling layers
 WARM_UP_PASSES, TIMED_PASSES = 2, 3
-LEAST_GAIN = 0.05  # of the time of the usual way, for which another is taken; less is noise
+LEAST_GAIN = 0.05  # smallest share of the usual way's time that another way must save; less is noise
 
 
 class LayerInput(NamedTuple):
-    """What an up-sampling layer gets in a training step."""
+    """Shape and options of the input of an up-sampling layer in a training step."""
 
     shape: tuple[int, ...]
     drop: int
 
 
 def find_layer_inputs(recipe: Recipe, step: TrainingStep, batch_size: int) -> dict[str, LayerInput]:
-    """By the name of the layer within the generator. Nothing is allocated: the generator runs on shapes only."""
+    """Find the input of each up-sampling layer of the generator, by name, by running it on shapes only."""
     found: dict[str, LayerInput] = {}
     with torch.device("meta"):
         generator = recipe.build_generator()
@@ -53,7 +53,7 @@ def find_layer_inputs(recipe: Recipe, step: TrainingStep, batch_size: int) -> di
 def time_ways(
     layer: EnlargingConvolution, given: LayerInput, settings: ComputeSettings, device: torch.device
 ) -> dict[Way, float]:
-    """Seconds of a forward and backward pass of a layer in each way that fits into memory; its weights stay."""
+    """Time a forward and backward pass of a layer, in seconds, in each way that fits into memory."""
     ndim = len(given.shape) - 2
     layout = settings.get_layout(ndim)
     x = torch.ones(given.shape, device=device, dtype=settings.dtype).contiguous(memory_format=layout).requires_grad_()
@@ -78,7 +78,7 @@ def _run_layer(layer: EnlargingConvolution, x: Tensor, drop: int, settings: Comp
 
 
 def _time(run: Callable[[], None], device: torch.device) -> float:
-    """The shortest of some runs, after some that do not count."""
+    """Return the shortest time of several runs, after some runs that do not count."""
     seconds = []
     for _ in range(WARM_UP_PASSES + TIMED_PASSES):
         _wait_for(device)
@@ -100,18 +100,18 @@ def settle_upsampling(
     """Choose the fastest way of each layer if `upsampling` is ``auto`` and nothing was chosen; else change nothing.
 
     Args:
-        recipe: what is trained.
+        recipe: the recipe that is trained.
         networks: its networks, by role.
-        settings: how it is computed.
-        device: where the layers are timed.
-        pieces: into how many pieces processes and micro-batches divide a batch.
+        settings: the compute settings.
+        device: the device on which the layers are timed.
+        pieces: number of pieces into which processes and micro-batches divide a batch.
 
     Returns:
         The settings, and a sentence for the log or None.
     """
     if settings.upsampling != "auto" or settings.upsampling_by_layer:
         return settings, None
-    step = list_stage_steps(recipe)[-1]  # runs through all layers
+    step = list_stage_steps(recipe)[-1]  # this step uses all layers
     inputs = find_layer_inputs(recipe, step, -(-step.batch_size // pieces))
     if not inputs:
         return settings, None
@@ -122,7 +122,7 @@ def settle_upsampling(
 def choose_ways(
     networks: Networks, inputs: dict[str, LayerInput], settings: ComputeSettings, device: torch.device
 ) -> tuple[tuple[tuple[str, Way], ...], str]:
-    """The way of each layer, by its name among the networks, and a sentence for the log."""
+    """Choose the way of each layer, by its name among the networks; return it with a sentence for the log."""
     chosen: list[tuple[str, Way]] = []
     told = []
     for name, given in inputs.items():
@@ -139,7 +139,7 @@ def choose_ways(
 
 
 def pick_way(seconds: dict[Way, float], usual: Way) -> Way:
-    """The fastest; the usual one unless another saves `LEAST_GAIN` of its time."""
+    """Pick the fastest way if it saves at least the share `LEAST_GAIN` of the time of the usual way, else the usual."""
     best = min(seconds, key=lambda way: seconds[way], default=usual)
     if usual in seconds and seconds[best] > (1 - LEAST_GAIN) * seconds[usual]:
         return usual

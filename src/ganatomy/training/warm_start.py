@@ -1,4 +1,4 @@
-"""Beginning a training from the weights of another model: which tensors are taken, which in part, which begin anew."""
+"""Warm start: a training begins from the weights of another model, taken tensor by tensor as a whole or in part."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from ganatomy.steps.condition import ConditionSpace
 from ganatomy.steps.space import ImageSpace
 from ganatomy.training.state import State
 
-NAMES_TOLD = 8  # tensors named of a role; all are counted
+NAMES_TOLD = 8  # largest number of tensors that are named per role; all are counted
 PROBE = "a fact of no store"
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a tensor are taken.
+    """The columns of a tensor that are taken over.
 
     Args:
         axis: the axis whose last entries belong to the columns of the condition.
-        mine, theirs: places along the axis, pair by pair.
-        known, asked: how many columns of the condition are carried over, and how many there are.
+        mine, theirs: positions along the axis in the new and the old tensor, in pairs.
+        known, asked: number of columns of the condition that are taken over, and their total number.
     """
 
     axis: int
@@ -35,16 +35,16 @@ class Columns:
 
 @dataclass(frozen=True)
 class RoleStart:
-    """What becomes of the tensors of one network: taken whole, taken in part, or new."""
+    """The tensors of one network: those taken as a whole, those taken in part, and those with initial weights."""
 
     whole: tuple[str, ...]
     partial: dict[str, Columns]
     new: tuple[str, ...]
 
     def describe(self, role: str) -> str:
-        """One line, with the names of what is not taken whole."""
+        """Describe the tensors in one line, with the names of those that are not taken as a whole."""
         count = len(self.whole) + len(self.partial) + len(self.new)
-        words = [f"{len(self.whole)} of {count} tensors taken"]
+        words = [f"{len(self.whole)} of {count} tensors taken over"]
         partial = [
             f"{name} ({one.known} of {one.asked} condition columns)" if one.asked else name
             for name, one in self.partial.items()
@@ -58,25 +58,25 @@ class RoleStart:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """The weights that a training begins from.
+    """The weights with which a training begins.
 
     Args:
-        snapshot: where they come from, opened with all its networks.
-        roles: what becomes of the tensors of each network that learns.
+        snapshot: the snapshot of the weights, opened with all its networks.
+        roles: the tensors that are taken over, for each network that learns.
     """
 
     snapshot: Snapshot
     roles: dict[str, RoleStart]
 
     def describe(self) -> str:
-        """Lines for the user: what is taken, and by name what is not."""
+        """Describe, in lines for the user, the tensors that are taken over, and by name those that are not."""
         about = self.snapshot
         head = f"from        {about.path} ({about.recipe.name}, {about.images / 1000:g} kimg, {about.digest[:16]})"
         return "\n".join([head, *(one.describe(role) for role, one in self.roles.items())])
 
     @torch.no_grad()
     def apply_to(self, state: State) -> None:
-        """Give the networks of a new state these weights, and the moving average those of the generator."""
+        """Set the weights of the networks of a new state, and those of the moving average of the generator."""
         for role, start in self.roles.items():
             ours, theirs = state.networks[role].state_dict(), self.snapshot.weights.get(role, {})
             for name in start.whole:
@@ -89,13 +89,13 @@ class WarmStart:
 
 
 def plan_warm_start(recipe: Recipe, snapshot: Snapshot) -> WarmStart:
-    """Which tensors of a snapshot a recipe can begin with: those that agree in name and shape.
+    """Determine the tensors of a snapshot with which a recipe can begin: those that agree in name and shape.
 
-    Where only the conditions differ, a tensor is taken in part: all that belongs to no condition, and the columns of
-    facts and values that both models have.
+    If only the conditions differ, a tensor is taken over in part: all entries that belong to no condition, and the
+    columns of facts and values that both models have.
 
     Args:
-        recipe: the recipe that is to be trained.
+        recipe: the recipe that will be trained.
         snapshot: the snapshot, opened with all its networks.
 
     Raises:
@@ -127,7 +127,7 @@ def plan_warm_start(recipe: Recipe, snapshot: Snapshot) -> WarmStart:
 def _match_columns(
     axis: int, shape: tuple[int, ...], theirs: tuple[int, ...] | None, mine: ConditionSpace, other: ConditionSpace
 ) -> Columns | None:
-    """The columns that two tensors of one name have in common; None where they differ in more than conditions."""
+    """Match the columns that two tensors of the same name have in common; None if they differ in other respects."""
     if theirs is None or len(theirs) != len(shape):
         return None
     base = shape[axis] - len(mine.columns)
@@ -148,10 +148,10 @@ def _match_columns(
 
 
 def _find_condition_axes(recipe: Recipe) -> dict[str, dict[str, int]]:
-    """The axis of every tensor that has an entry for each column of the condition, by role and name.
+    """Find the axis of every tensor that has an entry for each column of the condition, by role and name.
 
-    Found by building the networks with one column more. The entries are the last along their axis, because every
-    network puts the condition behind the code and the labels behind the score.
+    The axes are found by building the networks with one further column. The entries are the last along their axis,
+    because every network puts the condition after the code and the labels after the score.
     """
     space = recipe.condition_space
     wider = ConditionSpace({**space.facts, PROBE: ("",)}, space.numbers)
@@ -169,7 +169,7 @@ def _list_wider_axes(
 
 
 def _list_shapes(recipe: Recipe, conditions: ConditionSpace) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The shapes of all tensors by role and name, for a model of other conditions; nothing is allocated."""
+    """List the shapes of all tensors by role and name for a model with other conditions, without allocating them."""
     space = ImageSpace(recipe.shape, recipe.channels, recipe.latent, conditions)
     with torch.device("meta"):
         built = {role: config.build(space) for role, config in recipe.networks.items()}
