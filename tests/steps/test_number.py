@@ -52,7 +52,7 @@ def test_a_grid_rises_from_the_least_to_the_greatest():
 def test_outside_the_range_of_training_is_said():
     assert SPACE.describe_extrapolation([{"age": "40"}, {"age": "85"}]) is None
     assert SPACE.describe_extrapolation([{"age": "60"}, {"age": "95"}]) == (
-        "age 95: the model was trained on 40 to 85 and has seen nothing like it; such images are guesses."
+        "age 95: outside the range of training, 40 to 85; images with such values are extrapolated."
     )
     assert "age 95 and others:" in SPACE.describe_extrapolation([{"age": "95"}, {"age": "20"}])
 

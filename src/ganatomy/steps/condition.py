@@ -1,8 +1,8 @@
 """The facts that a model is conditioned on, and the condition c of a batch as every network receives it.
 
-Conditions are facts with a few values each, and numbers. To add a map beside them, add a field to `ConditionSpace`,
-which describes it, and one to `Condition`, which `ConditionSpace.encode` fills. Code that only hands a condition on
-does not look into it, so only a network that uses the new field changes.
+Conditions are facts with a few values each, and numbers. To add another kind of condition, such as a map, add a field
+to `ConditionSpace`, which describes it, and a field to `Condition`, which `ConditionSpace.encode` fills. Code that only
+passes a condition to a network does not depend on its fields, so only networks that use the new field change.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ class Condition:
     Args:
         categories: (batch, sum of `groups`), one-hot groups side by side, one for each fact.
         groups: the width of each group; empty for a model without conditions.
-        numbers: (batch, numbers), standardised; by default there is none.
+        numbers: (batch, numbers), standardised; by default there are none.
     """
 
     categories: Tensor
@@ -40,19 +40,19 @@ class Condition:
 
     @property
     def vector(self) -> Tensor:
-        """The input of a dense layer: (batch, `ConditionSpace.width`), of width zero without conditions."""
+        """The condition as input of a dense layer: (batch, `ConditionSpace.width`); width zero without conditions."""
         return torch.cat((self.categories, self.numbers), 1)
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
         return len(self.categories)
 
     def __getitem__(self, rows: slice | Sequence[int]) -> "Condition":
-        """The condition of some of the images, in the order of `rows`; an image alone is ``condition[i : i + 1]``."""
+        """Select the condition of some images, in the order of `rows`; for one image: ``condition[i : i + 1]``."""
         return Condition(self.categories[rows], self.groups, self.numbers[rows])
 
     def to(self, device: torch.device | str) -> "Condition":
-        """The same condition on a device."""
+        """Return the condition on a device."""
         return Condition(self.categories.to(device), self.groups, self.numbers.to(device))
 
 
@@ -63,7 +63,7 @@ class ConditionSpace:
     Args:
         facts: the name of each fact with the values that it may have, in the order of the vector; empty for a model
             without conditions.
-        numbers: the name of each fact that is a number, with its scale; they come last.
+        numbers: the name of each fact that is a number, with its scale; numbers come last in the vector.
     """
 
     facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class ConditionSpace:
 
     @property
     def columns(self) -> tuple[tuple[str, str | None], ...]:
-        """What each column of `Condition.vector` stands for: a fact and one of its values, or a number and None."""
+        """The meaning of each column of `Condition.vector`: a fact and one of its values, or a number and None."""
         classes = ((name, value) for name, values in self.facts.items() for value in values)
         return (*classes, *((name, None) for name in self.numbers))
 
@@ -92,7 +92,7 @@ class ConditionSpace:
 
     @property
     def label_width(self) -> int:
-        """The number of labels that a discriminator tells: a logit for each value of each fact, then each number."""
+        """The number of labels that a discriminator predicts: one per value of each fact, and one per number."""
         return len(self.columns)
 
     def encode(self, images: Sequence[Facts]) -> Condition:
@@ -113,14 +113,14 @@ class ConditionSpace:
         return Condition(torch.cat([torch.zeros(len(images), 0), *hot], 1), self.groups, numbers)
 
     def make_blank(self, images: int) -> Condition:
-        """A condition of so many images that says nothing: all zeros. A model without conditions has no other."""
+        """Make a condition of all zeros; for a model without conditions, this is the only condition."""
         return Condition(torch.zeros(images, sum(self.groups)), self.groups, torch.zeros(images, len(self.numbers)))
 
     def choose_facts(self, requested: Facts, number: int, seed: int = 0) -> dict[str, str]:
-        """The facts of sample `number`: those requested; all others take their values in turn, the first fact fastest.
+        """Choose the facts of sample `number`: those requested; all others take their values in turn.
 
-        A number that is not requested is drawn from the training distribution, one of a range from that range; both are
-        functions of `seed` and `number`.
+        The first fact changes fastest. A number that is not requested is drawn from the training distribution; if a
+        range is requested, it is drawn from this range. Both draws are functions of `seed` and `number`.
 
         Raises:
             Refused: the model does not know a fact or value.
@@ -145,21 +145,21 @@ class ConditionSpace:
         return facts
 
     def describe_extrapolation(self, images: Iterable[Facts]) -> str | None:
-        """That numbers of images lie outside the range of training; None where none does."""
+        """Describe which numbers of images lie outside the range of training; None if there are none."""
         for name, scale in self.numbers.items():
             beyond = [facts[name] for facts in images if not scale.low <= float(facts[name]) <= scale.high]
             if beyond:
                 told = beyond[0] if len(set(beyond)) == 1 else f"{beyond[0]} and others"
                 return (
-                    f"{name} {told}: the model was trained on {scale.describe_range()} and has seen nothing like it;"
-                    " such images are guesses."
+                    f"{name} {told}: outside the range of training, {scale.describe_range()}; images with such values"
+                    " are extrapolated."
                 )
         return None
 
     def spread_facts(self, images: int) -> list[dict[str, str]]:
-        """The facts of so many images in equal runs: the first run has the first value of every fact, and so on.
+        """Make the facts of a number of images in runs of equal length, one run per value of the facts.
 
-        Numbers rise from the least to the greatest.
+        The first run has the first value of every fact, and so on. Numbers rise from the lowest to the highest.
         """
         return [
             {
@@ -173,7 +173,7 @@ class ConditionSpace:
         ]
 
     def add_free_facts(self, free: Mapping[str, Sequence[str]]) -> "ConditionSpace":
-        """These conditions, then facts that may be chosen though the model is not conditioned on them."""
+        """Return these conditions, then facts that may be chosen although the model is not conditioned on them."""
         others = {name: values for name, values in free.items() if name not in self.names}
         return ConditionSpace({**self.facts, **others}, self.numbers)
 
@@ -222,7 +222,7 @@ class ConditionSpace:
         return list(self.facts[name]).index(facts[name])
 
     def _standardise(self, name: str, facts: Facts) -> float:
-        """A number of an image as the networks see it."""
+        """Return a number of an image, standardised for the networks."""
         if name not in facts:
             self._refuse_missing(name, facts, f"its {name}")
         return self.numbers[name].standardise(parse_number(name, facts[name]))

@@ -10,8 +10,8 @@ class Coupling:
     """How a network couples the images of a batch, as stated by its configuration.
 
     Args:
-        group: maximum number of images that the network compares with one another; the number is the largest divisor
-            of the batch size up to it. 1 = images are independent, None = it takes statistics of the whole batch.
+        group: largest number of images that the network compares with one another; the actual number is the largest
+            divisor of the batch size up to it. 1 = images are independent, None = statistics of the whole batch.
         reason: what couples the images, as the end of a sentence; ``{role}`` stands for the network's role and
             ``{batch}`` for the batch size.
     """
@@ -43,7 +43,7 @@ BATCH_NORM_COUPLING = Coupling(None, "its batch normalisation takes the mean of 
 
 
 def couple_groups(group: int) -> Coupling:
-    """The coupling by a minibatch standard deviation over groups of at most `group` images."""
+    """Make the coupling by a minibatch standard deviation over groups of at most `group` images."""
     return Coupling(
         group,
         "its {role} compares images of a batch of {batch} in groups; give fewer, larger batches, or"

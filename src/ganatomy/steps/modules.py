@@ -44,7 +44,7 @@ class StyledGenerator(Protocol):
 
 
 class FeatureGenerator(Protocol):
-    """A generator in two parts, x_r = G^H(A_r) and A = G^A(z, c): HA-GAN's encoders learn to undo them (Sun 2022)."""
+    """A generator in two parts, x_r = G^H(A_r) and A = G^A(z, c), which HA-GAN's encoders invert (Sun 2022)."""
 
     common: nn.Module  # (batch, latent), condition -> features (batch, features, *quarter of the size)
     high: nn.Module  # features of some planes -> these planes at full size
@@ -58,7 +58,7 @@ class FlowGenerator(Protocol):
     """A generator x = D(c), whose codes c come from a flow from noise (time 1) to codes (time 0) (Liu 2023)."""
 
     decoder: nn.Module  # codes (batch, channels, *grid) -> image
-    scale: nn.Module  # codes -> codes of mean 0 and standard deviation 1; it estimates both from batches
+    scale: nn.Module  # codes -> codes of mean 0 and standard deviation 1; both are estimated from batches
 
     def standardise_codes(self, codes: Tensor) -> Tensor:
         """(c - μ) / σ with the running mean and standard deviation of each channel; codes (batch, channels, *grid)."""
@@ -79,7 +79,7 @@ class TokenGenerator(Protocol):
     decoder: nn.Module  # rounded codes (batch, channels, *grid) -> image
 
     def quantise_codes(self, codes: Tensor) -> Tensor:
-        """Round codes to their levels in [-1, 1]; the gradient passes as if they were not rounded."""
+        """Round codes to their levels in [-1, 1]; the gradient ignores the rounding (straight-through estimator)."""
         ...
 
     def tokenise_codes(self, codes: Tensor) -> Tensor:

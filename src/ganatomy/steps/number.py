@@ -1,4 +1,4 @@
-"""Numbers that a model is conditioned on: how it sees them, and what may be asked for: one, a range, or any."""
+"""Numbers that a model is conditioned on: their scale, and requests of a number, of a range, or of any number."""
 
 from statistics import NormalDist
 from typing import Self
@@ -8,16 +8,16 @@ from pydantic import Field, FiniteFloat, model_validator
 from ganatomy.config import Config
 from ganatomy.errors import Refused
 
-RANGE_MARK = ".."  # between the ends of a range that is asked for
-DIGITS = 6  # significant digits of a number that is drawn; a record holds it as text
+RANGE_MARK = ".."  # between the ends of a requested range
+DIGITS = 6  # significant digits of a drawn number, which a record contains as text
 
 
 class NumberScale(Config):
-    """A number as a network sees it, c = (x - mean) / deviation, and the range that it was trained on.
+    """The scale of a number for the networks, c = (x - mean) / deviation, and its range in training.
 
     Args:
-        mean, deviation: over the training cases.
-        low, high: the least and the greatest of them.
+        mean, deviation: mean and standard deviation over the training cases.
+        low, high: lowest and highest value of the training cases.
     """
 
     mean: FiniteFloat
@@ -32,25 +32,25 @@ class NumberScale(Config):
         return self
 
     def standardise(self, value: float) -> float:
-        """c = (x - mean) / deviation."""
+        """Return c = (x - mean) / deviation."""
         return (value - self.mean) / self.deviation
 
     def draw(self, share: float) -> float:
-        """The number below which that share (0 to 1) of the normal distribution lies, cut to the range."""
+        """Return the quantile `share` (0 to 1) of the normal distribution with this scale, clipped to the range."""
         normal = NormalDist(self.mean, self.deviation)
         first, last = normal.cdf(self.low), normal.cdf(self.high)
         return min(max(normal.inv_cdf(first + share * (last - first)), self.low), self.high)
 
     def describe_range(self) -> str:
-        """``40 to 81``."""
+        """Describe the range, such as ``40 to 81``."""
         return f"{self.low:g} to {self.high:g}"
 
 
 def parse_number(name: str, text: str) -> float:
-    """A finite number.
+    """Parse a finite number.
 
     Raises:
-        Refused: it is none.
+        Refused: the text is not a finite number.
     """
     try:
         if abs(value := float(text)) < float("inf"):
@@ -61,14 +61,16 @@ def parse_number(name: str, text: str) -> float:
 
 
 def choose_number(name: str, scale: NumberScale, requested: str | None, share: float) -> str:
-    """The number of a sample, as text.
+    """Choose the number of a sample, as text.
 
     Args:
-        requested: a number, a range such as ``50..70``, or None for one from the training distribution.
-        share: uniform, 0 to 1; decides what a number of a range is.
+        name: name of the fact, for messages.
+        scale: the scale of the number.
+        requested: a number, a range such as ``50..70``, or None for a number from the training distribution.
+        share: a uniform random number from 0 to 1, which determines the number within a range or distribution.
 
     Raises:
-        Refused: neither a number nor a range.
+        Refused: `requested` is neither a number nor a range.
     """
     if requested is None:
         return f"{scale.draw(share):.{DIGITS}g}"

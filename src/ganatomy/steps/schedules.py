@@ -9,7 +9,7 @@ from ganatomy.config import Config
 
 
 class ConstantSchedule(Config):
-    """`value` at any number of images."""
+    """A schedule with the same `value` at all times."""
 
     kind: Literal["constant"] = "constant"
     value: float
@@ -24,7 +24,7 @@ class ConstantSchedule(Config):
 
 
 class LinearSchedule(Config):
-    """`first` until `from_kimg`, `last` from `to_kimg`, and linear between them."""
+    """A schedule with the value `first` until `from_kimg`, `last` from `to_kimg`, and linear between them."""
 
     kind: Literal["linear"] = "linear"
     first: float

@@ -82,8 +82,8 @@ class SubVolumeScope:
         start: r, the first plane of the sub-volume; the features of the generator are cut at ``start // 4``.
         depth: number of planes of the sub-volume.
         low: how real volumes are reduced to the low-resolution volume: ``mean`` over cells of 4, ``nearest`` takes
-            every fourth voxel (the authors' code), None = there is no low-resolution branch.
-        whole: read the whole volume, which an encoder needs.
+            every fourth voxel (official code), None = there is no low-resolution branch.
+        whole: whether the whole volume is read, which an encoder needs.
     """
 
     shape: Shape

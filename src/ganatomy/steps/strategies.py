@@ -107,7 +107,7 @@ class ProgressiveGrowing(Config):
         """Each optimiser epoch with the kimg at which it begins."""
         end, era = 0.0, -1
         while True:
-            # Where a length is no whole number of images, rounding may put the boundary one image later.
+            # If a length is not a whole number of images, rounding may move the boundary to the next image.
             first = math.ceil(round(1000 * end, 6))
             moments = ((images, self.plan_step(images, shape, 0)) for images in (first, first + 1))
             begun = next(((images, step) for images, step in moments if step.optimizer_epoch != era), None)
@@ -126,8 +126,8 @@ class HierarchicalAmortisation(Config):
     Args:
         selector: ``random``, or ``cycle`` = the sub-volumes of a partition one after another (the paper's ablation
             "deterministic r"; the partition is our interpretation).
-        aligned: draw r among multiples of 4, so that the sub-volume of the features is that of the real volume. The
-            authors' code draws any plane, so three of four draws are off by one to three planes.
+        aligned: whether r is drawn among multiples of 4, so that the features and the real volume have the same
+            sub-volume. The official code draws any plane, so in three of four draws both differ by one to three planes.
         low, whole: as in `SubVolumeScope`.
         batch_size: images per step.
     """

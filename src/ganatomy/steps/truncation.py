@@ -1,4 +1,4 @@
-"""Truncation: samples drawn towards the usual, with less variety and fewer failures, where a network lets that act."""
+"""Truncation of latent codes or styles, which gives more typical samples with fewer failures and less variety."""
 
 import math
 from typing import cast
@@ -11,14 +11,14 @@ from ganatomy.steps.condition import Condition
 from ganatomy.steps.modules import StyledGenerator
 from ganatomy.steps.scope import ImageParts, Scope
 
-MEAN_CODES = 1024  # whose mean style is the centre; its error is 3 % of the deviation of a single style
+MEAN_CODES = 1024  # codes whose mean style is m; its standard error is 3 % of the deviation of a single style
 
 
 def truncate_codes(z: Tensor, bound: float) -> Tensor:
-    """Normal numbers z mapped monotonously into +- `bound`, in standard deviations   (Brock 2019, section 3.1).
+    """Map normal numbers z monotonically into [-bound, bound], in standard deviations   (Brock 2019, section 3.1).
 
-    The quantile of each number within the whole distribution becomes its quantile within the truncated one, so that the
-    order of codes is kept.
+    Each number is replaced by the number with the same quantile in the truncated normal distribution, so the order of
+    the numbers is preserved.
     """
     tail = 0.5 * math.erfc(bound / math.sqrt(2))
     return torch.special.ndtri(tail + torch.special.ndtr(z.double()) * (1 - 2 * tail)).float()
@@ -30,13 +30,14 @@ def generate_truncated(generator: nn.Module, z: Tensor, condition: Condition, sc
     Args:
         generator: a `StyledGenerator`.
         z: latent codes (batch, latent).
-        condition: of the images.
-        share: of its distance from the mean that a style keeps; 1 = all.
+        condition: condition of the images.
+        scope: the part of the image that is generated.
+        share: factor of the distance between a style and the mean style; 1 = no truncation.
     """
     styled = cast(StyledGenerator, generator)
     codes = randomness.draw_normal(0, "mean style", range(1), MEAN_CODES, z.shape[1])[0].to(z.device)
     styles = []
-    for i in range(len(z)):  # alone, so that rounding cannot depend on the batch
+    for i in range(len(z)):  # one by one, so that rounding does not depend on the batch
         mean = styled.map_codes(codes, condition[[i] * MEAN_CODES]).mean(0)
         styles.append(torch.lerp(mean, styled.map_codes(z[i : i + 1], condition[i : i + 1])[0], share))
     return styled.decode_styles(torch.stack(styles), scope)
