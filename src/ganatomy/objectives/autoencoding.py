@@ -38,8 +38,7 @@ class AlphaGAN(Config):
 
     Args:
         reconstruction: weight of |x - G(E(x))|.
-        cycle: weight of |z - E(G(z))|, the cycle loss in the latent space. It is our reading of CCE-GAN (Xing 2021),
-            of which no official code is known to us.
+        cycle: weight of |z - E(G(z))|, the cycle loss in the latent space (our interpretation of CCE-GAN: Xing 2021).
         penalty: weight of every gradient penalty.
         labels: weight of the label classification on reals (D) and fakes (G), for conditional models.
     """

@@ -1,6 +1,6 @@
 """Changes of a recipe by dotted paths or a YAML file.
 
-Changes are merged into the complete base recipe, so that no value of it is lost, and then validated.
+Changes are merged into the complete base recipe, so that all other values are kept, and then validated.
 """
 
 import math
@@ -27,14 +27,14 @@ def change_recipe(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     return _validate_recipe(plain, ", ".join(changes))
 
 
-KIMG_FIELD = "kimg"  # the last word of the name of every length that a recipe gives in thousands of images
+KIMG_FIELD = "kimg"  # the names of all lengths in thousands of images end in this word
 
 
 def change_pace(recipe: Recipe, pace: float) -> Recipe:
-    """The recipe with every length in thousands of images multiplied by `pace`; 1 = the lengths as they are.
+    """Multiply every length in thousands of images of a recipe by `pace`; 1 = no change.
 
-    Fades and stable phases, the change of learning rates and of discriminator updates, the half-life of the averaged
-    weights and the end keep their places relative to one another.
+    Fades and stable phases, the changes of learning rates and of discriminator updates, the half-life of the averaged
+    weights and the end of the training keep their proportions.
 
     Raises:
         Refused: `pace` is not above zero.
@@ -61,8 +61,8 @@ def _scale_lengths(plain: Any, pace: float, name: str = "") -> Any:
 def read_recipe(path: Path, base_recipes: dict[str, Recipe]) -> Recipe:
     """Read a recipe from a YAML file that names a base recipe and the settings that differ.
 
-    The file holds ``base: NAME`` and any of a recipe's fields, nested as in ``recipe.json``. With ``pace: NUMBER`` all
-    lengths of the base are multiplied by it first (`change_pace`).
+    The file contains ``base: NAME`` and any fields of a recipe, nested as in ``recipe.json``. With ``pace: NUMBER``,
+    all lengths of the base are multiplied by this number first (`change_pace`).
     """
     try:
         content = yaml.safe_load(path.read_text())

@@ -15,12 +15,12 @@ LABEL_LOSS = LabelClassification(real_weight=1, fake_weight=0, generator_weight=
 
 
 def make_hagan_2022() -> Recipe:
-    """HA-GAN as its authors' code trains it: 256 cubed, both encoders in every step, peculiarities included (Sun 2022).
+    """HA-GAN as in the official code, including its peculiarities: 256 cubed, both encoders in every step (Sun 2022).
 
-    It is trained for 80,000 steps of 4 volumes. Each peculiarity of the authors' code is an option:
+    It is trained for 80,000 steps of 4 volumes. Each peculiarity of the official code is an option:
 
     - `scores`: there is one adversarial loss, on the mean of both branches' scores.
-    - `aligned`: the sub-volume of the features is up to three planes off that of the real volume.
+    - `aligned`: the sub-volumes of the features and of the real volume differ by up to three planes.
     - `low`: the low-resolution target takes every fourth voxel.
     - `halo`: no planes are computed beyond the ends of a sub-volume.
     - `high_norm`: group statistics are those of a sub-volume in training and of the whole volume in sampling.
@@ -56,11 +56,11 @@ def make_hagan() -> Recipe:
 
     It differs from `hagan-2022` in the following:
 
-    - The sub-volume of the features is that of the real volume, and the low-resolution target is a mean over cells.
-    - There are both adversarial terms of the paper's figure.
-    - The high-resolution head normalises every voxel by itself and computes a plane of features beyond each end, so
+    - The features and the real volume have the same sub-volume, and the low-resolution target is a mean over cells.
+    - There are both adversarial terms of the figure in the paper.
+    - The high-resolution head normalises every voxel separately and computes a plane of features beyond each end, so
       that a sub-volume is the same in training and in sampling.
-    - The generator learns from the synthetic images that its discriminator has just seen.
+    - The generator learns from the synthetic images that the discriminator has just scored.
     - Sampling uses averaged weights.
     - The encoders, which never change the generator, are trained afterwards (`hagan-encoder`).
     """
@@ -77,7 +77,7 @@ def make_hagan() -> Recipe:
 
 
 def make_hagan_encoder() -> Recipe:
-    """HA-GAN's two encoders for a finished generator, which --generator RUN names."""
+    """HA-GAN's two encoders for a trained generator, which --generator RUN names."""
     return make_hagan().replace(
         name="hagan-encoder",
         networks={

@@ -1,4 +1,4 @@
-"""Models of an autoencoder's codes for volumes of 128 cubed, an alternative to GANs, with MONAI's networks.
+"""Models of the codes of an autoencoder for volumes of 128 cubed, an alternative to GANs, with MONAI's networks.
 
 They need the extra ``benchmark``. Their widths are smaller than those of published models, so that one GPU or a CPU
 suffices.
@@ -18,8 +18,8 @@ ADAM = Adam(lr=3e-4, betas=(0.9, 0.999))
 def make_latent_diffusion() -> Recipe:
     """Latent diffusion as a flow: four numbers at every eighth voxel (Rombach 2022; Liu 2023; Pinaya 2022).
 
-    The autoencoder has a Kullback-Leibler term and no discriminator, and 15 midpoint steps make an image. The model of
-    codes begins to learn at `strategy.autoencoder_kimg`; shorten it together with `total_kimg`.
+    The autoencoder has a Kullback-Leibler term and no discriminator, and an image takes 15 midpoint steps. The model of
+    codes begins to learn at `strategy.autoencoder_kimg`; to shorten the training, change this and `total_kimg`.
     """
     grid = CodeGrid(halvings=3)
     generator = LatentDiffusionGenerator(grid=grid)

@@ -13,11 +13,12 @@ from ganatomy.steps.strategies import ProgressiveGrowing
 def make_pggan_mammogram() -> Recipe:
     """Progressive GAN with WGAN-GP: 1280 x 1024 mammograms conditioned on the view position (Korkinof 2018).
 
-    The paper gives the size, the 15 million images, the learning rate (0.002 to 0.0015), the discriminator updates (1
-    rising to at most 5) and the choice of the snapshot. It does not give the pace of either schedule, nor the batch
-    sizes: here the rate falls while the last level fades in, the updates rise by one every three million images, and
-    the batch sizes are those of the official code for one GPU. The 600 + 600 thousand images a level are the official
-    code's defaults, and so is the discriminator's pooling before its rectifier (`pool_first`), in its fused layers.
+    The paper states the size, the 15 million images, the learning rate (0.002 to 0.0015), the discriminator updates
+    (from 1 to at most 5) and the selection of the snapshot. It does not state when learning rate and updates change,
+    nor the batch sizes. Here the learning rate falls while the last level fades in, the updates increase by one every
+    three million images, and the batch sizes are those of the official code of Karras 2018 for one GPU. The 600 + 600
+    thousand images per level and the discriminator's pooling before its rectifier (`pool_first`, in fused layers) are
+    defaults of the official code.
     """
     adam = Adam(
         lr=LinearSchedule(first=0.002, last=0.0015, from_kimg=9_000, to_kimg=9_600), betas=(0.0, 0.99), eps=1e-8

@@ -30,7 +30,7 @@ Objective = Annotated[
     Field(discriminator="kind"),
 ]
 TINY_STEPS, TINY_LATENT = 60, 16
-NAME_PATTERN = re.compile(r"[^\W_][\w .,+()-]{0,79}")  # of a recipe's name, which becomes part of a folder's name
+NAME_PATTERN = re.compile(r"[^\W_][\w .,+()-]{0,79}")  # a recipe's name, which becomes part of a folder's name
 
 
 class Adam(Config):
@@ -42,7 +42,7 @@ class Adam(Config):
 
 
 def _suggest_part(networks: Networks, part: str) -> str:
-    """That there is no such part, and which there are beside it."""
+    """Say that a network has no such part, and suggest existing parts."""
     known = networks
     for depth, name in enumerate(words := part.split(".")):
         names = [child for child, _ in known.named_children()] + [
@@ -52,7 +52,7 @@ def _suggest_part(networks: Networks, part: str) -> str:
             where = ".".join(words[:depth]) or "the model"
             return f"{where} has no part {name!r}; {suggest_name(name, names)}"
         known = getattr(known, name)
-    return f"{part} is no part of a network"
+    return f"{part} is not a part of a network"
 
 
 class Recipe(Config):
@@ -66,12 +66,12 @@ class Recipe(Config):
             condition vector.
         numbers: the facts that images are conditioned on as numbers, each with its scale and range.
         networks: a configuration for each role. A role without an optimiser does not learn: its weights are given.
-        order: of the training images. ``shuffled`` anew in every epoch; ``stored`` = the same batches in the same order
-            for ever (HA-GAN's authors' code), what is left over by whole batches never seen.
+        order: order of the training images. ``shuffled`` = shuffled in every epoch; ``stored`` = the same batches in
+            the same order in every epoch (official code of HA-GAN), without the cases that do not fill a batch.
         ema_half_life_kimg: half-life of the generator's moving average, in thousands of images; 0 = no average.
-        total_kimg: when training ends, in thousands of real images shown to the discriminator.
+        total_kimg: length of the training, in thousands of real images that the discriminator has scored.
         frozen: parts of networks that do not learn, such as ``discriminator.high.tower.convs.0``; they keep the weights
-            that a training begins from (FreezeD: Mo 2020).
+            with which a training begins (FreezeD: Mo 2020).
     """
 
     format: Literal[1] = 1
@@ -112,7 +112,7 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _a_fact_is_a_class_or_a_number(self) -> "Recipe":
         if both := sorted(set(self.conditions) & set(self.numbers)):
-            raise ValueError(f"{both[0]} is among the conditions and among the numbers; leave one")
+            raise ValueError(f"{both[0]} is both a condition and a number; remove one of them")
         return self
 
     @model_validator(mode="after")
@@ -143,7 +143,7 @@ class Recipe(Config):
                 raise ValueError(_suggest_part(networks, part)) from error
         networks.freeze_parts(self.frozen)
         if whole := [role for role in self.optimizers if not networks.list_learnable(role)]:
-            raise ValueError(f"all of the {whole[0]} is frozen, so that it could not learn; freeze a part of it")
+            raise ValueError(f"the whole {whole[0]} is frozen, so it could not learn; freeze only a part of it")
         return self
 
     @property
@@ -153,7 +153,7 @@ class Recipe(Config):
 
     @property
     def condition_space(self) -> ConditionSpace:
-        """What the model is conditioned on."""
+        """The facts that the model is conditioned on."""
         return ConditionSpace(self.conditions, self.numbers)
 
     @property
@@ -167,7 +167,7 @@ class Recipe(Config):
         return ImageSpace(self.shape, self.channels, self.latent, self.condition_space)
 
     def build(self) -> Networks:
-        """The networks with fresh weights from torch's global generator; seed it first."""
+        """Build the networks with weights from torch's global random generator, which the caller has to seed."""
         networks = Networks({role: config.build(self.space) for role, config in self.networks.items()})
         networks.freeze_parts(self.frozen)
         return networks
@@ -192,7 +192,7 @@ class Recipe(Config):
         return self.strategy.find_shape_problem(shape) or next(filter(None, theirs), None)
 
     def _compute_latent_width(self, shape: Shape, free: int) -> int:
-        """The latent width that a network requires; if none does, the given width."""
+        """Return the latent width that a network requires; if none does, the given width."""
         asked = (config.compute_latent_width(shape) for config in self.networks.values())
         return next((width for width in asked if width is not None), free)
 
@@ -202,23 +202,23 @@ class Recipe(Config):
         return next((objective for objective in self.objectives if isinstance(objective, EncodingObjective)), None)
 
     def plan_step(self, images_seen: int, seed: int) -> TrainingStep:
-        """The training step after this number of images."""
+        """Return the training step after this number of images."""
         return self.strategy.plan_step(images_seen, self.shape, seed)
 
     def get_sampling_scope(self, images_seen: int) -> Scope:
-        """The scope of the generator's whole images at this number of images seen."""
+        """Return the scope of the generator's whole images at this number of images seen."""
         return self.strategy.get_sampling_scope(images_seen, self.shape)
 
     def get_final_scope(self) -> Scope:
-        """The scope of the generator's images at the end of the training."""
+        """Return the scope of the generator's images at the end of the training."""
         return self.strategy.get_final_scope(self.shape)
 
     def make_timetable(self) -> list[tuple[float, TrainingStep]]:
-        """The first step of each optimiser epoch with the kimg at which it begins, up to the end of the training."""
+        """List the first step of each optimiser epoch with the kimg at which it begins, up to the training's end."""
         return [(kimg, moment) for kimg, moment in self.strategy.make_timetable(self.shape) if kimg < self.total_kimg]
 
     def find_idle_schedules(self) -> list[tuple[str, float]]:
-        """Numbers that are to change after the training has ended: dotted path, and the kimg of the first change."""
+        """Find schedules that would begin to change after the training's end: dotted path, and kimg of the change."""
         found = _list_schedules(self, ())
         ends = ((path, schedule.first_change_kimg) for path, schedule in found)
         return [(path, first) for path, first in ends if self.total_kimg <= first < math.inf]
@@ -236,7 +236,7 @@ class Recipe(Config):
         return next(filter(None, found), None)
 
     def resize(self, shape: Shape) -> "Recipe":
-        """The same recipe for images of another size, pictures or volumes.
+        """Return the same recipe for images of another shape, with two or three axes.
 
         Raises:
             Refused: the networks or the strategy cannot make the size.
@@ -289,7 +289,7 @@ class Recipe(Config):
 
 
 def _list_schedules(value: object, path: tuple[str, ...]) -> Iterator[tuple[str, Schedule]]:
-    """Every schedule within a value, with its dotted path."""
+    """List every schedule within a value, with its dotted path."""
     if isinstance(value, ConstantSchedule | LinearSchedule | RisingSchedule):
         yield ".".join(path), value
         return

@@ -1,4 +1,4 @@
-"""The recommended recipes: they learn more from each second and each patient than the published forms."""
+"""The recommended recipes, which are made to need less time and fewer patients than the published forms."""
 
 from ganatomy.networks.hierarchical import HierarchicalGenerator
 from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
@@ -13,9 +13,9 @@ from ganatomy.steps.schedules import LinearSchedule
 from ganatomy.steps.strategies import ProgressiveGrowing
 
 MAMMOGRAM_KIMG = 8_000
-BATCH_SIZES = (32, 32, 32, 16, 8, 8, 8, 4, 4)  # by level: small ones make many steps of few patients
-PENALTY_INTERVAL = 4  # steps; the penalty is as many times as strong
-# Each fake is paired with a real image, and both have a penalty on the discriminator's slope (Huang 2024, "R3GAN").
+BATCH_SIZES = (32, 32, 32, 16, 8, 8, 8, 4, 4)  # by level; small batches give many steps with few patients
+PENALTY_INTERVAL = 4  # steps; the penalty is multiplied by this number
+# Each fake is paired with a real image, and both have a penalty on the discriminator's gradient (Huang 2024, "R3GAN").
 PAIRS: tuple[LossTerm, ...] = (
     Relativistic(),
     ZeroCentredPenalty(at="reals", weight=1, every=PENALTY_INTERVAL),
@@ -26,9 +26,9 @@ PAIRS: tuple[LossTerm, ...] = (
 def make_mammogram() -> Recipe:
     """Mammograms, recommended form: residual networks and relativistic pairs, 1280 x 1024, conditioned on the view.
 
-    Levels fade in from 20 x 16 on; the label is judged by projection (Miyato 2018); reals and fakes are shifted and
-    their contrast changed alike (Zhao 2020); the learning rate falls in the second half. It has been trained at 80 x 64
-    only: the pace for the full size is our guess.
+    Levels fade in from 20 x 16 on. The discriminator uses the label by projection (Miyato and Koyama 2018). Reals and
+    fakes are augmented by shifts and changes of contrast (Zhao 2020). The learning rate falls in the second half. The
+    recipe has been trained at 80 x 64 only; the lengths for the full size are our guess.
     """
     half = MAMMOGRAM_KIMG / 2
     adam = Adam(lr=LinearSchedule(first=0.005, last=0.0005, from_kimg=half, to_kimg=MAMMOGRAM_KIMG), betas=(0.0, 0.99))
@@ -53,8 +53,9 @@ def make_mammogram() -> Recipe:
 def make_volume() -> Recipe:
     """Volumes, recommended form: `hagan` with relativistic pairs and a discriminator of twice the features, 256 cubed.
 
-    The discriminator of HA-GAN does 3 to 5 % of the arithmetic of a generator's pass, so that a stronger one costs
-    little. Air has the lowest value exactly (`HierarchicalGenerator.bound`). The rates fall in the second half.
+    A pass of HA-GAN's discriminator takes 3 to 5 % of the operations of a generator's pass, so a wider discriminator
+    costs little. Air has exactly the lowest value (`HierarchicalGenerator.bound`). The learning rates fall in the
+    second half.
     """
     base = make_hagan()
     half = base.total_kimg / 2

@@ -1,8 +1,8 @@
 """The systems that HA-GAN was compared with (Sun 2022, table 1), for CT and MRI volumes of 128 cubed.
 
-The paper names these systems without their settings. The networks of WGAN, alpha-GAN and VAE-GAN follow the authors'
-early repository; the losses and weights of the last two follow Kwon 2019. Each docstring states the sources and our
-own assumptions.
+The paper names these systems without their settings. The networks of WGAN, alpha-GAN and VAE-GAN follow the first
+version of HA-GAN's official repository; the losses and weights of the last two follow Kwon 2019. Each docstring states
+the sources and our own assumptions.
 """
 
 from ganatomy.networks.convolutional import (
@@ -25,16 +25,17 @@ from ganatomy.steps.strategies import ProgressiveGrowing, WholeImages
 
 SHAPE = (128, 128, 128)
 TOTAL_KIMG = 320  # 80,000 steps of 4, as HA-GAN was trained
-EMA_HALF_LIFE_KIMG = 2  # of the averaged weights, as in `hagan`; the papers have no average that we know of
-CRITIC_UPDATES = 5  # a step, each with images of its own
+EMA_HALF_LIFE_KIMG = 2  # half-life of the averaged weights, as in `hagan`; the papers mention no average
+CRITIC_UPDATES = 5  # updates per step, each with other images
 
 
 def make_wgan() -> Recipe:
-    """WGAN with weight clipping: the authors' network, five critic updates per step (Arjovsky 2017; Sun 2022).
+    """WGAN with weight clipping and five critic updates per step (Arjovsky 2017; network: Sun 2022, official code).
 
-    The clipping limit is the paper's 0.01 and the rate its 5e-5; RMSProp, which the paper advises, is Adam without
-    momentum here. The critic sees five times as many images as the generator makes, so that the end is five times as
-    far in images of the critic and the generator has as many steps as in the other rows.
+    The clipping limit 0.01 and the learning rate 5e-5 are those of the paper. RMSProp, which the paper recommends, is
+    replaced by Adam without momentum. The critic sees five times as many images as the generator, so the length of the
+    training, which counts images of the critic, is five times as large, and the generator has as many steps as in the
+    other rows.
     """
     adam = Adam(lr=5e-5, betas=(0.0, 0.99))
     return Recipe(
@@ -72,12 +73,13 @@ def make_wgan_gp() -> Recipe:
 
 
 def make_alpha_gan() -> Recipe:
-    """alpha-GAN in Kwon's form: Wasserstein losses with gradient penalties, on images and on codes (Kwon 2019).
+    """alpha-GAN with Wasserstein losses and gradient penalties on images and codes (Kwon 2019).
 
-    Latent width, batch, learning rate, betas and weights are Kwon's. The networks are those of HA-GAN's authors,
-    without batch normalisation in the discriminator, because it contradicts a gradient penalty of single images. The
-    generator has group normalisation instead: it alternates between codes of images and random codes, and running
-    statistics over both fit neither (with batch normalisation early samples were black).
+    Latent width, batch size, learning rate, betas and weights are those of Kwon 2019. The networks are the baselines of
+    HA-GAN's official repository, without batch normalisation in the discriminator, which would contradict a gradient
+    penalty of single images. The generator has group normalisation instead of batch normalisation, because it receives
+    both codes of images and random codes, and running statistics over both fit neither (with batch normalisation, early
+    samples were black).
     """
     adam = Adam(lr=2e-4, betas=(0.9, 0.999))
     roles = ("encoder", "generator", "discriminator", "code_discriminator")
@@ -100,14 +102,14 @@ def make_alpha_gan() -> Recipe:
 def make_cce_gan() -> Recipe:
     """CCE-GAN: alpha-GAN with a cycle through the latent space, z to image to z (Xing 2021).
 
-    We could not read settings in the short paper. It describes an alpha-GAN with cycle consistency; the form
+    The short paper describes an alpha-GAN with cycle consistency. Its settings were not available to us; the form
     |z - E(G z)| and its weight are our interpretation.
     """
     return make_alpha_gan().replace(name="cce-gan", objectives=(AlphaGAN(cycle=10),))
 
 
 def make_vae_gan() -> Recipe:
-    """VAE-GAN with a voxel-wise reconstruction loss and Kwon's weights (Larsen 2016; Kwon 2019; Sun 2022).
+    """VAE-GAN with a voxel-wise reconstruction loss and the weights of Kwon 2019 (Larsen 2016; Kwon 2019; Sun 2022).
 
     Its generator has group normalisation for the same reason as that of `alpha-gan`.
     """
@@ -128,7 +130,7 @@ def make_vae_gan() -> Recipe:
 
 
 def make_vae() -> Recipe:
-    """A variational autoencoder with the networks of `vae-gan`, to show the discriminator's effect (Kingma 2014).
+    """A variational autoencoder with the networks of `vae-gan`, to show the effect of its discriminator (Kingma 2014).
 
     The variance of the voxels is estimated, so no weight has to be chosen (Rybkin 2021).
     """
@@ -147,7 +149,7 @@ def make_pggan() -> Recipe:
 
     There are at most 128 feature maps, no minibatch standard deviation (groups of one image), 1000 + 1000 thousand
     images per level, batches of 4, and averaged weights with a decay of 0.999 per step. The published number of images
-    is far larger than that of the other rows; shorten both phases in proportion to compare equal budgets.
+    is far larger than that of the other rows; to compare equal budgets, shorten all lengths with --pace.
     """
     adam = Adam(lr=1e-3, betas=(0.0, 0.99))
     return Recipe(
@@ -189,7 +191,7 @@ def make_stylegan2() -> Recipe:
 
 
 def make_relativistic() -> Recipe:
-    """Our own row for small sets: relativistic pairs with penalties on both sides and differentiable augmentation.
+    """A baseline of this project for small sets: relativistic pairs, both penalties, differentiable augmentation.
 
     It combines the objective of R3GAN (Huang 2024: relativistic pairing, R1 and R2) with the networks of
     `make_stylegan2` and with augmentation of real and synthetic images (Zhao 2020).
