@@ -83,8 +83,8 @@ def train(
         anyway: train even if the plan predicts that memory is too small.
         begin_from: a run or snapshot with whose weights the networks begin, as far as tensors agree in name and shape.
             All other tensors get initial weights, and the conditions may differ.
-        trackers: receivers of the progress beside ``log.jsonl``: ``tensorboard``, ``mlflow``, ``wandb`` or objects of your
-            own; None = TensorBoard if it is installed. Nothing leaves the machine unless MLFLOW_TRACKING_URI or
+        trackers: receivers of the progress beside ``log.jsonl``: ``tensorboard``, ``mlflow``, ``wandb`` or objects of
+            your own; None = TensorBoard if it is installed. Nothing leaves the machine unless MLFLOW_TRACKING_URI or
             WANDB_MODE=online says so.
 
     Returns:
