@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ganatomy.training.tracking.tracker import Tracker
     from ganatomy.training.train import train
 
+    __version__: str
+
 _WHERE = {
     "prepare": "data.prepare",
     "train": "training.train",
@@ -81,7 +83,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a verb when it is asked for, so that ``import ganatomy`` and ``--help`` need no torch."""
+    """Import a verb when it is asked for, so that ``import ganatomy`` and ``--help`` need no torch.
+
+    ``ganatomy.__version__`` is that of the installed distribution, which pyproject.toml states once.
+    """
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ganatomy")
     if name in _WHERE:
         from importlib import import_module
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pyarrow import Table, csv, parquet
 from skimage.metrics import structural_similarity
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.feed import check_store_for_model
 from ganatomy.data.split import SPLITS
 from ganatomy.data.store import Store, dequantise_pixels
+from ganatomy.data.tables import check_table_name, write_table
 from ganatomy.errors import Refused
 from ganatomy.imaging import pictures
 from ganatomy.imaging.caption import add_caption
@@ -22,7 +22,6 @@ from ganatomy.imaging.derived import write_derived_image
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
-from ganatomy.machine.durable import new_file
 from ganatomy.machine.places import remove_leftovers
 from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
@@ -32,7 +31,6 @@ from ganatomy.steps.condition import Condition
 
 PIXEL_RANGE = 2.0  # pixels lie in [-1, 1]: the peak of the PSNR and the range of the SSIM
 CASES_SHOWN = 8  # in the picture
-TABLE_SUFFIXES = (".parquet", ".csv")
 
 Pixels = NDArray[np.float32]
 
@@ -85,7 +83,8 @@ def encode(
         The number of rows.
 
     Raises:
-        Refused: the snapshot has no encoder, the store does not fit, or `out` has another suffix.
+        Refused: the snapshot has no encoder, the store does not fit, `out` has another suffix, or it is Parquet and
+            the extra ``parquet`` is not installed.
 
     Example:
         >>> from pathlib import Path
@@ -99,8 +98,7 @@ def encode(
         4
     """
     out = Path(out)
-    if out.suffix not in TABLE_SUFFIXES:
-        raise Refused(f"--out {out}: give a name that ends in {' or '.join(TABLE_SUFFIXES)}.")
+    check_table_name(out)
     rows: list[dict[str, Any]] = []
     shown: list[pictures.GreyPicture] = []
     kind = modalities.get_modality(store.manifest.modality)()
@@ -121,9 +119,7 @@ def encode(
                 record = {"reconstruction_by": snapshot.digest, "row": one.case["row"]}
                 write_derived_image(out.with_suffix("") / f"{number:06d}", kind.denormalise(image), record)
             bar.advance()
-    table = Table.from_pylist(rows)
-    with new_file(out) as temporary:
-        (parquet.write_table if out.suffix == ".parquet" else csv.write_csv)(table, temporary)
+    write_table(rows, out)
     pictures.save_png(add_caption(pictures.make_grid(shown, 2), store.shows_patients), out.with_suffix(".png"))
     return len(rows)
 

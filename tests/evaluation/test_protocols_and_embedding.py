@@ -1,5 +1,6 @@
 """Published definitions by name; points of a plane; what the plane says of several models."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,8 @@ from ganatomy.evaluation.extractors.resnet import ResNet
 from ganatomy.evaluation.feature_cache import FeatureCache
 from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.evaluation.metrics.frechet import compute_frechet_distance
-from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, fit_ellipse
+from ganatomy.evaluation.report import embedding
+from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, find_obstacle_to_umap, fit_ellipse
 from ganatomy.machine.durable import compute_sha256
 
 
@@ -108,10 +110,21 @@ def test_the_ellipse_holds_95_percent_whatever_the_number_of_points(n):
 @pytest.mark.ci  # numba compiles the library first
 def test_umap_needs_enough_points_and_is_the_same_for_a_seed():
     rows = np.random.default_rng(0).normal(size=(40, 8))
-    assert compute_umap(rows[:20]) is None
+    assert "needs 30 images; there are 20" in find_obstacle_to_umap(20)
+    assert find_obstacle_to_umap(40) is None
     found = compute_umap(rows)
     assert found.shape == (40, 2)
     np.testing.assert_allclose(compute_umap(rows), found)
+
+
+def test_a_report_without_umap_names_the_extra(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    monkeypatch.setattr(embedding, "MIN_UMAP_POINTS", 3)
+    content = evaluate(run.path, out=tmp_path / "report")
+    (row,) = [row for row in content["not_computed"] if row["metric"] == "UMAP"]
+    assert "pip install 'ganatomy[umap]'" in row["why"]
+    assert set(content["embedding"]) == {"classical MDS"}
+    assert "ganatomy[umap]" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_other_models_stand_in_the_plane(run, store, tmp_path):

@@ -92,7 +92,7 @@ def sample(
 def encode(
     run: Positional[Path],
     store: Positional[Path],
-    out: Path = Path("features.parquet"),
+    out: Path = Path("features.csv"),
     split: str | None = None,
     n: int | None = None,
     to: str | None = None,
@@ -105,7 +105,7 @@ def encode(
     Args:
         run: a run or a snapshot of a model with an encoder, such as hagan-2022, hagan-encoder or vae-gan
         store: folder of the images, made by prepare
-        out: output file, ending in .parquet or .csv
+        out: output file, ending in .csv, or in .parquet with the extra parquet
         split: train, validation or test; by default all
         n: maximum number of cases
         to: nifti for volumes or png for pictures, to write the reconstructions as well

@@ -31,7 +31,7 @@ from ganatomy.evaluation.privacy.suspects import (
 )
 from ganatomy.evaluation.protocols import get_protocol
 from ganatomy.evaluation.report import figures, page
-from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, fit_ellipse
+from ganatomy.evaluation.report.embedding import compute_classical_mds, compute_umap, find_obstacle_to_umap, fit_ellipse
 from ganatomy.evaluation.set_faults import find_set_faults
 from ganatomy.evaluation.statistics import MissingScore, Score
 from ganatomy.evaluation.swd_scores import make_swd_reference
@@ -109,6 +109,9 @@ def evaluate(
         name: compared.features.get_features(chosen, gather_other_model(compared, path, asked), f"images of {name}")
         for name, path in (beside or {}).items()
     }
+    scores = _compute_scores(compared, evidence, companions, seed)
+    embedding, missing = _compute_embeddings(evidence, models, seed)
+    scores["not_computed"] += [one.model_dump() for one in missing]
     content: dict[str, Any] = {
         "format": FORMAT,
         "images": compared.provenance,
@@ -126,11 +129,11 @@ def evaluate(
             "shows_patients": compared.shows_patients,
         },
         "swd": _measure_swd(compared),
-        **_compute_scores(compared, evidence, companions, seed),
+        **scores,
         **measure_images(compared, seed),
         "learned": learned,
         "set_faults": find_set_faults(compared.fakes, compared.test),
-        "embedding": _compute_embeddings(evidence, models, seed),
+        "embedding": embedding,
         "failures": _summarise_failures(judged),
         "privacy": audit_privacy(compared, chosen, seed),
         "selection": _read_json(images / "selection.json"),
@@ -220,21 +223,27 @@ def _measure_swd(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _compute_embeddings(evidence: Evidence, models: dict[str, FeatureRows], seed: int) -> dict[str, Any]:
-    """Points of the plane by side and model, and the share of each within the ellipse of the held-out images."""
+def _compute_embeddings(
+    evidence: Evidence, models: dict[str, FeatureRows], seed: int
+) -> tuple[dict[str, Any], list[MissingScore]]:
+    """Points of the plane by side and model with the share of each within the ellipse of the held-out images, and what
+    was not computed."""
     sides = {"held-out": evidence.test, "training": evidence.floor, "synthetic": evidence.fake, **models}
     rows = np.concatenate(list(sides.values()))
     ends = np.cumsum([len(one) for one in sides.values()])[:-1]
     found: dict[str, Any] = {}
-    for name, plane in (("classical MDS", compute_classical_mds(rows)), ("UMAP", compute_umap(rows, seed))):
-        if plane is not None and len(evidence.test) >= 3:
+    planes = {"classical MDS": compute_classical_mds(rows)}
+    if (why := find_obstacle_to_umap(len(rows))) is None:
+        planes["UMAP"] = compute_umap(rows, seed)
+    for name, plane in planes.items():
+        if len(evidence.test) >= 3:
             points = dict(zip(sides, np.split(plane, ends), strict=True))
             inside = fit_ellipse(points["held-out"])
             found[name] = {
                 "points": {side: one.tolist() for side, one in points.items()},
                 "share_inside": {side: round(inside.compute_share_inside(one), 4) for side, one in points.items()},
             }
-    return found
+    return found, [] if why is None else [MissingScore(metric="UMAP", why=why)]
 
 
 def _summarise_failures(quality: QualityScore) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pyarrow import Table, csv
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
@@ -21,13 +20,14 @@ from torch import Tensor, nn
 from ganatomy import randomness
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store
+from ganatomy.data.tables import write_table
 from ganatomy.encoding import Autoencoder, Pixels, read_original, select_cases
 from ganatomy.errors import Refused
 from ganatomy.evaluation.statistics import compute_auc_interval, compute_median_and_width
 from ganatomy.imaging.pictures import shrink_to_row
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
-from ganatomy.machine.durable import new_file, write_json
+from ganatomy.machine.durable import write_json
 from ganatomy.machine.progress import format_name
 from ganatomy.steps.scope import crop_whole_images
 from ganatomy.studies.anomalies import ANOMALIES
@@ -184,8 +184,7 @@ def score_outliers(
         "found": {what: _areas(usual, strange, scores) for what, strange in by_what.items()},
     }
     out.mkdir(parents=True, exist_ok=True)
-    with new_file(out / "scores.csv") as temporary:
-        csv.write_csv(Table.from_pylist([*usual, *(row for rows in by_what.values() for row in rows)]), temporary)
+    write_table([*usual, *(row for rows in by_what.values() for row in rows)], out / "scores.csv")
     write_json(out / "outliers.json", content)
     return content
 

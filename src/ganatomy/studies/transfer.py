@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyarrow import Table, csv
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.store import Store
+from ganatomy.data.tables import write_table
 from ganatomy.encoding import Autoencoder, Pixels, compute_ssim, read_original, select_cases
 from ganatomy.errors import Refused
 from ganatomy.evaluation.extractors.random_resnet import RandomResNet
@@ -29,7 +29,7 @@ from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.derived import write_derived_image
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
-from ganatomy.machine.durable import new_file, new_folder, write_json
+from ganatomy.machine.durable import new_folder, write_json
 from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.modality import Modality
@@ -99,8 +99,7 @@ def transfer_images(
                 for name, model in told.items()
             },
         }
-        with new_file(folder / "measures.csv") as temporary:
-            csv.write_csv(Table.from_pylist(rows), temporary)
+        write_table(rows, folder / "measures.csv")
         pictures.save_png(
             add_caption(pictures.make_grid(shown, len(FORMS)), store.shows_patients), folder / "transfer.png"
         )

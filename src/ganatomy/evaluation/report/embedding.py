@@ -1,6 +1,7 @@
 """Projection of real and synthetic images to a plane, for illustration."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import scipy.stats
@@ -52,10 +53,17 @@ def compute_classical_mds(rows: FeatureRows) -> Plane:
     return plane * np.where(largest < 0, -1, 1)
 
 
-def compute_umap(rows: FeatureRows, seed: int = 0) -> Plane | None:
-    """Uniform manifold approximation with the library's defaults and a seed; None for too few points."""
-    if len(rows) < MIN_UMAP_POINTS:
-        return None
+def find_obstacle_to_umap(points: int) -> str | None:
+    """What `compute_umap` would need for so many points; None if it can be computed."""
+    if points < MIN_UMAP_POINTS:
+        return f"needs {MIN_UMAP_POINTS} images; there are {points}"
+    if find_spec("umap") is None:
+        return "needs the package umap-learn; install it with: pip install 'ganatomy[umap]'"
+    return None
+
+
+def compute_umap(rows: FeatureRows, seed: int = 0) -> Plane:
+    """Uniform manifold approximation with the library's defaults and a seed; see `find_obstacle_to_umap`."""
     import warnings
 
     with warnings.catch_warnings():
