@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import UnusableImage
+from ganatomy.imaging.marking import mark_synthetic
 from ganatomy.imaging.orientation import convert_to_ras, reorient_volume
 
 ORIENTATIONS = [
@@ -131,21 +132,22 @@ def test_a_trailing_axis_of_one_and_a_scale_are_taken(tmp_path):
 
 def test_what_is_written_says_so_and_comes_back(tmp_path):
     volume = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
-    nifti.write_nifti(tmp_path / "a.nii.gz", volume, (2.0, 1.0, 0.5), {"seed": 7})
+    nifti.write_nifti(tmp_path / "a.nii.gz", volume, (2.0, 1.0, 0.5), mark_synthetic({"seed": 7}))
     voxels, spacing, _ = nifti.read_nifti(tmp_path / "a.nii.gz")
     assert np.array_equal(voxels, volume)
     assert spacing == (2, 1, 0.5)
     image = nib.load(tmp_path / "a.nii.gz")
     assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
     assert image.header["descrip"].tobytes().startswith(b"SYNTHETIC")
-    assert json.loads(image.header.extensions[0].get_content())["seed"] == 7
+    assert json.loads(image.header.extensions[0].get_content())["record"] == {"seed": 7}
     assert int(image.header["qform_code"]) == int(image.header["sform_code"]) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]
 
 
 def test_the_same_volume_gives_the_same_file(tmp_path):
+    volume = np.ones((3, 4, 5), np.float32)
     for name in ("a", "b"):
-        nifti.write_nifti(tmp_path / f"{name}.nii.gz", np.ones((3, 4, 5), np.float32), (1.0, 1.0, 1.0), {})
+        nifti.write_nifti(tmp_path / f"{name}.nii.gz", volume, (1.0, 1.0, 1.0), mark_synthetic({}))
     assert (tmp_path / "a.nii.gz").read_bytes()[20:] == (tmp_path / "b.nii.gz").read_bytes()[20:]
 
 

@@ -283,7 +283,7 @@ def test_a_nifti_carries_the_same_record_as_the_other_formats(hagan, tmp_path):
     export(tmp_path / "nifti", tmp_path / "dicom")
     row = read_samples(tmp_path / "nifti")[0][0]
     header = nib.load(tmp_path / "nifti" / row["file"]).header
-    assert json.loads(header.extensions[0].get_content()) == row["record"]
+    assert json.loads(header.extensions[0].get_content())["record"] == row["record"]
     assert b"SYNTHETIC" in header["descrip"].item()
     ds = dcmread(next((tmp_path / "dicom").rglob("*.dcm")))
     assert json.loads(ds.ContributingEquipmentSequence[0].ContributionDescription) == row["record"]

@@ -20,6 +20,7 @@ from ganatomy.imaging import pictures
 from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.derived import write_derived_image
 from ganatomy.imaging.image import Image
+from ganatomy.imaging.marking import mark_side_by_side
 from ganatomy.machine import progress
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.machine.places import remove_leftovers
@@ -117,10 +118,13 @@ def encode(
                 ]
             if to is not None:
                 record = {"reconstruction_by": snapshot.digest, "row": one.case["row"]}
-                write_derived_image(out.with_suffix("") / f"{number:06d}", kind.denormalise(image), record)
+                stem = out.with_suffix("") / f"{number:06d}"
+                write_derived_image(stem, kind.denormalise(image), record, store.shows_patients)
             bar.advance()
     write_table(rows, out)
-    pictures.save_png(add_caption(pictures.make_grid(shown, 2), store.shows_patients), out.with_suffix(".png"))
+    sheet = add_caption(pictures.make_grid(shown, 2), store.shows_patients)
+    mark = mark_side_by_side({"reconstruction_by": snapshot.digest}, store.shows_patients)
+    pictures.save_png(sheet, out.with_suffix(".png"), mark)
     return len(rows)
 
 

@@ -14,6 +14,7 @@ from ganatomy.data.store import Store, dequantise_pixels, open_store
 from ganatomy.evaluation.report.embedding import compute_classical_mds, fit_ellipse
 from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.image import Image
+from ganatomy.imaging.marking import mark_collected, mark_synthetic
 from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
 from ganatomy.modalities import table as modalities
 
@@ -42,9 +43,10 @@ def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> 
         return {}
     found = {}
     store = open_store(Path(plan.store))
-    save_png(add_caption(_reals(plan, store), store.shows_patients), out / "reals.png")
+    reals = add_caption(_reals(plan, store), store.shows_patients)
+    save_png(reals, out / "reals.png", mark_collected("Training images.", store.shows_patients))
     found["reals.png"] = ("Training images", f"{SHOWN_SAMPLES} training images.")
-    save_png(_samples(out, done), out / "samples.png")
+    _save_samples(out, done)
     words = f"Each row shows {SHOWN_SAMPLES} images of one model, in the order {', '.join(name for name, _ in done)}."
     found["samples.png"] = ("Random samples", words)
     figure, told = _plane(out, done)
@@ -64,16 +66,16 @@ def _reals(plan: BenchmarkPlan, store: Store) -> np.ndarray[Any, Any]:
     return make_grid([kind.render_image(image) for image in shown], SHOWN_SAMPLES)
 
 
-def _samples(out: Path, models: list[tuple[str, int]]) -> np.ndarray[Any, Any]:
+def _save_samples(out: Path, models: list[tuple[str, int]]) -> None:
     shown: list[GreyPicture] = []
+    records: list[dict[str, Any]] = []
     for name, seed in models:
         rows, images = read_samples(get_row_folder(out, name, seed) / SAMPLES_FOLDER)
         kind = modalities.get_modality(rows[0]["modality"])()
-        shown += [
-            kind.render_image(kind.denormalise(image.copy_with(spacing=None)))
-            for image, _ in itertools.islice(images, SHOWN_SAMPLES)
-        ]
-    return make_grid(shown, SHOWN_SAMPLES)
+        for image, record in itertools.islice(images, SHOWN_SAMPLES):
+            shown.append(kind.render_image(kind.denormalise(image.copy_with(spacing=None))))
+            records.append(record)
+    save_png(make_grid(shown, SHOWN_SAMPLES), out / "samples.png", mark_synthetic(records))
 
 
 def _plane(out: Path, models: list[tuple[str, int]]) -> tuple[Figure, str]:

@@ -20,12 +20,12 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
 from ganatomy.dicom.check import SYNTHESIZING_EQUIPMENT, find_faults
 from ganatomy.errors import Refused
+from ganatomy.imaging.marking import SYNTHETIC_COMMENT
 from ganatomy.machine.durable import new_file
 
 UID_NAMESPACE = uuid.UUID(
     "6f9c1a52-3d0e-5a7b-9a44-0c9b1c2f7e10"
 )  # namespace of this project for name-based UIDs (PS3.5 B.2)
-SYNTHETIC_COMMENT = "SYNTHETIC IMAGE - NOT FOR DIAGNOSTIC USE"
 MAX_DESCRIPTION_LENGTH = 1024  # characters of a value of representation ST (PS3.5 table 6.2-1)
 GREY_BITS = 12  # bits of the stored values of a grey picture
 COMPRESSIONS = {"rle": RLELossless, "jpeg-ls": JPEGLSLossless, "jpeg2000": JPEG2000Lossless}  # all are lossless

@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence
 from ganatomy.dicom import write
 from ganatomy.dicom.check import HUNG_ORIENTATIONS
 from ganatomy.dicom.mammogram import FOR_PRESENTATION
+from ganatomy.imaging.marking import SYNTHETIC_COMMENT
 
 VIEW_CODES = {"CC": ("399162004", "SCT", "cranio-caudal"), "MLO": ("399368009", "SCT", "medio-lateral oblique")}
 VIEW_ORDER = tuple(HUNG_ORIENTATIONS)  # in the order of series numbers
@@ -73,7 +74,7 @@ def _add_titles(ds: Dataset, view: str, laterality: str, subject: write.Subject,
 
 def make_comments(drawn_apart: bool) -> str:
     """Make the Image Comments; `drawn_apart`: the views of the study are sampled independently."""
-    return write.SYNTHETIC_COMMENT + (DRAWN_APART_COMMENT if drawn_apart else "")
+    return SYNTHETIC_COMMENT + (DRAWN_APART_COMMENT if drawn_apart else "")
 
 
 def _add_positioning(ds: Dataset, view: str, laterality: str) -> None:

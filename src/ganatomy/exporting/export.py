@@ -12,12 +12,13 @@ from ganatomy.errors import Refused
 from ganatomy.exporting.label import LABEL_TEXT, draw_label
 from ganatomy.exporting.writers import make_writer
 from ganatomy.imaging.image import Image
+from ganatomy.imaging.npy import MARK_SUFFIX
 from ganatomy.machine import progress
 from ganatomy.machine.durable import read_json, sync_tree, write_json, write_lines
 from ganatomy.modalities import table as modalities
 
 UNFINISHED_FILE = "unfinished.json"
-SAMPLE_SUFFIXES = (".png", ".npy", ".gz", ".dcm", ".part")  # of samples, and of unfinished files
+SAMPLE_SUFFIXES = (".png", ".npy", MARK_SUFFIX, ".gz", ".dcm", ".part")  # of samples, and of unfinished files
 
 
 def write_samples(
@@ -185,7 +186,7 @@ def _resolve_date(out: Path, request: dict[str, Any], date: str | None) -> str:
 def _remove_unfinished(out: Path) -> None:
     """Remove the files of an interrupted command: all are written again, and those of another seed would remain."""
     for path in list(out.rglob("*")):
-        if path.suffix in SAMPLE_SUFFIXES:
+        if path.name.endswith(SAMPLE_SUFFIXES):
             path.unlink()
     for path in sorted(out.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):

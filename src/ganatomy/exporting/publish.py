@@ -9,7 +9,6 @@
 The zip ends with a hash of itself (`machine.sealed_zip`).
 """
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -26,9 +25,9 @@ from ganatomy.checkpoint import (
     find_snapshot,
     open_snapshot,
 )
-from ganatomy.dicom.write import SYNTHETIC_COMMENT
 from ganatomy.errors import Refused
 from ganatomy.exporting.card import NO_AUDIT, NOT_STATED, Audit, make_card, render_card, select_training_facts
+from ganatomy.imaging.marking import mark_synthetic
 from ganatomy.imaging.pictures import GRID_COLUMNS, make_grid, save_png
 from ganatomy.machine.durable import read_json, write_json, write_text
 from ganatomy.machine.sealed_zip import write_sealed_zip
@@ -153,5 +152,5 @@ def _draw_examples(snapshot: Snapshot, file: Path) -> None:
     kind = get_modality(snapshot.modality)()
     drawn = list(sample(snapshot, EXAMPLES))
     shown = [kind.render_image(kind.denormalise(image)) for image, _ in drawn]
-    text = {"Comment": SYNTHETIC_COMMENT, "Provenance": json.dumps([record for _, record in drawn])}
-    save_png(make_grid(shown, GRID_COLUMNS[len(snapshot.recipe.shape)]), file, text)
+    mark = mark_synthetic([record for _, record in drawn])
+    save_png(make_grid(shown, GRID_COLUMNS[len(snapshot.recipe.shape)]), file, mark)

@@ -1,19 +1,17 @@
-"""Writers of samples as PNG, NPY, NIfTI or DICOM; all formats but NPY mark the image as synthetic."""
+"""Writers of samples as PNG, NPY, NIfTI or DICOM; all of them mark the image as synthetic."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ganatomy.dicom import write
 from ganatomy.dicom.instances import PLAIN_FORM, DicomForm, InstanceMaker, get_spacing
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image
+from ganatomy.imaging.marking import mark_synthetic
+from ganatomy.imaging.npy import write_npy
 from ganatomy.imaging.pictures import convert_to_uint16, save_png
-from ganatomy.machine.durable import new_file
 from ganatomy.modalities.modality import Modality, SampleWriter
 
 
@@ -30,21 +28,19 @@ class PngWriter:
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
         file = f"{make_file_stem(record)}.png"
-        text = {"Comment": write.SYNTHETIC_COMMENT, "Provenance": json.dumps(record)}
-        save_png(convert_to_uint16(shown.pixels), self.out / file, text)
+        save_png(convert_to_uint16(shown.pixels), self.out / file, mark_synthetic(record))
         return file
 
 
 class NpyWriter:
-    """Writes the network's output as float32 in [-1, 1], canonically oriented."""
+    """Writes the network's output as float32 in [-1, 1], canonically oriented, with the mark in a file beside it."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
 
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
         file = f"{make_file_stem(record)}.npy"
-        with new_file(self.out / file) as temporary, temporary.open("wb") as handle:
-            np.save(handle, image.pixels.astype(np.float32))
+        write_npy(self.out / file, image.pixels, mark_synthetic(record))
         return file
 
 
@@ -57,7 +53,7 @@ class NiftiWriter:
     def __call__(self, image: Image, shown: Image, record: dict[str, Any]) -> str:
         file = f"{make_file_stem(record)}.nii.gz"
         voxels = self.modality.convert_voxels(shown.pixels)
-        nifti.write_nifti(self.out / file, voxels, get_spacing(shown, "NIfTI"), record)
+        nifti.write_nifti(self.out / file, voxels, get_spacing(shown, "NIfTI"), mark_synthetic(record))
         return file
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from ganatomy.imaging.image import Doubt, UnusableImage
+from ganatomy.imaging.marking import Mark, mark_derived, mark_synthetic, parse_document, parse_record
 from ganatomy.imaging.orientation import convert_to_ras, reorient_volume
 from ganatomy.machine.durable import new_file
 
@@ -20,6 +22,7 @@ COMPRESSION_LEVEL = 1  # of gzip; higher ones take several times as long for a f
 SNIFFED_BYTES = 540  # of a NIfTI-2 header, the longest
 SYNTHETIC = b"SYNTHETIC"  # begins the description of what we write
 HEADER_DESCRIPTION = f"{SYNTHETIC.decode()} - not a patient - not for diagnosis"  # 79 characters fit
+PATIENT_DESCRIPTION = "DERIVED by a model from an image of a real patient - not for diagnosis"
 MILLIMETRES = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}  # of the units of NIfTI-1, by nibabel's names
 PLAUSIBLE_VOXEL_MM = (0.02, 25.0)  # edges of voxels of clinical and small-animal scanners
 LABEL_INTENT = 1002  # NIFTI_INTENT_LABEL
@@ -102,8 +105,33 @@ def find_nifti_doubts(path: Path) -> tuple[Doubt, ...]:
 
 
 def is_marked_synthetic(path: Path) -> bool:
-    """Return whether the description in the header says that this package has made the volume."""
+    """Return whether the header says that the volume shows no patient: by its mark, or else by its description."""
     header = _load(path, header_only=True).header
+    mark = find_mark(header)
+    return mark.says_synthetic if mark is not None else _is_described_synthetic(header)
+
+
+def find_mark(header: Any) -> Mark | None:
+    """Find the mark in the header extensions; None if there is none.
+
+    Version 0.1.0 wrote the record alone, and called images that it derived from those of patients SYNTHETIC as well;
+    their records name no generator.
+    """
+    for extension in getattr(header, "extensions", ()):
+        found = parse_record(_decode(extension.get_content()))
+        if (mark := parse_document(found)) is not None:
+            return mark
+        if found and _is_described_synthetic(header):
+            is_sample = isinstance(found, dict) and "generator" in found
+            return replace(mark_synthetic(found) if is_sample else mark_derived(found, True), software="ganatomy 0.1.0")
+    return None
+
+
+def _decode(content: Any) -> str:
+    return content.rstrip(b"\0").decode("utf-8", "replace") if isinstance(content, bytes) else ""
+
+
+def _is_described_synthetic(header: Any) -> bool:
     return "descrip" in header and bytes(header["descrip"].item()).startswith(SYNTHETIC)
 
 
@@ -151,22 +179,23 @@ def _format_sizes(sizes: NDArray[np.float64]) -> str:
     return " x ".join(f"{size:.4g}" for size in sizes)
 
 
-def write_nifti(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], provenance: dict[str, Any]) -> None:
-    """Write a synthetic volume as NIfTI. The header says that it is synthetic and how it was made.
+def write_nifti(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], mark: Mark) -> None:
+    """Write a volume of ours as NIfTI. The header says whether it is synthetic and how it was made.
 
     Args:
         path: the file; it is compressed if its name says so.
         volume: the volume with (S, P, L) axes, int16 or float32.
         spacing: millimetres between voxel centres along each axis.
-        provenance: how the volume was made, kept as JSON in a header extension.
+        mark: what the volume is and how it was made, kept as JSON in a header extension.
     """
     voxels, affine = convert_to_ras(volume, spacing)
     image = nib.Nifti1Image(voxels, affine)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = HEADER_DESCRIPTION.encode()
-    image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_EXTENSION, json.dumps(provenance).encode()))
+    image.header["descrip"] = (PATIENT_DESCRIPTION if mark.shows_patients else HEADER_DESCRIPTION).encode()
+    document = json.dumps(mark.make_document(voxels)).encode()
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_EXTENSION, document))
     with new_file(path) as temporary, temporary.open("wb") as file:
         if path.name.endswith(COMPRESSED_SUFFIX):
             with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0) as packed:  # no name, no time: equal bytes

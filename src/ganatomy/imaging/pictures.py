@@ -1,8 +1,10 @@
 """Display pictures: grids, pairs and PNG files."""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 from skimage.transform import downscale_local_mean
 
+from ganatomy.imaging.marking import Mark
+from ganatomy.imaging.xmp import PNG_KEYWORD, make_packet, read_packet
 from ganatomy.machine.durable import new_file
 
 GRID_GAP = 2  # pixels between the images of a grid
@@ -77,13 +81,30 @@ def convert_to_uint16(image: GreyPicture) -> NDArray[np.uint16]:
     return np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16)
 
 
-def save_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], path: Path, text: dict[str, str] | None = None) -> None:
-    """A PNG: grey of 8 or 16 bits, or RGB of 8; `text` goes into the file's own text fields."""
-    fields = PngInfo()
-    for name, value in (text or {}).items():
-        fields.add_itxt(name, value)
+def save_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], path: Path, mark: Mark) -> None:
+    """Save a PNG that says what it shows: grey of 8 or 16 bits, or RGB of 8."""
     with new_file(path) as temporary:
-        Pillow.fromarray(pixels).save(temporary, format="PNG", pnginfo=fields)
+        Pillow.fromarray(pixels).save(temporary, format="PNG", pnginfo=make_png_fields(mark, pixels))
+
+
+def make_png_fields(mark: Mark, pixels: NDArray[Any] | None = None) -> PngInfo:
+    """Make the text fields of a PNG: the mark as XMP, and its comment and record in fields of their own.
+
+    Args:
+        mark: the mark.
+        pixels: the pixels, whose hash is added; None = without a hash, where another library makes them.
+    """
+    fields = PngInfo()
+    fields.add_itxt(PNG_KEYWORD, make_packet(mark.make_document(pixels)))
+    fields.add_itxt("Comment", mark.comment)
+    fields.add_itxt("Provenance", json.dumps(mark.record))
+    return fields
+
+
+def copy_png_fields(picture: Pillow.Image) -> PngInfo:
+    """Make the text fields for a changed copy of a PNG of ours, with the hash of its pixels as they are now."""
+    mark = read_packet(picture.info.get("xmp", b""))
+    return PngInfo() if mark is None else make_png_fields(mark, np.asarray(picture))
 
 
 def shrink_to_row(pixels: NDArray[np.float32], max_size: int) -> NDArray[np.float64]:

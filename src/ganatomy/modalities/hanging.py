@@ -1,6 +1,5 @@
 """The standard mammographic hanging: RCC | LCC above RMLO | LMLO, with the chest walls together in the middle."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import ImageDraw
 from ganatomy.dicom import write_mammogram
 from ganatomy.dicom.mammogram_instances import get_laterality_and_view
 from ganatomy.imaging.image import Image
+from ganatomy.imaging.marking import mark_synthetic
 from ganatomy.imaging.pictures import save_png
 
 VIEWS = (("R", "CC"), ("L", "CC"), ("R", "MLO"), ("L", "MLO"))  # as hung: the right breast on the viewer's left
@@ -61,12 +61,10 @@ class HangingWriter:
         number = self.counts[key]
         study = self.studies.setdefault(number, {})
         study[key] = shown, record
-        text = {
-            "Comment": write_mammogram.make_comments(drawn_apart=True),
-            "Provenance": json.dumps([made for _, made in study.values()]),
-        }
+        records = [made for _, made in study.values()]
+        mark = mark_synthetic(records, write_mammogram.make_comments(drawn_apart=True))
         file = f"study-{number:06d}.png"
-        save_png(hang_views({view: one.pixels for view, (one, _) in study.items()}), self.out / file, text)
+        save_png(hang_views({view: one.pixels for view, (one, _) in study.items()}), self.out / file, mark)
         if len(study) == len(VIEWS):
             del self.studies[number]
         return file

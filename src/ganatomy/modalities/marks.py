@@ -1,18 +1,23 @@
-"""Marks by which a file says that it shows no patient: those of DICOM, and those of phantoms and samples made here."""
+"""Reading of the marks by which a file says how its image came about, in every format, of any origin."""
 
 from pathlib import Path
+from typing import Any
 
 from PIL import Image as Pillow
 
 from ganatomy.dicom.check import is_marked_synthetic
 from ganatomy.dicom.read import is_dicom, read_header
-from ganatomy.dicom.write import SYNTHETIC_COMMENT
 from ganatomy.imaging import nifti
+from ganatomy.imaging.marking import SYNTHETIC_COMMENT, TRAINED, Mark, parse_record
+from ganatomy.imaging.xmp import read_packet
 from ganatomy.modalities.pictures import PICTURE_FORMATS, PICTURE_SUFFIXES
 
 
 def says_synthetic(path: Path) -> bool:
-    """Return whether a file is marked as synthetic, by Synthetic Data (0008,001C) of DICOM or by this package's words.
+    """Return whether a file says that it shows no patient.
+
+    DICOM says so by Synthetic Data (0008,001C), pictures by the Digital Source Type of their XMP, NIfTI by the words
+    of this package.
 
     Raises:
         UnusableImage, OSError: the file cannot be read.
@@ -24,4 +29,17 @@ def says_synthetic(path: Path) -> bool:
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         return False
     with Pillow.open(path, formats=PICTURE_FORMATS) as picture:
-        return bool(picture.info.get("Comment") == SYNTHETIC_COMMENT)
+        mark = read_picture_mark(picture)
+    return mark is not None and mark.says_synthetic
+
+
+def read_picture_mark(picture: Pillow.Image) -> Mark | None:
+    """Read the mark of an open picture: its XMP, or the text fields of a PNG of version 0.1.0; None if it has none."""
+    info: dict[Any, Any] = picture.info
+    packet = info.get("xmp")
+    if isinstance(packet, (bytes, str)) and (found := read_packet(packet)) is not None:
+        return found
+    comment = info.get("Comment")
+    if not isinstance(comment, str) or not comment.startswith(SYNTHETIC_COMMENT):
+        return None
+    return Mark(TRAINED, comment, False, parse_record(str(info.get("Provenance", "{}"))))

@@ -12,6 +12,7 @@ from ganatomy.dicom import write, write_mammogram, write_series
 from ganatomy.dicom.volume_class import VolumeClass
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
+from ganatomy.imaging.marking import mark_phantom
 from ganatomy.modalities.table import get_modality
 from ganatomy.phantoms import breast
 from ganatomy.phantoms.mammogram import make_mammogram
@@ -110,7 +111,7 @@ class VolumePhantom:
         if to == "nifti":
             name += ".nii.gz"
             voxels = get_modality(self.modality)().convert_voxels(made.voxels)
-            nifti.write_nifti(out / name, voxels, made.spacing, record)
+            nifti.write_nifti(out / name, voxels, made.spacing, mark_phantom(record))
         else:
             for ds in write_series.make_series_instances(made.voxels, made.spacing, self.volume_class, subject, record):
                 write.save_dataset(ds, out / name / f"{int(ds.InstanceNumber):04d}.dcm")

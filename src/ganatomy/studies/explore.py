@@ -26,7 +26,8 @@ from ganatomy.data.tables import read_features, read_measurements
 from ganatomy.encoding import Autoencoder
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
-from ganatomy.imaging.pictures import shrink_to_row
+from ganatomy.imaging.marking import mark_synthetic
+from ganatomy.imaging.pictures import make_png_fields, shrink_to_row
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_folder, write_json
 from ganatomy.modalities import table as modalities
@@ -128,7 +129,10 @@ def explore_attribute(
     with new_folder(out) as folder:
         np.save(folder / "direction.npy", direction.astype(np.float32))
         write_json(folder / "exploration.json", content)
-        _figure(kind, images, found, name, walks, steps).savefig(folder / "exploration.png", dpi=110)
+        made_by = {"generator": snapshot.recipe.name, "snapshot_sha256": snapshot.digest, "seed": seed}
+        fields = make_png_fields(mark_synthetic(made_by))
+        figure = _figure(kind, images, found, name, walks, steps)
+        figure.savefig(folder / "exploration.png", dpi=110, pil_kwargs={"pnginfo": fields})
     return content
 
 

@@ -18,6 +18,7 @@ from ganatomy.data.store import Store
 from ganatomy.errors import Refused
 from ganatomy.evaluation.images.comparison import ComparisonRequest, gather_comparison
 from ganatomy.evaluation.statistics import compute_auc_interval
+from ganatomy.imaging.marking import mark_blinded
 from ganatomy.imaging.pictures import convert_to_uint8, save_png
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_folder, read_json, write_json, write_text
@@ -68,7 +69,7 @@ def make_study(
                 both.modality.render_image(both.make_display_image(both.matched_fakes if synthetic else both.test, i))
             )
             name = f"{number:04d}.png"
-            save_png(picture, folder / "images" / name)
+            save_png(picture, folder / "images" / name, mark_blinded(both.shows_patients))
             digest.update((folder / "images" / name).read_bytes())
             key[name] = synthetic
         name = digest.hexdigest()[:16]

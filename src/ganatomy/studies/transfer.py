@@ -28,6 +28,7 @@ from ganatomy.imaging import pictures
 from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.derived import write_derived_image
 from ganatomy.imaging.image import Image
+from ganatomy.imaging.marking import mark_side_by_side
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_folder, write_json
 from ganatomy.machine.progress import format_name
@@ -87,7 +88,10 @@ def transfer_images(
                 features[form].append(extractor([pixels])[0])
                 if number < SHOWN_CASES:
                     shown.append(kind.render_image(kind.denormalise(Image(pixels, None, case["facts"]))))
-            _write(folder / f"{number:06d}", kind, forms["transferred"], case, to, snapshot)
+            facts = {**case["facts"], **to}
+            made = Image(forms["transferred"], case["spacing"] and tuple(case["spacing"]), facts)
+            record = {"transferred_by": snapshot.digest, "row": case["row"], **to}
+            write_derived_image(folder / f"{number:06d}", kind.denormalise(made), record, store.shows_patients)
             bar.advance()
         content = {
             "snapshot_sha256": snapshot.digest,
@@ -100,9 +104,9 @@ def transfer_images(
             },
         }
         write_table(rows, folder / "measures.csv")
-        pictures.save_png(
-            add_caption(pictures.make_grid(shown, len(FORMS)), store.shows_patients), folder / "transfer.png"
-        )
+        sheet = add_caption(pictures.make_grid(shown, len(FORMS)), store.shows_patients)
+        mark = mark_side_by_side({"transferred_by": snapshot.digest, **to}, store.shows_patients)
+        pictures.save_png(sheet, folder / "transfer.png", mark)
         write_json(folder / "transfer.json", content)
     return content
 
@@ -172,12 +176,3 @@ def _fit_fact_classifier(name: str, rows: NDArray[np.float32], facts: list[dict[
 
 def _share(model: Pipeline, rows: NDArray[np.float32], value: str) -> float:
     return round(float((model.predict(rows) == value).mean()), 4)
-
-
-def _write(
-    stem: Path, modality: Modality, pixels: Pixels, case: dict[str, Any], to: Mapping[str, str], snapshot: Snapshot
-) -> None:
-    facts = {**case["facts"], **to}
-    shown = modality.denormalise(Image(pixels, case["spacing"] and tuple(case["spacing"]), facts))
-    record = {"transferred_by": snapshot.digest, "row": case["row"], "shows": "a real patient", **to}
-    write_derived_image(stem, shown, record)

@@ -16,6 +16,7 @@ from ganatomy import checkpoint
 from ganatomy.config import Config
 from ganatomy.imaging import pictures
 from ganatomy.imaging.caption import add_caption
+from ganatomy.imaging.marking import mark_collected, mark_synthetic
 from ganatomy.imaging.pictures import make_grid, save_png
 from ganatomy.machine import progress
 from ganatomy.objectives.phase import Losses
@@ -205,7 +206,8 @@ class Callbacks:
                 (image, *_) = state.ema(z[i : i + 1], self._condition[i : i + 1].to(device), scope)
                 flat.append(pictures.render_planes((image[0, 0].float().cpu().numpy() + 1) / 2))
         picture = make_grid(flat, columns=pictures.GRID_COLUMNS[len(scope.regions[0].shape)])
-        save_png(picture, self._run.path / "fakes" / f"{state.images:09d}.png")
+        record = {"generator": state.recipe.name, "kimg": state.images / 1000, "seed": self._seed}
+        save_png(picture, self._run.path / "fakes" / f"{state.images:09d}.png", mark_synthetic(record))
         self._log.write_picture(state.images, "fakes", picture)
 
     def _save_snapshot(self, state: State) -> None:
@@ -254,4 +256,5 @@ def save_reals_picture(path: Path, reals: Iterable[Tensor], shows_patients: bool
     for one in reals:
         flat.append(pictures.render_planes((one[0, 0].cpu().numpy() + np.float32(1)) / np.float32(2)))
         ndim = one.ndim - 2
-    save_png(add_caption(make_grid(flat, columns=pictures.GRID_COLUMNS[ndim]), shows_patients), path)
+    picture = add_caption(make_grid(flat, columns=pictures.GRID_COLUMNS[ndim]), shows_patients)
+    save_png(picture, path, mark_collected("Training images.", shows_patients))

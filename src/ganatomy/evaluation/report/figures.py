@@ -17,6 +17,7 @@ from ganatomy.evaluation.report import charts
 from ganatomy.evaluation.report.told_apart import CAPTION, draw_told_apart
 from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.image import Image
+from ganatomy.imaging.marking import Mark, mark_collected, mark_side_by_side, mark_synthetic
 from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
 
 Pictures = dict[str, tuple[str, str]]  # file name -> (title, caption)
@@ -27,7 +28,9 @@ CONVINCING_SCORE = 0.5  # score below which it is marked as convincing
 RED, GREEN = (0.92, 0.27, 0.24), (0.24, 0.86, 0.35)
 NOTE = "Synthetic images, not for diagnosis."
 
-PictureSaver = Callable[[str, str, str, Any], None]
+RECORDED = ("generator", "snapshot_sha256", "kimg", "truncation", "seed")  # what a mark tells of the model
+
+PictureSaver = Callable[[str, str, str, Any, Mark], None]
 
 
 def draw_pictures(
@@ -42,12 +45,13 @@ def draw_pictures(
     """Draw every picture that there is something for."""
     pictures: Pictures = {}
 
-    def keep(name: str, title: str, caption: str, pixels: Any) -> None:
-        save_png(pixels, folder / f"{name}.png")
+    def keep(name: str, title: str, caption: str, pixels: Any, mark: Mark) -> None:
+        save_png(pixels, folder / f"{name}.png", mark)
         pictures[f"{name}.png"] = (title, caption)
 
     if judges is not None and (sheet := draw_told_apart(comparison, judges)) is not None:
-        keep("told_apart", "Where a small network looks", CAPTION, add_caption(sheet, comparison.shows_patients))
+        captioned = add_caption(sheet, comparison.shows_patients)
+        keep("told_apart", "Where a small network looks", CAPTION, captioned, _mark_both(comparison))
     _draw_random(keep, comparison)
     _draw_real_beside_synthetic(keep, comparison, quality)
     _draw_best(keep, comparison, quality, content["failures"])
@@ -57,9 +61,26 @@ def draw_pictures(
     for plate in comparison.modality.report_figures(
         [comparison.make_display_image(comparison.fakes, i) for i in range(min(len(comparison.fakes), RANDOM))]
     ):
-        keep(*plate)
+        keep(*plate, _mark_fakes(comparison))
     charts.draw_charts(folder, pictures, content, log)
     return pictures
+
+
+def _mark_fakes(comparison: Comparison) -> Mark:
+    """The mark of a picture of samples. Images of a folder of anybody's are not said to be synthetic: nobody knows."""
+    if "snapshot_sha256" in comparison.provenance:
+        return mark_synthetic(_select_record(comparison))
+    return mark_collected("Images that were given as synthetic; how they were made is not recorded.", True)
+
+
+def _mark_both(comparison: Comparison) -> Mark:
+    return mark_side_by_side(_select_record(comparison), comparison.shows_patients)
+
+
+def _select_record(comparison: Comparison) -> dict[str, Any]:
+    """What is told of the model; nothing of images that are not ours, where a folder's name would stand."""
+    told = comparison.provenance
+    return {name: told[name] for name in RECORDED if name in told} if "snapshot_sha256" in told else {}
 
 
 def _limit_images(comparison: Comparison, n: int) -> int:
@@ -88,6 +109,7 @@ def _draw_random(save: PictureSaver, comparison: Comparison) -> None:
             f"{title}, random",
             f"The first {len(flat)} samples, without selection. {NOTE}",
             make_grid(flat, _count_columns(comparison)),
+            _mark_fakes(comparison),
         )
 
 
@@ -111,6 +133,7 @@ def _draw_real_beside_synthetic(save: PictureSaver, comparison: Comparison, qual
         "Real beside synthetic",
         words,
         add_caption(make_grid(pictures, _count_columns(comparison)), comparison.shows_patients),
+        _mark_both(comparison),
     )
 
 
@@ -143,6 +166,7 @@ def _draw_best(save: PictureSaver, comparison: Comparison, quality: QualityScore
         f"The {len(best)} best of {len(quality.scores)} samples, with scores from {low:.2f} upwards: the left image of"
         f" each pair; the right one is the held-out image that correlates most with it. {NOTE}",
         add_caption(make_grid(pictures, _count_columns(comparison)), comparison.shows_patients),
+        _mark_both(comparison),
     )
 
 
@@ -167,6 +191,7 @@ def _draw_failures(
             f" {quality.scores[worst[0]]:.2f} downwards; the largest part of each: {reasons}. The last row shows the"
             f" training images with the highest scores ({scores}): real images have artefacts, too. {NOTE}",
             add_caption(make_grid(pictures, n), comparison.shows_patients),
+            _mark_both(comparison),
         )
 
 
@@ -198,6 +223,7 @@ def _draw_three_nearest(save: PictureSaver, comparison: Comparison) -> None:
         "The first image of each group of four is a held-out image. If no synthetic image resembles it, the model does"
         " not cover it.",
         add_caption(make_grid(pictures, columns), comparison.shows_patients),
+        _mark_both(comparison),
     )
 
 
@@ -221,4 +247,5 @@ def _draw_suspects(save: PictureSaver, comparison: Comparison, privacy: dict[str
         " of each pair is a sample much nearer to a training image than to any held-out image; the right image is that"
         " training image. Inspect these pairs for copies.",
         add_caption(make_grid(pictures, _count_columns(comparison)), comparison.shows_patients),
+        _mark_both(comparison),
     )

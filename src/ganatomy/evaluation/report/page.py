@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image as Pillow
 
+from ganatomy.imaging.pictures import copy_png_fields
 from ganatomy.machine.durable import write_text
 
 MAX_SEPARATIONS = 12  # rows of the table of single numbers
@@ -321,7 +322,7 @@ def _picture(path: Path, title: str, caption: str) -> str:
     with Pillow.open(path, formats=("PNG",)) as picture:
         picture.thumbnail((MAX_PICTURE_WIDTH, MAX_PICTURE_WIDTH * 4))
         data = io.BytesIO()
-        picture.save(data, format="PNG", optimize=True)
+        picture.save(data, format="PNG", optimize=True, pnginfo=copy_png_fields(picture))
     source = base64.b64encode(data.getvalue()).decode()
     return (
         f'<h3>{escape(title)}</h3><figure><img alt="{escape(title)}" src="data:image/png;base64,{source}">'

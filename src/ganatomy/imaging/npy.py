@@ -1,0 +1,54 @@
+"""Images as NPY, whose format has no room for words: the mark is in a JSON file beside each."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy.imaging.marking import Mark, parse_document
+from ganatomy.machine.durable import new_file, write_json
+
+NPY_SUFFIX = ".npy"
+MARK_SUFFIX = f"{NPY_SUFFIX}.json"  # of the file with the mark, such as 0001-000012.npy.json
+MAX_MARK_BYTES = 16 * 2**20
+
+
+def get_mark_file(path: Path) -> Path:
+    """Return the path of the file with the mark of an NPY file."""
+    return path.with_name(f"{path.name}.json")
+
+
+def write_npy(path: Path, pixels: NDArray[Any], mark: Mark) -> None:
+    """Write an image as float32, after its mark, so that no image is ever without one.
+
+    Args:
+        path: a name that ends in ``.npy``.
+        pixels: the values.
+        mark: what the image is and how it was made.
+    """
+    values = pixels.astype(np.float32)
+    write_json(get_mark_file(path), mark.make_document(values))
+    with new_file(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, values)
+
+
+def is_npy_image(path: Path) -> bool:
+    """Whether an NPY file holds an array of the axes of a picture or a volume; no pickled objects are read.
+
+    Raises:
+        ValueError, EOFError: it is no NPY file.
+    """
+    return np.load(path, mmap_mode="r", allow_pickle=False).ndim in (2, 3)
+
+
+def read_npy_mark(path: Path) -> Mark | None:
+    """Read the mark beside an NPY file; None if there is none, or it cannot be read."""
+    file = get_mark_file(path)
+    try:
+        if file.stat().st_size > MAX_MARK_BYTES:
+            return None
+        return parse_document(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return None
