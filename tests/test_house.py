@@ -51,6 +51,7 @@ def test_public_names():
         "Run",
         "Snapshot",
         "Store",
+        "Tracker",
     }
     for module in pkgutil.walk_packages(ganatomy.__path__, "ganatomy."):
         if not module.name.endswith("__main__"):

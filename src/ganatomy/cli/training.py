@@ -248,9 +248,8 @@ def train(
         grid_kimg: save a grid of samples every N thousand images
         snapshot_kimg: save a snapshot every N thousand images
         checkpoint_kimg: save a checkpoint every N thousand images; one is also saved when training is stopped
-        track: tensorboard, mlflow or wandb, which is told of the progress, or none; may be given several times; by
-            default TensorBoard where it is installed. All stays in the run folder, unless MLFLOW_TRACKING_URI or
-            WANDB_MODE=online says otherwise
+        track: tensorboard (the default where installed), mlflow, wandb or none; may be given several times; stays in
+            the run folder unless MLFLOW_TRACKING_URI or WANDB_MODE=online says otherwise
     """
     import torch
 
@@ -305,8 +304,8 @@ def train(
         )
         resolve_request(request, processes)
         return launch_processes(processes, remove_flag(command_arguments, "--processes"))
-    told = track or None
-    done = run(chosen, store, out, seed, device, Intervals(**times), how, generator, fit, anyway, begin_from, told)
+    how_often, told = Intervals(**times), track or None
+    done = run(chosen, store, out, seed, device, how_often, how, generator, fit, anyway, begin_from, told)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
 
 
