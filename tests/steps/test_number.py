@@ -6,7 +6,8 @@ from statistics import fmean, stdev
 import pytest
 import torch
 
-from ganatomy.data.numbers import describe_facts, is_number, measure_number
+from ganatomy.cli.parsing import _list_trained_values
+from ganatomy.data.numbers import check_unmixed, describe_facts, is_number, measure_number
 from ganatomy.errors import Refused
 from ganatomy.objectives.labels import compute_label_loss
 from ganatomy.steps.condition import ConditionSpace
@@ -52,7 +53,7 @@ def test_a_grid_rises_from_the_least_to_the_greatest():
 def test_outside_the_range_of_training_is_said():
     assert SPACE.describe_extrapolation([{"age": "40"}, {"age": "85"}]) is None
     assert SPACE.describe_extrapolation([{"age": "60"}, {"age": "95"}]) == (
-        "age 95: outside the range of training, 40 to 85; images with such values are extrapolated."
+        "age 95: the model was trained on 40 to 85; images with such values are extrapolated."
     )
     assert "age 95 and others:" in SPACE.describe_extrapolation([{"age": "95"}, {"age": "20"}])
 
@@ -97,14 +98,76 @@ def test_a_fact_is_taken_for_a_number_by_its_values():
     assert describe_facts({"age": ages, "sex": {"M": 2, "F": 3}}) == (
         "age (a number, 40 to 59, 20 cases); sex (F: 3, M: 2)"
     )
-    scale = measure_number("age", {"40": 2, "70": 1})
-    assert (scale.mean, scale.low, scale.high) == (50, 40, 70)
-    assert scale.deviation == pytest.approx(200**0.5)
+
+
+def cases(*values, patients=None):
+    """A case for each value, each of another patient unless told."""
+    names = patients or range(len(values))
+    return [{"patient": str(who), "facts": {"x": str(value)}} for who, value in zip(names, values, strict=True)]
+
+
+def test_a_scale_is_measured_and_says_nothing_of_single_persons():
+    scale = measure_number("x", cases(*range(40, 80)))
+    assert (scale.mean, scale.deviation, scale.coarse) == (60, 12, True)  # 59.5 and 11.54
+    assert (scale.low, scale.high) == (40, 80)
+    wide = measure_number("x", cases(*[60] * 500, *range(20, 101, 5)))
+    others = measure_number("x", cases(*[60] * 500, 21, 24, 29, 33, 38, *range(45, 76, 5), 83, 88, 91, 94, 99))
+    assert (wide.low, wide.high) == (others.low, others.high) == (44, 76)  # 45 and 75 in steps of 2
+
+
+def test_the_images_of_one_person_count_once():
+    values = [0] * 10 + [50] * 500 + [100] * 10
+    everyone = measure_number("x", cases(*values))
+    assert (everyone.low, everyone.high) == (0, 100)  # ten persons reach the ends
+    two = measure_number("x", cases(*values, patients=["a"] * 10 + [*range(500)] + ["b"] * 10))
+    assert (two.low, two.high) == (34, 66)  # two do; 1.5 deviations of 9.8 around 50, in steps of 2
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1, 0), (0.001, 0), (1000, 5000), (0.37, -3)])
+def test_bounds_are_round_and_lie_beyond_what_five_persons_pass(factor, offset):
+    values = sorted(factor * ((7 * i % 101) ** 1.3) + offset for i in range(101))
+    scale = measure_number("x", cases(*values))
+    assert scale.low <= values[5]
+    assert scale.high >= values[-6]
+    assert scale.low >= 0 or offset < 0
+    for bound in (scale.low, scale.high):
+        assert bound not in values[1:]
+        assert len(f"{bound:.12g}".strip("-0.").replace(".", "").rstrip("0")) <= 3
+    small = measure_number("x", cases(*values[:3]))
+    assert small.low < values[0] or small.low == 0
+    assert not {small.low, small.high} & set(values[1:])
+
+
+def test_exact_bounds_of_a_recipe_of_a_user_are_hidden():
+    scale = NumberScale(mean=61.3, deviation=10.7, low=19, high=97.25)
+    hidden = scale.hide_persons()
+    assert (hidden.mean, hidden.deviation) == (scale.mean, scale.deviation)  # what the networks see stays
+    assert (hidden.low, hidden.high) == (45, 80)
+    assert hidden == hidden.hide_persons() == scale.replace(low=30, high=70).hide_persons()
 
 
 @pytest.mark.parametrize(
-    ("counts", "words"), [({"CC": 2}, "'CC' is not a number"), ({"4": 2}, "all training cases have")]
+    ("values", "words"), [(("CC", "CC"), "'CC' is not a number"), ((4, 4), "all training cases have x 4")]
 )
-def test_what_cannot_be_a_number_is_refused(counts, words):
+def test_what_cannot_be_a_number_is_refused(values, words):
     with pytest.raises(Refused, match=words):
-        measure_number("x", counts)
+        measure_number("x", cases(*values))
+
+
+@pytest.mark.parametrize("word", ["unknown", "inf", "-nan", "63,5"])
+def test_words_among_numbers_are_named(word):
+    ages = [str(age) for age in range(40, 60)]
+    sentence = (
+        f"--condition age: 20 of its values are numbers and others are not, such as {word!r}; leave those cells of the"
+        " table empty and prepare again, or take every value as a class: --condition age:class."
+    )
+    with pytest.raises(Refused, match=f"^{re.escape(sentence)}$"):
+        check_unmixed("age", [*ages, word])
+    check_unmixed("age", ages)
+    check_unmixed("site", ["1", "2", "3", "unknown"])
+
+
+def test_a_long_list_of_values_is_cut():
+    counts = {str(age): 1 for age in range(40, 60)}
+    with pytest.raises(Refused, match="no training case has age 41, 42, 43, 44, 45 and 14 other values, only 1 of"):
+        _list_trained_values("age", counts, {"40": 1})

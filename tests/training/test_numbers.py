@@ -1,14 +1,17 @@
 """A model conditioned on a number through the whole line: prepared, trained, asked, evaluated, refused."""
 
 import json
+import statistics
+import zipfile
 
 import pytest
 
-from ganatomy.checkpoint import find_snapshot, open_snapshot
+from ganatomy.checkpoint import find_snapshot, open_snapshot, save_weights
 from ganatomy.cli import main
 from ganatomy.data.numbers import list_number_facts
 from ganatomy.data.prepare import prepare
 from ganatomy.data.samples import read_samples
+from ganatomy.exporting.publish import publish
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.facts import FactSource
 from ganatomy.phantoms.cohort import write_cohort
@@ -47,8 +50,11 @@ def test_a_missing_number_is_left_out_and_counted(labelled):
 def test_the_recipe_has_the_scale_of_the_training_cases_and_no_snapshot_their_values(conditioned, labelled):
     recipe = json.loads((conditioned / "recipe.json").read_text())
     values = [float(case["facts"]["lung_ml"]) for case in labelled.split("train")]
-    assert recipe["numbers"]["lung_ml"]["low"] == min(values)
-    assert recipe["numbers"]["lung_ml"]["mean"] == pytest.approx(sum(values) / len(values))
+    scale, deviation = recipe["numbers"]["lung_ml"], statistics.pstdev(values)
+    assert scale["low"] + deviation < scale["mean"] < scale["high"] - deviation
+    assert not {scale["low"], scale["high"], scale["mean"]} & set(values)
+    assert scale["mean"] == pytest.approx(statistics.fmean(values), abs=deviation / 10)
+    assert scale["deviation"] == pytest.approx(deviation, rel=0.05)
     assert set(recipe["conditions"]) == {"emphysema"}
     told = json.loads((find_snapshot(conditioned) / "meta.json").read_text())["trained_on"]
     assert told["numbers"] == ["lung_ml"]
@@ -86,11 +92,59 @@ def test_runs_and_samples_are_evaluated(conditioned, labelled, tmp_path):
         assert not list(out.glob("random_[0-9]*"))
 
 
+def test_a_bundle_hands_on_no_number_of_a_person(conditioned, labelled, tmp_path):
+    """Nor does one of a recipe with the least and greatest value, or of a training set with a number of few values."""
+    snapshot = open_snapshot(find_snapshot(conditioned), None)
+    values = sorted(float(case["facts"]["lung_ml"]) for case in labelled.split("train"))
+    scale = snapshot.recipe.numbers["lung_ml"].replace(low=values[0], high=values[-1], coarse=False)
+    counts = {f"{value:g}": 1 for value in values}
+    trained_on = snapshot.trained_on | {
+        "facts": {"emphysema": {"none": 9}, "lung_ml": dict(list(counts.items())[:9]), "age": counts | {"unknown": 1}},
+        "numbers": [],
+    }
+    about = {"images": 20, "seed": 0, "modality": "chest_ct", "spacing": snapshot.spacing, "trained_on": trained_on}
+    recipe = snapshot.recipe.replace(numbers={"lung_ml": scale})
+    save_weights(tmp_path / "exact", snapshot.weights, recipe, about)
+    for number, source in enumerate((conditioned, tmp_path / "exact")):
+        bundle = publish(source, tmp_path / f"{number}.zip", unaudited=True)
+        with zipfile.ZipFile(bundle) as archive:
+            texts = [archive.read(name).decode() for name in archive.namelist() if name.endswith((".json", ".md"))]
+            card = json.loads(archive.read("card.json"))
+        assert not [value for value in counts for text in texts if value in text]
+        assert card["training"]["data"]["numbers"] == ["lung_ml"]
+        assert card["training"]["data"]["many_valued"] == (["age"] if number else [])
+        assert "- lung_ml: a number, about " in "".join(texts)
+        model = open_snapshot(find_snapshot(bundle))
+        drawn = [float(record["lung_ml"]) for _, record in sample(model, 3)]
+        handed_on = model.recipe.numbers["lung_ml"]
+        assert all(handed_on.low <= value <= handed_on.high for value in drawn)
+        assert (handed_on.mean, handed_on.deviation) == (scale.mean, scale.deviation)
+    again = publish(bundle, tmp_path / "again.zip", unaudited=True)
+    assert again.read_bytes() == bundle.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("emphysema=5", "emphysema cannot be '5'; the model accepts mild, none, severe."),
+        ("lung_ml=severe", "lung_ml cannot be 'severe'; it is a number: give one, such as 63.5, or a range"),
+        ("lung_ml=NaN", "lung_ml cannot be 'NaN'; it is a number"),
+        ("lung_ml=4000..3000", "the range ends below its beginning"),
+    ],
+)
+def test_samples_of_a_class_where_a_number_is_wanted_and_the_reverse(condition, words, conditioned, tmp_path, capsys):
+    assert main(f"sample {conditioned} --n 1 --condition {condition} --out {tmp_path / 'x'}".split()) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize(
     ("condition", "words"),
     [
         ("emphysema:number", "--condition emphysema:number: 'mild' is not a number"),
-        ("lung_ml:class", "no training case has lung_ml"),
+        ("lung_ml:class", "and prepare again, or take it as a number: --condition lung_ml:number."),
         ("lung_ml:size", "a fact is a number or a class; give lung_ml:number or lung_ml:class"),
         ("lung", "the facts of the store are emphysema, lung_ml"),
     ],

@@ -8,6 +8,8 @@ import yaml
 
 from ganatomy.errors import Refused
 
+VALUES_SHOWN = 5  # of a fact, in a sentence
+
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:
     """Parse voxels per axis, such as ``160,128``; None stays None."""
@@ -132,7 +134,7 @@ def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | Non
     Raises:
         Refused: the store has no such fact, a value of it that no training case has, or one that is no number.
     """
-    from ganatomy.data.numbers import is_number, measure_number
+    from ganatomy.data.numbers import check_unmixed, is_number, measure_number
     from ganatomy.data.store import open_store
     from ganatomy.recipes.changes import change_recipe
 
@@ -152,11 +154,19 @@ def condition_recipe(recipe: Any, fact_names: tuple[str, ...], store: Path | Non
             raise Refused(f"--condition {name}: the facts of the store are {', '.join(manifest.facts) or 'none'}.")
         conditions.pop(name, None)
         numbers.pop(name, None)
+        if not kind:
+            check_unmixed(name, manifest.facts[name])
         if kind == "number" or (not kind and is_number(manifest.facts[name])):
-            numbers[name] = measure_number(name, trained[name]).model_dump()
+            numbers[name] = measure_number(name, opened.split("train")).model_dump()
         else:
             conditions[name] = _list_trained_values(name, manifest.facts[name], trained[name])
     return change_recipe(recipe, {"conditions": conditions, "numbers": numbers})
+
+
+def _list_some(values: list[str]) -> str:
+    """The first of many values, and how many more there are."""
+    more = len(values) - VALUES_SHOWN
+    return ", ".join(values[:VALUES_SHOWN]) + (f" and {more} other values" if more > 0 else "")
 
 
 def _list_trained_values(name: str, counts: Mapping[str, int], trained: Mapping[str, int]) -> list[str]:
@@ -165,10 +175,12 @@ def _list_trained_values(name: str, counts: Mapping[str, int], trained: Mapping[
     Raises:
         Refused: one has none.
     """
+    from ganatomy.data.numbers import is_number
+
     if lost := sorted(set(counts) - set(trained)):
         raise Refused(
-            f"--condition {name}: no training case has {name} {', '.join(lost)}, only {counts[lost[0]]} of validation"
+            f"--condition {name}: no training case has {name} {_list_some(lost)}, only {counts[lost[0]]} of validation"
             " and test, so a model could not learn it; leave such cases out of the table or give them another value,"
-            " and prepare again."
+            f" and prepare again{f', or take it as a number: --condition {name}:number' if is_number(counts) else ''}."
         )
     return sorted(trained)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganatomy.checkpoint import Snapshot
-from ganatomy.data.numbers import is_number
+from ganatomy.data.numbers import MAX_CLASSES, is_number
 from ganatomy.exporting.scorecard import make_scorecard, render_scorecard
 from ganatomy.pyramid import format_shape
 
@@ -30,6 +30,7 @@ TRAINED_ON = (
     "splits",
     "facts",
     "numbers",
+    "many_valued",
 )  # what a card may tell of it
 
 
@@ -51,12 +52,18 @@ class Audit:
 NO_AUDIT = Audit(None, "No privacy audit was made of this model: whether it repeats training images is not known.")
 
 
-def select_training_facts(trained_on: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be handed on of a training set: its hash, counts and classes; of a number its name alone."""
-    told = {name: trained_on[name] for name in TRAINED_ON if name in trained_on}
-    facts = told.get("facts", {})
-    numbers = sorted({*told.get("numbers", ()), *(name for name, counts in facts.items() if is_number(counts))})
-    return told | {"facts": {name: counts for name, counts in facts.items() if name not in numbers}, "numbers": numbers}
+def select_training_facts(snapshot: Snapshot) -> dict[str, Any]:
+    """What may be handed on of a training set: its hash, counts and classes.
+
+    Of a number, and of what has so many values that they may be those of single persons, it is the name alone.
+    """
+    told = {name: snapshot.trained_on[name] for name in TRAINED_ON if name in snapshot.trained_on}
+    facts, recipe = told.get("facts", {}), snapshot.recipe
+    numbers = {*told.get("numbers", ()), *recipe.numbers, *(name for name in facts if is_number(facts[name]))}
+    many = {name for name, counts in facts.items() if len(counts) > MAX_CLASSES and name not in recipe.conditions}
+    many = (many | set(told.get("many_valued", ()))) - numbers
+    kept = {name: counts for name, counts in facts.items() if name not in numbers | many}
+    return told | {"facts": kept, "numbers": sorted(numbers), "many_valued": sorted(many)}
 
 
 def make_card(
@@ -92,7 +99,7 @@ def make_card(
             "numbers": {name: scale.model_dump() for name, scale in recipe.numbers.items()},
         },
         "networks": list(roles),
-        "training": {"kimg": snapshot.images / 1000, "data": select_training_facts(snapshot.trained_on)},
+        "training": {"kimg": snapshot.images / 1000, "data": select_training_facts(snapshot)},
         "ancestry": snapshot.origin,
         "metrics": metrics,
         "audit": told,
@@ -154,6 +161,7 @@ def _describe_data(data: Mapping[str, Any]) -> list[str]:
         f"{data['cases']} images of {data['patients']} patients ({splits}); fingerprint `{data['fingerprint'][:16]}`.",
         *facts,
         *(f"- {name}: a number" for name in data["numbers"]),
+        *(f"- {name}: more than {MAX_CLASSES} values" for name in data["many_valued"]),
     ]
 
 
@@ -175,7 +183,7 @@ def _describe_ancestry(origin: Mapping[str, Any]) -> list[str]:
 def _describe_conditions(images: Mapping[str, Any]) -> list[str]:
     classes = [f"- {name}: {', '.join(values)}" for name, values in images["conditions"].items()]
     numbers = [
-        f"- {name}: a number, {scale['low']:g} to {scale['high']:g}" for name, scale in images["numbers"].items()
+        f"- {name}: a number, about {scale['low']:g} to {scale['high']:g}" for name, scale in images["numbers"].items()
     ]
     return [*classes, *numbers] or ["None."]
 

@@ -11,6 +11,7 @@ The zip ends with a hash of itself (`machine.sealed_zip`).
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def publish(
     out = Path(out)
     if out.suffix != SUFFIX:
         raise Refused(f"--out {out}: give a name that ends in {SUFFIX}.")
-    snapshot = open_snapshot(find_snapshot(Path(run)), roles=None)
+    snapshot = _hide_persons(open_snapshot(find_snapshot(Path(run)), roles=None))
     roles = _choose_roles(snapshot, more_roles)
     told = None if report is None else _read_report(Path(report), snapshot)
     audit = _judge_audit(told, snapshot, unaudited)
@@ -94,6 +95,12 @@ def publish(
         _draw_examples(snapshot, folder / "examples.png")
         write_sealed_zip(out, folder)
     return out
+
+
+def _hide_persons(snapshot: Snapshot) -> Snapshot:
+    """The same model with ranges of its numbers that are not the values of single persons."""
+    numbers = {name: scale.hide_persons() for name, scale in snapshot.recipe.numbers.items()}
+    return replace(snapshot, recipe=snapshot.recipe.replace(numbers=numbers)) if numbers else snapshot
 
 
 def _choose_roles(snapshot: Snapshot, more: Sequence[str]) -> tuple[str, ...]:
@@ -142,7 +149,7 @@ def _select_metadata(snapshot: Snapshot) -> dict[str, Any]:
         "modality": snapshot.modality,
         "spacing": snapshot.spacing,
         "value_range": snapshot.value_range,
-        "trained_on": select_training_facts(snapshot.trained_on),
+        "trained_on": select_training_facts(snapshot),
         **snapshot.origin,
     }
 

@@ -151,8 +151,8 @@ class ConditionSpace:
             if beyond:
                 told = beyond[0] if len(set(beyond)) == 1 else f"{beyond[0]} and others"
                 return (
-                    f"{name} {told}: outside the range of training, {scale.describe_range()}; images with such values"
-                    " are extrapolated."
+                    f"{name} {told}: the model was trained on {scale.describe_range()};"
+                    " images with such values are extrapolated."
                 )
         return None
 
