@@ -221,8 +221,7 @@ def train(
         seed: seed of the initial weights, the order of images and all random draws
         set_: change one setting of the recipe, such as strategy.fade_kimg=300; may be given several times
         recipe_file: YAML file with a base recipe and the settings that differ
-        pace: multiply all lengths of the recipe by this number, such as 0.01 for a training of a hundredth of the
-            images: fades, the change of rates and of discriminator updates, averages, and the end
+        pace: multiply all lengths of the recipe (fades, schedules, averages, the end) by this number, such as 0.01
         tiny: train a small version of the recipe, to try it in seconds
         device: cpu or cuda; by default a GPU if there is one
         threads: number of CPU threads
@@ -235,11 +234,10 @@ def train(
         channels_last: store the channels of a voxel next to each other in memory; by default chosen for the device
         recompute: discard activations and recompute them for the backward pass: less memory, more time
         micro_batches: number of pieces into which each batch is divided: less memory, the same result to rounding
-        hold_memory: on a CPU, keep freed memory in the process: faster, but with a higher peak
-        deterministic: give the same bits every time on a GPU as well: slower, and refused where an operation has no
-            deterministic form
-        upsampling: fold, phases or plain: how layers that double the size are computed, the same to rounding; auto
-            times the three at the start and records the choice, which is the default on a GPU; usual is that on a CPU
+        hold_memory: on a CPU, keep freed memory in the process: faster, with a higher peak
+        deterministic: same bits every time on a GPU, too: slower, and refused where an operation has no such form
+        upsampling: fold, phases or plain: how layers that double the size are computed; auto (the default on a GPU)
+            times the three at the start; usual (the default on a CPU) is a fixed choice
         search_kernels: let cuDNN try its algorithms at every new shape: more memory, usually faster
         fit: if the training does not fit into memory, use the cheapest options with which it fits
         anyway: train even if the prediction says that memory will not suffice

@@ -67,7 +67,8 @@ def measure_number(name: str, cases: Iterable[Mapping[str, Any]]) -> NumberScale
     values = [parse_number(name, text) for _, text in texts]
     if len(set(values)) < 2:
         raise Refused(
-            f"--condition {name}:number: all training cases have {name} {texts[0][1] if texts else 'none'}; leave this condition out."
+            f"--condition {name}:number: all training cases have {name} {texts[0][1] if texts else 'none'}; leave this"
+            " condition out."
         )
     mean = fmean(values)
     deviation = fmean((value - mean) ** 2 for value in values) ** 0.5
