@@ -20,10 +20,10 @@ import numpy as np
 from scipy import stats
 
 from ganatomy.checkpoint import find_snapshot, open_snapshot
-from ganatomy.cli.parsing import condition_recipe
 from ganatomy.data.prepare import prepare
 from ganatomy.data.store import Store, dequantise_pixels, open_store
 from ganatomy.imaging.image import Image
+from ganatomy.library.recipe import condition_recipe
 from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.table import get_modality
 from ganatomy.phantoms.cohort import write_cohort
@@ -99,7 +99,7 @@ def main() -> None:
     task, out = TASKS[told.what], told.out / told.what
     store, unseen = make_store(out, task, "train", 240, 0), make_store(out, task, "unseen", 96, 1)
     base = read_recipe(DEMO / task.recipe, {name: make() for name, make in RECIPES.items()})
-    recipe = condition_recipe(base.replace(conditions={}), (f"{task.number}:number",), store.path)
+    recipe = condition_recipe(base.replace(conditions={}), (f"{task.number}:number",), store)
     recipe = recipe.replace(total_kimg=told.kimg)
     facts = [case["facts"] for case in unseen.cases]
     asked = [float(one[task.number]) for one in facts]

@@ -21,6 +21,7 @@ LINE = (
     "train",
     "import_weights",
     "select",
+    "open",
     "sample",
     "encode",
     "evaluate",

@@ -44,15 +44,25 @@ def test_public_names():
         "publish",
         "send",
         "verify",
+        "open",
         "Image",
+        "Images",
+        "MixedDataset",
+        "Model",
         "Recipe",
         "RECIPES",
         "Refused",
+        "Report",
         "Run",
+        "Samples",
         "Snapshot",
         "Store",
         "Tracker",
+        "StoreDataset",
+        "SyntheticDataset",
+        "SyntheticImage",
     }
+    assert set(ganatomy.__all__) < set(dir(ganatomy))
     for module in pkgutil.walk_packages(ganatomy.__path__, "ganatomy."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)  # no module may hide a verb: `ganatomy.export` stays the function

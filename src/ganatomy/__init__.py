@@ -1,6 +1,6 @@
 """Synthetic mammograms, CT and MRI by published generative models, with quality measures and their intervals.
 
-The verbs, in the order of the line; ``ganatomy --help`` has the same words.
+The verbs, in the order of the line; ``ganatomy --help`` has the same words. `ganatomy.open` opens what they write.
 
 >>> import ganatomy
 >>> ganatomy.RECIPES["pggan-mammogram"]().shape
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ganatomy.checkpoint import Snapshot
     from ganatomy.data.prepare import prepare
     from ganatomy.data.store import Store
+    from ganatomy.datasets.mixed_dataset import MixedDataset
+    from ganatomy.datasets.store_dataset import StoreDataset
+    from ganatomy.datasets.synthetic_dataset import SyntheticDataset
     from ganatomy.encoding import encode
     from ganatomy.errors import Refused
     from ganatomy.evaluation.evaluate import evaluate
@@ -27,22 +30,28 @@ if TYPE_CHECKING:
     from ganatomy.exporting.verify import verify
     from ganatomy.imaging.image import Image
     from ganatomy.importing.import_weights import import_weights
+    from ganatomy.library.images import Images, SyntheticImage
+    from ganatomy.library.model import Model
+    from ganatomy.library.opening import open
+    from ganatomy.library.report import Report
+    from ganatomy.library.sample import sample
+    from ganatomy.library.samples import Samples
+    from ganatomy.library.train import train
     from ganatomy.recipes import RECIPES
     from ganatomy.recipes.recipe import Recipe
-    from ganatomy.sampling import sample
     from ganatomy.selection import select
     from ganatomy.training.run import Run
     from ganatomy.training.tracking.tracker import Tracker
-    from ganatomy.training.train import train
 
     __version__: str
 
 _WHERE = {
     "prepare": "data.prepare",
-    "train": "training.train",
+    "train": "library.train",
     "import_weights": "importing.import_weights",
     "select": "selection",
-    "sample": "sampling",
+    "open": "library.opening",
+    "sample": "library.sample",
     "encode": "encoding",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
@@ -50,28 +59,45 @@ _WHERE = {
     "send": "exporting.send",
     "verify": "exporting.verify",
     "Image": "imaging.image",
+    "Images": "library.images",
+    "MixedDataset": "datasets.mixed_dataset",
+    "Model": "library.model",
     "Recipe": "recipes.recipe",
     "RECIPES": "recipes",
     "Refused": "errors",
+    "Report": "library.report",
     "Run": "training.run",
+    "Samples": "library.samples",
     "Snapshot": "checkpoint",
     "Store": "data.store",
     "Tracker": "training.tracking.tracker",
+    "StoreDataset": "datasets.store_dataset",
+    "SyntheticDataset": "datasets.synthetic_dataset",
+    "SyntheticImage": "library.images",
 }
 
 __all__ = [
     "RECIPES",
     "Image",
+    "Images",
+    "MixedDataset",
+    "Model",
     "Recipe",
     "Refused",
+    "Report",
     "Run",
+    "Samples",
     "Snapshot",
     "Store",
+    "StoreDataset",
+    "SyntheticDataset",
+    "SyntheticImage",
     "Tracker",
     "encode",
     "evaluate",
     "export",
     "import_weights",
+    "open",
     "prepare",
     "publish",
     "sample",
@@ -95,4 +121,13 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(f"ganatomy.{_WHERE[name]}"), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ganatomy")
     raise AttributeError(f"module 'ganatomy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, although most are not imported yet."""
+    return [*__all__, "__version__"]

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -184,6 +185,9 @@ class Snapshot:
     is_sealed: bool = True
     value_range: tuple[float, float] | None = None
     origin: dict[str, Any] = field(default_factory=dict)
+    _kept: dict[tuple[str, torch.device], nn.Module] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def describe_ancestry(self) -> dict[str, Any]:
         """What a model that begins from this one says of it: hash, recipe, training set, and what it began from."""
@@ -202,6 +206,8 @@ class Snapshot:
         Raises:
             Refused: it has no weights of that role, or they are not those of the recipe.
         """
+        if (role, device) in self._kept:
+            return self._kept[role, device]
         if role not in self.weights:
             raise Refused(
                 f"The snapshot {self.path} holds no {role}, only {', '.join(self.weights)}; use one that does."
@@ -217,6 +223,10 @@ class Snapshot:
         network = config.build(self.recipe.space)
         network.load_state_dict(weights)
         return network.to(device).eval().requires_grad_(False)
+
+    def keep_network(self, role: str, device: torch.device) -> None:
+        """Build a network once; `load_network` gives the same one from then on."""
+        self._kept[role, device] = self.load_network(role, device)
 
     def convert_from_network(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the generator makes, as our stores hold images: in the range of the modality, cut to it."""
@@ -338,6 +348,11 @@ def open_snapshot(folder: Folder, roles: tuple[str, ...] | None = (GENERATOR_ROL
         raise Refused(f"The snapshot {folder} is damaged ({why}); use another snapshot of the run.") from error
     except (DamagedError, KeyError) as error:
         raise Refused(f"The snapshot {folder} is damaged ({error}); use another snapshot of the run.") from error
+
+
+def resolve_snapshot(given: Snapshot | str | PathLike[str], roles: tuple[str, ...] | None = None) -> Snapshot:
+    """The snapshot that is given, or that of a path with the networks of these roles; None = all."""
+    return given if isinstance(given, Snapshot) else open_snapshot(find_snapshot(Path(given)), roles)
 
 
 def find_snapshot(path: Path) -> Folder:

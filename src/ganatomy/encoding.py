@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from ganatomy.checkpoint import Snapshot
+from ganatomy.checkpoint import Snapshot, resolve_snapshot
 from ganatomy.data.feed import check_store_for_model
 from ganatomy.data.split import SPLITS
-from ganatomy.data.store import Store, dequantise_pixels
+from ganatomy.data.store import Store, dequantise_pixels, resolve_store
 from ganatomy.data.tables import check_table_name, write_table
 from ganatomy.errors import Refused
 from ganatomy.imaging import pictures
@@ -58,9 +59,9 @@ class EncodedCase:
 
 
 def encode(
-    snapshot: Snapshot,
-    store: Store,
-    out: Path | str,
+    run: Snapshot | str | PathLike[str],
+    store: Store | str | PathLike[str],
+    out: str | PathLike[str] = "features.parquet",
     split: str | None = None,
     n: int | None = None,
     device: str | None = None,
@@ -72,7 +73,8 @@ def encode(
     its latent code as ``z0000`` and so on.
 
     Args:
-        snapshot: opened with all its networks; it must have encoders.
+        run: a run, a snapshot or a bundle: a path, or a snapshot that was opened with all its networks. It must have
+            encoders.
         store: the images, at the snapshot's shape or larger.
         out: ``.parquet`` or ``.csv``; the picture gets the same name with ``.png``.
         split: ``train``, ``validation`` or ``test``; None = all.
@@ -88,18 +90,15 @@ def encode(
             the extra ``parquet`` is not installed.
 
     Example:
-        >>> from pathlib import Path
         >>> import ganatomy
-        >>> from ganatomy.checkpoint import find_snapshot, open_snapshot
-        >>> from ganatomy.data.store import open_store
         >>> recipe = ganatomy.RECIPES["vae"]().make_tiny().replace(shape=(80, 64), total_kimg=0.04)
         >>> run = ganatomy.train(recipe, "store", "runs")
-        >>> snapshot = open_snapshot(find_snapshot(run.path), roles=None)  # None = with the encoder
-        >>> ganatomy.encode(snapshot, open_store(Path("store")), "features.csv", split="test")
+        >>> ganatomy.encode(run, "store", "features.csv", split="test")
         4
     """
     out = Path(out)
     check_table_name(out)
+    snapshot, store = resolve_snapshot(run), resolve_store(store)
     rows: list[dict[str, Any]] = []
     shown: list[pictures.GreyPicture] = []
     kind = modalities.get_modality(store.manifest.modality)()

@@ -1,5 +1,6 @@
 """Select the best snapshot of a run by the sliced Wasserstein distance to held-out patients (Korkinof 2018)."""
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ganatomy.evaluation.learned.two_sample import attempt_learned_test
 from ganatomy.evaluation.swd_scores import make_swd_reference
 from ganatomy.evaluation.verdicts import describe_view
 from ganatomy.machine import progress
+from ganatomy.machine.device import usual_device
 from ganatomy.machine.durable import read_json, write_json
 from ganatomy.pyramid import format_shape
 from ganatomy.sampling import sample
@@ -35,7 +37,12 @@ WORTH_HAVING = 0.03  # fall of the distance from one snapshot to the next that i
 MAX_VALIDATION_IMAGES = 2048  # unless --n sets another number
 
 
-def select(run: Run | Path | str, store: Store | Path | str | None = None, n: int | None = None) -> Snapshot:
+def select(
+    run: Run | str | PathLike[str],
+    store: Store | str | PathLike[str] | None = None,
+    n: int | None = None,
+    device: str | None = None,
+) -> Snapshot:
     """Rank the snapshots of full size by SWD against validation patients and write ``selection.json`` in the run.
 
     SWD is the sliced Wasserstein distance (Karras 2018, section 5), the criterion of Korkinof 2018. The report of
@@ -45,6 +52,7 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
         run: a run, or its folder.
         store: the store it was trained on; None = at the path it had during training.
         n: number of validation images to compare with; None = at most 2,048.
+        device: where to compute; None = a GPU if there is one.
 
     Returns:
         The snapshot with the smallest distance. From then on `evaluate` and the command line use it for this run.
@@ -59,7 +67,12 @@ def select(run: Run | Path | str, store: Store | Path | str | None = None, n: in
         ('000000480', True)
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
-    store = open_run_store(run, store)
+    with usual_device(device):
+        return _rank_snapshots(run, open_run_store(run, store), n)
+
+
+def _rank_snapshots(run: Run, store: Store, n: int | None) -> Snapshot:
+    """What `select` does, on the usual device."""
     found = run.list_snapshots()
     newest_one = open_snapshot(found[-1]) if found else None
     if newest_one is None or not newest_one.is_full_size:  # all snapshots after the first of full size have it, too
@@ -135,7 +148,7 @@ def _describe_descent(distances: list[tuple[float, float]]) -> str | None:
     )
 
 
-def open_run_store(run: Run, store: Store | Path | str | None) -> Store:
+def open_run_store(run: Run, store: Store | str | PathLike[str] | None) -> Store:
     """Open the store of a run and compare its fingerprint.
 
     Raises:

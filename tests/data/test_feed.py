@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.cli.parsing import condition_recipe
 from ganatomy.data.feed import Feed, check_store_for_training, decode_values
 from ganatomy.data.level_cache import LevelCache, _KeptLevel
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
+from ganatomy.library.recipe import condition_recipe
 from ganatomy.recipes import get_recipe
 from ganatomy.steps.condition import UNCONDITIONAL, ConditionSpace
 from ganatomy.steps.scope import Region
@@ -169,18 +169,17 @@ def _without_training_cases(volumes, value):
     return Store(volumes.path, volumes.manifest, cases)
 
 
-def test_a_class_without_a_training_case_is_refused(volumes, monkeypatch):
+def test_a_class_without_a_training_case_is_refused(volumes):
     values = sorted(volumes.manifest.facts["emphysema"])
     recipe = get_recipe("hagan").make_tiny().resize((32, 32, 32))
-    chosen = condition_recipe(recipe, ("emphysema",), volumes.path)
+    chosen = condition_recipe(recipe, ("emphysema",), volumes)
     assert chosen.conditions["emphysema"] == tuple(values)
     less = _without_training_cases(volumes, values[0])
     assert values[0] not in less.count_facts("train")["emphysema"]
     with pytest.raises(Refused, match=f"no training case of {values[0]}"):
         check_store_for_training(less, (32, 32, 32), 1, chosen.condition_space)
-    monkeypatch.setattr("ganatomy.data.store.open_store", lambda path: less)
     with pytest.raises(Refused, match=f"--condition emphysema: no training case has emphysema {values[0]}, only"):
-        condition_recipe(recipe, ("emphysema",), volumes.path)
+        condition_recipe(recipe, ("emphysema",), less)
 
 
 def test_labels_that_a_recipe_leaves_aside_are_named(store, volumes):
@@ -188,5 +187,5 @@ def test_labels_that_a_recipe_leaves_aside_are_named(store, volumes):
     told = describe_unused_facts(recipe, volumes)
     assert told.startswith("The store has emphysema (")
     assert told.endswith("which the recipe is not conditioned on; --condition emphysema would use it.")
-    assert describe_unused_facts(condition_recipe(recipe, ("emphysema",), volumes.path), volumes) is None
+    assert describe_unused_facts(condition_recipe(recipe, ("emphysema",), volumes), volumes) is None
     assert describe_unused_facts(get_recipe("pggan-mammogram"), store) is None  # laterality shows in no image

@@ -104,7 +104,7 @@ def _discriminate(weights, images):
 
 
 def _import(file, out, conditions=VIEWS, shape=(SIZE, SIZE), **more):
-    return import_weights([file], "pggan-mammogram", shape, out, "mammogram", conditions=conditions, **more)
+    return import_weights([file], "pggan-mammogram", shape, out, "mammogram", condition=conditions, **more)
 
 
 def test_both_networks_compute_what_that_program_computes(save, tmp_path):

@@ -24,7 +24,7 @@ def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("authors")
     parts = hagan_files.make_files(128, 32, classes=5)
     files = hagan_files.save_files(folder, parts, wrapped=True)
-    run = import_weights(files[::-1], "hagan-2022", (128, 128, 128), folder / "runs", conditions=GOLD, spacing=(2.5,))
+    run = import_weights(files[::-1], "hagan-2022", (128, 128, 128), folder / "runs", condition=GOLD, spacing=(2.5,))
     return run, parts
 
 
@@ -66,7 +66,7 @@ def test_at_the_authors_widths(size, classes, tmp_path):
     parts = hagan_files.make_files(size, classes=classes)
     given = GOLD if classes else {}
     files = hagan_files.save_files(tmp_path, parts)
-    _check_networks(import_weights(files, "hagan-2022", (size,) * 3, tmp_path / "runs", conditions=given), parts, size)
+    _check_networks(import_weights(files, "hagan-2022", (size,) * 3, tmp_path / "runs", condition=given), parts, size)
 
 
 def test_the_run_says_what_it_was_made_from(imported):
@@ -89,7 +89,7 @@ def test_whole_and_slab_by_slab_are_one_volume(imported):
 
 def test_a_generator_alone_is_enough_to_sample(imported, tmp_path):
     files = hagan_files.save_files(tmp_path, imported[1][:1])
-    run = import_weights(files, "hagan-2022", (128, 128, 128), tmp_path, conditions=GOLD, value_range=(-1000, 1000))
+    run = import_weights(files, "hagan-2022", (128, 128, 128), tmp_path, condition=GOLD, value_range=(-1000, 1000))
     snapshot = open_snapshot(find_snapshot(run.path), None)
     with pytest.raises(Refused, match="holds no high_encoder, only generator"):
         snapshot.load_network("high_encoder", CPU)
@@ -116,7 +116,7 @@ def test_a_tensor_that_does_not_fit_is_named(spoil, words, imported, tmp_path):
     spoil(generator)
     files = hagan_files.save_files(tmp_path, (generator,))
     with pytest.raises(Refused, match=words):
-        import_weights(files, "hagan-2022", (128, 128, 128), tmp_path / "runs", conditions=GOLD)
+        import_weights(files, "hagan-2022", (128, 128, 128), tmp_path / "runs", condition=GOLD)
     assert not (tmp_path / "runs").exists()
 
 
@@ -125,13 +125,13 @@ def test_the_files_of_another_size_are_told_by_the_discriminator(imported, tmp_p
     with pytest.raises(
         Refused, match="is not a discriminator of hagan-2022 at 256x256x256 with 5 classes: it lacks conv1"
     ):
-        import_weights(files, "hagan-2022", (256, 256, 256), tmp_path / "runs", conditions=GOLD)
+        import_weights(files, "hagan-2022", (256, 256, 256), tmp_path / "runs", condition=GOLD)
     with pytest.raises(Refused, match="makes volumes of 256x256x256 or 128x128x128, not of 64x64x64"):
-        import_weights(files, "hagan-2022", (64, 64, 64), tmp_path / "runs", conditions=GOLD)
+        import_weights(files, "hagan-2022", (64, 64, 64), tmp_path / "runs", condition=GOLD)
     with pytest.raises(Refused, match="holds a generator, only high_encoder; give that file"):
-        import_weights(files[2:3], "hagan-2022", (128, 128, 128), tmp_path / "runs", conditions=GOLD)
+        import_weights(files[2:3], "hagan-2022", (128, 128, 128), tmp_path / "runs", condition=GOLD)
     with pytest.raises(Refused, match=r"are both the generator of hagan-2022; give one of them"):
-        import_weights([files[0], files[0]], "hagan-2022", (128, 128, 128), tmp_path / "runs", conditions=GOLD)
+        import_weights([files[0], files[0]], "hagan-2022", (128, 128, 128), tmp_path / "runs", condition=GOLD)
 
 
 class _Evil:

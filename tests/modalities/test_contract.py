@@ -13,7 +13,6 @@ from PIL import Image as Pillow
 from tools import tool
 
 from ganatomy.checkpoint import open_snapshot
-from ganatomy.cli.parsing import make_modality
 from ganatomy.data.prepare import prepare
 from ganatomy.data.samples import read_samples
 from ganatomy.dicom import write
@@ -26,7 +25,7 @@ from ganatomy.imaging.image import Image, UnusableImage
 from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.modality import Candidate
 from ganatomy.modalities.projection import ProjectionModality
-from ganatomy.modalities.table import MODALITIES, get_modality
+from ganatomy.modalities.table import MODALITIES, get_modality, make_modality
 from ganatomy.modalities.volume import VolumeModality
 from ganatomy.phantoms.cohort import write_cohort
 from ganatomy.recipes import get_recipe

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ganatomy.benchmark.plan import BenchmarkPlan
-from ganatomy.cli.parsing import build_recipe
 from ganatomy.errors import Refused
+from ganatomy.library.recipe import build_recipe
 from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.recipes.changes import change_pace, change_recipe, read_recipe
 from ganatomy.training.plan import describe_recipe
@@ -52,7 +52,7 @@ def test_the_command_line_and_a_file_take_a_pace(tmp_path):
     (tmp_path / "short.yaml").write_text("base: pggan-mammogram\npace: 0.001\ntotal_kimg: 20\n")
     by_file = read_recipe(tmp_path / "short.yaml", {name: make() for name, make in RECIPES.items()})
     assert (by_file.strategy.fade_kimg, by_file.total_kimg) == (pytest.approx(0.6), 20)
-    by_flag = build_recipe("pggan-mammogram", None, ("total_kimg=20",), None, False, 0.001)
+    by_flag = build_recipe("pggan-mammogram", None, {"total_kimg": 20}, None, False, 0.001)
     assert by_flag == by_file
 
 

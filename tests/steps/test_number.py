@@ -6,9 +6,9 @@ from statistics import fmean, stdev
 import pytest
 import torch
 
-from ganatomy.cli.parsing import _list_trained_values
 from ganatomy.data.numbers import check_unmixed, describe_facts, is_number, measure_number
 from ganatomy.errors import Refused
+from ganatomy.library.recipe import _list_trained_values
 from ganatomy.objectives.labels import compute_label_loss
 from ganatomy.steps.condition import ConditionSpace
 from ganatomy.steps.number import NumberScale

@@ -1,18 +1,13 @@
 """The commands that use a snapshot: sample, encode, evaluate."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tyro.conf import Positional
 
 from ganatomy.cli.app import DryRun, Given, Pairs, Quiet, ShapeText, command
-from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape, parse_share
-from ganatomy.errors import Refused
+from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape
 from ganatomy.machine import progress
-
-if TYPE_CHECKING:
-    from ganatomy.data.samples import Sample
 
 
 @command()
@@ -55,37 +50,21 @@ def sample(
         reject_above: discard samples whose score for artefacts is above this, such as 1, and draw others instead
         store: the training set, for --reject-worst and --reject-above; for a run, by default its own store
     """
-    from ganatomy import sampling
     from ganatomy.checkpoint import find_snapshot, open_snapshot
-    from ganatomy.exporting import export as exporting
+    from ganatomy.library.sample import SCORING_ROLES
+    from ganatomy.library.sample import sample as draw
 
-    check_above_zero(n=n, truncation=truncation, spacing=spacing, batch_size=batch_size, reject_above=reject_above)
-    if reject_worst is not None and reject_above is not None:
-        raise Refused("--reject-worst and --reject-above are two ways to choose; give one of them.")
-    share = parse_share(reject_worst, "--reject-worst")
-    snapshot = open_snapshot(find_snapshot(run), ("generator", "discriminator"))
-
-    def draw(count: int) -> "Iterator[Sample]":
-        wanted = parse_pairs(condition, "--condition")
-        return sampling.sample(snapshot, count, seed, wanted, truncation, batch_size, device, planes=planes)
-
-    drawn = draw(n)
-    if share is not None or reject_above is not None:
-        from ganatomy.evaluation import rejection
-        from ganatomy.evaluation.images.comparison import resolve_store
-
-        training = resolve_store(run, store)
-        if share is not None:
-            drawn = rejection.reject_worst_samples(snapshot, training, n, share, draw)
-        else:
-            assert reject_above is not None, "one of them was given"
-            drawn = rejection.reject_samples_above(snapshot, training, n, reject_above, draw)
+    wanted = parse_pairs(condition, "--condition")
+    snapshot = open_snapshot(find_snapshot(run), SCORING_ROLES)
+    how: dict[str, Any] = {"planes": planes, "reject_worst": reject_worst, "reject_above": reject_above, "store": store}
+    given = (snapshot, n, seed, wanted, truncation, batch_size, device)
     if dry_run:
+        draw(*given, **how)  # refuses what cannot be drawn
         return progress.say(
             f"{n} images of {snapshot.path} would be written to {out} as {to or 'files of the usual format'}."
         )
-    made = exporting.write_samples(drawn, n, snapshot.modality, out, to, date, spacing)
-    progress.say(f"{made} synthetic images of {snapshot.path} in {out}")
+    made = draw(*given, out=out, to=to, spacing=spacing, date=date, **how)
+    progress.say(f"{len(made)} synthetic images of {snapshot.path} in {out}")
 
 
 @command(folder=False)
@@ -182,9 +161,8 @@ def evaluate(
     told = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
     if dry_run:
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
-    from ganatomy.machine.device import usual_device
-
     if reader_study is not None:
+        from ganatomy.machine.device import usual_device
         from ganatomy.studies.reader_study import make_study
 
         with usual_device(device):
@@ -196,20 +174,20 @@ def evaluate(
     from ganatomy.evaluation.metrics.table import is_headline
 
     others = {name: Path(folder) for name, folder in parse_pairs(beside, "--beside").items()}
-    with usual_device(device):
-        content = run(
-            images,
-            store,
-            out,
-            n,
-            extractor=extractor,
-            weights=weights,
-            protocol=protocol,
-            held_out=held_out,
-            facts=told,
-            shape=parse_shape(shape),
-            beside=others,
-        )
+    content = run(
+        images,
+        store,
+        out,
+        n,
+        extractor=extractor,
+        weights=weights,
+        protocol=protocol,
+        held_out=held_out,
+        facts=told,
+        shape=parse_shape(shape),
+        beside=others,
+        device=device,
+    )
     for line in content["warnings"]:
         progress.say(line)
     for one in content["verdicts"]:

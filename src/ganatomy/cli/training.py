@@ -6,17 +6,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, command, command_arguments
-from ganatomy.cli.parsing import (
-    build_recipe,
-    check_above_zero,
-    condition_recipe,
-    make_modality,
-    parse_bytes,
-    parse_pairs,
-    parse_shape,
-    parse_shard,
-    remove_flag,
-)
+from ganatomy.cli.parsing import check_above_zero, parse_changes, parse_pairs, parse_shape, parse_shard, remove_flag
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
@@ -139,6 +129,7 @@ def prepare(
     from ganatomy.data.prepare import prepare as run
     from ganatomy.data.prepare import prepare_shard, preview_store
     from ganatomy.modalities.facts import FactSource
+    from ganatomy.modalities.table import make_modality
 
     check_above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
     table = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
@@ -252,14 +243,14 @@ def train(
     import torch
 
     from ganatomy.data.store import open_store
+    from ganatomy.library.recipe import choose_recipe
+    from ganatomy.library.train import train as run
     from ganatomy.machine.device import select_device
-    from ganatomy.recipes.changes import change_recipe
     from ganatomy.training.callbacks import Intervals
     from ganatomy.training.distributed import count_processes as started
     from ganatomy.training.launch import launch_processes
     from ganatomy.training.plan import describe_recipe
     from ganatomy.training.train import TrainingRequest, describe_unused_facts, resolve_request, resolve_warm_start
-    from ganatomy.training.train import train as run
 
     times = {
         "tick_kimg": tick_kimg,
@@ -272,8 +263,8 @@ def train(
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
         store, recipe = Path(recipe), None  # with --recipe FILE the only positional argument is the store
-    chosen = condition_recipe(build_recipe(recipe, recipe_file, set_, shape, tiny, pace), condition, store)
-    chosen = change_recipe(chosen, {"frozen": list(freeze)}) if freeze else chosen
+    size, changes = parse_shape(shape), parse_changes(set_)
+    chosen = choose_recipe(recipe, store, recipe_file, changes, size, tiny, pace, condition, freeze)
     if dry_run:
         progress.say(describe_recipe(chosen))
         if (start := resolve_warm_start(chosen, begin_from)) is not None:
@@ -302,8 +293,8 @@ def train(
         )
         resolve_request(request, processes)
         return launch_processes(processes, remove_flag(command_arguments, "--processes"))
-    how_often, told = Intervals(**times), track or None
-    done = run(chosen, store, out, seed, device, how_often, how, generator, fit, anyway, begin_from, told)
+    often = Intervals(**times)
+    done = run(chosen, store, out, seed, device, often, how, generator, fit, anyway, begin_from, track=track)
     progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
 
 
@@ -339,32 +330,13 @@ def plan(
         micro_batches: number of pieces into which each batch is divided
         hold_memory: on a CPU, keep freed memory in the process
     """
-    import torch
-
-    from ganatomy.machine.device import measure_free_memory
-    from ganatomy.machine.device import select_device as named_device
-    from ganatomy.training.computing import override_settings
-    from ganatomy.training.distributed import check_pieces
-    from ganatomy.training.plan import change_batch_size, describe_plan, get_recipe_default_settings
+    from ganatomy.library.plan import plan as run
+    from ganatomy.library.recipe import build_recipe
 
     check_above_zero(batch=batch, processes=processes, micro_batches=micro_batches)
-    chosen = change_batch_size(build_recipe(recipe, recipe_file, set_, shape, tiny=False), batch)
-    kinds = ("cpu", "cuda")
-    if device not in (None, *kinds):
-        raise Refused(f"--device {device}: plan accepts {' or '.join(kinds)}.")
-    place = torch.device(device or "cuda") if memory else named_device(device)
-    how = override_settings(
-        get_recipe_default_settings(chosen, place),
-        precision=precision,
-        recompute=recompute or None,
-        micro_batches=micro_batches,
-        hold_memory=hold_memory,
-    )
-    how.check(len(chosen.shape), place)
-    check_pieces(chosen, processes, how.micro_batches)
-    progress.say(
-        describe_plan(chosen, how, place, parse_bytes(memory) if memory else measure_free_memory(place), processes)
-    )
+    chosen = build_recipe(recipe, recipe_file, parse_changes(set_), parse_shape(shape))
+    told = run(chosen, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory)
+    progress.say(told)
 
 
 @command(place=lambda given: given["run"], alone=lambda given: False, heard=True)
@@ -385,7 +357,6 @@ def select(
         device: cpu or cuda; by default a GPU if there is one
     """
     from ganatomy import selection
-    from ganatomy.machine.device import usual_device
     from ganatomy.training.run import open_run
 
     check_above_zero(n=n)
@@ -394,7 +365,6 @@ def select(
         return progress.say(
             f"{len(opened.list_snapshots())} snapshots would be ranked and {run / 'selection.json'} written."
         )
-    with usual_device(device):
-        best = selection.select(opened, store, n)
+    best = selection.select(opened, store, n, device)
     progress.say(selection.describe_selection(opened))
     progress.say(f"best: {best.path}")

@@ -2,7 +2,10 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
@@ -16,47 +19,106 @@ from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import UnusableImage
 from ganatomy.machine.places import hold_output
+from ganatomy.modalities.facts import FactSource, make_fact_source
 from ganatomy.modalities.modality import Modality
 from ganatomy.modalities.reading import read_to_grid
-from ganatomy.modalities.table import get_modality
-from ganatomy.pyramid import format_shape
+from ganatomy.modalities.table import make_modality
+from ganatomy.pyramid import Shape, format_shape
 
 PREVIEW_FILES = 48  # largest number of files that a preview reads
+NO_OPTIONS: Mapping[str, Any] = {}  # of a modality: its defaults
 
 
+@overload
 def prepare(
-    raw: Path | str,
+    raw: str | PathLike[str],
     modality: Modality | str,
-    out: Path | str,
+    out: str | PathLike[str],
     workers: int | None = None,
     dask: str | None = None,
-    key: Path | str | None = None,
-) -> Store:
+    key: str | PathLike[str] | None = None,
+    *,
+    facts: FactSource | str | PathLike[str] | None = None,
+    column: Mapping[str, str] | None = None,
+    fact: Mapping[str, str] | None = None,
+    voi: bool | None = None,
+    field_of_view_mm: float | None = None,
+    shape: Shape | None = None,
+    shard: None = None,
+) -> Store: ...
+@overload
+def prepare(
+    raw: str | PathLike[str],
+    modality: Modality | str,
+    out: str | PathLike[str],
+    workers: int | None = None,
+    dask: str | None = None,
+    key: str | PathLike[str] | None = None,
+    *,
+    facts: FactSource | str | PathLike[str] | None = None,
+    column: Mapping[str, str] | None = None,
+    fact: Mapping[str, str] | None = None,
+    voi: bool | None = None,
+    field_of_view_mm: float | None = None,
+    shape: Shape | None = None,
+    shard: tuple[int, int],
+) -> Store | None: ...
+def prepare(
+    raw: str | PathLike[str],
+    modality: Modality | str,
+    out: str | PathLike[str],
+    workers: int | None = None,
+    dask: str | None = None,
+    key: str | PathLike[str] | None = None,
+    *,
+    facts: FactSource | str | PathLike[str] | None = None,
+    column: Mapping[str, str] | None = None,
+    fact: Mapping[str, str] | None = None,
+    voi: bool | None = None,
+    field_of_view_mm: float | None = None,
+    shape: Shape | None = None,
+    shard: tuple[int, int] | None = None,
+) -> Store | None:
     """Make or complete a store of all usable images below a folder, split by patient: train, validation, test.
 
     Args:
         raw: folder with DICOM, NIfTI or picture files at any depth.
-        modality: how the files are read and normalised, and to which shape; a name means the modality's defaults.
+        modality: ``mammogram``, ``chest_ct`` or ``brain_mri``; or a modality with its options, instead of `facts` to
+            `shape`.
         out: folder of the store. An interrupted store is completed; a complete store of the same files is not changed.
         workers: number of processes; None = one per core, 0 = this process, which ends if a file crashes its decoder.
         dask: address of a Dask scheduler whose workers do the work instead; None = no cluster.
         key: file of the key of pseudonyms, which is made if it does not exist; None = `data.keys.find_key_path`.
+        facts: CSV with a column ``file`` and facts, which override those of a file's header; None = ``facts.csv`` in
+            `raw`, if there is one.
+        column: the column of the CSV that holds a fact, such as ``{"laterality": "side"}``.
+        fact: facts that are the same for every file, such as ``{"view_position": "CC"}``.
+        voi: apply the VOI LUT or window of DICOM mammograms; None = the modality's default, True.
+        field_of_view_mm: width of the grid of a brain in mm; None = the modality's default, 192.
+        shape: pixels or voxels per axis of the grid; None = the modality's default.
+        shard: (i, n) = do every n-th part only, beginning with part i, and leave the others to other jobs.
 
     Returns:
-        The complete store: pixels in [-1, 1] at several sizes, and a reason for every file that was left out.
+        The complete store: pixels in [-1, 1] at several sizes, and a reason for every file that was left out. With
+        `shard` None while other shards are not finished.
 
     Raises:
-        Refused: there is no usable image, `out` is not a store, another process is making it, or workers are ended for
-            lack of memory.
+        Refused: there is no usable image, `out` is not a store, another process is making it, the modality does
+            not have an option, or workers are ended for lack of memory.
 
     Example:
         >>> import ganatomy
-        >>> from ganatomy.modalities.mammogram import Mammogram
-        >>> store = ganatomy.prepare("mammograms", Mammogram(shape=(80, 64)), "store", workers=1)
+        >>> store = ganatomy.prepare("mammograms", "mammogram", "store", shape=(80, 64), workers=1)
         >>> store.manifest.patients, store.manifest.cases
         (10, 40)
     """
-    raw, out, kind = Path(raw).resolve(), Path(out).resolve(), _resolve_modality(modality)
+    options = {"voi": voi, "field_of_view_mm": field_of_view_mm, "shape": None if shape is None else tuple(shape)}
+    kind = _resolve_modality(modality, facts, column, fact, options)
+    if shard is not None:
+        if dask is not None:
+            raise Refused("--shard and --dask are alternative ways to share the work; give only one of them.")
+        return prepare_shard(raw, kind, out, shard, workers, key)
+    raw, out = Path(raw).resolve(), Path(out).resolve()
     secret = load_key(None if key is None else Path(key), out)
     with hold_output(out):
         plan, candidates = begin_store(out, raw, kind, secret)
@@ -68,12 +130,12 @@ def prepare(
 
 
 def prepare_shard(
-    raw: Path | str,
+    raw: str | PathLike[str],
     modality: Modality | str,
-    out: Path | str,
+    out: str | PathLike[str],
     shard: tuple[int, int],
     workers: int | None = None,
-    key: Path | str | None = None,
+    key: str | PathLike[str] | None = None,
 ) -> Store | None:
     """Do every n-th part of the work of `prepare`, as one of n jobs on machines that see the same folders.
 
@@ -111,8 +173,27 @@ def _count_workers(given: int | None) -> int:
     return (os.cpu_count() or 1) if given is None else given
 
 
-def _resolve_modality(modality: Modality | str) -> Modality:
-    return get_modality(modality)() if isinstance(modality, str) else modality
+def _resolve_modality(
+    modality: Modality | str,
+    facts: FactSource | str | PathLike[str] | None = None,
+    column: Mapping[str, str] | None = None,
+    fact: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] = NO_OPTIONS,
+) -> Modality:
+    """The modality of a name with its options, or the one that is given.
+
+    Raises:
+        Refused: there is no such modality or option, or a modality is given and options besides.
+    """
+    if isinstance(modality, str):
+        return make_modality(modality, facts=make_fact_source(facts, column, fact), **options)
+    given = {"facts": facts, "column": column, "fact": fact, **options}
+    if besides := [name for name, value in given.items() if value is not None]:
+        raise Refused(
+            f"The modality {modality.name} has its options already, and {besides[0]} is given besides; give the name"
+            f" of the modality with {besides[0]}, or the modality alone."
+        )
+    return modality
 
 
 def preview_store(raw: Path, modality: Modality, out: Path | None = None) -> str:

@@ -24,6 +24,7 @@ from ganatomy.modalities.folder import list_folder
 from ganatomy.modalities.modality import Modality
 
 INDEX_FILE = "samples.jsonl"
+READABLE_SUFFIXES = (".png", ".npy", ".nii.gz")
 SAMPLE_SUFFIXES = (".png", ".npy", ".gz")  # suffixes of files from which samples are read
 AUDIT_FILE = "audit.json"  # result of the privacy audit, written by `evaluate`
 
@@ -38,11 +39,11 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
     """
     if not (folder / INDEX_FILE).exists():
         raise Refused(f"{folder} holds no {INDEX_FILE}; make samples with: ganatomy sample RUN --n 64 --out {folder}")
-    rows = _read_index(folder)
-    if not _is_readable(rows):
+    rows = read_index(folder)
+    if not is_readable(rows):
         raise Refused(f"{folder} contains DICOM; give the folder of PNG, NPY or NIfTI samples from which it was made.")
     _check_files(folder, [row["file"] for row in rows])
-    return rows, (_read_sample(folder, row) for row in rows)
+    return rows, (read_sample(folder, row) for row in rows)
 
 
 def count_unnamed_files(folder: Path) -> tuple[int, str]:
@@ -72,13 +73,13 @@ def _check_files(folder: Path, names: list[str]) -> None:
 
 def has_samples(folder: Path) -> bool:
     """Whether a folder has samples that `read_samples` can read."""
-    return (folder / INDEX_FILE).exists() and _is_readable(_read_index(folder))
+    return (folder / INDEX_FILE).exists() and is_readable(read_index(folder))
 
 
 def hash_samples(samples: Path) -> str:
     """Compute SHA-256 over the index and every file that it names."""
     digest = hashlib.sha256((samples / INDEX_FILE).read_bytes())
-    for row in _read_index(samples):
+    for row in read_index(samples):
         digest.update(compute_sha256(samples / row["file"]).encode())
     return digest.hexdigest()
 
@@ -169,7 +170,7 @@ class _Row(Config):
         return file
 
 
-def _read_index(folder: Path) -> list[dict[str, Any]]:
+def read_index(folder: Path) -> list[dict[str, Any]]:
     """Read the rows of the index of a folder.
 
     Raises:
@@ -195,11 +196,17 @@ def _read_index(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _is_readable(rows: list[dict[str, Any]]) -> bool:
-    return all(row["file"].endswith((".png", ".npy", ".nii.gz")) for row in rows)
+def is_readable(rows: list[dict[str, Any]]) -> bool:
+    """Whether the samples of an index are in formats that they can be read back from."""
+    return all(row["file"].endswith(READABLE_SUFFIXES) for row in rows)
 
 
-def _read_sample(folder: Path, row: dict[str, Any]) -> Sample:
+def read_sample(folder: Path, row: dict[str, Any]) -> Sample:
+    """The image of a row of the index, in [-1, 1] and canonically oriented, and its record.
+
+    Raises:
+        Refused: the file cannot be read.
+    """
     record = row["record"]
     kind = modalities.get_modality(row["modality"])()
     facts = row.get("facts") or {name: record[name] for name in kind.conditions if name in record}

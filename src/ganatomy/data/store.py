@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,6 +72,9 @@ class Store:
     cases: list[dict[str, Any]]
     is_sealed: bool = field(default=True, compare=False)  # whether hashes cover spacing and geometry, too
     _opened: dict[Shape, "zarr.Array[Any]"] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __fspath__(self) -> str:
+        return fspath(self.path)
 
     @property
     def shows_patients(self) -> bool:
@@ -255,6 +259,15 @@ def open_store(path: Path) -> Store:
         raise
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise Refused(f"The store {path} is damaged ({str(error).splitlines()[0]}); prepare it again.") from error
+
+
+def resolve_store(given: Store | str | PathLike[str]) -> Store:
+    """The store that is given, or that of a path.
+
+    Raises:
+        Refused: as `open_store`.
+    """
+    return given if isinstance(given, Store) else open_store(Path(given))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

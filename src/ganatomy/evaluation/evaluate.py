@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ from ganatomy.evaluation.set_faults import find_set_faults
 from ganatomy.evaluation.statistics import MissingScore, Score
 from ganatomy.evaluation.swd_scores import make_swd_reference
 from ganatomy.evaluation.verdicts import judge_report, list_warnings
+from ganatomy.machine.device import usual_device
 from ganatomy.machine.durable import new_folder, read_json, read_lines, write_json
-from ganatomy.modalities.facts import FactSource
+from ganatomy.modalities.facts import FactSource, make_fact_source
 from ganatomy.pyramid import Shape, format_shape
 
 FORMAT = 2
@@ -46,18 +48,21 @@ MIN_REFERENCE_IMAGES = 8  # training images that an extractor is scaled by; wher
 
 
 def evaluate(
-    images: Path | str,
-    store: Store | Path | str | None = None,
-    out: Path | str = "report",
+    images: str | PathLike[str],
+    store: Store | str | PathLike[str] | None = None,
+    out: str | PathLike[str] = "report",
     n: int | None = None,
     seed: int = 1000,
     extractor: str = "random",
-    weights: Path | None = None,
+    weights: str | PathLike[str] | None = None,
     protocol: str | None = None,
-    held_out: Path | None = None,
-    facts: FactSource | None = None,
+    held_out: str | PathLike[str] | None = None,
+    facts: FactSource | str | PathLike[str] | None = None,
     shape: Shape | None = None,
-    beside: Mapping[str, Path] | None = None,
+    beside: Mapping[str, str | PathLike[str]] | None = None,
+    column: Mapping[str, str] | None = None,
+    fact: Mapping[str, str] | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Measure images against held-out patients; write ``report.json``, ``report.html`` and the pictures.
 
@@ -72,9 +77,12 @@ def evaluate(
         weights: file of a pretrained extractor.
         protocol: also compute a published definition: ``hagan-2022`` or ``pggan-swd-16384``.
         held_out: a store of other patients to compare with; None = the test patients of `store`.
-        facts: of anybody's images, where the files do not carry them.
+        facts: of anybody's images, where the files do not carry them: a CSV with a column ``file``.
         shape: the stored size at which anybody's images are compared, in voxels; None = the largest that they fill.
         beside: images of other models by name, for the figure of features in a plane.
+        column: the column of that CSV that holds a fact, such as ``{"laterality": "side"}``.
+        fact: facts that all of anybody's images share, such as ``{"view_position": "CC"}``.
+        device: where to compute; None = a GPU if there is one.
 
     Returns:
         What ``report.json`` holds.
@@ -90,11 +98,34 @@ def evaluate(
         >>> report["swd"]["real_floor"]["average"] < report["swd"]["fake"]["average"]
         True
     """
-    images, out = Path(images), Path(out)
+    told = make_fact_source(facts, column, fact)
+    file, other_store = (None if path is None else Path(path) for path in (weights, held_out))
+    others = {name: Path(folder) for name, folder in (beside or {}).items()}
+    with usual_device(device):
+        return _write_report(
+            Path(images), store, Path(out), n, seed, extractor, file, protocol, other_store, told, shape, others
+        )
+
+
+def _write_report(
+    images: Path,
+    store: Store | str | PathLike[str] | None,
+    out: Path,
+    n: int | None,
+    seed: int,
+    extractor: str,
+    weights: Path | None,
+    protocol: str | None,
+    held_out: Path | None,
+    facts: FactSource,
+    shape: Shape | None,
+    beside: Mapping[str, Path],
+) -> dict[str, Any]:
+    """What `evaluate` does, on the usual device."""
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder for the report.")
     needed, published = (0, None) if protocol is None else get_protocol(protocol)
-    asked = ComparisonRequest(n, seed, facts or FactSource(), shape, held_out, needed)
+    asked = ComparisonRequest(n, seed, facts, shape, held_out, needed)
     compared = gather_comparison(images, store, asked)
     ndim = len(compared.test.shape)
     chosen = extractors.get_extractor(extractor, ndim, compared.other_train, weights)
@@ -107,7 +138,7 @@ def evaluate(
     evidence = gather_evidence(compared, chosen)
     models = {
         name: compared.features.get_features(chosen, gather_other_model(compared, path, asked), f"images of {name}")
-        for name, path in (beside or {}).items()
+        for name, path in beside.items()
     }
     scores = _compute_scores(compared, evidence, companions, seed)
     embedding, missing = _compute_embeddings(evidence, models, seed)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,8 @@ def render_samples(
 
 
 def export(
-    samples: Path | str,
-    out: Path | str,
+    samples: str | PathLike[str],
+    out: str | PathLike[str],
     to: str = "dicom",
     date: str | None = None,
     spacing: float | None = None,
@@ -148,14 +149,9 @@ def export(
         Refused: the folder has no samples, they failed the privacy audit, or a value that the format needs is unknown.
 
     Example:
-        >>> from pathlib import Path
-        >>> from ganatomy.checkpoint import find_snapshot, open_snapshot
-        >>> from ganatomy.exporting.export import export, write_samples
-        >>> from ganatomy.sampling import sample
-        >>> snapshot = open_snapshot(find_snapshot(Path("runs/00000-pggan-mammogram")))
-        >>> write_samples(sample(snapshot, 4), 4, snapshot.modality, Path("samples"), to="png")
-        4
-        >>> export("samples", "dicom", to="dicom", date="20260131")
+        >>> import ganatomy
+        >>> folder = ganatomy.sample("runs/00000-pggan-mammogram", 4, out="to-export", to="png")
+        >>> ganatomy.export(folder, "dicom", to="dicom", date="20260131")
         4
     """
     rows, images = read_audited_samples(Path(samples), AuditChoice(despite_audit, without_suspects))

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,12 @@ REPORT_FILE = "report.json"
 
 
 def publish(
-    run: Path | str,
-    out: Path | str,
-    report: Path | str | None = None,
+    run: str | PathLike[str],
+    out: str | PathLike[str],
+    report: str | PathLike[str] | None = None,
     unaudited: bool = False,
-    more_roles: Sequence[str] = (),
-    weights_licence: str = NOT_STATED,
+    with_: Sequence[str] = (),
+    licence: str = NOT_STATED,
     data_licence: str = NOT_STATED,
 ) -> Path:
     """Write a bundle: the averaged generator and the encoders of a model, with its recipe, card and examples.
@@ -58,8 +59,8 @@ def publish(
         out: the bundle, a name that ends in ``.zip``.
         report: folder of an evaluation of this very snapshot, whose audit passed.
         unaudited: publish even without such a report, or with one whose audit failed; the card says so.
-        more_roles: other networks to include, such as ``discriminator``, which remembers more of its training set.
-        weights_licence, data_licence: for the card.
+        with_: other networks to include, such as ``discriminator``, which remembers more of its training set.
+        licence, data_licence: of the weights and of the training data, for the card.
 
     Returns:
         The bundle.
@@ -71,20 +72,17 @@ def publish(
         >>> import ganatomy
         >>> ganatomy.publish("runs/00000-pggan-mammogram", "model.zip", unaudited=True).name
         'model.zip'
-        >>> from pathlib import Path
-        >>> from ganatomy.checkpoint import find_snapshot, open_snapshot
-        >>> model = open_snapshot(find_snapshot(Path("model.zip")))
-        >>> [image.shape for image, record in ganatomy.sample(model, 2, seed=7)]
+        >>> [image.shape for image in ganatomy.open("model.zip").sample(2, seed=7)]
         [(20, 16), (20, 16)]
     """
     out = Path(out)
     if out.suffix != SUFFIX:
         raise Refused(f"--out {out}: give a name that ends in {SUFFIX}.")
     snapshot = _hide_persons(open_snapshot(find_snapshot(Path(run)), roles=None))
-    roles = _choose_roles(snapshot, more_roles)
+    roles = _choose_roles(snapshot, with_)
     told = None if report is None else _read_report(Path(report), snapshot)
     audit = _judge_audit(told, snapshot, unaudited)
-    card = make_card(snapshot, roles, audit, told, weights_licence, data_licence)
+    card = make_card(snapshot, roles, audit, told, licence, data_licence)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy_snapshot(snapshot, folder / SNAPSHOT_FOLDER, roles, _select_metadata(snapshot))

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from pydicom import Dataset
@@ -40,7 +41,7 @@ class DeliveryReport:
 
 
 def send(
-    samples: Path | str,
+    samples: str | PathLike[str],
     pacs: str | None = None,
     url: str | None = None,
     calling_aet: str = "GANATOMY",

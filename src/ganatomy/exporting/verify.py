@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from ganatomy.checkpoint import META_FILE, Snapshot, find_snapshot, open_snapshot
+from ganatomy.checkpoint import GENERATOR_ROLE, META_FILE, Snapshot, resolve_snapshot
 from ganatomy.dicom import check, read, write
 from ganatomy.dicom.instances import DicomForm
 from ganatomy.dicom.pixels import decode_frames
@@ -85,7 +86,10 @@ class Finding:
 
 
 def verify(
-    folder: Path | str, snapshot: Path | str | None = None, out: Path | str | None = None, device: str | None = None
+    folder: str | PathLike[str],
+    snapshot: Snapshot | str | PathLike[str] | None = None,
+    out: str | PathLike[str] | None = None,
+    device: str | None = None,
 ) -> list[Finding]:
     """Check every DICOM file below a folder, whatever its origin.
 
@@ -114,7 +118,7 @@ def verify(
     """
     if not Path(folder).is_dir():
         raise Refused(f"{folder} is not a folder; give one that holds DICOM files.")
-    opened = None if snapshot is None else open_snapshot(find_snapshot(Path(snapshot)))
+    opened = None if snapshot is None else resolve_snapshot(snapshot, (GENERATOR_ROLE,))
     listing = list_folder(Path(folder))
     kinds = {name: _is_dicom(path) for path, name in listing.files}
     unread = [row for row in listing.left_out if row["reason"] not in SPECIAL_KINDS]

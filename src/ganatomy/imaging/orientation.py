@@ -50,3 +50,20 @@ def convert_to_ras(volume: NDArray[Any], spacing: tuple[float, ...]) -> tuple[ND
     affine = np.diag([*spacing[::-1], 1.0])
     affine[:3, 3] = [-s * (n - 1) / 2 for s, n in zip(spacing[::-1], turned.shape, strict=True)]
     return turned, affine
+
+
+def compute_affine(shape: tuple[int, ...], spacing: tuple[float, ...]) -> Affine:
+    """The matrix (4, 4) from the indices of an array to millimetres in NIfTI's axes (R, A, S), with its centre at zero.
+
+    Args:
+        shape: of an (S, P, L) volume, or of a picture (rows, columns), which has a third axis of one pixel of 1 mm.
+        spacing: millimetres between voxel centres along each axis.
+    """
+    if len(shape) == 2:
+        return np.diag([*spacing, 1.0, 1.0])
+    matrix = np.zeros((4, 4))
+    for axis, (row, sign) in enumerate(((2, 1), (1, -1), (0, -1))):  # S rises with S; P and L fall with A and R
+        matrix[row, axis] = sign * spacing[axis]
+        matrix[row, 3] = -sign * spacing[axis] * (shape[axis] - 1) / 2
+    matrix[3, 3] = 1
+    return matrix

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ def import_weights(
     files: Sequence[Path | str],
     recipe: str,
     shape: Sequence[int],
-    out: Path | str,
+    out: str | PathLike[str] = "runs",
     modality: str = "chest_ct",
     spacing: Sequence[float] | None = None,
     value_range: tuple[float, float] | None = None,
-    conditions: Mapping[str, Sequence[str]] = NO_FACTS,
-    facts: Mapping[str, str] = NO_FACTS,
+    condition: Mapping[str, Sequence[str]] = NO_FACTS,
+    fact: Mapping[str, str] = NO_FACTS,
 ) -> Run:
     """Make a run with a snapshot from files that another program has written; no code of the files is run.
 
@@ -48,8 +49,8 @@ def import_weights(
         spacing: millimetres per voxel for each axis, or one number for all axes; None = unknown.
         value_range: the values of the modality (HU, or grey values from 0 to 1) that correspond to -1 and 1; None = the
             range of the program's own preprocessing if it is known, else that of our stores.
-        conditions: the classes of the model by fact, in the order of its inputs.
-        facts: facts that all training images had in common, such as ``{"view_position": "MLO"}``.
+        condition: the classes of the model by fact, in the order of its inputs.
+        fact: facts that all training images had in common, such as ``{"view_position": "MLO"}``.
 
     Returns:
         The run, which holds one snapshot.
@@ -73,7 +74,7 @@ def import_weights(
     layout = get_layout(recipe)
     _check_values(value_range)
     get_modality(modality)
-    base = change_recipe(get_recipe(recipe).resize(tuple(shape)), {"conditions": _list_classes(conditions)})
+    base = change_recipe(get_recipe(recipe).resize(tuple(shape)), {"conditions": _list_classes(condition)})
     found, digests = _read_networks(paths, layout)
     fitted, weights, roles = _convert_networks(found, layout, base)
     each = _spread_spacing(spacing, fitted)
@@ -86,10 +87,7 @@ def import_weights(
         "value_range": _choose_range(value_range or layout.value_ranges.get(modality), modality),
         "trained_on": {
             "fingerprint": UNKNOWN_STORE,
-            "facts": {
-                **{n: dict.fromkeys(v, 0) for n, v in conditions.items()},
-                **{n: {v: 0} for n, v in facts.items()},
-            },
+            "facts": {**{n: dict.fromkeys(v, 0) for n, v in condition.items()}, **{n: {v: 0} for n, v in fact.items()}},
         },
         "imported": {"layout": recipe, "sha256": {role: digests[one.file] for role, one in roles.items()}},
     }

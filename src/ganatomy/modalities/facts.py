@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 
@@ -97,6 +98,26 @@ class FactSource:
         """Combine the facts of one file or series from the table and the constants; the table takes precedence."""
         constants = {fact: normalise_value(value) for fact, value in self.constants.items()}
         return {**constants, **{fact: value for fact, value in table.find_facts(name).items() if value}}
+
+
+def make_fact_source(
+    facts: FactSource | str | PathLike[str] | None, column: Mapping[str, str] | None, fact: Mapping[str, str] | None
+) -> FactSource:
+    """The source of facts from what a verb is given.
+
+    Args:
+        facts: a table, or a source that is complete.
+        column: the table's own column for a fact.
+        fact: facts that hold for every file.
+
+    Raises:
+        Refused: a complete source is given, and columns or facts besides.
+    """
+    if isinstance(facts, FactSource):
+        if column or fact:
+            raise Refused("A FactSource has columns and constants of its own; give column and fact with a table only.")
+        return facts
+    return FactSource(None if facts is None else Path(facts), column or {}, fact or {})
 
 
 def normalise_path(text: str) -> str:

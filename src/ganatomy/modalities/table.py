@@ -1,6 +1,7 @@
 """Table of the modalities by name."""
 
 from dataclasses import fields
+from typing import Any
 
 from ganatomy.errors import Refused
 from ganatomy.modalities.brain_mri import BrainMRI
@@ -20,6 +21,19 @@ def get_modality(name: str) -> type[Modality]:
     if name not in MODALITIES:
         raise Refused(f"There is no modality {name!r}; choose one of {', '.join(MODALITIES)}.")
     return MODALITIES[name]
+
+
+def make_modality(name: str, **given: Any) -> Modality:
+    """Make the modality with this name and the given options; None stands for an option that was not given.
+
+    Raises:
+        Refused: there is no such modality, or it has no such option.
+    """
+    make = get_modality(name)
+    options = {option: value for option, value in given.items() if value is not None}
+    if wrong := sorted(set(options) - set(list_options(name))):
+        raise Refused(f"--{wrong[0].replace('_', '-')} is not an option of {name}.")
+    return make(**options)
 
 
 def list_options(name: str) -> tuple[str, ...]:

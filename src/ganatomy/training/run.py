@@ -9,6 +9,7 @@
   tensorboard/, mlflow/, wandb/                of the trackers; by default TensorBoard's if it is installed
 """
 
+import os
 import platform
 import re
 import shutil
@@ -67,6 +68,9 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
 
     @property
     def recipe(self) -> Recipe:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,9 @@ class ComparisonRequest:
         return max(self.n or MAX_IMAGES, self.min_fakes)
 
 
-def gather_comparison(images: Path, store: Store | Path | str | None, request: ComparisonRequest) -> Comparison:
+def gather_comparison(
+    images: Path, store: Store | str | PathLike[str] | None, request: ComparisonRequest
+) -> Comparison:
     """Gather both sides.
 
     Args:
@@ -194,7 +197,7 @@ class _GatheredImages:
     same_store: bool | None
 
 
-def resolve_store(images: Path, store: Store | Path | str | None) -> Store:
+def resolve_store(images: Path, store: Store | str | PathLike[str] | None) -> Store:
     """The store that is given, or else that of the run or of the snapshot's run.
 
     Raises:

@@ -20,7 +20,7 @@ class Tracker:
         ...     def write_snapshot(self, images, folder):
         ...         print(images, folder.name)
         >>> recipe = ganatomy.RECIPES["pggan-mammogram"]().make_tiny()
-        >>> run = ganatomy.train(recipe, "store", "runs", seed=1, trackers=[Printer()])
+        >>> run = ganatomy.train(recipe, "store", "runs", seed=1, track=[Printer()])
         480 000000480
     """
 

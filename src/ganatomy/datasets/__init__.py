@@ -1,0 +1,1 @@
+"""Datasets for PyTorch, MONAI and TorchIO: real images of a store, synthetic ones of a model, and mixtures."""

@@ -1,0 +1,1 @@
+"""What `ganatomy.open` gives: models, samples and reports as objects for programs."""
