@@ -61,7 +61,7 @@ class EncodedCase:
 def encode(
     run: Snapshot | str | PathLike[str],
     store: Store | str | PathLike[str],
-    out: str | PathLike[str] = "features.parquet",
+    out: str | PathLike[str] = "features.csv",
     split: str | None = None,
     n: int | None = None,
     device: str | None = None,

@@ -60,7 +60,7 @@ def test_what_cannot_be_opened_is_refused_with_what_is_accepted(cohort, run, sto
         ganatomy.open(cohort)
     with pytest.raises(Refused, match="does not exist; give the path of a store"):
         ganatomy.open(tmp_path / "nothing")
-    with pytest.raises(Refused, match=f"it holds the runs {run.path.name}: name one"):
+    with pytest.raises(Refused, match=f"it contains the runs {run.path.name}: give one"):
         ganatomy.open(run.path.parent)
     (tmp_path / "x.zip").write_text("no zip")
     with pytest.raises(Refused, match="bundle"):

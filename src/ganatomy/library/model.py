@@ -169,7 +169,7 @@ class Model:
     def encode(
         self,
         store: Store | str | PathLike[str],
-        out: str | PathLike[str] = "features.parquet",
+        out: str | PathLike[str] = "features.csv",
         split: str | None = None,
         n: int | None = None,
         to: str | None = None,
