@@ -20,7 +20,11 @@ PAIRS = {
     "export": delivery.export,
     "verify": delivery.verify,
 }
-OF_COMMANDS = {"dry_run", "quiet"}  # a program calls nothing instead of a dry run, and sets ganatomy.quiet
+OF_COMMANDS = {
+    "dry_run",
+    "quiet",
+    "json",
+}  # a program needs no dry run and no text; `machine.progress.quiet` ends the words
 ELSEWHERE = {
     ("train", "processes"): "torchrun starts the processes of a program",
     ("export", "pacs"): "ganatomy.send",

@@ -5,7 +5,6 @@ the part are read one by one in a separate process. Each file that ends this pro
 read again.
 """
 
-import multiprocessing
 import re
 import signal
 from collections import Counter
@@ -18,7 +17,7 @@ from ganatomy.imaging.image import UnusableImage
 from ganatomy.imaging.sandbox import TOO_LONG, describe_time_limit
 from ganatomy.machine.limits import GRACE_SECONDS, Limits
 from ganatomy.machine.places import get_temporary_path
-from ganatomy.machine.processes import initialise_worker
+from ganatomy.machine.processes import initialise_worker, make_worker_context
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.reading import read_to_grid
 
@@ -69,7 +68,7 @@ def _read_until_end(
     modality: Modality, candidates: list[Candidate], limits: Limits
 ) -> tuple[int | None, tuple[str, str]]:
     """Count the candidates read before the process ended (None = it did not begin); return also the reason."""
-    context = multiprocessing.get_context("spawn")
+    context = make_worker_context(modality)
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_read_all, args=(modality, candidates, limits, there), daemon=True)
     process.start()

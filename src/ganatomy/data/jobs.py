@@ -32,7 +32,7 @@ def run_in_pool(work: Work, jobs: Iterable[Job], workers: int) -> Iterator[int]:
     Raises:
         BrokenProcessPool: a worker was ended from outside.
     """
-    with worker_pool(workers) as executor:
+    with worker_pool(workers, work) as executor:
         running: dict[Future[None], int] = {}
         waiting = iter(jobs)
         while True:

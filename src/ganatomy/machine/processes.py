@@ -3,23 +3,70 @@
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any
 
 STANDARD_INPUT = 0  # its file descriptor
 
 
+_main_lock = threading.Lock()
+
+
+class _WorkerProcess(SpawnProcess):
+    """A process that is started anew and does not import the script of its parent.
+
+    Python's own spawned process runs the script again, so that what the script defines can be unpickled, and a script
+    without ``if __name__ == "__main__"`` would do its work twice and fail (docs.python.org, multiprocessing, "Safe
+    importing of main module"). What our workers do is defined in this package.
+    """
+
+    def start(self) -> None:
+        """Start it. The child is told to import what is ``__main__`` now, and for these milliseconds nothing is."""
+        with _main_lock:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                super().start()
+            finally:
+                sys.modules["__main__"] = main
+
+
+class _WorkerContext(SpawnContext):
+    Process = _WorkerProcess
+
+
+def make_worker_context(*needed: Any) -> SpawnContext:
+    """How workers are started: anew, since forking a process that has used zarr may hang.
+
+    Args:
+        needed: what they are sent besides names of files. If the script of this process defines any of it, such as a
+            modality of the user's own, the workers have to import the script, which then needs its
+            ``if __name__ == "__main__"``.
+    """
+    defined_by_script = any(b"__main__" in pickle.dumps(one) for one in needed)
+    return multiprocessing.get_context("spawn") if defined_by_script else _WorkerContext()
+
+
 @contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Provide workers that end with their parent; they are spawned, since forking after the use of zarr may hang.
+def worker_pool(workers: int, *needed: Any) -> Iterator[ProcessPoolExecutor]:
+    """Provide workers that are started anew and end with their parent.
 
     If the block ends early, work that has not begun is dropped, and work that has begun is finished.
+
+    Args:
+        workers: number of processes.
+        needed: as in `make_worker_context`.
     """
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=initialise_worker)
+    executor = ProcessPoolExecutor(workers, make_worker_context(*needed), initializer=initialise_worker)
     try:
         yield executor
     finally:

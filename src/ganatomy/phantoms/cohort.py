@@ -59,7 +59,7 @@ def _write_patients(write_patient: PatientWriter, out: Path, patients: int, work
                 rows += write_patient(number)
                 bar.advance()
         else:
-            with worker_pool(workers) as executor:
+            with worker_pool(workers, write_patient) as executor:
                 for done in executor.map(write_patient, range(patients)):
                     rows += done
                     bar.advance()
