@@ -213,6 +213,10 @@ def test_the_pictures_of_a_run_say_what_they_show(run, store):
     fakes = _read_xmp(sorted((run.path / "fakes").iterdir())[-1])
     assert fakes["DigitalSourceType"] == IPTC + "trainedAlgorithmicMedia"
     assert json.loads(fakes["Record"])["generator"] == "pggan-mammogram"
+    for file in run.path.rglob("*.png"):
+        content = file.read_bytes()
+        assert str(store.path.parent).encode() not in content
+        assert not [case for case in store.cases if case["file"].encode() in content]
     reals = _read_xmp(run.path / "reals.png")
     assert reals["DigitalSourceType"] == IPTC + "composite"
     assert not store.shows_patients

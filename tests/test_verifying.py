@@ -11,7 +11,8 @@ from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
 from ganatomy.errors import Refused
 from ganatomy.exporting.export import export, write_samples
-from ganatomy.exporting.verify import summarise_findings, verify
+from ganatomy.exporting.findings import summarise_findings
+from ganatomy.exporting.verify import verify
 from ganatomy.sampling import sample
 
 
@@ -56,13 +57,13 @@ def test_untouched_files_are_as_written_and_made_again_from_their_seed(exported,
 
 
 def test_volumes_are_made_once_for_all_their_slices(hagan, tmp_path, monkeypatch):
-    from ganatomy.exporting import verify as verifying
+    from ganatomy.exporting import made_again
 
     snapshot = open_snapshot(hagan.list_snapshots()[-1])
     write_samples(sample(snapshot, 2, 3), 2, "chest_ct", tmp_path / "nifti")
     made = []
-    again = verifying.regenerate_image
-    monkeypatch.setattr(verifying, "regenerate_image", lambda *a: made.append(1) or again(*a))
+    again = made_again.regenerate_image
+    monkeypatch.setattr(made_again, "regenerate_image", lambda *a: made.append(1) or again(*a))
     for options in ({}, {"enhanced": True}, {"secondary_capture": True, "compress": "rle"}):
         folder = tmp_path / f"dicom{len(made)}"
         export(tmp_path / "nifti", folder, **options)
@@ -145,7 +146,7 @@ def test_broken_files_are_told_of_and_a_folder_without_dicom_is_refused(exported
     assert not finding.is_sound
     (tmp_path / "half.dcm").unlink()
     (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(Refused, match="holds no DICOM file"):
+    with pytest.raises(Refused, match="holds no image file"):
         verify(tmp_path)
     with pytest.raises(Refused, match="is not a folder"):
         verify(tmp_path / "none")

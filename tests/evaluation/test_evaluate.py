@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from ganatomy.data.prepare import prepare
 from ganatomy.errors import Refused
@@ -11,7 +12,9 @@ from ganatomy.evaluation.evaluate import evaluate
 from ganatomy.evaluation.images.sets import select_matching_images, select_real_images
 from ganatomy.evaluation.metrics.nearest import find_nearest, make_unit_vectors
 from ganatomy.exporting.export import write_samples
+from ganatomy.imaging.marking import SIDE_BY_SIDE, TRAINED
 from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.modalities.marks import read_picture_mark
 from ganatomy.phantoms.cohort import write_cohort
 from ganatomy.sampling import sample
 from ganatomy.selection import _describe_descent, describe_selection, select
@@ -74,9 +77,25 @@ def test_the_report_of_a_run(run, selected, tmp_path):
     }
     assert {file.stem for file in (tmp_path / "report").glob("*.png")} == pictures
     assert page.count("data:image/png;base64,") == len(pictures)
+    _check_marks(tmp_path / "report", content["images"])
     assert "http://" not in page
     assert "https://" not in page
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == content
+
+
+def _check_marks(report, about):
+    """Every picture of images says what it shows and by which model, without a name of a file or folder."""
+    charts = {"embedding", "swd", "selection", "training", "measures", "moments", "spectrum"}
+    for file in report.glob("*.png"):
+        with Pillow.open(file) as picture:
+            mark = read_picture_mark(picture)
+        if file.stem in charts:
+            assert mark is None
+            continue
+        alone = file.stem.startswith("random") or file.stem == "hanging"
+        assert mark.source == (TRAINED if alone else SIDE_BY_SIDE), file
+        assert mark.says_synthetic  # the store holds phantoms alone
+        assert mark.record == {name: about[name] for name in ("generator", "snapshot_sha256", "kimg", "seed")}
 
 
 def test_the_report_of_a_folder_of_samples(run, store, tmp_path):

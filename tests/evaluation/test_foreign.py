@@ -19,8 +19,10 @@ from ganatomy.evaluation.images.foreign import read_foreign_images
 from ganatomy.evaluation.images.sample_cache import SampleCache
 from ganatomy.evaluation.images.sets import check_disjoint, select_real_images
 from ganatomy.exporting.export import write_samples
+from ganatomy.imaging.marking import TRAINED
 from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.mammogram import Mammogram
+from ganatomy.modalities.marks import read_picture_mark
 from ganatomy.phantoms.cohort import write_cohort as phantoms
 from ganatomy.sampling import sample
 
@@ -68,6 +70,10 @@ def test_the_report_of_anybodys_images(others, store, tmp_path, capsys):
     assert content["compared"]["images_a_side"] == 4
     assert content["compared"]["trained_on_this_store"] is None
     assert "but assumed" in (out / "report.html").read_text()
+    for file in out.glob("*.png"):  # nobody knows whether these are synthetic, and no name of their folder is told
+        with Pillow.open(file) as picture:
+            mark = read_picture_mark(picture)
+        assert mark is None or (mark.source != TRAINED and mark.record == {})
     assert content["failures"]["parts"] == ["manifold", "anatomy", "learned"]
 
 

@@ -31,6 +31,7 @@ def export(
     date: str | None = None,
     despite_audit: Flag = False,
     without_suspects: Flag = False,
+    sign_key: Path | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -53,6 +54,8 @@ def export(
         date: date of the DICOM studies as YYYYMMDD; by default the day on which the samples were drawn
         despite_audit: export samples even if they failed the privacy audit
         without_suspects: leave out the samples that the privacy audit suspects of being copies
+        sign_key: PEM file with a private key and its certificate; signs DICOM instances (PS3.15 C.2) or PNG files
+            (C2PA); an encrypted key's password is taken from the environment variable GANATOMY_SIGN_PASSWORD
     """
     from ganatomy.data.samples import INDEX_FILE, AuditChoice, count_unnamed_files, read_audited_samples
     from ganatomy.exporting import export as exporting
@@ -73,6 +76,7 @@ def export(
         "compress": compress,
         "label": label,
         "without_suspects": without_suspects,
+        "sign_key": sign_key,
     }
     if to not in ARCHIVE_FORMATS:
         return progress.say(f"{exporting.export(samples, str(out), to, **how)} images in {out}")
@@ -109,23 +113,24 @@ def verify(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check whether the DICOM files of a folder are marked synthetic, which model made them, and whether that is true.
+    """Check whether the files of a folder are marked synthetic, which model made them, and whether that is true.
 
     Args:
-        folder: folder of DICOM files of any origin
+        folder: folder of DICOM, PNG, TIFF, JPEG, NIfTI and NPY files of any origin
         snapshot: a run or snapshot; every image that it made is generated again from its seed and compared
         out: file for all findings, one JSON object per line
         device: cpu or cuda
     """
+    from ganatomy.exporting import findings as found
     from ganatomy.exporting import verify as verifying
 
     if dry_run:
-        return progress.say(f"The DICOM files of {folder} would be read" + (f" and {out} written." if out else "."))
+        return progress.say(f"The image files of {folder} would be read" + (f" and {out} written." if out else "."))
     findings = verifying.verify(folder, snapshot, out, device)
-    for line in verifying.summarise_findings(findings):
+    for line in found.summarise_findings(findings):
         progress.say(line)
     if wrong := sum(not finding.is_sound for finding in findings):
-        raise verifying.VerificationError(
+        raise found.VerificationError(
             f"{wrong} of {len(findings)} files are not marked synthetic or contradict their own record."
         )
     progress.say(f"all {len(findings)} files are marked synthetic and consistent with their record")

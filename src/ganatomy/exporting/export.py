@@ -11,11 +11,13 @@ from ganatomy.data.samples import INDEX_FILE, AuditChoice, Sample, read_audited_
 from ganatomy.dicom.instances import PLAIN_FORM, DicomForm
 from ganatomy.errors import Refused
 from ganatomy.exporting.label import LABEL_TEXT, draw_label
+from ganatomy.exporting.signing import read_key_for
 from ganatomy.exporting.writers import make_writer
 from ganatomy.imaging.image import Image
 from ganatomy.imaging.npy import MARK_SUFFIX
 from ganatomy.machine import progress
 from ganatomy.machine.durable import read_json, sync_tree, write_json, write_lines
+from ganatomy.machine.signing_key import SigningKey
 from ganatomy.modalities import table as modalities
 
 UNFINISHED_FILE = "unfinished.json"
@@ -32,6 +34,7 @@ def write_samples(
     spacing: float | None = None,
     form: DicomForm = PLAIN_FORM,
     label: bool = False,
+    key: SigningKey | None = None,
 ) -> int:
     """Write samples, and last ``samples.jsonl``; returns the number of samples. An interrupted folder is resumed.
 
@@ -46,6 +49,7 @@ def write_samples(
         spacing: millimetres per pixel, for models whose training images had none.
         form: the options of DICOM objects.
         label: write SYNTHETIC into the image, outside the anatomy.
+        key: signs every file; None = the files are not signed.
 
     Raises:
         Refused: the format is unknown, or `out` holds something else.
@@ -59,8 +63,9 @@ def write_samples(
             "--label cannot be combined with --to npy, whose values are the network's output; choose another format."
         )
     wish = {"modality": modality, "to": to, "label": label, **asdict(form)}
+    wish |= {} if key is None else {"signed by": key.owner}
     date = _resolve_date(out, wish, date)
-    write_one = make_writer(to, kind, out, date, form)
+    write_one = make_writer(to, kind, out, date, form, key)
     write_json(out / UNFINISHED_FILE, {"told": "The same command finishes this folder.", "date": date, "wish": wish})
     rows: list[dict[str, Any]] = []
     try:
@@ -125,6 +130,7 @@ def export(
     compress: str | None = None,
     label: bool = False,
     without_suspects: bool = False,
+    sign_key: Path | str | None = None,
 ) -> int:
     """Write a folder of samples in another format. Samples that failed the privacy audit are not written.
 
@@ -141,12 +147,15 @@ def export(
         compress: lossless compression, ``rle``, ``jpeg-ls`` or ``jpeg2000``; None = not compressed.
         label: write SYNTHETIC into the image, outside the anatomy.
         without_suspects: leave out the samples that the audit suspects of being copies.
+        sign_key: a PEM file with a private key and its certificate, by which DICOM instances (PS3.15 C.2) or PNG files
+            (C2PA) are signed; None = they are not signed. It needs ``pip install 'ganatomy[sign]'``.
 
     Returns:
         The number of samples.
 
     Raises:
-        Refused: the folder has no samples, they failed the privacy audit, or a value that the format needs is unknown.
+        Refused: the folder has no samples, they failed the privacy audit, a value that the format needs is unknown, or
+            the key cannot be used.
 
     Example:
         >>> import ganatomy
@@ -154,10 +163,11 @@ def export(
         >>> ganatomy.export(folder, "dicom", to="dicom", date="20260131")
         4
     """
+    key = read_key_for(None if sign_key is None else Path(sign_key), to)
     rows, images = read_audited_samples(Path(samples), AuditChoice(despite_audit, without_suspects))
     form = DicomForm(enhanced, secondary_capture, compress)
     date = date or rows[0].get("date")
-    return write_samples(images, len(rows), rows[0]["modality"], Path(out), to, date, spacing, form, label)
+    return write_samples(images, len(rows), rows[0]["modality"], Path(out), to, date, spacing, form, label, key)
 
 
 def _resolve_date(out: Path, request: dict[str, Any], date: str | None) -> str:

@@ -14,6 +14,7 @@ from ganatomy.dicom.destination import Destination, Outcome, UnreachableError
 from ganatomy.dicom.instances import DicomForm
 from ganatomy.errors import Ended, Refused
 from ganatomy.exporting.export import parse_dicom_date, render_samples
+from ganatomy.exporting.signing import SigningMaker, read_key_for
 from ganatomy.machine import progress
 from ganatomy.modalities.table import get_modality
 
@@ -53,6 +54,7 @@ def send(
     compress: str | None = None,
     label: bool = False,
     without_suspects: bool = False,
+    sign_key: Path | str | None = None,
 ) -> DeliveryReport:
     """Send samples as DICOM. Accepted instances are recorded in ``sent.jsonl`` beside them; the same call resumes.
 
@@ -62,7 +64,8 @@ def send(
         url: URL of an archive that accepts STOW-RS, without ``/studies``; `ganatomy.dicom.dicomweb` describes the
             credentials.
         calling_aet: our own Application Entity Title, for C-STORE.
-        date, spacing, despite_audit, enhanced, secondary_capture, compress, label, without_suspects: as in `export`.
+        date, spacing, despite_audit, enhanced, secondary_capture, compress, label: as in `export`.
+        without_suspects, sign_key: as in `export`.
 
     Returns:
         The numbers of instances that were accepted now and before, and the refused instances.
@@ -77,11 +80,14 @@ def send(
         >>> report.accepted, report.refused
         (4, ())
     """
+    key = read_key_for(None if sign_key is None else Path(sign_key), "dicom")
     rows, images = read_audited_samples(Path(samples), AuditChoice(despite_audit, without_suspects))
     modality = rows[0]["modality"]
     make = get_modality(modality)().dicom.make_instances(
         DicomForm(enhanced, secondary_capture, compress), parse_dicom_date(date or rows[0].get("date"))
     )
+    if key is not None:
+        make = SigningMaker(make, key)
     made = (
         ds for _, shown, record in render_samples(images, modality, spacing, label) for _, ds in make(shown, record)
     )

@@ -7,11 +7,13 @@ from typing import Any
 from ganatomy.dicom import write
 from ganatomy.dicom.instances import PLAIN_FORM, DicomForm, InstanceMaker, get_spacing
 from ganatomy.errors import Refused
+from ganatomy.exporting.signing import SigningMaker, SigningWriter
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image
 from ganatomy.imaging.marking import mark_synthetic
 from ganatomy.imaging.npy import write_npy
 from ganatomy.imaging.pictures import convert_to_uint16, save_png
+from ganatomy.machine.signing_key import SigningKey
 from ganatomy.modalities.modality import Modality, SampleWriter
 
 
@@ -71,17 +73,20 @@ class DicomWriter:
         return files[0] if len(files) == 1 else str(Path(files[0]).parent)
 
 
-def make_writer(to: str, modality: Modality, out: Path, date: str, form: DicomForm) -> SampleWriter:
-    """Make the writer of one of the modality's formats.
+def make_writer(
+    to: str, modality: Modality, out: Path, date: str, form: DicomForm, key: SigningKey | None = None
+) -> SampleWriter:
+    """Make the writer of one of the modality's formats; with a key, what it writes is signed.
 
     Raises:
         Refused: DICOM options are given for another format, or the modality does not have the requested object.
     """
     if to == "dicom":
-        return DicomWriter(out, modality.dicom.make_instances(form, date))
+        instances = modality.dicom.make_instances(form, date)
+        return DicomWriter(out, instances if key is None else SigningMaker(instances, key))
     if form != PLAIN_FORM:
         raise Refused(f"--enhanced, --secondary-capture and --compress apply to DICOM, not to {to}.")
     if to == "nifti":
         return NiftiWriter(out, modality)
     writers: dict[str, Callable[[Path], SampleWriter]] = {"png": PngWriter, "npy": NpyWriter, **modality.own_formats}
-    return writers[to](out)
+    return writers[to](out) if key is None else SigningWriter(writers[to](out), out, key)

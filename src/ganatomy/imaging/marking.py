@@ -56,7 +56,8 @@ class Mark:
         """The mark as plain values for JSON.
 
         Args:
-            pixels: the values as they are stored, whose hash is added; None = without a hash.
+            pixels: the values as they are stored, whose hash is added; None = without a hash, which a mark without a
+                source never has, since all images of a reader study have to have the same.
         """
         document = {
             "digital_source_type": VOCABULARY + self.source if self.source else "",
@@ -65,7 +66,7 @@ class Mark:
             "software": f"ganatomy {version('ganatomy')}",
             "record": self.record,
         }
-        return document if pixels is None else document | {"pixels_sha256": hash_pixels(pixels)}
+        return document if pixels is None or not self.source else document | {"pixels_sha256": hash_pixels(pixels)}
 
 
 def mark_synthetic(record: Record, comment: str = SYNTHETIC_COMMENT) -> Mark:

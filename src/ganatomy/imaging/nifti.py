@@ -111,6 +111,33 @@ def is_marked_synthetic(path: Path) -> bool:
     return mark.says_synthetic if mark is not None else _is_described_synthetic(header)
 
 
+def read_mark(path: Path) -> tuple[Mark | None, NDArray[Any], tuple[str, ...]]:
+    """Read the mark of a file, its values as they are stored, and contradictions between mark and description.
+
+    Raises:
+        OSError, EOFError, ImageFileError: the file cannot be read.
+    """
+    image = _load(path)
+    mark = find_mark(image.header)
+    proxy = image.dataobj
+    stored = np.asarray(proxy.get_unscaled() if hasattr(proxy, "get_unscaled") else proxy)
+    if mark is None or mark.says_synthetic == _is_described_synthetic(image.header):
+        return mark, stored, ()
+    return mark, stored, ("the description and the header extension contradict each other",)
+
+
+def read_spacing(path: Path) -> tuple[float, ...]:
+    """Read the millimetres between voxels along the axes S, P, L.
+
+    Raises:
+        OSError, ImageFileError: the file cannot be read.
+    """
+    image = _load(path, header_only=True)
+    sizes = _measure_voxels(image.affine) * _find_millimetres(image.header, image.affine)
+    axes = nib.orientations.io_orientation(image.affine)[:, 0]  # of the body (R, A, S) for each axis of the file
+    return tuple(float(sizes[list(axes).index(axis)]) for axis in (2, 1, 0))
+
+
 def find_mark(header: Any) -> Mark | None:
     """Find the mark in the header extensions; None if there is none.
 

@@ -35,12 +35,22 @@ def write_npy(path: Path, pixels: NDArray[Any], mark: Mark) -> None:
 
 
 def is_npy_image(path: Path) -> bool:
-    """Whether an NPY file holds an array of the axes of a picture or a volume; no pickled objects are read.
+    """Whether a file is NPY by its name, with as many axes as a picture or a volume, or broken.
 
     Raises:
-        ValueError, EOFError: it is no NPY file.
+        OSError: it cannot be read.
     """
-    return np.load(path, mmap_mode="r", allow_pickle=False).ndim in (2, 3)
+    if not path.name.lower().endswith(NPY_SUFFIX):
+        return False
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False).ndim in (2, 3)
+    except (ValueError, EOFError):  # broken, or of Python objects, which are not read
+        return True
+
+
+def is_lonely_mark(path: Path) -> bool:
+    """Whether a file is by its name the mark of an NPY file that is not there."""
+    return path.name.endswith(MARK_SUFFIX) and not path.with_suffix("").exists()
 
 
 def read_npy_mark(path: Path) -> Mark | None:

@@ -33,6 +33,18 @@ def says_synthetic(path: Path) -> bool:
     return mark is not None and mark.says_synthetic
 
 
+def find_picture_faults(picture: Pillow.Image, mark: Mark | None) -> tuple[str, ...]:
+    """Find contradictions between the mark of an open picture and the text fields of a PNG."""
+    if mark is None:
+        return ()
+    faults = []
+    if picture.info.get("Comment", mark.comment) != mark.comment:
+        faults.append("the text field Comment and the XMP say different things")
+    if "Provenance" in picture.info and parse_record(str(picture.info["Provenance"])) != mark.record:
+        faults.append("the text field Provenance and the XMP hold different records")
+    return tuple(faults)
+
+
 def read_picture_mark(picture: Pillow.Image) -> Mark | None:
     """Read the mark of an open picture: its XMP, or the text fields of a PNG of version 0.1.0; None if it has none."""
     info: dict[Any, Any] = picture.info
