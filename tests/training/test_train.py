@@ -188,7 +188,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(s
         return real(phase, state, draw, precision)
 
     monkeypatch.setattr(loop, "run_update", poisoned)
-    with pytest.raises(Diverged, match=r"not finite. The checkpoint \d+ is kept. What to try"):
+    with pytest.raises(Diverged, match=r"not finite. The checkpoint \d+ is kept. Try a lower"):
         train(TINY, store, tmp_path, intervals=OFTEN)
     files, meta = open_run(tmp_path / "00000-pggan-mammogram").load_newest_checkpoint()
     assert 0 < meta["counts"]["images"] < TINY.total_images
@@ -264,7 +264,7 @@ def test_a_neighbour_that_cannot_be_read_is_named_once_and_locks_nothing(what, s
     monkeypatch.setattr("ganatomy.machine.progress.say", said.append)
     good = run.recipe
     assert train(good, store, tmp_path, intervals=OFTEN).path.name == "00000-pggan-mammogram"
-    told = [line for line in said if "cannot be read and is left alone" in line]
+    told = [line for line in said if "cannot be read and is ignored" in line]
     assert len(told) == 1
     assert "00001-pggan-mammogram" in told[0]
     assert train(good.replace(total_kimg=0.016), store, tmp_path, seed=1).path.name == "00002-pggan-mammogram"
