@@ -254,6 +254,6 @@ def test_a_store_of_an_older_version_stays_readable(store, tmp_path, capsys):
     progress.quiet = False
     held_out, seen = (select_real_images(one, split, (80, 64)) for one, split in ((old, "test"), (store, "train")))
     check_disjoint(held_out, seen)
-    assert "were made with different keys: only equal pictures can tell" in capsys.readouterr().out
+    assert "were made with different keys, so shared patients" in capsys.readouterr().out
     check_disjoint(select_real_images(store, "test", (80, 64)), seen)
     assert not capsys.readouterr().out

@@ -90,7 +90,7 @@ def test_a_new_metric_and_a_new_extractor_reach_the_report(run, own_store, tmp_p
     assert [key for key in scores if key[0] == "brightest pixel"] == [("brightest pixel", "")]
     assert "classes: bright or dark" in scores["inception score", "corners"]["definition"]
     absent = {(row["metric"], row["extractor"]): row["why"] for row in content["not_computed"]}
-    assert absent["greedy", "corners"].startswith("needs 1000000 images a side; there are ")
+    assert absent["greedy", "corners"].startswith("needs 1000000 images per side; there are ")
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("mean gap") == 2
     assert "near the floor" in page
@@ -134,5 +134,5 @@ def test_every_metric_says_what_it_needs_and_keeps_its_bounds(run, own_store):
             assert score.better == metric.better
     bare = replace(evidence, classes=None, test_images=None, fake_images=None)
     absent = {one.metric: one.why for one in score_features(bare) if isinstance(one, MissingScore)}
-    assert absent["inception score"].startswith("needs classes: a fact with two values or more")
+    assert absent["inception score"].startswith("needs classes: a fact with at least two values")
     assert METRICS["MS-SSIM of pairs"].score(bare).why == "needs the images themselves"

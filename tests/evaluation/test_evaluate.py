@@ -33,7 +33,7 @@ def test_the_best_snapshot_is_ranked_with_its_margin(run, selected):
     assert selection["best"] == selected.path.name == selection["ranking"][0]["snapshot"]
     assert 0 < selection["floor"]["average"] < averages[0]
     assert "is ahead of the next by" in selection["verdict"]
-    assert "images a set" in selection["protocol"]
+    assert "images per set" in selection["protocol"]
 
 
 def test_a_distance_that_still_falls_is_said():

@@ -79,7 +79,7 @@ def test_permutation_p_values_are_uniform_under_the_null_and_small_otherwise(mat
 def test_a_kernel_distance_without_a_scale_is_refused():
     with pytest.raises(Refused, match="no scale"):
         compute_mmd(np.ones((9, 3)), np.ones((3, 3)))
-    with pytest.raises(Refused, match="2 images a side"):
+    with pytest.raises(Refused, match="at least 2 images per side"):
         compute_kid(_normal(1, 3), _normal(5, 3))
 
 

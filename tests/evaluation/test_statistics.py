@@ -103,7 +103,7 @@ def test_few_images_get_few_dimensions_or_a_number_of_what_is_needed(n, dimensio
     frechet = found["Frechet distance"]
     assert getattr(frechet, "dimensions", None) == dimensions
     if dimensions is None:
-        assert "needs 32 images a side; there are 20" in frechet.why
+        assert "needs 32 images per side; there are 20" in frechet.why
     else:
         assert "principal axes of other training images" in frechet.definition
 

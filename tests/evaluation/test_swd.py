@@ -90,7 +90,7 @@ GOLDEN = 55.85597517589728
     ("images", "words"),
     [
         ([], "no image"),
-        ([np.zeros((5, 5))], "7 or more an axis"),
+        ([np.zeros((5, 5))], "at least 7 voxels per axis"),
         ([np.zeros((16, 16)), np.zeros((16, 8))], "one shape"),
     ],
 )

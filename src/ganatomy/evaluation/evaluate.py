@@ -1,4 +1,4 @@
-"""The verb: compare images with patients that the training has not seen, and write a report."""
+"""The verb `evaluate`: compare synthetic images with held-out patients, and write a report."""
 
 import hashlib
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ from ganatomy.modalities.facts import FactSource, make_fact_source
 from ganatomy.pyramid import Shape, format_shape
 
 FORMAT = 2
-RANKED_IMAGES = 15  # best and worst images that the report names
-MIN_REFERENCE_IMAGES = 8  # training images that an extractor is scaled by; where fewer are left the floor's do it
+RANKED_IMAGES = 15  # number of best and of worst images that the report names
+MIN_REFERENCE_IMAGES = 8  # training images that scale an extractor; if fewer remain, the floor's are used
 
 
 def evaluate(
@@ -67,28 +67,29 @@ def evaluate(
     """Measure images against held-out patients; write ``report.json``, ``report.html`` and the pictures.
 
     Args:
-        images: a run or snapshot, which draws its own samples; a folder of samples; or a folder of anybody's images
-            (DICOM, NIfTI, PNG, TIFF, JPEG, NPY), which are prepared as the store was.
-        store: the training set; for a run None = the store it was trained on.
-        out: folder of the report, new or empty.
-        n: images a side at most; None = as many as both sides have, at most 2,048.
-        seed: of the samples that are drawn here; it differs from those of `select`.
+        images: a run or snapshot, from which samples are drawn; a folder of samples; or a folder of images of any
+            origin (DICOM, NIfTI, PNG, TIFF, JPEG, NPY), which are prepared like the images of the store.
+        store: the training set; None = the store on which the run was trained.
+        out: folder of the report, which is new or empty.
+        n: largest number of images per side; None = as many as both sides have, at most 2,048.
+        seed: seed of the samples; its default differs from the seeds of `select`.
         extractor: ``random`` (needs no weights), ``med3d-50``, ``inception-2015``, ``dinov2-s`` and others.
-        weights: file of a pretrained extractor.
-        protocol: also compute a published definition: ``hagan-2022`` or ``pggan-swd-16384``.
+        weights: file of the weights of a pretrained extractor.
+        protocol: a published protocol that is computed additionally: ``hagan-2022`` or ``pggan-swd-16384``.
         held_out: a store of other patients to compare with; None = the test patients of `store`.
-        facts: of anybody's images, where the files do not carry them: a CSV with a column ``file``.
-        shape: the stored size at which anybody's images are compared, in voxels; None = the largest that they fill.
+        facts: facts of images of any origin, if the files do not contain them: a CSV with a column ``file``.
+        shape: stored size at which images of any origin are compared, in voxels; None = the largest that they fill.
         beside: images of other models by name, for the figure of features in a plane.
         column: the column of that CSV that holds a fact, such as ``{"laterality": "side"}``.
-        fact: facts that all of anybody's images share, such as ``{"view_position": "CC"}``.
+        fact: facts that all images of other origin have in common, such as ``{"view_position": "CC"}``.
         device: where to compute; None = a GPU if there is one.
 
     Returns:
-        What ``report.json`` holds.
+        The content of ``report.json``.
 
     Raises:
-        Refused: too few images, sizes or labels that do not fit, patients that the training has seen, unknown weights.
+        Refused: there are too few images, sizes or labels do not fit, the training has seen the patients, or the
+            weights are unknown.
 
     Example:
         >>> import ganatomy
@@ -187,7 +188,7 @@ def _write_report(
 
 
 def _select_reference(comparison: Comparison) -> RealImages:
-    """Training images that are not compared, or those that are where hardly any are left."""
+    """Select the training images that are not compared or, if there are too few, those that are."""
     return comparison.other_train if len(comparison.other_train) >= MIN_REFERENCE_IMAGES else comparison.floor
 
 
@@ -214,7 +215,7 @@ def _compute_scores(
         name: {
             "test": _compute_accuracy(model, evidence.test, comparison.test.facts(), name),
             "synthetic": _compute_accuracy(model, evidence.fake, comparison.matched_fakes.facts(), name),
-            "definition": "share of images whose label a logistic regression on training images' features tells",
+            "definition": "share of images whose label a logistic regression on features of training images predicts",
         }
         for name, model in evidence.label_classifiers.items()
     }
@@ -257,8 +258,8 @@ def _measure_swd(comparison: Comparison) -> dict[str, Any]:
 def _compute_embeddings(
     evidence: Evidence, models: dict[str, FeatureRows], seed: int
 ) -> tuple[dict[str, Any], list[MissingScore]]:
-    """Points of the plane by side and model with the share of each within the ellipse of the held-out images, and what
-    was not computed."""
+    """Compute points in a plane by side and model with the share of each within the ellipse of the held-out images,
+    and list what was not computed."""
     sides = {"held-out": evidence.test, "training": evidence.floor, "synthetic": evidence.fake, **models}
     rows = np.concatenate(list(sides.values()))
     ends = np.cumsum([len(one) for one in sides.values()])[:-1]
@@ -281,9 +282,9 @@ def _summarise_failures(quality: QualityScore) -> dict[str, Any]:
     best, worst = find_best_and_worst(quality, RANKED_IMAGES)
     return {
         "parts": list(quality.parts),
-        "definition": "mean of the parts, each in deviations of validation images from their median, bent below 10:"
-        " distance to the 3rd nearest training image in features, largest departure of a measure, the"
-        " discriminator's score, the score of classifiers that were trained on the other half of the samples",
+        "definition": "mean of the parts, each in deviations of validation images from their median and compressed"
+        " below 10: distance to the 3rd nearest training image in features, largest deviation of an anatomical measure,"
+        " the discriminator's score, and the score of classifiers that were trained on the other half of the samples",
         "scores": _round_values(quality.scores),
         "best": best,
         "worst": [
@@ -298,13 +299,13 @@ def _round_values(values: NDArray[np.float64]) -> list[float]:
 
 
 def _drop_points(content: dict[str, Any]) -> dict[str, Any]:
-    """What goes into report.json: all but the points of pictures."""
+    """Return the content of report.json, which is all content except the points of figures."""
     embedding = {name: {k: v for k, v in one.items() if k != "points"} for name, one in content["embedding"].items()}
     return {**content, "embedding": embedding}
 
 
 def _write_audit_note(samples: Path, privacy: dict[str, Any], suspects: list[str], out: Path) -> None:
-    """Beside the samples: whether the audit was passed, and which of them are suspects, for `export` to read."""
+    """Write the result of the audit and the suspects into the folder of the samples, where `export` reads them."""
     word = {
         "samples_sha256": hash_samples(samples),
         "passed": privacy["passed"],

@@ -1,4 +1,4 @@
-"""What a metric may look at: both sides of a comparison, as images and as features of one extractor."""
+"""The input of metrics: both sides of a comparison, as images and as features of one extractor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ class Classes:
     """A classifier on features.
 
     Args:
-        compute_probabilities: features (images, dimensions) to probabilities (images, classes).
-        description: what the classes are.
+        compute_probabilities: maps features (images, dimensions) to probabilities (images, classes).
+        description: description of the classes.
     """
 
     compute_probabilities: Callable[[FeatureRows], NDArray[np.floating]]
@@ -33,19 +33,19 @@ class Classes:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Both sides, and real images of other patients beside them.
+    """Both sides of a comparison, and training images for the floor, for axes and for classifiers.
 
     Args:
-        extractor: what made the features.
+        extractor: the extractor of the features.
         test: features of the held-out images (n, D).
-        fake: of as many synthetic images, with the same facts.
-        floor: of as many training images.
-        other_train: of the other training images, for axes and classifiers.
-        patients, floor_patients: whom the images of `test` and `floor` are of.
-        classes: what the inception score is computed of; None = no classes are known.
-        label_classifiers: for each fact that images show a classifier that was fitted on training images.
-        test_images, fake_images: the images themselves; None = not at hand.
-        numbers: facts that are no classes.
+        fake: features of equally many synthetic images with the same facts.
+        floor: features of equally many training images.
+        other_train: features of the other training images, for axes and classifiers.
+        patients, floor_patients: the patient of each image of `test` and `floor`.
+        classes: the classes of the inception score; None = no classes are known.
+        label_classifiers: for each fact that images show, a classifier that was fitted on training images.
+        test_images, fake_images: the images themselves; None = not available.
+        numbers: the facts that are numbers instead of classes.
     """
 
     extractor: Extractor
@@ -62,7 +62,7 @@ class Evidence:
     numbers: frozenset[str] = frozenset()
 
     def has(self, need: Need) -> bool:
-        """Whether what a metric needs is there."""
+        """Whether the input that a metric needs is available."""
         return {
             "features": True,
             "classes": self.classes is not None,
@@ -71,7 +71,7 @@ class Evidence:
 
 
 def gather_evidence(comparison: Comparison, extractor: Extractor) -> Evidence:
-    """Features of all sides; the classes are the extractor's own, or else a fact of the store."""
+    """Compute the features of all sides; the classes are those of the extractor or, if it has none, those of a fact."""
     get_features = comparison.features.get_features
     test = get_features(extractor, comparison.test, "held-out images")
     other_train = np.zeros((0, test.shape[1]), np.float32)
@@ -99,12 +99,12 @@ def _choose_classes(extractor: Extractor, classifiers: dict[str, Pipeline]) -> C
     if extractor.class_description is not None:
         return Classes(extractor.compute_probabilities, extractor.class_description)
     for name, model in classifiers.items():
-        return Classes(model.predict_proba, f"{name}, learnt on training images")
+        return Classes(model.predict_proba, f"{name}, learned on training images")
     return None
 
 
 def _fit_label_classifiers(comparison: Comparison, rows: FeatureRows) -> dict[str, Pipeline]:
-    """A classifier for each fact that images show and that is a class, fitted on training images."""
+    """Fit a classifier on training images for each fact that images show and that has classes."""
     facts = drop_numbers(comparison.other_train.facts() + comparison.floor.facts(), comparison.numbers)
     models = {}
     for name in sorted(set(facts[0]) - set(comparison.modality.free_conditions)):

@@ -1,7 +1,7 @@
 """The score for artefacts: distance from real images, unusual anatomy, the discriminator, and learned classifiers.
 
-Each part is given in deviations of the same part over validation images, so that 0 is a typical real image. The score
-is the mean of the parts, each compressed so that it stays below 10.
+Each part is expressed in deviations of the same part over validation images, so that 0 is a typical real image. The
+score is the mean of the parts, each of which is compressed to remain below 10.
 """
 
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import Shape
 from ganatomy.steps.scope import crop_whole_images
 
-NEIGHBOUR = 3  # the manifold is as far away as the third nearest training image
-REFERENCE_IMAGES = 256  # training images whose anatomy tells what is usual
+NEIGHBOUR = 3  # the distance from real images is that to the third nearest training image
+REFERENCE_IMAGES = 256  # training images whose anatomy is the reference
 MAX_PART_SCORE = 10.0
-MIN_WIDTH = 0.2  # of a measure's unit; smaller differences are not seen, and two pieces instead of one are five of them
+MIN_WIDTH = 0.2  # least deviation of a measure, in its unit; two pieces instead of one are five such deviations
 SCORE_PARTS = ("manifold", "anatomy", "discriminator", "learned")
 
 FloatArray = NDArray[np.float64]
@@ -45,7 +45,7 @@ class QualityScore:
     parts: dict[str, FloatArray]
 
     def describe_worst_part(self, i: int) -> str:
-        """The part that is worst, in words."""
+        """Describe the worst part of image i in words."""
         worst = max(self.parts, key=lambda name: self.parts[name][i])
         return f"{worst} {self.parts[worst][i]:.1f}"
 
@@ -54,8 +54,8 @@ class QualityScorer:
     """Scores images of one shape against the training and validation patients of a store, never its test patients.
 
     Args:
-        snapshot: with its discriminator, if it has one; None = nobody's.
-        features: what is known of these images already.
+        snapshot: the snapshot, with its discriminator if it has one; None = no snapshot is available.
+        features: cache of the features.
     """
 
     def __init__(
@@ -77,26 +77,26 @@ class QualityScorer:
         self._ordinary = {name: compute_median_and_width(values) for name, values in raw.items()}
 
     def __call__(self, images: ImageSet, judges: Judges | None = None) -> QualityScore:
-        """Score a set.
+        """Score a set of images.
 
         Args:
-            images: a whole set, since classifiers are trained on one half of it and asked about the other.
-            judges: those classifiers, where they have been trained already.
+            images: the whole set, because classifiers are trained on one half of it and applied to the other half.
+            judges: these classifiers, if they have already been trained.
         """
         departures = self._compute_departures(images, "synthetic images")
         try:
             judges = judges or fit_judges(self._train, images, numbers=self._numbers)
             departures["learned"] = judges.compute_departures(self._validation)
         except Refused as reason:
-            progress.say(f"The score for artefacts has no learned part: it {reason}.")
+            progress.say(f"The score for artefacts has no learned part, which {reason}.")
         return _average_parts(departures)
 
     def score_real(self, images: ImageSet) -> QualityScore:
-        """Score real images, such as training images, by the same parts but the learned one, which knows them."""
+        """Score real images, such as training images, without the learned part, which was trained on them."""
         return _average_parts(self._compute_departures(images, "training images"))
 
     def _compute_departures(self, images: ImageSet, what: str) -> dict[str, FloatArray]:
-        """Each part in deviations of validation images from their median; larger is worse."""
+        """Compute each part in deviations of validation images from their median; larger is worse."""
         found = {}
         for name, values in self._measure_parts(images, self._get_features(images, what)).items():
             middle, width = self._ordinary[name]
@@ -107,7 +107,7 @@ class QualityScorer:
         return self._features.get_features(self._extractor, images, what)
 
     def _measure_parts(self, images: ImageSet, rows: FeatureRows) -> dict[str, FloatArray]:
-        """Each part in its own unit; larger is worse."""
+        """Measure each part in its own unit; larger is worse."""
         near = np.sort(cdist(rows, self._train_features), axis=1)[:, : NEIGHBOUR + 1]
         measures = self._measure_anatomy(images)
         found = {
@@ -130,7 +130,7 @@ class QualityScorer:
 
 
 class DiscriminatorScorer:
-    """The discriminator's score of images, each beside the same three real ones, since it may look at a whole batch."""
+    """The discriminator's score of images, each in a batch with the same three real images, as it may compare them."""
 
     def __init__(self, snapshot: Snapshot, reference: RealImages) -> None:
         self._device = named_device(None)
@@ -156,7 +156,7 @@ class DiscriminatorScorer:
 
 
 def _average_parts(departures: dict[str, FloatArray]) -> QualityScore:
-    """Each part above zero only, and bent towards 10, so that none are tied there; the score is their mean."""
+    """Clip each part at zero, compress it below 10 without ties, and take the mean as the score."""
     parts = {
         name: MAX_PART_SCORE * -np.expm1(-np.maximum(values, 0) / MAX_PART_SCORE) for name, values in departures.items()
     }
@@ -164,7 +164,7 @@ def _average_parts(departures: dict[str, FloatArray]) -> QualityScore:
 
 
 def _compute_departure(measures: FloatArray, usual: FloatArray) -> FloatArray:
-    """The largest departure of a measure from what is usual, in deviations; a missing measure counts as worst."""
+    """Compute the largest deviation of a measure from the reference, in its deviations; a missing measure is worst."""
     found = []
     for column, reference in zip(measures.T, usual.T, strict=True):
         known = reference[np.isfinite(reference)]
@@ -177,6 +177,6 @@ def _compute_departure(measures: FloatArray, usual: FloatArray) -> FloatArray:
 
 
 def find_best_and_worst(quality: QualityScore, n: int) -> tuple[list[int], list[int]]:
-    """Places of the n lowest and the n highest scores."""
+    """Find the indices of the n lowest and the n highest scores."""
     order = np.argsort(quality.scores, kind="stable")
     return order[:n].tolist(), order[::-1][:n].tolist()

@@ -1,4 +1,4 @@
-"""Features by the content of the image: none is looked at twice, and those of real images stay in their store."""
+"""A cache of features by the content of the image, which keeps features of real images in their store."""
 
 import os
 import zipfile
@@ -16,17 +16,19 @@ from ganatomy.pyramid import format_shape
 class FeatureCache:
     """Features of all images of one report by all its extractors.
 
-    What is asked for is looked up by extractor, level and content of the image: first in memory, then in the set's own
-    folder on disk; only what is in neither goes through the extractor.
+    Features are looked up by extractor, level and content of the image, first in memory and then in the set's folder on
+    disk. Only images without features in either are processed by the extractor.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], dict[str, FeatureRows]] = {}
 
     def get_features(self, extractor: Extractor, images: ImageSet, what: str) -> FeatureRows:
-        """Features of a set (images, dimensions), float32.
+        """Return the features of a set (images, dimensions) in float32.
 
         Args:
+            extractor: the extractor.
+            images: the images.
             what: words for the progress bar.
         """
         level = format_shape(images.shape)
@@ -43,7 +45,7 @@ class FeatureCache:
 
 
 def _describe_computation() -> str:
-    """What decides the last digits of features besides the extractor; nothing for float32 on a processor."""
+    """Describe what the last digits of features depend on besides the extractor; empty for float32 on a CPU."""
     device = select_device(None).type
     return "" if device == "cpu" else f"-{device}-float32"
 
@@ -51,7 +53,7 @@ def _describe_computation() -> str:
 def _extract_missing(
     known: dict[str, FeatureRows], extractor: Extractor, images: ImageSet, keys: list[str], what: str
 ) -> dict[str, FeatureRows]:
-    """Extract what is not known yet, add it to what is known, and return it."""
+    """Extract the features that are not known yet, add them to the known features, and return them."""
     places = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
     if not places:
         return {}
@@ -63,7 +65,7 @@ def _extract_missing(
 
 
 def _read_file(path: Path) -> dict[str, FeatureRows]:
-    """Features by the hash of the image's pixels; nothing where the file is absent or damaged: it is made again."""
+    """Read features by the hash of the image's pixels; empty if the file is missing or damaged and is made again."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             return dict(zip(kept["pixels"].tolist(), kept["features"], strict=True))
@@ -73,6 +75,6 @@ def _read_file(path: Path) -> dict[str, FeatureRows]:
 
 def _write_file(path: Path, rows: dict[str, FeatureRows]) -> None:
     if not os.access(path.parent.parent, os.W_OK):
-        return  # a store may lie on a disk that is not ours to write on
+        return  # the store may be on a disk that is not writable
     with new_file(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, pixels=np.array(list(rows)), features=np.stack(list(rows.values())))

@@ -1,4 +1,4 @@
-"""What needs no extractor: anatomy, texture and values, each real against synthetic."""
+"""Comparison of anatomy, texture and values of real and synthetic images, without an extractor."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,7 +21,7 @@ ValueArray = NDArray[np.float64]
 
 
 def measure_images(comparison: Comparison, seed: int = 0) -> dict[str, Any]:
-    """Tables of measures, moments, exponents and traces of generators, and how well each of them separates the sides.
+    """Measure anatomy, moments, spectral exponents and generator artefacts, and how well each separates the sides.
 
     The numbers of each image are kept for the figures.
     """
@@ -80,7 +80,7 @@ def _measure_set(comparison: Comparison, images: ImageSet, what: str) -> dict[st
 
 
 def _list_columns(rows: dict[str, Any]) -> Iterator[tuple[str, ValueArray]]:
-    """Every number of an image, by name, over all images."""
+    """List every number by name, with its values for all images."""
     for table in ("measures", "artefacts"):
         for name in rows[table][0]:
             yield name, np.array([row[name] for row in rows[table]], dtype=np.float64)
@@ -98,7 +98,7 @@ def _finite(values: ValueArray) -> ValueArray:
 
 
 def _summarise_distributions(values_by_side: dict[str, ValueArray]) -> dict[str, Any]:
-    """Medians with quartiles of each side, and both comparisons with the held-out images."""
+    """Summarise each side by median and quartiles, and compare both other sides with the held-out images."""
     told: dict[str, Any] = {
         side: {
             "median": _round_value(np.median(v)),
@@ -123,7 +123,7 @@ def _summarise_distributions(values_by_side: dict[str, ValueArray]) -> dict[str,
 
 
 def _band(power: list[ValueArray]) -> dict[str, list[float]] | None:
-    """Median and 5 to 95 % band of log10 power by frequency."""
+    """Compute the median and the 5 to 95 % band of log10 power by frequency."""
     if not power:
         return None
     logs = np.log10(np.stack(power) + 1e-30)

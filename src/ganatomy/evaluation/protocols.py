@@ -1,4 +1,4 @@
-"""Published protocols by name, followed exactly, so that only the data differ from those of the paper."""
+"""Published protocols by name, which are followed exactly, so that only the data differ from those of the paper."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ def compute_hagan_2022(comparison: Comparison, weights: Path | None) -> list[Sco
     """FID and MMD of HA-GAN: 2,048 samples, Med3D ResNet-50 with dilated stages, no z-score, all 2,048 dimensions.
 
     Raises:
-        Refused: images of two dimensions, fewer samples, or no weights.
+        Refused: the images have two axes, there are fewer samples, or there are no weights.
     """
     if len(comparison.test.shape) != 3:
         raise Refused("The protocol hagan-2022 is defined for volumes; these images have two dimensions.")
@@ -43,10 +43,10 @@ def compute_hagan_2022(comparison: Comparison, weights: Path | None) -> list[Sco
 
 
 def compute_pggan_swd_16384(comparison: Comparison, weights: Path | None) -> list[Score]:
-    """SWD of progressive GANs: 16,384 images a side against training images (Karras 2018, section 5).
+    """SWD of progressive GANs: 16,384 images per side against training images (Karras 2018, section 5).
 
     Raises:
-        Refused: fewer images on a side.
+        Refused: a side has fewer images.
     """
     train = select_real_images(comparison.test.store, "train", comparison.test.shape, SWD_IMAGES)
     for what, images in (("synthetic images", comparison.fakes), ("training images", train)):
@@ -81,10 +81,10 @@ PROTOCOLS: dict[str, tuple[int, Callable[[Comparison, Path | None], list[Score]]
 
 
 def get_protocol(name: str) -> tuple[int, Callable[[Comparison, Path | None], list[Score]]]:
-    """How many synthetic images a protocol needs, and the protocol.
+    """Return the number of synthetic images that a protocol needs, and the protocol.
 
     Raises:
-        Refused: there is none of that name.
+        Refused: there is no protocol of that name.
     """
     if name not in PROTOCOLS:
         raise Refused(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")

@@ -13,7 +13,7 @@ from ganatomy.errors import Refused
 from ganatomy.evaluation.failures import QualityScore, QualityScorer
 from ganatomy.evaluation.images.sample_cache import SampleCache
 
-DRAWN_AT_MOST = 8  # samples drawn for each that is wanted, before a limit of the score is called too strict
+DRAWN_AT_MOST = 8  # largest number of samples drawn per requested sample, before the limit is refused as too strict
 
 DrawFunction = Callable[[int], Iterator[Sample]]
 
@@ -21,17 +21,17 @@ DrawFunction = Callable[[int], Iterator[Sample]]
 def reject_worst_samples(
     snapshot: Snapshot, store: Store, n: int, share: float, draw_samples: DrawFunction
 ) -> Iterator[Sample]:
-    """Draw so many more than `n` samples that a share of them can be left out; each record says so.
+    """Draw more than `n` samples and leave out the share of them with the most artefacts; each record says so.
 
-    What is left out is the worst within each combination of facts, so that their mixture stays. Everything is drawn
-    twice, once to be scored, so that what is kept is exactly what the network makes.
+    The worst samples of each combination of facts are left out, so that the distribution of facts is unchanged. All
+    samples are drawn twice, first for scoring, so that the samples that are kept are exactly those of the network.
 
     Args:
-        snapshot: with its discriminator.
-        store: the training set, to tell what is ordinary.
-        n: samples that are kept.
-        share: between 0 and 1.
-        draw_samples: draws so many samples, always the same ones.
+        snapshot: the snapshot, with its discriminator.
+        store: the training set, as a reference of the score.
+        n: number of samples that are kept.
+        share: share of the samples that is left out, between 0 and 1.
+        draw_samples: draws a number of samples, always the same ones.
     """
     count = math.ceil(n / (1 - share))
     quality, facts = _score_samples(snapshot, store, count, draw_samples)
@@ -48,10 +48,10 @@ def reject_samples_above(
 
     Args:
         snapshot, store, n, draw_samples: as in `reject_worst_samples`.
-        limit: of the score; 0 is a typical real image, and about one real image in twenty is above 1.
+        limit: largest score; 0 is a typical real image, and about one real image in twenty is above 1.
 
     Raises:
-        Refused: too few of eight times as many samples are within the limit.
+        Refused: among eight times as many samples, too few are within the limit.
     """
     count = n
     while True:
@@ -62,8 +62,8 @@ def reject_samples_above(
             break
         if count >= DRAWN_AT_MOST * n:
             raise Refused(
-                f"Only {len(chosen)} of {count} samples have a score for artefacts of at most {limit:g}, and {n} are"
-                f" wanted; the median is {np.median(quality.scores):.3g}. Give a higher --reject-above, or use"
+                f"Only {len(chosen)} of {count} samples have a score for artefacts of at most {limit:g}, but {n} were"
+                f" requested; the median is {np.median(quality.scores):.3g}. Give a higher --reject-above, or use"
                 " --reject-worst."
             )
     for place, (image, record) in enumerate(draw_samples(count)):
@@ -79,7 +79,7 @@ def _score_samples(
 
 
 def _find_best(quality: QualityScore, facts: list[dict[str, str]], n: int) -> list[int]:
-    """Places of the n best by rank within their facts."""
+    """Find the indices of the n best by rank within their facts."""
     groups: dict[frozenset[tuple[str, str]], list[int]] = defaultdict(list)
     for place, one in enumerate(facts):
         groups[frozenset(one.items())].append(place)

@@ -1,4 +1,4 @@
-"""Single numbers of an image that alone tell synthetic from held-out images."""
+"""Separation of synthetic and held-out images by single measures of an image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ganatomy.evaluation.statistics import (
 )
 
 PERMUTATIONS, ROUNDING = 2000, 1e-9
-MIN_IMAGES = 4  # a side that has a measure
+MIN_IMAGES = 4  # least number of images per side with a measure
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Separation:
     """How well one measure separates the two sides.
 
     Args:
-        measure: its name.
-        auc: of the synthetic images being `direction`; 0.5 = not at all, 1 = every one of them.
+        measure: name of the measure.
+        auc: share of pairs in which the synthetic image is `direction`; 0.5 = no separation, 1 = complete separation.
         low, high: 95 % interval (Newcombe 2006) for as many held-out images as patients.
-        p: by permutation of one image a patient, over all measures together.
-        direction: whether it is higher or lower in the synthetic images.
-        held_out, synthetic: medians.
+        p: p-value by permutation of one image per patient, over all measures together.
+        direction: whether the measure is higher or lower in the synthetic images.
+        held_out, synthetic: medians of both sides.
     """
 
     measure: str
@@ -48,12 +48,12 @@ def find_separations(
     patients: Sequence[str],
     seed: int = 0,
 ) -> list[Separation]:
-    """Every measure that both sides have, the one that separates best first.
+    """Compute the separation by every measure that both sides have, the best separation first.
 
     Args:
-        held_out, synthetic: the values of each measure, one an image; nan where an image has none.
-        patients: whom the held-out images are of.
-        seed: of the permutations.
+        held_out, synthetic: the values of each measure, one per image; nan if an image has none.
+        patients: the patient of each held-out image.
+        seed: seed of the permutations.
     """
     names = [name for name in held_out if _is_known(held_out[name]) and _is_known(synthetic[name])]
     if not names:
@@ -77,9 +77,9 @@ def _is_known(values: NDArray[np.float64]) -> bool:
 
 
 def _permute_labels(real: NDArray[np.float64], fake: NDArray[np.float64], seed: int) -> list[float]:
-    """p of each measure: how often a permutation separates any measure as well (two-sided).
+    """Compute p of each measure: the share of permutations in which any measure separates as well (two-sided).
 
-    An image without a measure takes the middle rank, where it says nothing.
+    An image without a measure gets the middle rank, which has no effect.
     """
     both = np.concatenate([real, fake])
     ranks = np.apply_along_axis(lambda column: rankdata(column, nan_policy="omit"), 0, both)

@@ -1,4 +1,4 @@
-"""Jackknife intervals of measures, from leaving out groups of patients."""
+"""Statistics of the report: scores, jackknife intervals over patients, areas under the curve, permutation tests."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from ganatomy.config import Config
 
-JACKKNIFE_PARTS = 20  # groups left out in turn, on each side
-NORMAL_QUANTILE = 1.959964  # of the normal distribution: 95 %
+JACKKNIFE_PARTS = 20  # number of groups that are left out in turn, on each side
+NORMAL_QUANTILE = 1.959964  # of the normal distribution, for 95 % intervals
 
 Indices = NDArray[np.intp]
 
@@ -21,19 +21,19 @@ Better = Literal["lower", "higher", "reals"]
 
 
 class Score(Config):
-    """A number with all that it takes to believe it.
+    """The value of a metric with its floor, interval, definition and the numbers on which it is based.
 
     Args:
-        metric: its name.
-        value: of the synthetic images against the held-out ones.
-        floor: the same of equally many training images against the held-out ones; None where there is no such thing.
+        metric: name of the metric.
+        value: value for synthetic against held-out images.
+        floor: value for equally many training images against held-out images; None = the metric has no floor.
         low, high: 95 % interval of the value at this number of images, by a jackknife over patients.
-        p: of a permutation test.
-        images: a side.
-        dimensions: of the features.
-        extractor: name and first digits of its hash.
+        p: p-value of a permutation test.
+        images: number of images per side.
+        dimensions: number of dimensions of the features.
+        extractor: name of the extractor and first digits of its hash.
         definition: the formula and its source.
-        better: which way; ``reals`` = the nearer to the floor.
+        better: direction of improvement; ``reals`` = the nearer to the floor, the better.
     """
 
     metric: str
@@ -50,19 +50,19 @@ class Score(Config):
 
     @property
     def is_hidden(self) -> bool | None:
-        """Whether the floor lies within the interval, so that the effect cannot be told from none; None = not known."""
+        """Whether the floor lies within the interval, so that no difference can be detected; None = unknown."""
         if self.floor is None or self.low is None or self.high is None:
             return None
         return self.low <= self.floor <= self.high
 
     @property
     def excess(self) -> float | None:
-        """How much the value lies above the floor."""
+        """The value minus the floor."""
         return None if self.floor is None else self.value - self.floor
 
 
 class MissingScore(Config):
-    """A metric that was not computed, and what it would have needed."""
+    """A metric that was not computed, and the input that is missing."""
 
     metric: str
     why: str
@@ -70,7 +70,7 @@ class MissingScore(Config):
 
 
 def round_numbers(value: Any, digits: int = 4) -> Any:
-    """The same dictionary, list or number with every float rounded, for a file that people read."""
+    """Round all floats of a dictionary, list or number, for a readable file."""
     if isinstance(value, dict):
         return {key: round_numbers(one, digits) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -109,7 +109,7 @@ def compute_jackknife_interval(
 
 
 def split_groups(groups: Sequence[str], max_parts: int) -> list[Indices]:
-    """Places by part; a group is never divided."""
+    """Split indices into parts; a group is never divided."""
     names = sorted(set(groups))
     order = np.random.default_rng(0).permutation(len(names))
     part_of = {names[k]: i % min(max_parts, len(names)) for i, k in enumerate(order)}
@@ -118,7 +118,7 @@ def split_groups(groups: Sequence[str], max_parts: int) -> list[Indices]:
 
 
 def draw_one_per_group(groups: Sequence[str], seed: int = 0) -> Indices:
-    """One image of each group, drawn: what a permutation test may take for independent."""
+    """Draw one image of each group; these images are independent, as a permutation test requires."""
     places: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
         places.setdefault(group, []).append(place)
@@ -127,34 +127,34 @@ def draw_one_per_group(groups: Sequence[str], seed: int = 0) -> Indices:
 
 
 def compute_rank_areas(labels: NDArray[np.float64], ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Areas under the curve from ranks: the Mann-Whitney statistic over the number of pairs, ties counted half.
+    """Compute areas under the curve from ranks: the Mann-Whitney statistic over the number of pairs, ties count half.
 
     Args:
         labels: 1 for the side that should rank higher, else 0: (n,), or (sets, n) with equally many ones in every set.
-        ranks: of all scores, from 1: (n,) or (n, columns).
+        ranks: ranks of all scores, from 1: (n,) or (n, columns).
 
     Returns:
-        A number for each set of labels and each column of ranks.
+        An area for each set of labels and each column of ranks.
     """
     ones = np.atleast_2d(labels)[0].sum()
     return np.asarray((labels @ ranks - ones * (ones + 1) / 2) / (ones * (len(ranks) - ones)))
 
 
 def permute_two_labels(n: int, m: int, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """So many permutations (count, n + m) of n zeros and m ones."""
+    """Draw `count` permutations (count, n + m) of n zeros and m ones."""
     return rng.permuted(np.tile(np.r_[np.zeros(n), np.ones(m)], (count, 1)), axis=1)
 
 
 def compute_p_value(null: NDArray[np.float64], observed: Any, rounding: float = 0.0) -> Any:
-    """The share of permutations whose statistic is as large as the observed one, this counted in.
+    """Compute the share of permutations whose statistic is at least the observed one, including the observed one.
 
     Args:
         null: statistics of the permutations (count,) or (count, columns).
-        observed: one number, or one a column.
-        rounding: by which equal statistics may differ, since sums are taken in another order.
+        observed: one number, or one per column.
+        rounding: tolerance for equal statistics, whose sums may be computed in another order.
 
     Returns:
-        One number, or one a column; at least 1 / (count + 1).
+        One number, or one per column; at least 1 / (count + 1).
     """
     return (1 + (null >= observed - rounding).sum(0)) / (len(null) + 1)
 
@@ -173,20 +173,20 @@ def compute_mean_auc(scores: NDArray[np.float64], labels: NDArray[Any], classes:
 
 
 def compute_auc_interval(auc: float, n: int, m: int) -> tuple[float, float]:
-    """95 % interval of an area under the curve by inverting a score test (Newcombe 2006, method 5)."""
+    """Compute the 95 % interval of an area under the curve by inverting a score test (Newcombe 2006, method 5)."""
 
     def beyond(theta: float, sign: float) -> float:
         extra = (n + m) / 2 - 1
         variance = theta * (1 - theta) * (1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (n * m)
         return sign * (theta - auc) - NORMAL_QUANTILE * variance**0.5
 
-    nearly = 1e-9  # 0 and 1 solve the equation, too, and are not what is looked for
+    nearly = 1e-9  # excludes the trivial solutions 0 and 1
     low = 0.0 if auc == 0 else float(scipy.optimize.brentq(beyond, 0, auc - nearly, args=(-1,)))
     high = 1.0 if auc == 1 else float(scipy.optimize.brentq(beyond, auc + nearly, 1, args=(1,)))
     return low, high
 
 
 def compute_median_and_width(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Median, and the deviation that a Gaussian of this 10 to 90 % range would have."""
+    """Compute the median, and the standard deviation of a Gaussian with the same range from 10 to 90 %."""
     low, high = np.quantile(values, (0.1, 0.9))
     return float(np.median(values)), max(float(high - low) / 2.56, 1e-6 * max(1.0, abs(float(np.median(values)))))

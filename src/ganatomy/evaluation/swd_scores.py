@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance of a snapshot from held-out patients, with its real-against-real floor."""
+"""Sliced Wasserstein distance of a snapshot from held-out patients, with the floor between real images."""
 
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -25,7 +25,7 @@ class SWDScore(Config):
 
 @dataclass(frozen=True)
 class SWDReference:
-    """Held-out reals, their patches, and the floor: how far training patients are from them at the same number."""
+    """Held-out real images, their patches, and the floor, the distance of equally many training images from them."""
 
     reals: RealImages
     protocol: SWDProtocol
@@ -37,11 +37,11 @@ class SWDReference:
         return self.protocol.describe(len(self.reals), len(self.reals.shape))
 
     def compute_score(self, fakes: list[Descriptors]) -> SWDScore:
-        """Of one or more sets of fakes, each as large as the reals."""
+        """Compute the score of one or more sets of synthetic images, each as large as the set of real images."""
         return _summarise_runs(self.reals, [compute_swd(self.patches, fake, self.protocol) for fake in fakes])
 
     def compute_interval(self, fake: Descriptors) -> tuple[float, float]:
-        """95 % interval of the average, by a jackknife over patients; their synthetic partners leave with them."""
+        """Compute the 95 % interval of the average by a jackknife over patients and their synthetic partners."""
         fewer = SWDProtocol(self.protocol.patches, 1, self.protocol.directions, self.protocol.seed)
 
         def average(kept: Indices, _: Indices) -> float:
@@ -50,7 +50,7 @@ class SWDReference:
         return compute_jackknife_interval(average, self.reals.groups(), ["all"], INTERVAL_PARTS)
 
     def score_snapshot(self, snapshot: Snapshot, seeds: range) -> SWDScore:
-        """Of sets drawn from a snapshot with the facts of the reals, one set a seed."""
+        """Score sets drawn from a snapshot with the facts of the real images, one set per seed."""
         wanted = list_requested_facts(snapshot, self.reals)
         sets = []
         for seed in seeds:
@@ -60,7 +60,7 @@ class SWDReference:
 
 
 def make_swd_reference(held_out: RealImages, training: RealImages, protocol: SWDProtocol | None = None) -> SWDReference:
-    """Measure the held-out reals once; the floor compares them with equally many training images of other patients."""
+    """Measure the held-out images once; the floor compares them with equally many training images."""
     protocol = protocol or SWDProtocol()
     patches = extract_descriptors(held_out, protocol, "reals")
     floor = _summarise_runs(

@@ -1,1 +1,1 @@
-"""What turns an image into features: one extractor a file; says its name, the hash of its weights, and its input."""
+"""Extractors, which compute features of images: one per file, with its name, the hash of its weights and its input."""

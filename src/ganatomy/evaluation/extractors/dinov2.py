@@ -12,10 +12,10 @@ from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pix
 from ganatomy.machine.device import select_device
 
 PATCH = 14
-POSITIONS = 37  # patches an axis that the position codes were learnt for, 518 pixels
+POSITIONS = 37  # patches per axis for which the position codes were learned, at 518 pixels
 SIDE = 224
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's three channels
-POSITION_OFFSET = 0.1  # added to the number of patches when position codes are resized: the published code's guard
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the three channels of ImageNet
+POSITION_OFFSET = 0.1  # added to the number of patches when position codes are resized, as in the official code
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class TransformerLayer(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """(batch, 3, height, width), both multiples of 14 -> (batch, width of the network)."""
+    """Class token of images (batch, 3, height, width), both multiples of 14 -> (batch, width of the network)."""
 
     def __init__(self, size: ViTSize) -> None:
         super().__init__()
@@ -93,10 +93,12 @@ class VisionTransformer(nn.Module):
 
 
 class DinoV2(Extractor):
-    """Size s, b or l with patches of 14; grey repeated to three channels, resized to 224 (bicubic, smoothed).
+    """DINOv2 of size s, b or l with patches of 14.
+
+    Grey images are repeated to three channels and resized to 224 (bicubic, anti-aliased).
 
     Raises:
-        Refused: the file of weights is missing or not a known one.
+        Refused: the file of weights is missing or unknown.
     """
 
     def __init__(self, size: str, file: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""What an extractor is, and one bounded-memory pass of it over any number of images."""
+"""The base class of extractors, and their application to any number of images in bounded memory."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -12,20 +12,20 @@ from torch import nn
 
 from ganatomy.machine import progress
 
-BATCH_VOXELS = 2**20  # in a batch, so that memory does not depend on the size or the number of the images
+BATCH_VOXELS = 2**20  # voxels of a batch, so that memory does not depend on the size or the number of the images
 
 Pixels = NDArray[np.float32]  # one image in [-1, 1], canonically oriented
 FeatureRows = NDArray[np.float32]  # (images, dimensions)
 
 
 class Extractor(ABC):
-    """Images in, features out, always the same ones for the same image.
+    """A function from images to features, which gives the same features for the same image.
 
     Attributes:
-        name: as on the command line, such as ``random`` or ``med3d-50``.
-        digest: SHA-256 of all that decides the features: of a network its weights.
-        description: what it is, and what it does to an image before the first layer.
-        class_description: what the classes of `compute_probabilities` are; None = the extractor has none of its own.
+        name: name on the command line, such as ``random`` or ``med3d-50``.
+        digest: SHA-256 of all that determines the features; for a network, of its weights.
+        description: the network, and the processing of an image before its first layer.
+        class_description: the classes of `compute_probabilities`; None = the extractor has no classes.
     """
 
     name: str
@@ -35,29 +35,32 @@ class Extractor(ABC):
 
     @property
     def label(self) -> str:
-        """Name and first digits of the digest, as scores carry them."""
+        """Name and first digits of the digest, as they are written in scores."""
         return f"{self.name} {self.digest[:12]}"
 
     @abstractmethod
     def __call__(self, images: list[Pixels]) -> FeatureRows:
-        """Features of a batch of images of one shape."""
+        """Compute the features of a batch of images of one shape."""
 
     def compute_probabilities(self, features: FeatureRows) -> FeatureRows:
-        """Probabilities (images, classes) of the extractor's own classes, from its features."""
+        """Compute probabilities (images, classes) of the extractor's classes from its features."""
         raise AssertionError(f"The extractor {self.name} has no classes.")
 
     def measure_departures(self, images: Iterable[Pixels]) -> dict[str, float]:
-        """Of what the extractor leaves out because it is constant among its reference: how far these images depart.
+        """Measure how far images deviate in features that are excluded because they are constant in the reference.
 
-        Empty for an extractor that leaves nothing out.
+        The result is empty for an extractor that excludes no features.
         """
         return {}
 
 
 def extract_features(extractor: Extractor, images: Iterable[Pixels], n: int, what: str) -> FeatureRows:
-    """Features of `n` images taken a batch at a time: (n, dimensions), float32.
+    """Compute the features of `n` images in batches: (n, dimensions), float32.
 
     Args:
+        extractor: the extractor.
+        images: the images.
+        n: number of images.
         what: words for the progress bar.
     """
     rows: list[FeatureRows] = []
@@ -75,12 +78,12 @@ def _batches(images: Iterable[Pixels]) -> Iterator[list[Pixels]]:
 
 
 def stack_images(images: list[Pixels]) -> torch.Tensor:
-    """(batch, 1, *shape), float32."""
+    """Stack images to a tensor (batch, 1, *shape) in float32."""
     return torch.from_numpy(np.stack(images))[:, None]
 
 
 def digest_state(network: nn.Module) -> str:
-    """SHA-256 over names, shapes and values of all weights and buffers."""
+    """Compute SHA-256 over names, shapes and values of all weights and buffers."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if not name.endswith("num_batches_tracked"):

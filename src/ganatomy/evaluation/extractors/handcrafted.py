@@ -1,7 +1,8 @@
-"""Sixteen numbers that have names: quantiles, deviation, power in eight bands, edges, share of the foreground.
+"""Sixteen interpretable features: quantiles, deviation, power in eight bands, edges, share of the foreground.
 
-They are scaled by the mean and deviation over a reference of real images. Those that are constant there cannot be
-scaled: one noisy background would make any distance endless. They are left out, and told apart by `constant`.
+They are scaled by mean and standard deviation over a reference of real images. Features that are constant in the
+reference cannot be scaled, because the smallest noise would make a distance infinite. They are excluded, and
+`constant_names` lists them.
 """
 
 import hashlib
@@ -13,8 +14,8 @@ from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pix
 from ganatomy.evaluation.metrics.spectrum import apply_hann_window
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-BANDS = 8  # octaves of frequency would be too few for small images: equal steps of the logarithm
-AIR_LEVEL = -0.98  # in [-1, 1]; what is brighter is the foreground
+BANDS = 8  # frequency bands of equal logarithmic width; octaves would be too few for small images
+AIR_LEVEL = -0.98  # in [-1, 1]; brighter voxels are the foreground
 FEATURE_NAMES = (
     *(f"quantile {q:g}" for q in QUANTILES),
     "deviation",
@@ -22,16 +23,16 @@ FEATURE_NAMES = (
     "edges",
     "foreground",
 )
-CONSTANT_SHARE = 1e-6  # deviation below this share of the range of values, 2
+CONSTANT_SHARE = 1e-6  # a feature is constant if its deviation is below this share of the range of values, 2
 
 VERSION = "1"
 
 
 class Handcrafted(Extractor):
-    """Scaled by a reference set of real images.
+    """The interpretable features, scaled by a reference set.
 
     Args:
-        reference: real images, apart from those that are compared.
+        reference: real images other than those that are compared.
     """
 
     name = "handcrafted"
@@ -43,12 +44,12 @@ class Handcrafted(Extractor):
         told = np.concatenate([self._mean, self._deviation]).astype(np.float64).tobytes()
         self.digest = hashlib.sha256(VERSION.encode() + told).hexdigest()
         self.description = (
-            f"{self._kept.sum()} named numbers an image, scaled by {len(rows)} real images of other patients"
+            f"{self._kept.sum()} interpretable features per image, scaled by {len(rows)} real images of other patients"
         )
 
     @property
     def constant_names(self) -> list[str]:
-        """Names of what never changes among the reference."""
+        """List the names of the features that are constant in the reference."""
         return [name for name, kept in zip(FEATURE_NAMES, self._kept, strict=True) if not kept]
 
     @property
@@ -60,14 +61,14 @@ class Handcrafted(Extractor):
         return ((rows - self._mean) / np.where(self._kept, self._deviation, 1))[:, self._kept]
 
     def measure_departures(self, images: Iterable[Pixels]) -> dict[str, float]:
-        """Of what is constant among the reference: the largest difference from it among other images."""
+        """Measure, for each feature that is constant in the reference, the largest difference from it in images."""
         rows = np.stack([compute_handcrafted(image) for image in images])
         apart = np.abs(rows - self._mean).max(0)
         return {name: float(v) for name, v, kept in zip(FEATURE_NAMES, apart, self._kept, strict=True) if not kept}
 
 
 def compute_handcrafted(image: Pixels) -> np.ndarray:
-    """The sixteen numbers of an image in [-1, 1]."""
+    """Compute the sixteen features of an image in [-1, 1]."""
     values = image.astype(np.float64)
     steps = np.sqrt(np.mean([np.mean(np.diff(values, axis=axis) ** 2) for axis in range(values.ndim)]))
     return np.array(
@@ -77,7 +78,7 @@ def compute_handcrafted(image: Pixels) -> np.ndarray:
 
 
 def _bands(values: np.ndarray) -> np.ndarray:
-    """Log power in bands of frequency, of the windowed image."""
+    """Compute the logarithm of the power in frequency bands of the windowed image."""
     power = np.abs(np.fft.rfftn(apply_hann_window(values))) ** 2 / values.size
     axes = [np.fft.fftfreq(n) for n in values.shape[:-1]] + [np.fft.rfftfreq(values.shape[-1])]
     frequency = np.sqrt(sum(f**2 for f in np.meshgrid(*axes, indexing="ij")))

@@ -1,7 +1,7 @@
-"""Inception v3 as the published FID has it: the 2015 weights, with the pooling that TensorFlow's graph does.
+"""Inception v3 of the published FID (Heusel 2017): the weights of 2015, with the pooling of their TensorFlow graph.
 
-It differs from the usual network in three places: averages leave the border out, the last block takes a maximum instead
-of an average, and there are 1,008 classes. Names of weights are those of the published file.
+It differs from the usual network in three places: averages do not count the padding, the last block takes a maximum
+instead of an average, and there are 1,008 classes. The names of weights are those of the published file.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ Sizes = int | tuple[int, int]
 
 
 class InceptionConvolution(nn.Module):
-    """Convolution, batch normalisation, rectifier; padded so that a stride of 1 keeps the size, unless told."""
+    """Convolution, batch normalisation and rectifier; if `same`, padding keeps the size at a stride of 1."""
 
     def __init__(self, in_channels: int, out_channels: int, size: Sizes, stride: int = 1, same: bool = True) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class InceptionBlockE(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """(batch, 3, 299, 299) in [-1, 1] -> pooled features (batch, 2048); `fc` makes logits of them."""
+    """Pooled features (batch, 2048) of images (batch, 3, 299, 299) in [-1, 1]; `fc` computes logits from them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,10 +197,12 @@ class InceptionV3(nn.Module):
 
 
 class Inception2015(Extractor):
-    """Grey repeated to three channels, resized to 299 (bilinear, not smoothed), [-1, 1].
+    """Inception v3 with the weights of 2015.
+
+    Grey images in [-1, 1] are repeated to three channels and resized to 299 (bilinear, without anti-aliasing).
 
     Raises:
-        Refused: the file of weights is missing or not the known one.
+        Refused: the file of weights is missing or unknown.
     """
 
     name = "inception-2015"
@@ -219,6 +221,6 @@ class Inception2015(Extractor):
             return self._network(x.expand(-1, 3, -1, -1)).cpu().numpy()
 
     def compute_probabilities(self, features: FeatureRows) -> FeatureRows:
-        """Of the 1,008 classes, from features: what the published inception score is of."""
+        """Compute the probabilities of the 1,008 classes, on which the published inception score is based."""
         with torch.inference_mode():
             return torch.softmax(self._network.fc(torch.from_numpy(features).to(self._device)), 1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Med3D's residual networks on volumes, as HA-GAN's published FID has them (Chen 2019; Sun 2022)."""
+"""Med3D's residual networks on volumes, as they are used for HA-GAN's published FID (Chen 2019; Sun 2022)."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from ganatomy.machine.device import select_device
 
 
 class Med3D(Extractor):
-    """Depth 10, 18, 34 or 50 with dilated stages; volumes in [-1, 1], without the z-score of Med3D's own code.
+    """Med3D of depth 10, 18, 34 or 50 with dilated stages, on volumes in [-1, 1] without the z-score of Med3D's code.
 
     Raises:
-        Refused: the file of weights is missing or not a known one.
+        Refused: the file of weights is missing or unknown.
     """
 
     def __init__(self, depth: int, file: Path | None) -> None:
@@ -22,9 +22,7 @@ class Med3D(Extractor):
         state, self.digest = weights.read_weights(self.name, file)
         self._device = select_device(None)
         self._network = ResNet(3, depth, dilated=True).to(self._device).eval().requires_grad_(False)
-        weights.load_weights(
-            self._network, state, ("conv_seg",)
-        )  # the published files may hold a head for segmentation
+        weights.load_weights(self._network, state, ("conv_seg",))  # the published files may contain a segmentation head
         self.description = f"Med3D ResNet-{depth}, dilated, mean over space; volumes in [-1, 1], no z-score"
 
     def __call__(self, images: list[Pixels]) -> FeatureRows:

@@ -1,9 +1,9 @@
-"""Features of a network that has learnt nothing: always there, and the same everywhere (Naeem 2020).
+"""Features of a network with random weights, which are available everywhere without a download (Naeem 2020).
 
-A ResNet-10 with seeded random weights, its batch normalisation as it starts, and a seeded Gaussian projection to 64
-dimensions. Distances in it grow with blur, noise, missing modes and changes of texture and contrast, in the same order
-for every seed; their size means nothing across seeds, so one is fixed and its hash reported. Of anatomy it says
-nothing.
+A ResNet-10 with seeded random weights and initial batch normalisation, and a seeded Gaussian projection to 64
+dimensions. Distances increase with blur, noise, missing modes and changes of texture and contrast, in the same order
+for every seed. Their size depends on the seed, so one seed is fixed and the hash of the weights is reported. The
+features carry no information about anatomy.
 """
 
 import torch
@@ -18,7 +18,7 @@ SEED = 0
 
 
 class RandomResNet(Extractor):
-    """Seeded; images as they are, one channel in [-1, 1], at their own size."""
+    """ResNet-10 with random weights, on images of one channel in [-1, 1] at their own size."""
 
     name = "random"
 
@@ -28,7 +28,7 @@ class RandomResNet(Extractor):
         for parameter in network.parameters():
             if parameter.ndim > 1:
                 fan_in = parameter[0].numel()
-                gain = 2.0 if parameter.ndim > 2 else 1.0  # a rectifier follows, or nothing
+                gain = 2.0 if parameter.ndim > 2 else 1.0  # with and without a following rectifier
                 with torch.no_grad():
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * (gain / fan_in) ** 0.5)
         self.digest = digest_state(network)

@@ -1,8 +1,8 @@
 """Residual networks in two and three dimensions, plain or with the dilated last stages of Med3D (Chen 2019, section 3).
 
-Names of weights are those of Med3D's published files, so that these load. Med3D keeps stages 3 and 4 at the resolution
-of stage 2 and dilates them by 2 and 4, where the classification network halves them; features of one form under weights
-of the other differ by half of their length.
+The names of weights are those of Med3D's published files, so that these can be loaded. Med3D keeps stages 3 and 4 at
+the resolution of stage 2 and dilates them by 2 and 4; the classification network halves the resolution instead. With
+the same weights, the features of both forms differ by half of their length.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 DEPTHS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 WIDTHS = (64, 128, 256, 512)
-BOTTLENECK = 4  # times wider at the end of a block, from depth 50 on
+BOTTLENECK = 4  # width at the end of a block relative to its inner width, from depth 50 on
 
 CONVOLUTIONS: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 NORMS: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 class Shortcut(nn.Module):
-    """Without weights (type A): every stride-th voxel, and zeros for the new channels."""
+    """A shortcut without weights (type A): every stride-th voxel, and zeros for the additional channels."""
 
     def __init__(self, stride: int, channels: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Shortcut(nn.Module):
 
 
 class ResNetBlock(nn.Module):
-    """Two convolutions of 3, or 1, 3 and 1, beside a shortcut."""
+    """A shortcut and two convolutions of kernel 3, or three convolutions of kernels 1, 3 and 1."""
 
     def __init__(
         self,
@@ -72,12 +72,12 @@ class ResNetBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """One-channel images to the mean over space of the last stage: (batch, 512), or (batch, 2048) at depth 50.
+    """Mean over space of the last stage for images of one channel: (batch, 512), or (batch, 2048) at depth 50.
 
     Args:
-        ndim: 2 or 3.
+        ndim: number of spatial axes, 2 or 3.
         depth: 10, 18, 34 or 50.
-        dilated: stages 3 and 4 as in Med3D.
+        dilated: whether stages 3 and 4 are dilated as in Med3D.
     """
 
     def __init__(self, ndim: int, depth: int, dilated: bool = False) -> None:
@@ -87,7 +87,7 @@ class ResNet(nn.Module):
         self.bn1 = NORMS[ndim](WIDTHS[0])
         strides, dilations = ((1, 2, 1, 1), (1, 1, 2, 4)) if dilated else ((1, 2, 2, 2), (1, 1, 1, 1))
         times = BOTTLENECK if depth >= 50 else 1
-        learned = depth not in (18, 34)  # the published files of these two have shortcuts without weights
+        learned = depth not in (18, 34)  # the published files of these two depths have shortcuts without weights
         enters = WIDTHS[0]
         for stage, (blocks, width) in enumerate(zip(DEPTHS[depth], WIDTHS, strict=True)):
             built = []

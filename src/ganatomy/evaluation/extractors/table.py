@@ -1,4 +1,4 @@
-"""The table of extractors: one line each."""
+"""Table of the extractors by name."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -18,19 +18,21 @@ PRETRAINED: dict[str, tuple[int, Callable[[Path | None], Extractor]]] = {
     **{f"dinov2-{size}": (2, partial(DinoV2, size)) for size in "sbl"},
 }
 EXTRACTOR_NAMES = ("random", "handcrafted", *PRETRAINED)
-COMPANIONS = ("handcrafted",)  # measured beside any other extractor: their numbers can be read without weights
+COMPANIONS = ("handcrafted",)  # always measured too: interpretable, and without weights
 
 
 def get_extractor(name: str, ndim: int, reference: Iterable[Pixels], weights: Path | None = None) -> Extractor:
-    """An extractor by name.
+    """Make the extractor of that name.
 
     Args:
-        ndim: of the images.
-        reference: real images for the one that is scaled by them.
-        weights: file of a pretrained one.
+        name: name of the extractor.
+        ndim: number of spatial axes of the images.
+        reference: real images, for an extractor that is scaled by them.
+        weights: file of the weights of a pretrained extractor.
 
     Raises:
-        Refused: an unknown name, images of another dimension, or weights that are missing or not the known ones.
+        Refused: the name is unknown, the extractor takes images with another number of axes, or the weights are missing
+            or unknown.
     """
     if name == "random":
         return RandomResNet(ndim)
@@ -45,5 +47,5 @@ def get_extractor(name: str, ndim: int, reference: Iterable[Pixels], weights: Pa
 
 
 def list_companions(chosen: Extractor, ndim: int, reference: Iterable[Pixels]) -> list[Extractor]:
-    """The extractors that a report shows beside the chosen one; arguments as of `get_extractor`."""
+    """List the extractors that a report shows in addition to the chosen one; arguments as in `get_extractor`."""
     return [get_extractor(name, ndim, reference) for name in COMPANIONS if name != chosen.name]

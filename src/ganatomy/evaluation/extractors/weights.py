@@ -1,6 +1,6 @@
-"""Files of pretrained weights: which are known, where they are to be had, and whether a file is what it says it is.
+"""The known files of pretrained weights, their sources, and their verification.
 
-Nothing is downloaded. A file is read as tensors only (no pickled code), and only after its SHA-256 is the known one.
+Nothing is downloaded. A file is read only if its SHA-256 is known, and only as tensors, without pickled code.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class KnownWeights:
 
     Args:
         file: the file's name.
-        digest: SHA-256 of the file, or as many of its first hexadecimal digits as its publisher gives.
-        source: the place where the file can be had, in words, because addresses of pages change.
+        digest: SHA-256 of the file, or as many of its first hexadecimal digits as the publisher states.
+        source: where the file is published, in words, because addresses of pages change.
         licence: the licence of the weights.
     """
 
@@ -79,15 +79,15 @@ KNOWN_WEIGHTS: dict[str, tuple[KnownWeights, ...]] = {
 
 
 def read_weights(name: str, file: Path | None) -> tuple[dict[str, Tensor], str]:
-    """Tensors by name, and the SHA-256 of the file.
+    """Read tensors by name; return them with the SHA-256 of the file.
 
     Raises:
-        Refused: no file given, not there, not a known one, or not readable as tensors.
+        Refused: no file is given, or the file is missing, unknown or not readable as tensors.
     """
     known = KNOWN_WEIGHTS[name]
     told = " or ".join(f"{one.file} (SHA-256 {one.digest[:16]}; {one.source}; {one.licence})" for one in known)
     if file is None:
-        raise Refused(f"The extractor {name} needs --weights FILE: {told}. Nothing is downloaded for you.")
+        raise Refused(f"The extractor {name} needs --weights FILE: {told}. Nothing is downloaded.")
     if not file.is_file():
         raise Refused(f"There is no file {file}. The extractor {name} takes {told}.")
     digest = compute_sha256(file)
@@ -97,23 +97,23 @@ def read_weights(name: str, file: Path | None) -> tuple[dict[str, Tensor], str]:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file, without running code that may lie in it.
+    """Read the tensors of a file without running code that it may contain.
 
     Raises:
-        Refused: not a file of tensors.
+        Refused: it is not a file of tensors.
     """
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are no weights
+    except Exception as error:  # torch raises errors of many kinds for files that are not weights
         raise Refused(f"{file} cannot be read as weights: {str(error).splitlines()[0]}") from error
     content = content.get("state_dict", content)
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def load_weights(network: torch.nn.Module, weights: dict[str, Tensor], ignored: tuple[str, ...] = ()) -> None:
-    """Load weights by name; whatever is missing or left over, but for names that begin with `ignored`, is refused."""
+    """Load weights by name; refuse missing and unknown names, except those that begin with a prefix in `ignored`."""
     result = network.load_state_dict(weights, strict=False)
     wrong = [
         name

@@ -36,26 +36,26 @@ from ganatomy.modalities.modality import Modality
 from ganatomy.pyramid import Shape
 from ganatomy.sampling import sample
 
-MIN_IMAGES = 4  # images a side
-MAX_IMAGES = 2048  # images a side unless told
-MIN_SAMPLES = {2: 60, 3: 24}  # samples of a run at least, so that there is something to see
+MIN_IMAGES = 4  # least number of images per side
+MAX_IMAGES = 2048  # largest number of images per side by default
+MIN_SAMPLES = {2: 60, 3: 24}  # least number of samples of a run, by the number of axes, so that figures are informative
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both sides of a report, gathered once and read by all its parts.
+    """Both sides of a report, gathered once and used by all its parts.
 
     Args:
-        modality: of all images.
+        modality: modality of all images.
         test: held-out real images.
-        train: training images, all or 4,096 of them.
-        floor: training images with the facts of `test`, one by one.
+        train: training images, at most 4,096.
+        floor: training images, each with the facts of the corresponding image of `test`.
         fakes: all synthetic images.
-        matched_indices: which of them have the facts of `test`, one by one.
-        provenance: what the report says of the synthetic images.
-        snapshot: what drew them, if it is at hand.
-        same_store: whether the model is known to have been trained on this store; None = not known.
-        features: of all images by all extractors that were asked.
+        matched_indices: indices of synthetic images, each with the facts of the corresponding image of `test`.
+        provenance: origin of the synthetic images, for the report.
+        snapshot: the snapshot that generated them, if it is available.
+        same_store: whether the model was trained on this store; None = unknown.
+        features: cache of the features of all images.
     """
 
     modality: Modality
@@ -71,17 +71,17 @@ class Comparison:
 
     @cached_property
     def numbers(self) -> frozenset[str]:
-        """The facts that are numbers and not classes."""
+        """The facts that are numbers instead of classes."""
         return list_numbers(self.train.store, self.test.store)
 
     @cached_property
     def matched_fakes(self) -> ImageSet:
-        """As many synthetic images as held-out ones, with the same facts."""
+        """As many synthetic images as held-out images, with the same facts."""
         return ImageSubset(self.fakes, self.matched_indices)
 
     @cached_property
     def balanced_indices(self) -> list[int]:
-        """As many synthetic images as have the mixture of facts of the held-out ones, some to each of these."""
+        """The largest set of synthetic images with the same distribution of facts as the held-out images."""
         left = sorted(set(range(len(self.fakes))) - set(self.matched_indices))
         found = list(self.matched_indices)
         wanted, facts = (drop_numbers(images.facts(), self.numbers) for images in (self.test, self.fakes))
@@ -99,25 +99,25 @@ class Comparison:
 
     @property
     def shows_patients(self) -> bool:
-        """Whether any of the real images may be of a patient."""
+        """Whether any of the real images may show a patient."""
         return self.train.store.shows_patients or self.test.store.shows_patients
 
     def make_display_image(self, images: ImageSet, i: int) -> Image:
-        """Image i in its own values, as displayed, with the median spacing of the store: the same for both sides."""
+        """Make image i for display in the modality's values, with the median spacing of the store for both sides."""
         return self.modality.denormalise(Image(images[i], self.test.spacing(), images.facts()[i]))
 
 
 @dataclass(frozen=True)
 class ComparisonRequest:
-    """What is wanted of both sides.
+    """The request for the images of both sides.
 
     Args:
-        n: images a side at most; None = as many as both have, at most 2,048.
-        seed: of samples that are drawn here.
-        facts: of anybody's images.
-        shape: the level at which anybody's images are compared; None = the largest that they fill.
+        n: largest number of images per side; None = as many as both sides have, at most 2,048.
+        seed: seed of the samples.
+        facts: facts of images of any origin.
+        shape: level at which images of any origin are compared; None = the largest that they fill.
         held_out: a store of other patients to compare with; None = the test patients of the training set.
-        min_fakes: synthetic images that a protocol needs.
+        min_fakes: number of synthetic images that a protocol needs.
     """
 
     n: int | None = None
@@ -135,14 +135,15 @@ class ComparisonRequest:
 def gather_comparison(
     images: Path, store: Store | str | PathLike[str] | None, request: ComparisonRequest
 ) -> Comparison:
-    """Gather both sides.
+    """Gather the images of both sides.
 
     Args:
-        images: samples, a run, a snapshot, or a folder of anybody's images.
+        images: samples, a run, a snapshot, or a folder of images of any origin.
         store: the training set; None = that of the run.
+        request: the request.
 
     Raises:
-        Refused: nothing to compare, too few, or patients that the training has seen.
+        Refused: there are too few images or none, or the training has seen the held-out patients.
     """
     store = resolve_store(images, store)
     found = _gather_images(images, store, request)
@@ -162,10 +163,10 @@ def gather_comparison(
 
 
 def gather_other_model(comparison: Comparison, images: Path, request: ComparisonRequest) -> ImageSet:
-    """Images of another model with the facts of the same held-out images, for the figure that shows several models.
+    """Gather images of another model with the facts of the held-out images, for the figure of several models.
 
     Raises:
-        Refused: nothing there, or labels that do not fit.
+        Refused: there are no images, or their labels do not fit.
     """
     found = _gather_images(images, comparison.train.store, replace(request, shape=comparison.test.shape, min_fakes=0))
     if found.fakes.shape != comparison.test.shape:
@@ -174,7 +175,7 @@ def gather_other_model(comparison: Comparison, images: Path, request: Comparison
 
 
 def _gather_images(images: Path, store: Store, request: ComparisonRequest) -> "_GatheredImages":
-    """What the synthetic images are, whatever their origin, and the held-out ones for them."""
+    """Gather synthetic images of any origin, and the held-out images for them."""
     if has_samples(images):
         return _gather_from_samples(images, store, request)
     if is_model(images):
@@ -198,10 +199,10 @@ class _GatheredImages:
 
 
 def resolve_store(images: Path, store: Store | str | PathLike[str] | None) -> Store:
-    """The store that is given, or else that of the run or of the snapshot's run.
+    """Return the given store, or else that of the run or of the snapshot's run.
 
     Raises:
-        Refused: neither.
+        Refused: no store is given, and there is no run.
     """
     if isinstance(store, Store):
         return store
@@ -255,12 +256,12 @@ def _gather_from_snapshot(images: Path, store: Store, request: ComparisonRequest
 
 
 def _is_same_store(trained_on: str | None, store: Store) -> bool | None:
-    """Whether a fingerprint that a model names is that of the store; None where the model knows none."""
+    """Whether the fingerprint that a model records is that of the store; None if the model records none."""
     return None if trained_on in (None, UNKNOWN_STORE) else trained_on == store.manifest.fingerprint
 
 
 def _match_facts(test: RealImages, fakes: SampleCache, numbers: Collection[str]) -> tuple[RealImages, list[int]]:
-    """Held-out images that have a synthetic partner of the same facts, and the partners' places."""
+    """Match held-out images with synthetic images of the same facts; return the matched images and indices."""
     real, synthetic = (drop_numbers(one.facts(), numbers) for one in (test, fakes))
     partners = pair_facts(real, synthetic)
     cases = [case for case, place in zip(test.cases, partners, strict=True) if place is not None]

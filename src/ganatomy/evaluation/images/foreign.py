@@ -20,12 +20,12 @@ from ganatomy.modalities.folder import SPECIAL_KINDS, list_folder
 from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.pyramid import Shape, format_shape
 
-REASONS_SHOWN = 3  # kinds of reasons of a refusal
-TEXT_SUFFIXES = (".json", ".jsonl", ".txt", ".md", ".csv", ".html", ".yaml")  # beside images; no image ends so
+REASONS_SHOWN = 3  # largest number of kinds of reasons in a message
+TEXT_SUFFIXES = (".json", ".jsonl", ".txt", ".md", ".csv", ".html", ".yaml")  # never images
 
 
 def make_modality(store: Store, facts: FactSource, shape: Shape, labelled: bool) -> Modality:
-    """The modality of a store with its options, for a level of it, and facts from elsewhere."""
+    """Make the modality of a store with its options, for one of its levels and another source of facts."""
     make = modalities.get_modality(store.manifest.modality)
     known = modalities.list_options(store.manifest.modality)
     options = {name: value for name, value in store.manifest.options.items() if name in known}
@@ -36,21 +36,22 @@ def make_modality(store: Store, facts: FactSource, shape: Shape, labelled: bool)
 def read_foreign_images(
     folder: Path, store: Store, facts: FactSource, shape: Shape | None, n: int
 ) -> tuple[int, Shape, Iterator[Sample]]:
-    """How many files there are, the level that they are compared at, and the images one by one.
+    """Read images of any origin; return the number of files, the level of comparison, and the images one by one.
 
-    DICOM, NIfTI and pictures go through the preparation of the store and are halved as it halves them; NPY holds one
-    canonically oriented image of a stored size in [-1, 1] each.
-
-    A path that may stand for an image and cannot be read, such as a link that leads nowhere, is refused like an image
-    that cannot: nothing is passed over but texts, and what `SKIP_RULES` names.
+    DICOM, NIfTI and picture files are prepared and halved like the images of the store. An NPY file contains one
+    canonically oriented image of a stored size in [-1, 1]. A path that may be an image and cannot be read, such as a
+    dangling link, is refused like an image that cannot be read; only texts and paths that `SKIP_RULES` names are
+    skipped.
 
     Args:
-        facts: a table beside the images, believed before the files.
-        shape: the level; None = the largest of the store that the first image fills.
-        n: at most so many files.
+        folder: the folder of the images.
+        store: the store whose preparation is used.
+        facts: source of facts, such as a table, which takes precedence over the files.
+        shape: the level; None = the largest level of the store that the first image fills.
+        n: largest number of files.
 
     Raises:
-        Refused: nothing there that can be read, or a level that the store does not have.
+        Refused: there is nothing that can be read, or the store does not have this level.
     """
     told = _read_index(folder)
     labelled = bool(told) or facts.table is not None
@@ -71,7 +72,7 @@ def read_foreign_images(
     read, found = (sum(len(one.paths) for one in some) for some in (candidates, every))
     progress.say(
         f"{listing.total_paths} paths in {folder}: {read} compared, {found - read} more images than are compared,"
-        f" {listing.total_paths - found} no images by their names"
+        f" {listing.total_paths - found} not images by their names"
     )
     level = shape or _choose_level(folder, probe, candidates, store)
     if level not in store.manifest.levels:
@@ -82,7 +83,7 @@ def read_foreign_images(
 
 
 def _read_index(folder: Path) -> dict[str, dict[str, str]]:
-    """Facts by file of samples that we have written in a form that samples are not read back from, such as DICOM."""
+    """Read facts by file from the index of samples in a format that `read_samples` does not read, such as DICOM."""
     rows = read_lines(folder / INDEX_FILE) if (folder / INDEX_FILE).exists() else []
     return {row["file"]: dict(row.get("facts") or {}) for row in rows}
 
@@ -104,13 +105,17 @@ def _choose_level(folder: Path, modality: Modality, candidates: list[Candidate],
 def _read_images(
     folder: Path, paths: tuple[Modality, Modality], level: Shape, candidates: list[Candidate]
 ) -> Iterator[Sample]:
-    """The images at a level, by the way that the store's images took.
+    """Read the images at a level, prepared like the images of the store.
 
     An image that fills the store's shape is prepared at that shape and halved, so that the raw files of a store give
-    its own pixels. A smaller one, which would be enlarged first and lose its finest texture, is prepared at the level.
+    the pixels of the store. A smaller image is prepared at the level, because enlarging it first would remove its
+    finest texture.
 
     Args:
+        folder: the folder of the images.
         paths: the modality at the store's shape, and at the level.
+        level: the level.
+        candidates: the images.
     """
     whole, coarse = paths
     reasons: list[dict[str, str]] = []
@@ -130,7 +135,7 @@ def _read_images(
 
 
 def _halve_to(image: Image, level: Shape) -> Image:
-    """Down to a level of the store, rounded at each as in the store."""
+    """Halve an image down to a level of the store, rounded at each level as in the store."""
     stored = quantise_pixels(image.pixels)[None]
     while stored.shape[1:] != level:
         stored = halve_pixels(stored)
@@ -158,7 +163,7 @@ def _describe(candidate: Candidate, reason: UnusableImage) -> dict[str, str]:
 
 
 def _make_refusal(folder: Path, rows: list[dict[str, str]], total: int) -> Refused:
-    """All images must be usable: leaving the bad ones out would flatter whoever made them."""
+    """Refuse a folder with unusable images, because leaving them out would make the comparison too favourable."""
     groups = list(count_groups(rows, "reason").items())[:REASONS_SHOWN]
     first = {row["reason"]: row for row in reversed(rows)}
     told = "; ".join(f"{count} x {reason}, such as {format_example(first[reason])}" for reason, count in groups)

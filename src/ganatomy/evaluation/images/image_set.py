@@ -1,4 +1,4 @@
-"""A set of images of one shape, and the sets that are made of others: some of them, mirrored ones, pixels in memory."""
+"""The protocol of sets of images of one shape, and sets derived from others: subsets, mirrored images, pixels."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -29,22 +29,22 @@ class ImageSet(Protocol):
     def facts(self) -> list[dict[str, str]]: ...
 
     def groups(self) -> list[str]:
-        """Who each image is of: images of one group are not independent of one another."""
+        """Return the group of each image, such as its patient; images of one group are not independent."""
         ...
 
     def digests(self) -> list[str]:
-        """Hashes of the images: equal digests mean equal pixels, so that each is looked at once."""
+        """Return hashes of the images; equal hashes mean equal pixels, which are then processed only once."""
         ...
 
     @property
     def cache_folder(self) -> Path | None:
-        """Where features of these images may be kept for the next report; None = nowhere."""
+        """Folder in which features of these images may be kept for the next report; None = no folder."""
         ...
 
 
 @dataclass(frozen=True)
 class ImageSubset:
-    """Some of a set of images, in an order of their own."""
+    """A subset of a set of images, in any order."""
 
     images: ImageSet
     indices: Sequence[int]
@@ -81,7 +81,7 @@ class ImageSubset:
 
 @dataclass(frozen=True)
 class PixelImages:
-    """Images in memory without facts, each of a group of its own."""
+    """Images in memory without facts, each in its own group."""
 
     pixels: Sequence[NDArray[np.float32]]
 
@@ -105,12 +105,12 @@ class PixelImages:
         return [str(i) for i in range(len(self))]
 
     def digests(self) -> list[str]:
-        """Hashes of the pixels."""
+        """Return hashes of the pixels."""
         return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in self.pixels]
 
     @property
     def cache_folder(self) -> None:
-        """Nowhere: these images are on no disk."""
+        """None, because these images are in memory only."""
         return None
 
 
@@ -145,5 +145,5 @@ class MirroredImages:
 
     @property
     def cache_folder(self) -> None:
-        """Nowhere: mirrored images are looked at in one report only."""
+        """None, because mirrored images are used in one report only."""
         return None

@@ -16,7 +16,7 @@ from ganatomy.pyramid import Shape, format_shape
 
 
 class SampleCache:
-    """Images of one shape with their facts and records; quantised as a store's images are.
+    """Images of one shape with their facts and records, quantised like the images of a store.
 
     Args:
         samples: images in [-1, 1], canonically oriented, with their records.
@@ -24,7 +24,7 @@ class SampleCache:
         shape: the shape that every image must have; None = the shape of the first image.
 
     Raises:
-        Refused: no image, images of different shapes, values that are not finite, or nothing but constant images.
+        Refused: there is no image, shapes differ, values are not finite, or all images are constant.
     """
 
     def __init__(self, samples: Iterable[Sample], max_samples: int, shape: Shape | None = None) -> None:
@@ -38,7 +38,7 @@ class SampleCache:
                 shape = shape or image.shape
                 _check_pixels(image.pixels, shape, record)
                 if values is None:
-                    with tempfile.TemporaryFile() as file:  # the map keeps it until it goes, too
+                    with tempfile.TemporaryFile() as file:  # the memory map keeps the file until it is deleted itself
                         values = np.memmap(file, np.uint16, "w+", shape=(max_samples, *shape))
                 if np.ptp(image.pixels) == 0:
                     self.constant_images.append(len(self._facts))
@@ -68,16 +68,16 @@ class SampleCache:
         return self._facts
 
     def groups(self) -> list[str]:
-        """Every synthetic image is drawn by itself."""
+        """Return a group for each image, because synthetic images are independent."""
         return [f"synthetic {i}" for i in range(len(self))]
 
     def digests(self) -> list[str]:
-        """Hashes of the quantised pixels."""
+        """Return hashes of the quantised pixels."""
         return self._digests
 
     @property
     def cache_folder(self) -> None:
-        """Nowhere: samples are drawn anew for each report."""
+        """None, because samples are drawn again for each report."""
         return None
 
 

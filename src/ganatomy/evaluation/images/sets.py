@@ -1,4 +1,4 @@
-"""Sets of images: the common interface of both sides of a comparison, and the real images of a split."""
+"""The real images of a split as a set, and the pairing of real and synthetic images by their facts."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,15 +17,16 @@ from ganatomy.machine import progress
 from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import Shape, rescale_spacing
 
-MAX_TRAINING_IMAGES = 4096  # training images looked through
-CACHE_FOLDER = "features"  # within a store
+MAX_TRAINING_IMAGES = 4096  # largest number of training images that are compared
+CACHE_FOLDER = "features"  # folder within a store
 
 
 @dataclass(frozen=True)
 class RealImages:
-    """Cases of one split at one level, read when they are needed.
+    """Cases of one split at one level, which are read when they are needed.
 
     Args:
+        store: the store.
         cases: rows of the store.
         shape: a stored level.
     """
@@ -42,35 +43,35 @@ class RealImages:
         return dequantise_pixels(self.store.read([self.cases[i]["row"]], self.shape)[0])
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """The images one at a time."""
+        """Iterate over the images."""
         return (self[i] for i in range(len(self)))
 
     def facts(self) -> list[dict[str, str]]:
         return [case["facts"] for case in self.cases]
 
     def groups(self) -> list[str]:
-        """Pseudonyms of the patients."""
+        """Return the pseudonyms of the patients."""
         return [case["patient"] for case in self.cases]
 
     def digests(self) -> list[str]:
-        """Hashes of the stored pixels."""
+        """Return hashes of the stored pixels."""
         return [case["pixels"] for case in self.cases]
 
     @property
     def cache_folder(self) -> Path:
-        """Within the store, so that what is derived from patients stays with them."""
+        """Folder within the store, so that data derived from patients remain with the store."""
         return self.store.path / CACHE_FOLDER
 
     def select_cases(self, cases: list[dict[str, Any]]) -> "RealImages":
         return RealImages(self.store, cases, self.shape)
 
     def spacing(self) -> tuple[float, ...] | None:
-        """Millimetres of these images, the median of the store; coarser levels have larger voxels."""
+        """Return millimetres per voxel of these images: the median of the store, scaled to the level."""
         return rescale_spacing(self.store.manifest.spacing, self.store.manifest.shape, self.shape)
 
 
 def select_real_images(store: Store, split: str, shape: Shape, n: int | None = None, seed: int = 0) -> RealImages:
-    """`n` cases of a split drawn without replacement; all of them when `n` is None or not less than there are.
+    """Draw `n` cases of a split without replacement; all cases if `n` is None or there are not more.
 
     Raises:
         Refused: the store has no such level or no such case.
@@ -90,15 +91,15 @@ def select_real_images(store: Store, split: str, shape: Shape, n: int | None = N
 
 
 def check_disjoint(held_out: RealImages, seen: RealImages) -> None:
-    """Refuse held-out images of which the training has seen the patient or the picture.
+    """Check that the training has seen no patient and no pixels of the held-out images.
 
     Raises:
-        Refused: how many patients or pictures they share.
+        Refused: they share patients or pixels; the message says how many.
     """
     if held_out.store.read_key_name() != seen.store.read_key_name():
         progress.say(
-            f"Pseudonyms of {held_out.store.path} and {seen.store.path} were made with different keys: only equal"
-            " pictures can tell whether they share patients."
+            f"The pseudonyms of {held_out.store.path} and {seen.store.path} were made with different keys, so shared"
+            " patients can be recognised only by images with equal pixels."
         )
     patients = set(held_out.groups()) & set(seen.groups())
     if patients:
@@ -115,10 +116,10 @@ def check_disjoint(held_out: RealImages, seen: RealImages) -> None:
 
 
 def select_matching_images(store: Store, split: str, reference: RealImages, seed: int = 0) -> RealImages:
-    """As many cases of another split, with the same facts one by one.
+    """Select equally many cases of another split, each with the facts of the corresponding reference image.
 
     Raises:
-        Refused: the split has too few.
+        Refused: the split has too few cases.
     """
     pool = select_real_images(store, split, reference.shape)
     order = [pool.cases[i] for i in np.random.default_rng(seed).permutation(len(pool))]
@@ -142,17 +143,17 @@ def select_matching_images(store: Store, split: str, reference: RealImages, seed
 
 
 def list_numbers(*stores: Store) -> frozenset[str]:
-    """Facts that are numbers in one of the stores; a small store may have too few values to tell."""
+    """List the facts that are numbers in any of the stores; a small store may have too few values to recognise them."""
     return frozenset().union(*(list_number_facts(store.manifest.facts) for store in stores))
 
 
 def drop_numbers(facts: list[dict[str, str]], numbers: Collection[str]) -> list[dict[str, str]]:
-    """The facts that are classes: images are paired by them, which no two would be by a number."""
+    """Return the facts that are classes, by which images are paired; numbers hardly ever agree."""
     return [{name: value for name, value in one.items() if name not in numbers} for one in facts]
 
 
 def pair_facts(requested_facts: list[dict[str, str]], available_facts: list[dict[str, str]]) -> list[int | None]:
-    """For each wanted facts the place of one with no other facts, not taken before; None where there is none."""
+    """Find, for each requested facts, the index of an unused image with equal facts; None if there is none."""
     left: dict[frozenset[tuple[str, str]], list[int]] = {}
     for place, facts in reversed(list(enumerate(available_facts))):
         left.setdefault(frozenset(facts.items()), []).append(place)
@@ -165,6 +166,6 @@ def pair_facts(requested_facts: list[dict[str, str]], available_facts: list[dict
 
 
 def list_requested_facts(snapshot: Snapshot, reference: ImageSet) -> list[dict[str, str]]:
-    """For each real the facts that a sample of the snapshot can share with it, so that both sides have one mixture."""
+    """List, for each real image, the facts that a sample of the snapshot can share with it."""
     known = {*snapshot.recipe.condition_space.names, *modalities.get_modality(snapshot.modality)().free_conditions}
     return [{name: value for name, value in facts.items() if name in known} for facts in reference.facts()]

@@ -1,1 +1,1 @@
-"""A learned two-sample test: how well does a small network tell synthetic images from held-out ones?"""
+"""A learned two-sample test: how well a small network distinguishes synthetic images from held-out images."""

@@ -1,7 +1,7 @@
-"""Classifiers that tell synthetic from training images, each trained on one half of the synthetic images.
+"""Classifiers that distinguish synthetic from training images, each trained on one half of the synthetic images.
 
-What a classifier says of images that it was trained on is worthless, so every synthetic image is scored by the one that
-was trained on the other half (cross-fitting).
+A classifier's score of an image on which it was trained carries no information. Every synthetic image is therefore
+scored by the classifier that was trained on the other half (cross-fitting).
 """
 
 from collections import defaultdict
@@ -21,9 +21,9 @@ from ganatomy.evaluation.statistics import compute_median_and_width
 from ganatomy.machine import progress
 
 FOLDS = 2
-STEPS, BATCH = 160, 24  # of the training of one classifier
-MIN_BATCH, BATCH_VOXELS = 8, 2**21  # large images are seen in smaller batches of about so many voxels
-MIN_GROUPS = 8  # patients, and synthetic images, below which nothing is learned
+STEPS, BATCH = 160, 24  # training steps of one classifier, and images per step
+MIN_BATCH, BATCH_VOXELS = 8, 2**21  # batches of large images are smaller, with about this number of voxels
+MIN_GROUPS = 8  # least number of patients, and of synthetic images, for a training
 
 Scores = NDArray[np.float64]
 
@@ -32,10 +32,10 @@ class Judge:
     """The classifier of one view, trained on one half of the synthetic images.
 
     Args:
-        view: how images are shown to it.
-        real, fake: what it is trained on.
-        partners: of each synthetic image the real ones with its facts.
-        seed: of weights and batches.
+        view: the view of the images.
+        real, fake: the images on which it is trained.
+        partners: for each synthetic image, the indices of the real images with its facts.
+        seed: seed of weights and batches.
     """
 
     def __init__(self, view: View, real: ShownImages, fake: ShownImages, partners: list[list[int]], seed: int) -> None:
@@ -48,13 +48,13 @@ class Judge:
             fit_classifier(self.network, real.pixels, fake.pixels, pieces, STEPS, batch, seed)
 
     def score(self, images: ShownImages) -> Scores:
-        """One score an image, the mean over its pieces; larger = more likely synthetic."""
+        """Compute one score per image, the mean over its pieces; larger = more likely synthetic."""
         scores = compute_scores(self.network, images.pixels, BATCH)
         return np.asarray(scores.view(-1, images.pieces).mean(1).double())
 
     @torch.inference_mode()
     def map_scores(self, images: ShownImages) -> NDArray[np.float32]:
-        """What each place adds to the score of each whole image, at the images' own size."""
+        """Compute the contribution of each voxel to the score of each whole image, at the size of the images."""
         coarse = self.network.map_scores(images.pixels)[:, None]
         size = images.pixels.shape[2:]
         smooth = torch.nn.functional.interpolate(coarse, size, mode="bilinear" if len(size) == 2 else "trilinear")
@@ -66,10 +66,10 @@ class Judges:
     """A classifier for each view and each half of the synthetic images.
 
     Args:
-        views: coarse ones first.
-        judges: by view, one a fold.
-        folds: places of the synthetic images that the classifiers of each fold are asked about.
-        fake_scores: by view, the score of each synthetic image, from the classifier that was not trained on it.
+        views: the views, coarse ones first.
+        judges: one classifier per fold, by view.
+        folds: indices of the synthetic images that the classifiers of each fold score.
+        fake_scores: by view, the score of each synthetic image by the classifier that was not trained on it.
     """
 
     views: tuple[View, ...]
@@ -78,7 +78,7 @@ class Judges:
     fake_scores: dict[str, Scores]
 
     def score_images(self, images: ImageSet, what: str) -> dict[str, Scores]:
-        """Scores (folds, images) by view of images that no classifier was trained on."""
+        """Compute scores (folds, images) by view, for images on which no classifier was trained."""
         limit, found = limit_images(images.shape), []
         for start in range(0, len(images), limit):
             part = ImageSubset(images, range(start, min(start + limit, len(images))))
@@ -87,10 +87,10 @@ class Judges:
         return {view.name: np.concatenate([part[view.name] for part in found], 1) for view in self.views}
 
     def compute_departures(self, ordinary: ImageSet) -> Scores:
-        """How far each synthetic image is from what is usual of real ones: (images,), larger = less real.
+        """Compute how far each synthetic image's score is from those of real images: (images,), larger = less real.
 
-        The mean over the views of its score less the median of real images that no classifier has seen, in their
-        deviations.
+        The result is the mean over the views of (score - median) / deviation, with median and deviation over real
+        images on which no classifier was trained.
         """
         usual = self.score_images(ordinary, "validation images")
         departures = np.zeros((len(self.views), len(self.fake_scores[self.views[0].name])))
@@ -106,12 +106,12 @@ def fit_judges(train: ImageSet, fakes: ImageSet, seed: int = 0, numbers: Collect
 
     Args:
         train: real images of training patients.
-        fakes: synthetic images, with the facts of real ones.
-        seed: of folds, weights and batches; one seed gives one result for one number of threads.
-        numbers: facts that are no classes, and in which partners need not agree.
+        fakes: synthetic images with the facts of real images.
+        seed: seed of folds, weights and batches; the result also depends on the number of threads.
+        numbers: facts that are numbers, in which partners need not agree.
 
     Raises:
-        Refused: fewer than eight patients or synthetic images, or facts that no training image has.
+        Refused: there are fewer than eight patients or synthetic images, or no training image has their facts.
     """
     patients, samples = (len(set(images.groups())) for images in (train, fakes))
     if min(patients, samples) < MIN_GROUPS:
@@ -123,12 +123,12 @@ def fit_judges(train: ImageSet, fakes: ImageSet, seed: int = 0, numbers: Collect
     partners = _find_partners(*(drop_numbers(images.facts(), numbers) for images in (fakes, train)))
     folds = split_by_group(fakes, seed)
     limit = limit_images(fakes.shape)
-    taught = [fold[: max(1, limit // FOLDS)] for fold in folds]  # those that classifiers are trained on
+    taught = [fold[: max(1, limit // FOLDS)] for fold in folds]  # images on which classifiers are trained
     real = show_images(train, views, "training images")
     parts = [show_images(ImageSubset(fakes, part), views, "synthetic images") for part in taught]
     judges: dict[str, list[Judge]] = defaultdict(list)
     scores = {view.name: np.zeros(len(fakes)) for view in views}
-    with progress.bar("learning to tell apart", FOLDS * len(views)) as bar:
+    with progress.bar("training classifiers", FOLDS * len(views)) as bar:
         for view in views:
             for fold in range(FOLDS):
                 own = [partners[i] for i in taught[1 - fold]]
@@ -136,7 +136,7 @@ def fit_judges(train: ImageSet, fakes: ImageSet, seed: int = 0, numbers: Collect
                 judges[view.name].append(judge)
                 scores[view.name][taught[fold]] = judge.score(parts[fold][view.name])
                 bar.advance()
-    for fold in range(FOLDS):  # the others, a part at a time
+    for fold in range(FOLDS):  # the remaining images, in parts
         for start in range(len(taught[fold]), len(folds[fold]), limit):
             places = folds[fold][start : start + limit]
             shown = show_images(ImageSubset(fakes, places), views, "synthetic images")
@@ -146,20 +146,20 @@ def fit_judges(train: ImageSet, fakes: ImageSet, seed: int = 0, numbers: Collect
 
 
 def split_by_group(images: ImageSet, seed: int) -> list[list[int]]:
-    """Places of the images of each fold; a patient is never divided, and each combination of facts is halved."""
+    """Split images into folds (indices); a patient is never divided, and each combination of facts is halved."""
     facts, groups = images.facts(), images.groups()
     kinds: dict[str, list[str]] = defaultdict(list)  # the facts of each group
     for one, group in zip(facts, groups, strict=True):
         kinds[group].append(str(sorted(one.items())))
     rng = np.random.default_rng(seed)
     names = sorted(kinds)
-    order = sorted(rng.permutation(len(names)), key=lambda i: sorted(kinds[names[i]]))  # stable: drawn within a kind
+    order = sorted(rng.permutation(len(names)), key=lambda i: sorted(kinds[names[i]]))  # stable: random within a kind
     fold_of = {names[i]: place % FOLDS for place, i in enumerate(order)}
     return [[i for i, group in enumerate(groups) if fold_of[group] == fold] for fold in range(FOLDS)]
 
 
 def _limit_images(images: ImageSet) -> ImageSet:
-    """As many images as may be held in memory, evenly from all."""
+    """Select evenly as many images as may be held in memory."""
     limit = limit_images(images.shape)
     if len(images) <= limit:
         return images
@@ -167,7 +167,7 @@ def _limit_images(images: ImageSet) -> ImageSet:
 
 
 def _find_partners(own: list[dict[str, str]], train: list[dict[str, str]]) -> list[list[int]]:
-    """Of the facts of each synthetic image the training images that have them."""
+    """Find, for each synthetic image, the training images with its facts."""
     known = [frozenset(facts.items()) for facts in train]
     found = {
         wanted: [i for i, facts in enumerate(known) if wanted <= facts]

@@ -1,22 +1,23 @@
-"""The small network of the learned two-sample test: convolutions, mean and maximum over all places, one score."""
+"""The small network of the learned two-sample test: convolutions, mean and maximum over space, one score."""
 
 import torch
 from torch import Tensor, nn
 
-WIDTHS = (16, 32, 32, 48)  # channels of its layers
+WIDTHS = (16, 32, 32, 48)  # channels of the layers
 STRIDES = (2, 2, 1, 2)
-MIN_DEVIATION = 0.01  # of voxels, in half the range; smaller ones count as this
-MAX_DEVIATIONS = 5.0  # of a place; larger ones count as this
+MIN_DEVIATION = 0.01  # least standard deviation of voxels, for values in [-1, 1]
+MAX_DEVIATIONS = 5.0  # deviations of a voxel position at which values are clipped
 
 
 class InputScaling(nn.Module):
-    """Images in deviations of all voxels, and where they are whole also in deviations of each place.
+    """Scaling of images by the deviation of all voxels and, for whole images, by the deviation at each position.
 
-    The second channel shows what hardly varies over images, such as the background, as plainly as what does.
+    In the second channel, regions that hardly vary between images, such as the background, have the same scale as all
+    other regions.
 
     Args:
-        pixels: images that the deviations are taken from (n, 1, *size), in [-1, 1].
-        by_place: whether the images lie over one another, so that a place means something.
+        pixels: images from which the deviations are computed (n, 1, *size), in [-1, 1].
+        by_place: whether the images are whole, so that a position has the same meaning in all of them.
     """
 
     def __init__(self, pixels: Tensor, by_place: bool) -> None:
@@ -32,7 +33,7 @@ class InputScaling(nn.Module):
         self.register_buffer("place_deviation", pixels.std(0).clamp_min(MIN_DEVIATION) if by_place else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, *size) of images (batch, 1, *size)."""
+        """Scale images (batch, 1, *size) to (batch, channels, *size)."""
         overall = (x - self.mean) / self.deviation
         if self.place_mean is None:
             return overall
@@ -41,15 +42,15 @@ class InputScaling(nn.Module):
 
 
 class SmallClassifier(nn.Module):
-    """One score an image; positive = synthetic. The same layers serve images of every size.
+    """A classifier with one score per image, positive = synthetic, for images of any size:
 
         f = (convolution, norm, leaky ReLU) four times;  score = w1 . mean_p f(p) + w2 . max_p f(p) + b
 
-    The mean finds faults that are everywhere, such as noise; the maximum those that are somewhere, such as a ring.
+    The mean detects faults of the whole image, such as noise; the maximum detects local faults, such as a ring.
 
     Args:
-        ndim: dimensions of the images, 2 or 3.
-        scaling: of the images (batch, 1, *size) that it is given.
+        ndim: number of spatial axes, 2 or 3.
+        scaling: the scaling of its input images (batch, 1, *size).
     """
 
     def __init__(self, ndim: int, scaling: InputScaling) -> None:
@@ -66,12 +67,12 @@ class SmallClassifier(nn.Module):
         self.head = nn.Linear(2 * channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (batch,) of images (batch, 1, *size)."""
+        """Compute scores (batch,) of images (batch, 1, *size)."""
         found = self.features(self.scaling(x)).flatten(2)
         return self.head(self.drop(torch.cat([found.mean(2), found.amax(2)], 1)))[:, 0]
 
     def map_scores(self, x: Tensor) -> Tensor:
-        """What each place adds to the score, (batch, *coarse size): the sum over places is the score without its bias.
+        """Compute the contribution of each position, (batch, *coarse size); their sum is the score without its bias.
 
         m(p) = w1 . f(p) / P + sum_c w2_c max_q f_c(q) [p is where channel c is largest]
         """
@@ -87,14 +88,15 @@ class SmallClassifier(nn.Module):
 def fit_classifier(
     network: SmallClassifier, real: Tensor, fake: Tensor, partners: list[list[int]], steps: int, batch: int, seed: int
 ) -> None:
-    """Train the network to tell two sets apart; deterministic for one seed and number of threads.
+    """Train the network to distinguish two sets; the result depends on the seed and the number of threads only.
 
     Args:
-        network: is changed in place, and left in evaluation mode.
+        network: the network, which is changed in place and left in evaluation mode.
         real, fake: images (n, 1, *size).
-        partners: of each synthetic image the real ones with its facts, so that both sides show one mixture of them.
-        steps, batch: each step sees half a batch of each side.
-        seed: of what is drawn.
+        partners: for each synthetic image, the indices of the real images with its facts, so that both sides have the
+            same distribution of facts.
+        steps, batch: number of steps and of images per step, half of them of each side.
+        seed: seed of all random draws.
     """
     draw = torch.Generator().manual_seed(seed)
     half = batch // 2
@@ -119,5 +121,5 @@ def fit_classifier(
 
 @torch.inference_mode()
 def compute_scores(network: SmallClassifier, images: Tensor, batch: int) -> Tensor:
-    """Scores (n,) of images (n, 1, *size), a batch at a time."""
+    """Compute scores (n,) of images (n, 1, *size) in batches."""
     return torch.cat([network(part) for part in images.split(batch)])

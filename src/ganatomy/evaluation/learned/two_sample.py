@@ -1,13 +1,13 @@
-"""The learned two-sample test: at which size can held-out and synthetic images be told apart, and how surely?
+"""The learned two-sample test: at which image size held-out and synthetic images can be distinguished, and how well.
 
-A classifier that is trained on one half of the data and asked about the other has an area under the curve of 0.5 if
-both sets have one distribution (Lopez-Paz 2017). Trained at several sizes, it says where a difference begins:
+A classifier that is trained on one half of the data and tested on the other half has an area under the curve of 0.5 if
+both sets have the same distribution (Lopez-Paz 2017). Classifiers at several sizes show where a difference begins:
 
     halves of the synthetic images F_1, F_2 and of the held-out patients H_1, H_2
     c_k is trained on all training patients against F_{3-k};  AUC_k = P(c_k(f) > c_k(h)),  f from F_k, h from H_k
     AUC = (AUC_1 + AUC_2) / 2
 
-Training patients stand for the real images in training, so that no classifier has seen a patient it is asked about.
+The classifiers are trained with training patients as real images, so that no classifier has seen a patient of its test.
 """
 
 from collections.abc import Collection
@@ -32,20 +32,21 @@ from ganatomy.evaluation.statistics import (
 PERMUTATIONS, ROUNDING = 2000, 1e-12
 DEFINITION = (
     "area under the curve of a small convolutional network trained on training patients against one half of the"
-    " synthetic images and asked about held-out patients and the other half, both ways (Lopez-Paz 2017); 0.5 = cannot"
-    " be told apart; interval by Newcombe 2006 for as many images as patients; p by permutation of one image a patient"
+    " synthetic images and tested on held-out patients and the other half, mean over both halves (Lopez-Paz 2017);"
+    " 0.5 = not distinguishable; interval by Newcombe 2006 for as many images as patients; p by permutation of one"
+    " image per patient"
 )
 
 
 @dataclass(frozen=True)
 class ViewResult:
-    """How well the images of one view are told apart.
+    """The result of one view.
 
     Args:
-        view: its name.
-        auc: mean over the folds; 0.5 = cannot be told apart, 1 = always.
+        view: name of the view.
+        auc: mean over the folds; 0.5 = the images cannot be distinguished, 1 = they always can.
         low, high: 95 % interval (Newcombe 2006) for as many images as patients and as independent samples.
-        p: of a permutation test of one image a patient.
+        p: p-value of a permutation test of one image per patient.
     """
 
     view: str
@@ -60,10 +61,10 @@ class LearnedTest:
     """The test in all views.
 
     Args:
-        results: one a view, coarse ones first.
-        p: of the largest area of all views, by permutation; it accounts for the number of views.
-        patients: held-out patients.
-        samples: synthetic images that are independent of one another.
+        results: one result per view, coarse ones first.
+        p: p-value of the largest area of all views, by permutation; it accounts for the number of views.
+        patients: number of held-out patients.
+        samples: number of independent synthetic images.
     """
 
     results: list[ViewResult]
@@ -75,9 +76,10 @@ class LearnedTest:
 def attempt_learned_test(
     train: ImageSet, held_out: ImageSet, fakes: ImageSet, kept: list[int], seed: int = 0, numbers: Collection[str] = ()
 ) -> tuple[dict[str, Any], Judges | None]:
-    """The test as a report holds it, and its classifiers, which score single images as well.
+    """Make the test for a report; return its entry and the classifiers, which also score single images.
 
-    With too few images for it, the report holds why there is none; with too few to train, there are no classifiers.
+    If there are too few images for the test, the entry says why; if there are too few for training, there are no
+    classifiers.
 
     Args:
         train: real images of training patients.
@@ -105,17 +107,17 @@ def attempt_learned_test(
 def run_learned_test(
     judges: Judges, held_out: ImageSet, fakes: ImageSet, kept: list[int], seed: int = 0
 ) -> LearnedTest:
-    """Ask the classifiers about held-out patients and about the synthetic images that they were not trained on.
+    """Test the classifiers on held-out patients and on the synthetic images on which they were not trained.
 
     Args:
-        judges: trained on `fakes` and training patients.
+        judges: the classifiers, trained on `fakes` and training patients.
         held_out: real images of other patients.
         fakes: all synthetic images.
-        kept: which of them are asked about, so that they have the mixture of facts of the held-out images.
-        seed: of the halves and of the permutations.
+        kept: indices of those that are tested, which have the same distribution of facts as the held-out images.
+        seed: seed of the halves and of the permutations.
 
     Raises:
-        Refused: fewer than eight held-out patients or synthetic images.
+        Refused: there are fewer than eight held-out patients or synthetic images.
     """
     real_groups, fake_groups = held_out.groups(), fakes.groups()
     patients, samples = len(set(real_groups)), len({fake_groups[i] for i in kept})
@@ -151,10 +153,10 @@ def _compute_auc(held_out: Scores, fake: Scores) -> float:
 def _permute_labels(
     scores: list[list[tuple[Scores, Scores]]], real_groups: list[list[str]], fake_groups: list[list[str]], seed: int
 ) -> tuple[list[float], float]:
-    """p of each view, and of the largest area over the views, under exchange of the labels of one image a group.
+    """Compute p of each view, and of the largest area over the views, by permuting the labels of one image per group.
 
-    Images of one patient are not independent of one another, so one of each is drawn; views are permuted together, so
-    that their dependence is kept.
+    Images of one patient are not independent, so one image of each is drawn; all views are permuted in the same way, so
+    that their dependence is preserved.
     """
     rng = np.random.default_rng(seed)
     observed = np.zeros(len(scores))

@@ -1,4 +1,4 @@
-"""What the classifiers of the learned test are shown of an image: the whole of it in several sizes, and patches."""
+"""The views of an image for the classifiers of the learned test: the whole image in several sizes, and patches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from ganatomy.evaluation.images.image_set import ImageSet
 from ganatomy.machine import progress
 from ganatomy.pyramid import Shape
 
-FACTORS = {"an eighth": 8, "a quarter": 4, "half": 2, "full": 1}  # name of a size -> by what the axes are divided
-SMALLEST_AXIS = 8  # voxels of an axis below which an image is not shown
-LARGEST_IMAGE = 2**18  # voxels above which an image is shown as patches only: 512 x 512, 64 cubed
-PATCH = {2: 32, 3: 16}  # voxels an axis of a patch, at full resolution
-MAX_PATCHES = 24  # of an image
+FACTORS = {"an eighth": 8, "a quarter": 4, "half": 2, "full": 1}  # name of a size -> divisor of the axes
+SMALLEST_AXIS = 8  # least number of voxels per axis
+LARGEST_IMAGE = 2**18  # voxels above which only patches are shown: 512 x 512, 64 cubed
+PATCH = {2: 32, 3: 16}  # voxels per axis of a patch, at full resolution
+MAX_PATCHES = 24  # patches per image
 MAX_VALUES = 2**26  # voxels of one set in memory at a time, 256 MB in float32
 
 
@@ -27,8 +27,8 @@ class View:
 
     Args:
         name: ``an eighth`` to ``full``, or ``patches``.
-        factor: by what the axes are divided, by averaging.
-        patch: voxels an axis of the patches that are cut out; None = the whole image.
+        factor: factor by which the axes are divided, by averaging.
+        patch: voxels per axis of the patches; None = the whole image.
     """
 
     name: str
@@ -37,7 +37,7 @@ class View:
 
 
 def list_views(shape: Shape) -> tuple[View, ...]:
-    """The views of images of this shape, coarse ones first."""
+    """List the views of images of this shape, coarse ones first."""
     sizes = {name: [n // factor for n in shape] for name, factor in FACTORS.items()}
     whole = [
         View(name, FACTORS[name])
@@ -50,31 +50,33 @@ def list_views(shape: Shape) -> tuple[View, ...]:
 
 @dataclass(frozen=True)
 class ShownImages:
-    """A set of images as one view shows it.
+    """A set of images in one view.
 
     Args:
         pixels: (images * pieces, 1, *size), the pieces of an image one after another.
-        pieces: patches an image; 1 for whole images.
+        pieces: number of patches per image; 1 for whole images.
     """
 
     pixels: Tensor
     pieces: int = 1
 
     def select(self, places: Sequence[int]) -> "ShownImages":
-        """Some of the images."""
+        """Select some of the images by their indices."""
         rows = torch.as_tensor(places)[:, None] * self.pieces + torch.arange(self.pieces)
         return ShownImages(self.pixels[rows.ravel()], self.pieces)
 
 
 def show_images(images: ImageSet, views: Sequence[View], what: str) -> dict[str, ShownImages]:
-    """All views of all images by name; each image is read once.
+    """Make all views of all images, by name; each image is read once.
 
     Args:
+        images: the images.
+        views: the views.
         what: words for the progress bar.
     """
     corners = _choose_corners(images.shape)
     found: dict[str, list[Tensor]] = {view.name: [] for view in views}
-    with progress.bar(f"showing {what}", len(images)) as bar:
+    with progress.bar(f"reading {what}", len(images)) as bar:
         for image in images:
             for view in views:
                 found[view.name].append(_show_image(image, view, corners))
@@ -85,7 +87,7 @@ def show_images(images: ImageSet, views: Sequence[View], what: str) -> dict[str,
 
 
 def limit_images(shape: Shape) -> int:
-    """How many images are shown at a time."""
+    """Return the largest number of images that are held in memory at a time."""
     return max(1, MAX_VALUES // int(np.prod(shape)))
 
 
@@ -99,7 +101,7 @@ def _show_image(image: NDArray[np.float32], view: View, corners: NDArray[np.intp
 
 
 def _choose_corners(shape: Shape) -> NDArray[np.intp]:
-    """Where patches begin, the same places in every image: a regular grid over all of it, thinned where it is large."""
+    """Choose the corners of patches, which are the same in every image: a regular grid with at most `MAX_PATCHES`."""
     patch = PATCH[len(shape)]
     starts = [np.linspace(0, n - patch, -(-n // patch)).round().astype(int) for n in shape]
     grid = np.stack([axis.ravel() for axis in np.meshgrid(*starts, indexing="ij")], 1)

@@ -1,1 +1,1 @@
-"""One metric a file, pure functions on arrays."""
+"""Metrics: one per file, as pure functions on arrays."""

@@ -1,10 +1,10 @@
-"""Traces that generators leave and an eye finds first: a grid in the texture, and light where there should be none.
+"""Artefacts of generators that are easily visible: a grid in the texture, and brightness at borders and corners.
 
-    grid texture = P_axis / P_diagonal,  mean power of a Hann-windowed region between 0.3 and 0.5 cycles a voxel,
+    grid texture = P_axis / P_diagonal,  mean power of a Hann-windowed region between 0.3 and 0.5 cycles per voxel,
     along the axes (one component of the frequency has 98 % of its length) and between them (none has 80 %)
 
-Upsampling leaves its pattern along the axes (Odena 2016; Durall 2020), so that real images have about 1 and a grid has
-more.
+Upsampling leaves a pattern along the axes (Odena 2016; Durall 2020). The ratio is about 1 for real images and larger
+for images with a grid.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ganatomy.evaluation.metrics.spectrum import apply_hann_window
 
-GRID_BAND = (0.3, 0.5)  # cycles a voxel
+GRID_BAND = (0.3, 0.5)  # cycles per voxel
 ALONG, BETWEEN = 0.98, 0.8  # share of a frequency's length that lies along one axis
 BORDER = 16  # a border is a sixteenth of an axis, a corner as much of every axis
 
@@ -20,7 +20,7 @@ Pixels = NDArray[np.float32]
 
 
 def measure_artefacts(image: Pixels) -> dict[str, float]:
-    """Numbers of one image in [-1, 1]: grid texture; level of corners and of each border in % of full scale."""
+    """Measure one image in [-1, 1]: grid texture, and levels of the corners and of each border in % of full scale."""
     levels = {"corner level (%)": _get_percent(np.concatenate([one.ravel() for one in _cut_corners(image)]))}
     for axis in range(image.ndim):
         width = max(1, image.shape[axis] // BORDER)
@@ -31,7 +31,7 @@ def measure_artefacts(image: Pixels) -> dict[str, float]:
 
 
 def compute_grid_texture(image: Pixels) -> float:
-    """Power along the axes over power between them at high frequencies; nan where there is none."""
+    """Compute power along the axes divided by power between them at high frequencies; nan if there is no power."""
     power = np.abs(np.fft.fftn(apply_hann_window(image))) ** 2
     axes = np.abs(np.stack(np.meshgrid(*(np.fft.fftfreq(n) for n in image.shape), indexing="ij")))
     length = np.sqrt((axes**2).sum(0))
@@ -42,7 +42,7 @@ def compute_grid_texture(image: Pixels) -> float:
 
 
 def _cut_corners(image: Pixels) -> list[Pixels]:
-    """All corners: 4 of a picture, 8 of a volume."""
+    """Cut all corners, 4 of a 2D image and 8 of a volume."""
     ends = [(slice(0, max(1, n // BORDER)), slice(-max(1, n // BORDER), None)) for n in image.shape]
     return [image[tuple(ends[axis][(i >> axis) & 1] for axis in range(image.ndim))] for i in range(2**image.ndim)]
 

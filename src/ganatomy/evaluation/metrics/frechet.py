@@ -1,7 +1,8 @@
 """Frechet distance between two sets of features, each taken as a Gaussian (Dowson 1982; Heusel 2017, equation 6).
 
-The trace of the root of a product of covariances is the nuclear norm of the product of their factors, so no matrix root
-is taken: exact also where there are fewer images than features, where the usual root is not.
+The trace of the square root of a product of covariances equals the nuclear norm of the product of their factors, so no
+matrix square root is needed. This is exact even if there are fewer images than features, where a matrix square root is
+inaccurate.
 """
 
 from dataclasses import dataclass
@@ -17,16 +18,16 @@ from ganatomy.evaluation.statistics import Score
 
 FeatureArray = NDArray[np.floating]  # (images, dimensions)
 
-LINE_POINTS = 12  # of the line through 1/N
-DIMENSIONS = ((200, 64), (32, 16))  # (images a side, dimensions): from so many images on so many are compared
-IMAGES_PER_AXIS = 2  # images a dimension that the axes are fitted on, of patients that are not compared
+LINE_POINTS = 12  # number of points of the line in 1/N
+DIMENSIONS = ((200, 64), (32, 16))  # (least number of images per side, number of dimensions that are compared)
+IMAGES_PER_AXIS = 2  # images per dimension for the principal axes, of patients that are not compared
 
 
 def compute_frechet_distance(x: FeatureArray, y: FeatureArray) -> float:
-    """Distance of the Gaussians of two sets of features (images, dimensions); zero for equal sets.
+    """Compute the distance of the Gaussians of two sets of features (images, dimensions); zero for equal sets.
 
     Raises:
-        Refused: fewer than two images in a set, or sets of different dimensions.
+        Refused: a set has fewer than two images, or the sets have different dimensions.
     """
     (mean_x, factor_x), (mean_y, factor_y) = fit_gaussian(x), fit_gaussian(y)
     if mean_x.shape != mean_y.shape:
@@ -40,7 +41,7 @@ Gaussian = tuple[
 
 
 def fit_gaussian(x: FeatureArray) -> Gaussian:
-    """Mean and a factor of the covariance, in float64: what is worth keeping of a set."""
+    """Compute the mean and a factor of the covariance of a set, in float64."""
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or len(x) < 2:
         raise Refused(f"A Frechet distance needs features (images, dimensions) of 2 images or more, not {x.shape}.")
@@ -52,7 +53,7 @@ def fit_gaussian(x: FeatureArray) -> Gaussian:
 
 
 def compute_gaussian_distance(a: Gaussian, b: Gaussian) -> float:
-    """|mean_a - mean_b|^2 + tr(A) + tr(B) - 2 tr((A B)^(1/2)), the last the nuclear norm of the factors' product."""
+    """|mean_a - mean_b|^2 + tr(A) + tr(B) - 2 tr((A B)^(1/2)), with the last trace as a nuclear norm."""
     (mean_a, factor_a), (mean_b, factor_b) = a, b
     overlap = scipy.linalg.svdvals(factor_a @ factor_b.T, overwrite_a=True, check_finite=False).sum()
     gap = float(((mean_a - mean_b) ** 2).sum())
@@ -60,14 +61,14 @@ def compute_gaussian_distance(a: Gaussian, b: Gaussian) -> float:
 
 
 def compute_frechet_infinity(x: FeatureArray, y: FeatureArray, seed: int = 0) -> float:
-    """The distance for endless many images: a straight line in 1/N through subsets, at 1/N = 0 (Chong 2020).
+    """Extrapolate the distance to infinitely many images, by a line in 1/N through subsets, at 1/N = 0 (Chong 2020).
 
     Raises:
-        Refused: fewer than four images a dimension; then the line is bent and its end means nothing.
+        Refused: there are fewer than four images per dimension, for which the distance is not linear in 1/N.
     """
     n, dimensions = min(len(x), len(y)), x.shape[1]
     if n < 4 * dimensions:
-        raise Refused(f"FID-infinity of {dimensions} dimensions needs {4 * dimensions} images a side; there are {n}.")
+        raise Refused(f"FID-infinity of {dimensions} dimensions needs {4 * dimensions} images per side; there are {n}.")
     rng = np.random.default_rng(seed)
     sizes = np.linspace(dimensions, n, LINE_POINTS).astype(int)
     values = [
@@ -79,7 +80,7 @@ def compute_frechet_infinity(x: FeatureArray, y: FeatureArray, seed: int = 0) ->
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianMetric(PairMetric):
-    """Of as many dimensions as the number of images allows: the first principal axes of other training images."""
+    """A distance of Gaussians on the first principal axes of other training images, as many as the images allow."""
 
     def measure(self, evidence: Evidence, seed: int) -> Score:
         n, full = evidence.test.shape
@@ -96,7 +97,7 @@ class GaussianMetric(PairMetric):
 
 
 def project_principal(evidence: Evidence, dimensions: int) -> tuple[FeatureArray, FeatureArray, FeatureArray]:
-    """Held-out, synthetic and floor features on the principal axes of the other training images."""
+    """Project held-out, synthetic and floor features onto the principal axes of the other training images."""
     centre = evidence.other_train.mean(0)
     axes = np.linalg.svd(evidence.other_train - centre, full_matrices=False)[2][:dimensions]
     test, fake, floor = ((rows - centre) @ axes.T for rows in (evidence.test, evidence.fake, evidence.floor))
@@ -111,7 +112,7 @@ FRECHET_DISTANCE = GaussianMetric(
     min_patients=MIN_PATIENTS,
     bounds=(0, np.inf),
     compute=compute_frechet_distance,
-    definition="|m1-m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^1/2) (Heusel 2017); it shrinks with more images",
+    definition="|m1-m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^1/2) (Heusel 2017); it decreases with more images",
 )
 FID_INFINITY = GaussianMetric(
     name="FID-infinity",
@@ -119,5 +120,5 @@ FID_INFINITY = GaussianMetric(
     min_images=DIMENSIONS[-1][0],
     min_patients=MIN_PATIENTS,
     compute=compute_frechet_infinity,
-    definition="the line of Frechet distances in 1/N at 1/N = 0 (Chong 2020)",
+    definition="Frechet distance extrapolated linearly in 1/N to infinitely many images (Chong 2020)",
 )

@@ -12,13 +12,13 @@ from ganatomy.evaluation.metrics.metric import SetMetric
 
 
 def compute_inception_score(probabilities: NDArray[np.floating]) -> float:
-    """Between 1 and the number of classes, for (images, classes).
+    """Compute the score, between 1 and the number of classes, from probabilities (images, classes).
 
-    One value over all images; the published mean over ten splits lies lower. It never sees real images, and the classes
-    decide what it means: 1,000 of ImageNet in the published one.
+    It is computed once over all images; the published mean over ten splits is lower. It does not use real images, and
+    its meaning depends on the classes, which are the 1,000 of ImageNet in the published score.
 
     Raises:
-        Refused: rows that are no probabilities.
+        Refused: the rows are not probabilities.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     if p.ndim != 2 or not np.allclose(p.sum(1), 1, atol=1e-4) or (p < 0).any():
@@ -28,7 +28,7 @@ def compute_inception_score(probabilities: NDArray[np.floating]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class InceptionScoreMetric(SetMetric):
-    """Says which classes it is of."""
+    """The inception score, whose definition names the classes."""
 
     def describe(self, evidence: Evidence) -> str:
         assert evidence.classes is not None, "checked by `needs`"
@@ -36,7 +36,7 @@ class InceptionScoreMetric(SetMetric):
 
 
 def compute_probabilities(evidence: Evidence) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Class probabilities of the held-out and of the synthetic images."""
+    """Compute the class probabilities of the held-out and of the synthetic images."""
     assert evidence.classes is not None, "checked by `needs`"
     return evidence.classes.compute_probabilities(evidence.test), evidence.classes.compute_probabilities(evidence.fake)
 

@@ -19,14 +19,14 @@ PERMUTATIONS = 1000
 
 
 def compute_unbiased_mmd(kernel: KernelMatrix, n: int) -> float:
-    """The U-statistic of MMD squared; may be below zero, its mean is zero for equal distributions.
+    """Compute the U-statistic of MMD squared, which may be negative; its mean is zero for equal distributions.
 
     Args:
         kernel: (n + m, n + m).
-        n: how many belong to the first set.
+        n: number of images of the first set.
 
     Raises:
-        Refused: fewer than two images in a set.
+        Refused: a set has fewer than two images.
     """
     first = np.zeros((len(kernel), 1))
     first[:n] = 1
@@ -34,9 +34,9 @@ def compute_unbiased_mmd(kernel: KernelMatrix, n: int) -> float:
 
 
 def compute_permutation_p(kernel: KernelMatrix, n: int, rounds: int = 1000, seed: int = 0) -> float:
-    """The share of random regroupings of both sets that are as far apart as the given ones, these counted in.
+    """Compute the share of random permutations of both sets with at least this distance, including the observed one.
 
-    The smallest value that can be found is 1 / (rounds + 1).
+    The smallest possible value is 1 / (rounds + 1).
     """
     rng = np.random.default_rng(seed)
     labels = np.zeros((len(kernel), rounds))
@@ -46,11 +46,11 @@ def compute_permutation_p(kernel: KernelMatrix, n: int, rounds: int = 1000, seed
 
 
 def _compute_mmd(kernel: KernelMatrix, first: NDArray[np.float64]) -> NDArray[np.float64]:
-    """MMD squared for each column of labels (images, rounds), 1 for the first set and 0 for the second."""
+    """Compute MMD squared for each column of labels (images, rounds), 1 for the first set and 0 for the second."""
     n = first[:, 0].sum()
     m = len(kernel) - n
     if min(n, m) < 2:
-        raise Refused(f"A maximum mean discrepancy needs 2 images a side or more, not {int(n)} and {int(m)}.")
+        raise Refused(f"A maximum mean discrepancy needs at least 2 images per side, not {int(n)} and {int(m)}.")
     diagonal = np.diag(kernel)
     toward = kernel @ first
     within_first = (first * toward).sum(0)
@@ -67,10 +67,10 @@ def _compute_mmd(kernel: KernelMatrix, first: NDArray[np.float64]) -> NDArray[np
 
 @dataclass(frozen=True, kw_only=True)
 class KernelMetric(PairMetric):
-    """With the p-value of a permutation test, of one image a patient, since images of one patient are not exchangeable.
+    """An MMD with the p-value of a permutation test of one image per patient, since others are not exchangeable.
 
     Args:
-        compute_kernel: the kernel of all pairs of two sets of features.
+        compute_kernel: computes the kernel of all pairs of two sets of features.
     """
 
     compute_kernel: Callable[[NDArray[np.floating], NDArray[np.floating]], KernelMatrix]
@@ -79,6 +79,6 @@ class KernelMetric(PairMetric):
         alone = draw_one_per_group(evidence.patients, seed)
         kernel = self.compute_kernel(evidence.test[alone], evidence.fake[alone])
         p = compute_permutation_p(kernel, len(alone), PERMUTATIONS, seed)
-        test = f"p by {PERMUTATIONS} permutations of one image a patient ({len(alone)} a side)"
+        test = f"p by {PERMUTATIONS} permutations of one image per patient ({len(alone)} per side)"
         sides = (evidence.test, evidence.fake, evidence.floor)
         return self.measure_sides(evidence, sides, p=p, definition=f"{self.definition}; {test}")

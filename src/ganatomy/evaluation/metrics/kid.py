@@ -8,12 +8,12 @@ from ganatomy.evaluation.metrics.metric import MIN_PATIENTS
 
 
 def compute_kid(x: FeatureArray, y: FeatureArray) -> float:
-    """Over all images at once; the published mean over subsets of 1,000 has the same expectation."""
+    """Compute KID over all images at once; the published mean over subsets of 1,000 has the same expectation."""
     return compute_unbiased_mmd(compute_cubic_kernel(x, y), len(x))
 
 
 def compute_cubic_kernel(x: FeatureArray, y: FeatureArray) -> KernelMatrix:
-    """The polynomial kernel of all pairs of both sets."""
+    """Compute the polynomial kernel of all pairs of both sets."""
     both = np.concatenate([x, y]).astype(np.float64)
     return (both @ both.T / both.shape[1] + 1) ** 3
 

@@ -1,4 +1,4 @@
-"""What a metric is: a number with a name, what it needs, its bounds, and which way is better."""
+"""The base classes of metrics: name, formula, required input, bounds, and direction of improvement."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,29 +14,29 @@ from ganatomy.evaluation.extractors.extractor import FeatureRows
 from ganatomy.evaluation.statistics import JACKKNIFE_PARTS, Better, MissingScore, Score, compute_jackknife_interval
 
 PairFunction = Callable[[FeatureRows, FeatureRows], float]
-MIN_PATIENTS = 4  # held-out patients below which a distance says who they are, not how real the others look
-WIDE_FEATURES = 256  # dimensions above which an interval leaves half as many groups out, to save time
+MIN_PATIENTS = 4  # with fewer held-out patients, a distance reflects who they are rather than the quality of images
+WIDE_FEATURES = 256  # above so many dimensions, an interval leaves out half as many groups, to save time
 
 ABSENCES: dict[Need, str] = {
     "features": "needs features",
-    "classes": "needs classes: a fact with two values or more, or an extractor that has its own",
+    "classes": "needs classes: a fact with at least two values, or an extractor with classes",
     "images": "needs the images themselves",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(ABC):
-    """One row of the report's table.
+    """One row of the table in the report.
 
     Args:
-        name: as the table shows it.
-        better: ``lower``, ``higher``, or ``reals``: the nearer to the figure of real images (the floor), the better.
+        name: name in the table.
+        better: ``lower``, ``higher``, or ``reals`` = the nearer to the value of real images (the floor), the better.
         definition: the formula and its source.
-        needs: what has to be there besides the number of images.
-        min_images: images a side below which it is not computed.
-        min_patients: held-out patients below which it is not computed.
-        bounds: what the value cannot leave; an interval is cut there.
-        headline: whether the command prints it; the report shows all.
+        needs: required input besides the number of images.
+        min_images: least number of images per side.
+        min_patients: least number of held-out patients.
+        bounds: range of possible values, to which an interval is clipped.
+        headline: whether the command prints the value; the report shows all values.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Metric(ABC):
 
     @property
     def is_of_features(self) -> bool:
-        """Whether each extractor has a value of its own."""
+        """Whether the metric has a separate value for each extractor."""
         return "images" not in self.needs
 
     def score(self, evidence: Evidence, seed: int = 0) -> Score | MissingScore:
-        """The number with its floor and interval, or what it would have needed."""
+        """Compute the value with its floor and interval, or say what input is missing."""
         absent = next((ABSENCES[need] for need in self.needs if not evidence.has(need)), None)
         if absent is None and len(evidence.test) < self.min_images:
-            absent = f"needs {self.min_images} images a side; there are {len(evidence.test)}"
+            absent = f"needs {self.min_images} images per side; there are {len(evidence.test)}"
         patients = len(set(evidence.patients))
         if absent is None and patients < self.min_patients:
             absent = f"needs {self.min_patients} held-out patients; there are {patients}"
@@ -71,14 +71,14 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, evidence: Evidence, seed: int) -> Score:
-        """The number with its floor and interval.
+        """Compute the value with its floor and interval.
 
         Raises:
-            Refused: what it would need.
+            Refused: input is missing; the message says what the metric needs.
         """
 
     def make_score(self, evidence: Evidence, value: float, **more: Any) -> Score:
-        """A score with what all scores of this metric share; `more` are other fields of it."""
+        """Make a score with the fields that all scores of this metric share; `more` are further fields."""
         own = {"definition": self.definition}
         if self.is_of_features:
             own |= {"dimensions": evidence.test.shape[1], "extractor": evidence.extractor.label}
@@ -87,7 +87,7 @@ class Metric(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class PairMetric(Metric):
-    """Of two sets of features: held-out against synthetic images; the floor is held-out against training images.
+    """A metric of two sets of features: held-out against synthetic images; the floor is held-out against training.
 
     Args:
         compute: a function of two sets of features (images, dimensions).
@@ -101,12 +101,12 @@ class PairMetric(Metric):
     def measure_sides(
         self, evidence: Evidence, sides: tuple[FeatureRows, FeatureRows, FeatureRows], **more: Any
     ) -> Score:
-        """Of these features of the held-out, synthetic and training images; `more` are other fields of the score."""
+        """Measure features of held-out, synthetic and training images; `more` are further fields of the score."""
         test, fake, floor = sides
         low = high = None
         if len(set(evidence.patients)) > 1:
             parts = JACKKNIFE_PARTS if test.shape[1] <= WIDE_FEATURES else JACKKNIFE_PARTS // 2
-            with suppress(Refused):  # too few may be left when a patient with many images is left out
+            with suppress(Refused):  # without a patient with many images, too few images may remain
                 interval = compute_jackknife_interval(
                     lambda a, b: self.compute(test[a], fake[b]), evidence.patients, _name_fakes(len(fake)), parts
                 )
@@ -117,11 +117,11 @@ class PairMetric(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class SetMetric(Metric):
-    """Of the synthetic images alone; in place of a floor stands the same number of the held-out images.
+    """A metric of the synthetic images alone; its floor is the value of the held-out images.
 
     Args:
         compute: a function of one set of rows.
-        make_rows: what the function gets of the held-out and of the synthetic images.
+        make_rows: makes the rows of the held-out and of the synthetic images.
     """
 
     compute: Callable[[Any], float]
@@ -136,10 +136,10 @@ class SetMetric(Metric):
         return self.make_score(evidence, self.compute(fake), **more, definition=self.describe(evidence))
 
     def describe(self, evidence: Evidence) -> str:
-        """The definition, with what it depends on."""
+        """Describe the definition, including what it depends on."""
         return self.definition
 
 
 def _name_fakes(n: int) -> list[str]:
-    """Every synthetic image is drawn by itself."""
+    """Name a group for each synthetic image, since they are independent."""
     return [f"synthetic {i}" for i in range(n)]

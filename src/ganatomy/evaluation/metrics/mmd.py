@@ -1,7 +1,7 @@
-"""Maximum mean discrepancy as HA-GAN defines it (Sun 2022): unbiased, k = exp(-d^2 / m^2), m the median distance.
+"""Maximum mean discrepancy of HA-GAN (Sun 2022): unbiased, k = exp(-d^2 / m^2), m the median distance.
 
-The median is that of the whole matrix of distances, its zero diagonal included, and the lower one where there are two:
-the published code's choice, kept so that values can be compared.
+The median is taken over the whole matrix of distances including its zero diagonal; of two middle values, the lower one
+is taken. This is the choice of the official code, so that values can be compared.
 """
 
 import numpy as np
@@ -14,15 +14,15 @@ from ganatomy.evaluation.metrics.metric import MIN_PATIENTS
 
 
 def compute_mmd(x: FeatureArray, y: FeatureArray) -> float:
-    """MMD squared between two sets of features."""
+    """Compute MMD squared between two sets of features."""
     return compute_unbiased_mmd(compute_gaussian_kernel(x, y), len(x))
 
 
 def compute_gaussian_kernel(x: FeatureArray, y: FeatureArray) -> KernelMatrix:
-    """The kernel of all pairs of both sets.
+    """Compute the kernel of all pairs of both sets.
 
     Raises:
-        Refused: more than half of all images are equal, so that there is no scale.
+        Refused: more than half of all images have equal features, so that the median distance is zero.
     """
     both = np.concatenate([x, y]).astype(np.float64)
     squared = cdist(both, both, "sqeuclidean")
@@ -30,7 +30,7 @@ def compute_gaussian_kernel(x: FeatureArray, y: FeatureArray) -> KernelMatrix:
     middle = np.partition(flat, (len(flat) - 1) // 2)[(len(flat) - 1) // 2]
     if middle == 0:
         raise Refused(
-            "More than half of the images have the same features: an MMD with the median distance has no scale."
+            "More than half of the images have the same features, so the MMD's scale, the median distance, is zero."
         )
     return np.exp(-squared / middle)
 

@@ -1,4 +1,4 @@
-"""Mean, deviation, skewness and kurtosis of each image, and how far two sets of them overlap (Korkinof 2021)."""
+"""Mean, deviation, skewness and kurtosis of each image, and the overlap of their distributions (Korkinof 2021)."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ BINS = 20
 
 
 def compute_moments(images: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """(images, 4): mean, deviation, skewness and excess kurtosis; the last two are 0 for a constant image."""
+    """Compute mean, deviation, skewness and excess kurtosis (images, 4); the last two are 0 for a constant image."""
     rows = []
     for image in images:
         values = image.astype(np.float64).ravel()
@@ -22,7 +22,7 @@ def compute_moments(images: Iterable[NDArray[np.float32]]) -> NDArray[np.float64
 
 
 def compute_support_overlap(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-    """Share that two sets of numbers have in common: the area under both histograms, of 20 bins over both together."""
+    """Compute the overlap of two sets of numbers: the area under both histograms, with 20 bins over their range."""
     both = np.concatenate([x, y])
     if both.min() == both.max():
         return 1.0

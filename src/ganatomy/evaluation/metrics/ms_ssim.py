@@ -1,4 +1,4 @@
-"""Multi-scale structural similarity (Wang 2003) in 2D and 3D; of pairs of a set: how alike they are (Odena 2017)."""
+"""Multi-scale structural similarity (Wang 2003) in 2D and 3D, and its mean over pairs of a set (Odena 2017)."""
 
 from dataclasses import dataclass
 
@@ -17,32 +17,32 @@ from ganatomy.machine import progress
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest first
 WINDOW, SIGMA = 11, 1.5
-PAIR_LIMITS = (100, 500)  # at least and at most; in between as many as have so many voxels together
+PAIR_LIMITS = (100, 500)  # least and largest number of pairs; in between, their voxels are bounded
 PAIR_VOXELS = 2**26
-MIN_INTERVAL_IMAGES = 9  # images of a set below which there is no interval
+MIN_INTERVAL_IMAGES = 9  # least number of images of a set for an interval
 C1, C2 = 0.01**2, 0.03**2  # for values between 0 and 1
 
 
 def count_scales(shape: tuple[int, ...]) -> int:
-    """How many of the five scales fit: the window has to lie within the image at each.
+    """Count how many of the five scales fit: the window must lie within the image at each scale.
 
     Raises:
-        Refused: an image smaller than the window.
+        Refused: the image is smaller than the window.
     """
     fitting = sum(min(shape) > (WINDOW - 1) * 2**scale for scale in range(len(WEIGHTS)))
     if not fitting:
-        raise Refused(f"MS-SSIM needs images of more than {WINDOW - 1} an axis, not {shape}.")
+        raise Refused(f"MS-SSIM needs images with at least {WINDOW} voxels per axis, not {shape}.")
     return fitting
 
 
 def compute_ms_ssim(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Of two images in [0, 1] of one shape: 1 for equal ones.
+    """Compute MS-SSIM of two images in [0, 1] of one shape; it is 1 for equal images.
 
-    Images with less than 161 an axis have fewer scales, their weights divided by their sum; values of different numbers
-    of scales cannot be compared.
+    Images with less than 161 voxels along an axis have fewer scales, whose weights are divided by their sum. Values of
+    different numbers of scales cannot be compared.
 
     Raises:
-        Refused: different shapes, or too small.
+        Refused: the images have different shapes or are too small.
     """
     if a.shape != b.shape:
         raise Refused(f"MS-SSIM compares images of one shape, not {a.shape} and {b.shape}.")
@@ -59,7 +59,7 @@ def compute_ms_ssim(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def draw_pairs(n: int, max_pairs: int, seed: int = 0) -> list[tuple[int, int]]:
-    """Pairs of different images, drawn without repetition."""
+    """Draw pairs of different images without repetition."""
     every = [(i, j) for i in range(n) for j in range(i)] if n * (n - 1) // 2 <= 4 * max_pairs else None
     rng = np.random.default_rng(seed)
     if every is not None:
@@ -73,7 +73,7 @@ def draw_pairs(n: int, max_pairs: int, seed: int = 0) -> list[tuple[int, int]]:
 
 
 def _compute_ssim_parts(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of SSIM and of its contrast-structure part."""
+    """Compute the means of SSIM and of its contrast-structure part."""
     mean_x, mean_y = _blur(x), _blur(y)
     var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
@@ -83,7 +83,7 @@ def _compute_ssim_parts(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """Gaussian window along every axis, only where it lies within the image."""
+    """Apply the Gaussian window along every axis, only where it lies within the image."""
     places = torch.arange(WINDOW, dtype=torch.float32) - WINDOW // 2
     taps = torch.exp(-(places**2) / (2 * SIGMA**2))
     taps = (taps / taps.sum()).view(1, 1, -1)
@@ -100,14 +100,14 @@ def _halve(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class LikenessOfPairs(Metric):
-    """How alike the images of a set are; in place of a floor stands the same number of the held-out images."""
+    """Mean MS-SSIM of pairs of synthetic images; its floor is the value of the held-out images."""
 
     def measure(self, evidence: Evidence, seed: int) -> Score:
         assert evidence.test_images is not None, "checked by `needs`"
         assert evidence.fake_images is not None, "checked by `needs`"
         n, shape = len(evidence.test_images), evidence.test_images.shape
         if min(shape) < WINDOW:
-            raise Refused(f"needs {WINDOW} voxels an axis; the images have {shape}")
+            raise Refused(f"needs {WINDOW} voxels per axis; the images have {shape}")
         drawn = draw_pairs(n, int(np.clip(PAIR_VOXELS // np.prod(shape), *PAIR_LIMITS)), seed)
         fake = _compare_pairs(evidence.fake_images, drawn, "synthetic")
         test = _compare_pairs(evidence.test_images, drawn, "held-out")
@@ -137,5 +137,5 @@ LIKENESS_OF_PAIRS = LikenessOfPairs(
     name="MS-SSIM of pairs",
     better="reals",
     needs=("images",),
-    definition="5 scales (Wang 2003; Odena 2017); higher than the held-out images' is less variety",
+    definition="5 scales (Wang 2003; Odena 2017); a value above that of the held-out images means less variety",
 )

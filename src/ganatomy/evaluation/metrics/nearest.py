@@ -1,4 +1,4 @@
-"""Nearest neighbours between two sets by the correlation of small, area-averaged images."""
+"""Nearest neighbours between two sets of images, by the correlation of reduced images."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,10 @@ MAX_ROWS = {2: 80, 3: 32}
 
 
 def make_unit_vectors(images: list[GreyPicture]) -> NDArray[np.float32]:
-    """Each image as a row of zero mean and unit length: (images, pixels).
+    """Convert images to rows of zero mean and unit length: (images, pixels).
 
     Raises:
-        Refused: images of different shapes.
+        Refused: the images have different shapes.
     """
     if len({image.shape for image in images}) != 1:
         raise Refused(f"All images must have one shape; there are {sorted({image.shape for image in images})}.")
@@ -26,14 +26,17 @@ def make_unit_vectors(images: list[GreyPicture]) -> NDArray[np.float32]:
 def find_nearest(
     queries: NDArray[np.float32], keys: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """For each query the most correlated key and that correlation, -1 to 1; both from `make_unit_vectors`."""
+    """Find, for each query, the key with the largest correlation (-1 to 1), and this correlation.
+
+    Queries and keys are rows from `make_unit_vectors`.
+    """
     similarity = queries @ keys.T
     best = similarity.argmax(1)
     return best, similarity[np.arange(len(best)), best]
 
 
 def downsample_image(image: NDArray[np.float32], rows: int | None = None) -> NDArray[np.float32]:
-    """Mean over cells of two an axis until there are at most 80 rows (2D) or 32 planes (3D), or as told."""
+    """Halve an image by means over cells until it has at most `rows` rows or planes; None = 80 in 2D and 32 in 3D."""
     rows = rows or MAX_ROWS[image.ndim]
     while image.shape[0] > rows and all(n % 2 == 0 for n in image.shape):
         for axis in range(image.ndim):

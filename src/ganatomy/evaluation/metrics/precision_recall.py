@@ -15,13 +15,14 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """How good and how complete a set is.
+    """Fidelity and coverage of a set of synthetic images.
 
     Args:
-        precision: share of fakes within a ball of a real image.
-        recall: share of reals within a ball of a fake image.
-        density: how many balls of reals a fake lies in, over the number of neighbours; may exceed 1.
-        coverage: share of reals whose ball holds a fake.
+        precision: share of synthetic images within a ball of a real image.
+        recall: share of real images within a ball of a synthetic image.
+        density: mean number of balls of real images around a synthetic image, divided by the number of neighbours; it
+            may exceed 1.
+        coverage: share of real images whose ball contains a synthetic image.
     """
 
     precision: float
@@ -31,16 +32,17 @@ class PrecisionRecall:
 
 
 def compute_precision_recall(real: FeatureArray, fake: FeatureArray, neighbours: int = NEIGHBOURS) -> PrecisionRecall:
-    """A ball is centred on an image and reaches to its k-th nearest neighbour within its own set.
+    """Compute precision, recall, density and coverage of features (images, dimensions).
 
-    Two samples of one distribution do not reach 1: put the same figure of real against real beside it.
+    The radius of an image's ball is the distance to its k-th nearest neighbour within its own set. Two samples of the
+    same distribution do not reach 1, so the values have to be compared with those of real against real images.
 
     Raises:
-        Refused: not more images than neighbours.
+        Refused: there are not more images than neighbours.
     """
     if min(len(real), len(fake)) <= neighbours:
         raise Refused(
-            f"Precision and recall with {neighbours} neighbours need {neighbours + 1} images a side; there are"
+            f"Precision and recall with {neighbours} neighbours need {neighbours + 1} images per side; there are"
             f" {len(real)} and {len(fake)}."
         )
     real_reach, fake_reach = (_compute_radii(images, neighbours) for images in (real, fake))
@@ -55,7 +57,7 @@ def compute_precision_recall(real: FeatureArray, fake: FeatureArray, neighbours:
 
 
 def _compute_radii(images: FeatureArray, neighbours: int) -> np.ndarray:
-    """Distance of each image to its k-th nearest other."""
+    """Compute the distance of each image to its k-th nearest other image."""
     return np.partition(cdist(images, images), neighbours, axis=1)[:, neighbours]
 
 
@@ -63,7 +65,7 @@ def _make_metric(name: str, source: str, read: Callable[[PrecisionRecall], float
     return PairMetric(
         name=name,
         better="higher",
-        min_images=4 * NEIGHBOURS,  # so that leaving a twentieth out leaves neighbours
+        min_images=4 * NEIGHBOURS,  # so that enough neighbours remain when a twentieth of the images is left out
         min_patients=MIN_PATIENTS,
         bounds=(0, highest),
         compute=lambda real, fake: read(compute_precision_recall(real, fake)),

@@ -1,7 +1,7 @@
 """Radial power spectrum of regions, and the exponent beta of P ~ 1 / f^beta (Burgess 1999; Heine 2002).
 
-A region has its mean subtracted and a Hann window laid over it: without one, the jump between opposite borders adds a
-spectrum of its own (a field of exponent 3.5 reads 3.0).
+The mean of a region is subtracted and a Hann window is applied. Without a window, the step between opposite borders
+changes the spectrum (for a field with exponent 3.5, the result is 3.0).
 """
 
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-MAX_REGION_SIZE = {2: 256, 3: 64}  # voxels an axis of a region
-MAX_REGIONS = 4  # an image
-FIT_BAND = (3.0, 0.35)  # of the fit: from so many cycles a region to so many cycles a voxel
+MAX_REGION_SIZE = {2: 256, 3: 64}  # voxels per axis of a region
+MAX_REGIONS = 4  # regions per image
+FIT_BAND = (3.0, 0.35)  # band of the fit: lower end in cycles per region, upper end in cycles per voxel
 
 
 def compute_region_size(shape: Sequence[int]) -> int:
-    """The largest power of two that is at most half of every axis, and at most 256 (2D) or 64 (3D)."""
+    """Return the largest power of two that is at most half of every axis, and at most 256 (2D) or 64 (3D)."""
     return min(MAX_REGION_SIZE[len(shape)], 2 ** int(np.log2(min(shape) // 2)))
 
 
 def find_regions(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
-    """Up to four cubes or squares inside a mask, the best filled first, none over another one.
+    """Find up to four squares or cubes within a mask without overlap, those with the largest filled share first.
 
-    Empty where no region is filled to 95 %.
+    The result is empty if no region is filled to at least 95 %.
     """
     size = compute_region_size(image.shape)
     filled = ndimage.uniform_filter(mask.astype(np.float32), size, mode="constant")
@@ -41,7 +41,7 @@ def find_regions(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> list[ND
 
 
 def apply_hann_window(region: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Less its mean, times a Hann window along every axis."""
+    """Subtract the mean and multiply by a Hann window along every axis."""
     values = np.asarray(region, dtype=np.float64)
     values = values - values.mean()
     for axis, n in enumerate(values.shape):
@@ -50,7 +50,11 @@ def apply_hann_window(region: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def compute_radial_power(region: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Frequency in cycles a voxel and mean power of each ring, from one cycle a region to half a cycle a voxel."""
+    """Compute the mean power of each ring of frequencies, from one cycle per region to half a cycle per voxel.
+
+    Returns:
+        The frequencies in cycles per voxel, and the power.
+    """
     values = apply_hann_window(region)
     power = np.abs(np.fft.fftn(values)) ** 2
     frequencies = np.sqrt(sum(f**2 for f in np.meshgrid(*(np.fft.fftfreq(n) for n in values.shape), indexing="ij")))
@@ -62,7 +66,7 @@ def compute_radial_power(region: NDArray[np.floating]) -> tuple[NDArray[np.float
 
 
 def fit_exponent(frequencies: NDArray[np.float64], power: NDArray[np.float64], size: int) -> float:
-    """The exponent: minus the slope of log power over log frequency within the band; nan for a constant region."""
+    """Fit the exponent, minus the slope of log power over log frequency within the band; nan for a constant region."""
     band = (frequencies >= FIT_BAND[0] / size) & (frequencies <= FIT_BAND[1]) & (power > 0)
     if band.sum() < 3:
         return float("nan")
@@ -70,7 +74,7 @@ def fit_exponent(frequencies: NDArray[np.float64], power: NDArray[np.float64], s
 
 
 def measure_spectrum(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float] | None:
-    """Mean spectrum over the regions of an image and the exponent; None where no region fits into the mask."""
+    """Measure the mean spectrum over the regions of an image, and the exponent; None if no region fits the mask."""
     found = find_regions(image, mask)
     if not found:
         return None

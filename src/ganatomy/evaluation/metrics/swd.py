@@ -1,13 +1,14 @@
 """Sliced Wasserstein distance between the patches of two sets of images (Karras 2018, section 5).
 
-Written from the published definition: Laplacian pyramid with the binomial filter 1 4 6 4 1 and mirrored borders; levels
-down to 16 rows, the coarsest the low-pass residue; 128 random 7 x 7 patches an image and level; descriptors
+The published definition is followed: Laplacian pyramid with the binomial filter 1 4 6 4 1 and mirrored borders; levels
+down to 16 rows, the coarsest being the low-pass residue; 128 random 7 x 7 patches per image and level; descriptors
 standardised per channel by the statistics of their own set; 4 repeats of 128 random directions; mean absolute
-difference of the sorted projections; times 1000. Pixels count from 0 to 255. A grey image is one channel: the official
-code's three equal channels give the same value to about 0.2 %. Of volumes the patches are cubes of 7 voxels: our
-extension, every axis treated as the published two are.
+difference of the sorted projections; times 1000. Pixels are scaled to 0 to 255. A grey image has one channel; the three
+equal channels of the official code give the same value to about 0.2 %. For volumes, the patches are cubes of 7 voxels,
+and every axis is treated like the two published axes; this is an extension of this project.
 
-It does not see a change of contrast or brightness of a whole set, since each set is standardised by itself.
+The distance is not sensitive to a change of contrast or brightness of a whole set, because each set is standardised
+separately.
 """
 
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 
 @dataclass(frozen=True)
 class SWDProtocol:
-    """What defines a value besides the images; the published one uses 16,384 images a set (`pggan-swd-16384`)."""
+    """The parameters of the distance; the published values use 16,384 images per set (`pggan-swd-16384`)."""
 
     patches: int = PATCHES
     repeats: int = REPEATS
@@ -43,13 +44,13 @@ class SWDProtocol:
     def describe(self, images: int, ndim: int = 2) -> str:
         size = "x".join([str(PATCH)] * ndim)
         return (
-            f"SWD x 1000, {images} images a set, {self.patches} patches of {size} an image and level,"
+            f"SWD x 1000, {images} images per set, {self.patches} patches of {size} per image and level,"
             f" {self.repeats} x {self.directions} directions, seed {self.seed}"
         )
 
 
 def list_swd_levels(shape: Shape) -> list[Shape]:
-    """The sizes at which patches are compared: halved while the rows stay at 16 or more and a patch fits."""
+    """List the sizes at which patches are compared: halved while there are at least 16 rows and a patch fits."""
     sizes = [tuple(shape)]
     while (half := tuple(n // 2 for n in sizes[-1]))[0] >= SMALLEST_ROWS and min(half) >= PATCH:
         if any(n % 2 for n in sizes[-1]):
@@ -59,7 +60,7 @@ def list_swd_levels(shape: Shape) -> list[Shape]:
 
 
 def compute_swd(real: "Descriptors", fake: "Descriptors", protocol: SWDProtocol) -> list[float]:
-    """Distance for each level, finest first, times 1000."""
+    """Compute the distance for each level, finest first, times 1000."""
     return [
         1000 * _compute_sliced_distance(a, b, protocol, level)
         for level, (a, b) in enumerate(zip(real.levels, fake.levels, strict=True))
@@ -68,26 +69,29 @@ def compute_swd(real: "Descriptors", fake: "Descriptors", protocol: SWDProtocol)
 
 @dataclass(frozen=True)
 class Descriptors:
-    """Standardised patches of a set: one (patches, 49 or 343) tensor a level, finest first."""
+    """Standardised patches of a set: one tensor (patches, 49 or 343) per level, finest first."""
 
     levels: list[Tensor]
     images: int
 
     def select_images(self, indices: NDArray[np.intp]) -> "Descriptors":
-        """Those of some of the images, standardised by themselves."""
+        """Select the descriptors of some images and standardise them again."""
         chosen = torch.from_numpy(indices)
         some = [level.view(self.images, -1, level.shape[1])[chosen].flatten(0, 1) for level in self.levels]
         return Descriptors([_standardise(level) for level in some], len(indices))
 
 
 def extract_descriptors(images: Iterable[np.ndarray], protocol: SWDProtocol, purpose: str) -> Descriptors:
-    """Patches of a set of grey images or volumes in [-1, 1], taken one at a time.
+    """Extract the patches of a set of grey images or volumes in [-1, 1], one image at a time.
 
     Args:
-        purpose: keys where the patches are cut; two sets must differ in it, or equal images give equal patches.
+        images: the images.
+        protocol: the parameters.
+        purpose: key of the random positions of the patches; it must differ between two sets, because equal images would
+            otherwise have equal patches.
 
     Raises:
-        Refused: no image, images of different shapes, or images too small for a patch.
+        Refused: there is no image, or images have different shapes or are too small for a patch.
     """
     taken: list[list[Tensor]] = []
     shape: tuple[int, ...] | None = None
@@ -95,7 +99,9 @@ def extract_descriptors(images: Iterable[np.ndarray], protocol: SWDProtocol, pur
         if shape is None:
             shape = image.shape
             if min(shape) < PATCH or len(shape) not in (2, 3):
-                raise Refused(f"The sliced Wasserstein distance needs images of {PATCH} or more an axis, not {shape}.")
+                raise Refused(
+                    f"The sliced Wasserstein distance needs images with at least {PATCH} voxels per axis, not {shape}."
+                )
             taken = [[] for _ in list_swd_levels(shape)]
         if image.shape != shape:
             raise Refused(f"All images must have one shape: image {number} is {image.shape}, the first is {shape}.")
@@ -109,7 +115,7 @@ def extract_descriptors(images: Iterable[np.ndarray], protocol: SWDProtocol, pur
 
 
 def _build_pyramid(image: Tensor, count: int) -> list[Tensor]:
-    """Laplacian pyramid, finest band first; the last band is the low-pass residue."""
+    """Build the Laplacian pyramid, finest band first; the last band is the low-pass residue."""
     bands = []
     every_second = (slice(None, None, 2),) * image.ndim
     for _ in range(count - 1):
@@ -122,7 +128,7 @@ def _build_pyramid(image: Tensor, count: int) -> list[Tensor]:
 
 
 def _filter(image: Tensor) -> Tensor:
-    """1 4 6 4 1 over 16 along every axis; mirrored border."""
+    """Filter with (1, 4, 6, 4, 1) / 16 along every axis, with mirrored borders."""
     taps = (torch.tensor(BINOMIAL) / sum(BINOMIAL)).view(1, 1, -1)
     for axis in range(image.ndim):
         lines = image.movedim(axis, -1)
@@ -139,14 +145,14 @@ def _draw_patches(band: Tensor, count: int, rng: np.random.Generator) -> Tensor:
 
 
 def _standardise(patches: Tensor) -> Tensor:
-    """By the mean and deviation over all patches and positions: one number each, the image has one channel."""
+    """Standardise by the mean and deviation over all patches and positions; images have one channel."""
     deviation = patches.std(unbiased=False)
     return (patches - patches.mean()) / deviation.clamp_min(1e-8)
 
 
 def _compute_sliced_distance(real: Tensor, fake: Tensor, protocol: SWDProtocol, level: int) -> float:
     if len(real) != len(fake):
-        raise Refused(f"Both sets must have as many images; they have {len(real)} and {len(fake)} patches.")
+        raise Refused(f"Both sets must have the same number of images; they have {len(real)} and {len(fake)} patches.")
     distances = []
     for repeat in range(protocol.repeats):
         directions = randomness.draw_normal(

@@ -1,4 +1,4 @@
-"""The table of metrics: one line each, in the order of the report."""
+"""Table of the metrics, in the order of the report."""
 
 from ganatomy.evaluation.evidence import Evidence
 from ganatomy.evaluation.metrics.frechet import FID_INFINITY, FRECHET_DISTANCE
@@ -33,15 +33,15 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _IN_ORDER}
 
 
 def is_headline(name: str) -> bool:
-    """Whether the command prints this score: the headlines of the table, and every figure of a published protocol."""
+    """Whether the command prints this score: headlines of the table, and all values of published protocols."""
     return name not in METRICS or METRICS[name].headline
 
 
 def score_features(evidence: Evidence, seed: int = 0) -> list[Score | MissingScore]:
-    """Every metric of features; those for which there is not enough say what they need."""
+    """Compute all metrics of features; those without sufficient input say what they need."""
     return [metric.score(evidence, seed) for metric in METRICS.values() if metric.is_of_features]
 
 
 def score_images(evidence: Evidence, seed: int = 0) -> list[Score | MissingScore]:
-    """Every metric of the images themselves, which has one value whatever the extractor."""
+    """Compute all metrics of the images themselves, which do not depend on the extractor."""
     return [metric.score(evidence, seed) for metric in METRICS.values() if not metric.is_of_features]

@@ -1,4 +1,4 @@
-"""Can a classifier tell two sets apart? (Lopez-Paz 2017): a linear one, and the nearest neighbour."""
+"""Classifier two-sample tests (Lopez-Paz 2017): a linear classifier, and the nearest neighbour."""
 
 from dataclasses import dataclass
 
@@ -18,23 +18,28 @@ from ganatomy.evaluation.metrics.metric import Metric, PairMetric
 from ganatomy.evaluation.statistics import Score, compute_auc_interval
 
 FOLDS = 5
-CHANCE = 0.5  # area under the curve of two sets of one distribution: the floor, which need not be measured
+CHANCE = 0.5  # area under the curve for two sets of the same distribution, which is the floor by definition
 
 
 def compute_classifier_auc(x: FeatureArray, y: FeatureArray, groups: NDArray[np.integer], seed: int = 0) -> float:
-    """Area under the curve of a logistic regression in 5-fold cross-validation: 0.5 cannot tell, 1 tells always.
+    """Compute the area under the curve of a logistic regression in 5-fold cross-validation.
 
-    A linear classifier does not see a change of variance alone; `compute_neighbour_accuracy` does.
+    0.5 means that the sets cannot be distinguished, 1 that they always can. A linear classifier does not detect a
+    change of the variance alone; `compute_neighbour_accuracy` does.
 
     Args:
-        groups: (images of both,), such as patients; a group is never on both sides of a fold.
+        x, y: features (images, dimensions) of both sets.
+        groups: group of each image of both sets, such as its patient; a group is never divided between folds.
+        seed: seed of the folds.
 
     Raises:
-        Refused: fewer groups than folds in a set.
+        Refused: a set has fewer groups than folds.
     """
     for side in (groups[: len(x)], groups[len(x) :]):
         if len(set(side.tolist())) < FOLDS:
-            raise Refused(f"A classifier with {FOLDS} folds needs {FOLDS} patients a side; there are {len(set(side))}.")
+            raise Refused(
+                f"A classifier with {FOLDS} folds needs {FOLDS} patients per side; there are {len(set(side))}."
+            )
     labels = np.r_[np.zeros(len(x)), np.ones(len(y))]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
@@ -45,7 +50,10 @@ def compute_classifier_auc(x: FeatureArray, y: FeatureArray, groups: NDArray[np.
 
 
 def compute_neighbour_accuracy(x: FeatureArray, y: FeatureArray) -> float:
-    """Share of images whose nearest other image is of their own set: 0.5 cannot tell, below 0.5 hints at copies."""
+    """Compute the share of images whose nearest other image is of the same set.
+
+    0.5 means that the sets cannot be distinguished; a value below 0.5 suggests copies.
+    """
     both = np.concatenate([x, y])
     apart = cdist(both, both)
     np.fill_diagonal(apart, np.inf)
@@ -55,7 +63,7 @@ def compute_neighbour_accuracy(x: FeatureArray, y: FeatureArray) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierAUC(Metric):
-    """Cross-validated by patient, so it needs to know whom each image is of."""
+    """The AUC of `compute_classifier_auc`, cross-validated by patient."""
 
     def measure(self, evidence: Evidence, seed: int) -> Score:
         def compute(other: FeatureArray, others: list[str]) -> float:
@@ -73,12 +81,13 @@ CLASSIFIER_AUC = ClassifierAUC(
     bounds=(0, 1),
     min_patients=FOLDS,
     definition="logistic regression, 5 folds by patient (Lopez-Paz 2017), interval by Newcombe 2006 for as many real"
-    " images as patients; 0.5 = cannot tell, which is the floor by definition",
+    " images as patients; 0.5 = not distinguishable, which is the floor by definition",
 )
 NEIGHBOUR_ACCURACY = PairMetric(
     name="nearest-neighbour accuracy",
     better="reals",
     bounds=(0, 1),
     compute=compute_neighbour_accuracy,
-    definition="share of images whose nearest other is of their own set (Lopez-Paz 2017); 0.5 = cannot tell",
+    definition="share of images whose nearest other image is of the same set (Lopez-Paz 2017); 0.5 = not"
+    " distinguishable",
 )

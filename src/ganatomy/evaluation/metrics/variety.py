@@ -1,4 +1,4 @@
-"""Variety: how far the images of a set are apart from one another, against real images of different patients."""
+"""Variety: the mean distance between images of a set, relative to that between real images of different patients."""
 
 from collections.abc import Collection, Sequence
 
@@ -14,17 +14,17 @@ from ganatomy.evaluation.metrics.metric import MIN_PATIENTS, Metric
 from ganatomy.evaluation.metrics.nearest import downsample_image
 from ganatomy.evaluation.statistics import JACKKNIFE_PARTS, NORMAL_QUANTILE, Score, split_groups
 
-ROWS = {2: 32, 3: 16}  # rows or planes that images are averaged down to; finer texture is no variety
+ROWS = {2: 32, 3: 16}  # rows or planes to which images are averaged; finer texture does not count as variety
 MIN_IMAGES = 8
 
 
 def compute_mean_distance(rows: NDArray[np.float32], groups: Sequence[str], facts: Sequence[str]) -> float:
-    """Mean Euclidean distance over the pairs of different groups with the same facts; nan where there is no pair.
+    """Compute the mean Euclidean distance over pairs of different groups with the same facts; nan without pairs.
 
     Args:
         rows: images (n, voxels).
-        groups: whom each is of.
-        facts: what each shows, such as its view: two views are no variety.
+        groups: group of each image, such as its patient.
+        facts: facts of each image, such as its view, since a difference of views is not variety.
     """
     who, kind = np.asarray(groups), np.asarray(facts)
     pairs = np.triu((who[:, None] != who) & (kind[:, None] == kind), 1)
@@ -48,10 +48,10 @@ class MeanDistance(Metric):
 
 
 def _measure_spread(images: ImageSet, numbers: Collection[str]) -> tuple[float, float]:
-    """Mean distance, and the jackknife's variance of its logarithm."""
+    """Measure the mean distance, and the variance of its logarithm by a jackknife."""
     rows = np.stack([downsample_image(image, ROWS[image.ndim]).ravel() for image in images])
     groups, facts = images.groups(), [str(sorted(one.items())) for one in drop_numbers(images.facts(), numbers)]
-    tiny = 1e-9  # a set of equal images has no spread, and its logarithm has to be a number
+    tiny = 1e-9  # keeps the logarithm finite for a set of equal images
     value = compute_mean_distance(rows, groups, facts)
     found = []
     for left_out in split_groups(groups, JACKKNIFE_PARTS):

@@ -9,9 +9,10 @@ from ganatomy.evaluation.metrics.metric import SetMetric
 
 
 def compute_vendi_score(features: FeatureArray) -> float:
-    """Between 1 (all alike) and the number of images (all orthogonal): exp of the entropy of the similarity's spectrum.
+    """Compute exp of the entropy of the similarity's spectrum, between 1 (all equal) and the number of images.
 
-    Features are centred on nothing: subtract the mean of the reals first where features share a large constant part.
+    Features are not centred. If they have a large constant part in common, the caller has to subtract the mean of real
+    images.
     """
     rows = np.asarray(features, dtype=np.float64)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
@@ -20,7 +21,7 @@ def compute_vendi_score(features: FeatureArray) -> float:
 
 
 def centre_features(evidence: Evidence) -> tuple[FeatureArray, FeatureArray]:
-    """Held-out and synthetic features less the mean of training images, those of other patients where there are any."""
+    """Subtract the mean of training images from held-out and synthetic features, without floor images if possible."""
     centre = (evidence.other_train if len(evidence.other_train) else evidence.floor).mean(0)
     return evidence.test - centre, evidence.fake - centre
 

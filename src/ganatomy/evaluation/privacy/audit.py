@@ -27,11 +27,11 @@ from ganatomy.evaluation.privacy.planted import (
 
 RatioFunction = Callable[[ImageSet, str], np.ndarray]
 
-TRAIN_SUBSET = 512  # training images that tell what is usual
+TRAIN_SUBSET = 512  # training images that serve as a reference
 
 
 def audit_privacy(comparison: Comparison, extractor: Extractor, seed: int = 0) -> dict[str, Any]:
-    """All synthetic images against training patients and held-out ones."""
+    """Audit all synthetic images against training patients and held-out patients."""
     planted = make_copies(comparison.train, seed)
     transformed = make_transformed_copies(comparison.train, seed)
     spaces: list[ImageDistance] = [PixelDistance(), FeatureDistance(extractor, comparison.features)]
@@ -62,7 +62,7 @@ def audit_privacy(comparison: Comparison, extractor: Extractor, seed: int = 0) -
 
 
 def _measure_distances(comparison: Comparison, space: ImageDistance) -> tuple[PrivacyDistances, RatioFunction]:
-    """All distances in a space, and a function that gives the ratios of other images, such as planted copies."""
+    """Measure all distances in a space; return them and a function for ratios of other images, such as copies."""
     train = space.encode_images(comparison.train, "training images")
     fake = encode_mirrors(space, comparison.fakes, "synthetic images")
     test = encode_mirrors(space, comparison.test, "held-out images")

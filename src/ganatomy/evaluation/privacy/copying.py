@@ -1,9 +1,9 @@
 """Tests for copied training images, which compare training images with equally many held-out images.
 
-A distance to the nearest training image means little by itself, because a model whose images are all alike is close to
-every patient. Every quantity is therefore computed for training and held-out patients, and the difference is tested. A
-passed test means only as much as its detection power, which is measured with planted copies (`planted.py`). It is no
-guarantee of privacy: members of sets that pass such tests have been identified (Yao 2025).
+A distance to the nearest training image is not informative by itself, because a model with low variety is close to
+every patient. Every quantity is therefore computed for training and held-out patients, and the difference is tested.
+These are screening tests with measured sensitivity (`planted.py`), not a proof of privacy: members of sets that pass
+such tests have been identified (Yao 2025).
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from ganatomy.evaluation.privacy.distances import DistanceMatrix
 from ganatomy.evaluation.statistics import compute_p_value, compute_rank_areas
 
 PERMUTATIONS = 500
-SIGNIFICANCE_LEVEL = 0.05  # chance that a set without copies fails, over all tests together
-SUSPECT_LEVEL = 0.05  # so many of a whole set of good samples would be called suspect by chance
-MANIFOLD_DIMENSIONS = 3  # of the manifold of images, a low guess: the chance of a small ratio falls with this power
-MIN_IMAGES_FOR_TPR = 100  # held-out images below which 1 % of them is less than one image
+SIGNIFICANCE_LEVEL = 0.05  # probability that a set without copies fails any of the tests
+SUSPECT_LEVEL = 0.05  # expected number of suspects in a set without copies
+MANIFOLD_DIMENSIONS = 3  # a low estimate of the dimensions of the image manifold: the exponent for small ratios
+MIN_IMAGES_FOR_TPR = 100  # with fewer held-out images, 1 % of them is less than one image
 PAIRS_SHOWN = 12
-MIN_POWER = 0.8  # share of sets with planted copies that the audit has to find before its silence means something
+MIN_POWER = 0.8  # share of sets with planted copies that the audit must detect for its result to be meaningful
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PrivacyDistances:
     """Distances in one space, each divided by the reach of the real image that it leads to (`distances.compute_reach`).
 
     Args:
-        description: what the distance is, in words for the report.
+        description: description of the distance for the report.
         fake_train: (synthetic, training), each the smallest distance over the mirror images of the first image.
         fake_test: (synthetic, held-out), computed in the same way.
         test_train: (held-out, training), computed in the same way.
@@ -51,17 +51,20 @@ class PrivacyDistances:
 
     @property
     def ratios(self) -> NDArray[np.float32]:
-        """How much nearer each synthetic image lies to a training image than to any held-out one; small is suspect."""
+        """Distance of each synthetic image to the nearest training image over that to the nearest held-out image.
+
+        A small ratio is suspicious.
+        """
         return self.fake_train.min(1) / np.maximum(self.fake_test.min(1), 1e-12)
 
     @property
     def train_ratios(self) -> NDArray[np.float32]:
-        """The same of training images, their own patient left out: what an image has that was made of nobody here."""
+        """The same ratio of training images without their own patient: a reference for images that are not copies."""
         return self.train_train.min(1) / np.maximum(self.train_test.min(1), 1e-12)
 
 
 def audit_space(distances: PrivacyDistances, seed: int = 0) -> dict[str, Any]:
-    """All answers in one space."""
+    """Run all tests in one space."""
     share, share_p = compute_distance_share(distances, seed)
     membership = _infer_membership(distances, seed)
     nearer = int((distances.fake_train.min(1) < distances.test_train.min(1).min()).sum())
@@ -84,11 +87,11 @@ def audit_space(distances: PrivacyDistances, seed: int = 0) -> dict[str, Any]:
 
 
 def compute_distance_share(distances: PrivacyDistances, seed: int = 0) -> tuple[float, float]:
-    """The share of synthetic images that are nearer to training patients than to equally many held-out ones, and its p.
+    """Compute the share of synthetic images that are nearer to training than to held-out patients, and its p-value.
 
-    The training images are taken in blocks of as many as there are held-out ones, so that every one of them is asked.
-    Under the null hypothesis held-out patients are as good as any others: p comes from giving their part to patients
-    drawn from all.
+    Training images are taken in blocks of as many images as there are held-out images, so that all of them are used.
+    Under the null hypothesis, held-out and training patients are exchangeable; p is computed by replacing the held-out
+    patients by random patients of both sets.
     """
     both = np.concatenate([distances.fake_test, distances.fake_train], 1)
     patients = np.array([*distances.test_patients, *distances.train_patients])
@@ -109,13 +112,13 @@ def _compute_share(apart: DistanceMatrix, held_out: NDArray[np.bool_], rng: np.r
     to_held = apart[:, held_out].min(1)
     others = rng.permutation(np.flatnonzero(~held_out))
     m = int(held_out.sum())
-    ends = [*range(m, len(others), m), len(others)]  # the last block overlaps the one before, so that all are asked
+    ends = [*range(m, len(others), m), len(others)]  # the last block overlaps the previous one, so that all are used
     blocks = [others[max(0, end - m) : end] for end in ends]
     return float(np.mean([(apart[:, block].min(1) < to_held).mean() for block in blocks]))
 
 
 def _infer_membership(distances: PrivacyDistances, seed: int) -> dict[str, Any]:
-    """Membership inference: whether synthetic images reveal who was in the training set (GAN-Leaks, Chen 2020)."""
+    """Test membership inference: whether synthetic images reveal the training patients (GAN-Leaks, Chen 2020)."""
     scores = -np.r_[distances.fake_train.min(0), distances.fake_test.min(0)]
     member = np.r_[np.ones(distances.fake_train.shape[1]), np.zeros(distances.fake_test.shape[1])]
     patients = np.array([*distances.train_patients, *distances.test_patients])
@@ -143,15 +146,16 @@ def _infer_membership(distances: PrivacyDistances, seed: int) -> dict[str, Any]:
 def count_expected(
     ratios: NDArray[np.floating], train_ratios: NDArray[np.floating], images: int | None = None
 ) -> NDArray[np.float64]:
-    """For each ratio how many good samples with one as small are to be expected in a set of this size.
+    """Compute, for each ratio, the expected number of samples with so small a ratio in a set without copies.
 
-    Below the smallest usual ratio the chance falls with the third power: on a manifold of d dimensions the chance of a
-    neighbour within a distance goes with its d-th power, and images have more dimensions than three.
+    Below the smallest reference ratio, the probability is assumed to decrease with the third power of the ratio: on a
+    manifold of d dimensions, the probability of a neighbour within a distance is proportional to its d-th power, and
+    images have more than three dimensions.
 
     Args:
-        ratios: of the images that are asked about.
-        train_ratios: usual ones.
-        images: size of the set; None = as many as are asked about.
+        ratios: ratios of the tested images.
+        train_ratios: reference ratios.
+        images: size of the set; None = the number of tested images.
     """
     count = len(ratios) if images is None else images
     smaller = np.minimum(1.0, ratios / max(float(train_ratios.min()), 1e-9))
@@ -159,7 +163,7 @@ def count_expected(
 
 
 def _list_pairs(distances: PrivacyDistances, places: NDArray[np.intp]) -> list[dict[str, Any]]:
-    """Synthetic images with their nearest training images, for visual inspection; the most suspicious first."""
+    """List synthetic images with their nearest training images for visual inspection, the most suspicious first."""
     order = sorted(places.tolist(), key=lambda i: float(distances.ratios[i]))
     return [
         {
@@ -177,7 +181,7 @@ def _list_pairs(distances: PrivacyDistances, places: NDArray[np.intp]) -> list[d
 
 
 def list_tests(audits: list[dict[str, Any]]) -> list[tuple[str, float]]:
-    """Every test with its p-value."""
+    """List every test with its p-value."""
     return [
         (f"{name} ({audit['space']})", p)
         for audit in audits
@@ -190,13 +194,13 @@ def list_tests(audits: list[dict[str, Any]]) -> list[tuple[str, float]]:
 
 
 def list_failed_tests(audits: list[dict[str, Any]]) -> list[str]:
-    """The tests that fail at 5 % over all of them (Bonferroni)."""
+    """List the tests that fail at 5 % with Bonferroni correction."""
     found = list_tests(audits)
     return [f"{name}, p = {p:.2g}" for name, p in found if p < SIGNIFICANCE_LEVEL / len(found)]
 
 
 def describe_verdict(failed_tests: list[str], power: list[dict[str, Any]], held_out: int) -> str:
-    """One or two sentences that claim no more than the audit has tested."""
+    """Describe the verdict in one or two sentences that claim only what the audit has tested."""
     if failed_tests:
         return (
             f"Signs of copied training images: {'; '.join(failed_tests)}. Inspect the pairs before"

@@ -18,22 +18,22 @@ DistanceMatrix = NDArray[np.float32]  # (queries, keys)
 
 
 class ImageDistance(Protocol):
-    """A space in which copies are looked for."""
+    """A space in which copies are searched."""
 
     @property
     def description(self) -> str: ...
 
     def encode_images(self, images: ImageSet, what: str) -> FeatureRows:
-        """One row an image; `what` are words for the progress bar."""
+        """Compute one row per image; `what` are words for the progress bar."""
         ...
 
     def compute_distances(self, queries: FeatureRows, keys: FeatureRows) -> DistanceMatrix:
-        """Distance of each query to each key."""
+        """Compute the distance of each query to each key."""
         ...
 
 
 class PixelDistance:
-    """1 minus the correlation of small images, each moved so that its centre of brightness is in the middle."""
+    """1 minus the correlation of reduced images, each shifted so that its centre of brightness is in the middle."""
 
     description = "1 - correlation of images averaged to at most 80 rows (32 planes) and centred on their brightness"
 
@@ -59,7 +59,7 @@ class FeatureDistance:
 
 
 def centre_image(image: Pixels) -> Pixels:
-    """Moved by whole and half voxels until the centre of what is brighter than the darkest is in the middle."""
+    """Shift an image by whole and half voxels until its centre of brightness above the minimum is in the middle."""
     weight = image - image.min()
     if weight.sum() <= 0:
         return image
@@ -69,29 +69,30 @@ def centre_image(image: Pixels) -> Pixels:
 
 
 def compute_reach(space: ImageDistance, rows: FeatureRows, patients: list[str]) -> FeatureRows:
-    """Of each real image the distance to its third nearest image of another patient: what is far where it stands.
+    """Compute, for each real image, the distance to its third nearest image of another patient.
 
-    Distances to a real image are counted in it, since some patients are more ordinary than others and near to everyone.
+    Distances to a real image are divided by it, because some patients are more typical than others and therefore nearer
+    to all images.
     """
     apart = space.compute_distances(rows, rows).copy()
     who = np.array(patients)
     apart[who[:, None] == who] = np.inf
     nearest = np.sort(apart, axis=1)[:, :NEIGHBOUR]
-    widest = np.where(np.isfinite(nearest), nearest, -np.inf).max(1)  # with few patients there is no third
+    widest = np.where(np.isfinite(nearest), nearest, -np.inf).max(1)  # there may be fewer than three other patients
     return np.maximum(widest, 1e-12).astype(np.float32)
 
 
 def list_mirror_axes(ndim: int) -> tuple[int, ...]:
-    """The axes along which a mirrored image would still be taken for the same person's."""
+    """List the axes along which a mirrored image counts as a copy too."""
     return (0, 1) if ndim == 2 else (2,)
 
 
 def compute_mirror_distances(space: ImageDistance, queries: list[FeatureRows], keys: FeatureRows) -> DistanceMatrix:
-    """Each query to each key, the nearest of its mirror images."""
+    """Compute the distance of each query to each key, the smallest over the mirror images of the query."""
     return np.minimum.reduce([space.compute_distances(rows, keys) for rows in queries])
 
 
 def encode_mirrors(space: ImageDistance, images: ImageSet, what: str) -> list[FeatureRows]:
-    """Rows of the images as they are, and mirrored along each axis of `list_mirror_axes`."""
+    """Compute rows of the images, and of the images mirrored along each axis of `list_mirror_axes`."""
     mirrored = (MirroredImages(images, axis) for axis in list_mirror_axes(len(images.shape)))
     return [space.encode_images(images, what), *(space.encode_images(one, f"{what}, mirrored") for one in mirrored)]

@@ -18,22 +18,22 @@ from ganatomy.evaluation.privacy.copying import (
 from ganatomy.evaluation.privacy.transformed import TRANSFORMATIONS
 
 SHARES = (1.0, 0.5, 0.1)  # % of the synthetic images
-POOL_SIZE = 60  # copies to plant from
+POOL_SIZE = 60  # copies from which the planted ones are drawn
 TRIALS = 1000
 COPIES_OF_A_KIND = 24  # transformed copies of each kind
-SHIFT, GAIN, NOISE = 0.02, 0.05, 0.02  # of the axis, of the contrast, of half the range
+SHIFT, GAIN, NOISE = 0.02, 0.05, 0.02  # shares of the axis, of the contrast, of half the range
 SHAKE_DESCRIPTION = "moved by up to 2 % of an axis, contrast +-5 %, noise of 1 %"
 JITTER_DESCRIPTION = f"Planted copies are training images, {SHAKE_DESCRIPTION}, half of them mirrored"
 
 
 def jitter_image(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Shaken, and half of them mirrored."""
+    """Shift an image, change its contrast and add noise; mirror half of the images."""
     copy = shake_image(image, rng)
     return np.flip(copy, 0 if image.ndim == 2 else 2) if rng.random() < 0.5 else copy
 
 
 def shake_image(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Moved by up to 2 % of an axis, contrast changed by up to 5 %, with 1 % of noise."""
+    """Shift an image by up to 2 % of each axis, change its contrast by up to 5 %, and add noise of 1 %."""
     moved = ndimage.shift(image, [rng.uniform(-SHIFT, SHIFT) * n for n in image.shape], order=1, mode="nearest")
     gained = (moved + 1) * rng.uniform(1 - GAIN, 1 + GAIN) - 1
     noisy = gained + rng.normal(size=image.shape) * NOISE * (gained > -1 + NOISE)
@@ -41,7 +41,7 @@ def shake_image(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def make_copies(train: RealImages, seed: int = 0) -> PixelImages:
-    """Jittered copies of some training images."""
+    """Make jittered copies of some training images."""
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(train), min(POOL_SIZE, len(train)), replace=False)
     return PixelImages([jitter_image(train[int(i)], rng) for i in chosen])
@@ -50,14 +50,14 @@ def make_copies(train: RealImages, seed: int = 0) -> PixelImages:
 def estimate_power(
     distances: list[PrivacyDistances], copy_ratios: list[np.ndarray], seed: int = 0
 ) -> list[dict[str, Any]]:
-    """For each share of planted copies: how often the audit fails, and how often a copy is among the pairs shown.
+    """Estimate, for each share of planted copies, how often the audit fails and how often a copy is among the pairs.
 
-    Suspects that the set has of its own are counted as ordinary images: they would be found whatever was planted.
+    Suspects of the set itself are replaced by ordinary images, since the audit would find them without planted copies.
 
     Args:
-        distances: one a space.
-        copy_ratios: the ratios of the same copies, one array a space.
-        seed: of the trials.
+        distances: distances in each space.
+        copy_ratios: ratios of the same copies, one array per space.
+        seed: seed of the trials.
     """
     own = [_replace_suspects(one) for one in distances]
     rng = np.random.default_rng(seed)
@@ -90,7 +90,7 @@ def _replace_suspects(distances: PrivacyDistances) -> np.ndarray:
 def _run_trial(
     ratios: np.ndarray, train_ratios: np.ndarray, copy_ratios: np.ndarray, replaced: np.ndarray, tests: int
 ) -> tuple[bool, bool]:
-    """Whether the test of ratios fails with these copies, and whether one of them is among the pairs shown."""
+    """Whether the test of ratios fails with these copies, and whether one of them is among the shown pairs."""
     values = ratios.copy()
     values[replaced] = copy_ratios
     shown = bool(np.isin(replaced, np.argsort(values)[:PAIRS_SHOWN]).any())
@@ -98,7 +98,7 @@ def _run_trial(
 
 
 def make_transformed_copies(train: RealImages, seed: int = 0) -> dict[str, PixelImages]:
-    """Training images, transformed in one way each, by the name of the way."""
+    """Make transformed copies of training images, by the name of the transformation."""
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(train), min(COPIES_OF_A_KIND, len(train)), replace=False)
     return {
@@ -108,11 +108,11 @@ def make_transformed_copies(train: RealImages, seed: int = 0) -> dict[str, Pixel
 
 
 def count_detected(distances: list[PrivacyDistances], copy_ratios: list[np.ndarray]) -> int:
-    """How many of these copies, each alone in the set, would be a suspect in one space or the other.
+    """Count the copies that would be suspects in any space if each were the only copy in the set.
 
     Args:
-        distances: one a space.
-        copy_ratios: the ratios of the same copies, one array a space.
+        distances: distances in each space.
+        copy_ratios: ratios of the same copies, one array per space.
     """
     found = [
         count_expected(ratios, one.train_ratios, len(one.ratios)) < SUSPECT_LEVEL

@@ -1,4 +1,4 @@
-"""Samples that may be copies, as a table that can be acted on."""
+"""The table of suspects, which are samples that may be copies of training images."""
 
 import csv
 from pathlib import Path
@@ -13,9 +13,9 @@ RATIO_TEST = "nearer than any held-out image, by ratio"  # the test that suspect
 
 
 def write_suspects(path: Path, comparison: Comparison, privacy: dict[str, Any]) -> None:
-    """Write one row a suspect and space: the sample, the training case that it is near to, and how near.
+    """Write one row per suspect and space: the sample, the nearest training case, and the distance.
 
-    Training cases are named by their row in the store and the patient's pseudonym.
+    Training cases are identified by their row in the store and the patient's pseudonym.
     """
     with new_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -39,11 +39,11 @@ def write_suspects(path: Path, comparison: Comparison, privacy: dict[str, Any]) 
 
 
 def list_suspect_files(comparison: Comparison, privacy: dict[str, Any]) -> list[str]:
-    """Names of the files of suspects, in the order of the samples."""
+    """List the file names of suspects, in the order of the samples."""
     places = {pair["synthetic"] for space in privacy["spaces"] for pair in space["suspects"]["images"]}
     return [str(comparison.fakes.records[place]["file"]) for place in sorted(places)]
 
 
 def passes_without_suspects(privacy: dict[str, Any]) -> bool:
-    """Whether nothing but single suspects is wrong: the tests of averages do not fail."""
+    """Whether the set would pass without its suspects: only the test of ratios fails, not the tests of averages."""
     return all(RATIO_TEST in words for words in privacy["failed_tests"])

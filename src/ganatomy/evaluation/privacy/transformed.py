@@ -1,4 +1,4 @@
-"""What a generator may do to a training image that it copies: shift, turn, scale, bend, brighten it."""
+"""Transformations of copies that a generator may produce: shift, rotation, scaling, bending, change of brightness."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from scipy import ndimage
 
 from ganatomy.evaluation.extractors.extractor import Pixels
 
-SHIFT = 0.05  # of each axis
+SHIFT = 0.05  # share of each axis
 ANGLE = 5.0  # degrees, in the plane of the last two axes
-SCALE = 0.05  # larger or smaller
-BEND, BEND_WIDTH = 0.02, 0.125  # displacement, and width of the kernel that smooths it, of the axis
-GAIN = 0.2  # brighter or darker
+SCALE = 0.05  # relative increase or decrease of the size
+BEND, BEND_WIDTH = 0.02, 0.125  # displacement, and width of the kernel that smooths it, as shares of the axis
+GAIN = 0.2  # relative increase or decrease of the brightness
 
 Transformation = Callable[[Pixels, np.random.Generator], Pixels]
 
@@ -21,19 +21,19 @@ def _warp(image: Pixels, places: list[np.ndarray]) -> Pixels:
 
 
 def shift_image(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Moved by 5 % along every axis, in one direction or the other."""
+    """Shift an image by 5 % along every axis, in either direction."""
     move = [rng.choice((-1, 1)) * SHIFT * n for n in image.shape]
     return np.asarray(ndimage.shift(image, move, order=1, cval=-1.0), dtype=np.float32)
 
 
 def turn_image(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Turned by 5 degrees about its middle."""
+    """Rotate an image by 5 degrees about its middle."""
     angle = rng.choice((-1, 1)) * ANGLE
     return np.asarray(ndimage.rotate(image, angle, axes=(-2, -1), reshape=False, order=1, cval=-1.0), dtype=np.float32)
 
 
 def scale_image(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Larger or smaller by 5 % about its middle."""
+    """Enlarge or reduce an image by 5 % about its middle."""
     factor = 1 + rng.choice((-1, 1)) * SCALE
     middle = [(n - 1) / 2 for n in image.shape]
     grid = np.indices(image.shape, dtype=np.float64)
@@ -41,7 +41,7 @@ def scale_image(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def bend_image(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Displaced smoothly, by 2 % of an axis (root mean square)."""
+    """Deform an image smoothly, with displacements of 2 % of an axis (root mean square)."""
     grid = np.indices(image.shape, dtype=np.float64)
     places = []
     for axis, n in zip(grid, image.shape, strict=True):
@@ -51,7 +51,7 @@ def bend_image(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def change_brightness(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Brighter or darker by 20 %, measured from black."""
+    """Increase or decrease the brightness by 20 %, measured from black."""
     return np.clip((image + 1) * (1 + rng.choice((-1, 1)) * GAIN) - 1, -1, 1).astype(np.float32)
 
 

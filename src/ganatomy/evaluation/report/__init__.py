@@ -1,1 +1,1 @@
-"""The report as an HTML page with figures and charts."""
+"""The report of an evaluation as an HTML page with figures and charts."""

@@ -19,7 +19,7 @@ COLOURS = {
 }  # Okabe and Ito 2008
 SIDE_NAMES = {"test": "held-out", "training": "training", "synthetic": "synthetic"}
 OTHER_MODELS = [colour for i, colour in enumerate(matplotlib.color_sequences["tab20"]) if i not in (0, 1, 2, 3)]
-MARKERS = "osD^v<>P"  # of other models, since sixteen colours alone are hard to tell apart
+MARKERS = "osD^v<>P"  # of other models, since sixteen colours alone are hard to distinguish
 SHOWN_PROGRESS = ("level", "alpha", "batch_size")
 CHARTS_PER_ROW = 3  # small charts in a row
 
@@ -27,7 +27,7 @@ CHARTS_PER_ROW = 3  # small charts in a row
 def draw_charts(
     folder: Path, pictures: dict[str, tuple[str, str]], content: dict[str, Any], log: list[dict[str, Any]]
 ) -> None:
-    """Each chart that there is something for, as a PNG in the folder."""
+    """Draw each chart for which there are data, as a PNG in the folder."""
 
     def keep(name: str, title: str, caption: str, figure: Figure) -> None:
         figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
@@ -43,8 +43,8 @@ def draw_charts(
         )
         keep(
             "moments",
-            "Values and traces of generators",
-            "Moments of each image's values, in [-1, 1]; texture and light that generators leave. The nearer the"
+            "Values and artefacts of generators",
+            "Moments of each image's values, in [-1, 1]; grid texture and brightness of borders. The nearer the"
             " synthetic line is to the held-out one, the better.",
             _histograms({**content["moments"], **content["artefacts"]}),
         )

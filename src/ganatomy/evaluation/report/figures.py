@@ -22,8 +22,8 @@ from ganatomy.imaging.pictures import GreyPicture, make_grid, save_png
 
 Pictures = dict[str, tuple[str, str]]  # file name -> (title, caption)
 COLUMNS = {2: 6, 3: 2}
-RANDOM, PAIRS, BEST, SUSPECTS = 30, 12, 9, 6  # images of a grid in 2D; half as many volumes
-FAULTY_SCORE = 1.0  # score above which an image is marked as faulty; about one real image in twenty is
+RANDOM, PAIRS, BEST, SUSPECTS = 30, 12, 9, 6  # images of a grid in 2D; half as many for volumes
+FAULTY_SCORE = 1.0  # score above which an image is marked as faulty; about one real image in twenty is above it
 CONVINCING_SCORE = 0.5  # score below which it is marked as convincing
 RED, GREEN = (0.92, 0.27, 0.24), (0.24, 0.86, 0.35)
 NOTE = "Synthetic images, not for diagnosis."
@@ -42,7 +42,7 @@ def draw_pictures(
     content: dict[str, Any],
     log: list[dict[str, Any]],
 ) -> Pictures:
-    """Draw every picture that there is something for."""
+    """Draw every figure for which there are data."""
     pictures: Pictures = {}
 
     def keep(name: str, title: str, caption: str, pixels: Any, mark: Mark) -> None:
@@ -96,7 +96,7 @@ def _render_image(comparison: Comparison, images: ImageSet, i: int) -> GreyPictu
 
 
 def _draw_random(save: PictureSaver, comparison: Comparison) -> None:
-    """The first images of each value of the first fact, such as the view, without selection."""
+    """Draw the first images of each value of the first fact, such as the view, without selection."""
     by_fact: dict[str, list[int]] = {}
     for i, facts in enumerate(drop_numbers(comparison.fakes.facts(), comparison.numbers)):
         by_fact.setdefault(next(iter(facts.values()), ""), []).append(i)
@@ -138,7 +138,7 @@ def _draw_real_beside_synthetic(save: PictureSaver, comparison: Comparison, qual
 
 
 def _add_frame(picture: GreyPicture, colour: tuple[float, ...] | None) -> NDArray[np.float32]:
-    """RGB with a frame of the colour, or as it is."""
+    """Convert a picture to RGB with a frame of the colour; None = without a frame."""
     rgb = np.repeat(picture[..., None], 3, axis=2).astype(np.float32)
     if colour is not None:
         width = max(2, picture.shape[0] // 60)
@@ -148,7 +148,7 @@ def _add_frame(picture: GreyPicture, colour: tuple[float, ...] | None) -> NDArra
 
 
 def _draw_best(save: PictureSaver, comparison: Comparison, quality: QualityScore, failures: dict[str, Any]) -> None:
-    """The samples with the lowest scores, each beside the held-out image that is nearest to it."""
+    """Draw the samples with the lowest scores, each beside the held-out image that is nearest to it."""
     best = failures["best"][: _limit_images(comparison, BEST)]
     small = make_unit_vectors(
         [downsample_image(comparison.fakes[i]) for i in best] + [downsample_image(image) for image in comparison.test]
@@ -173,7 +173,7 @@ def _draw_best(save: PictureSaver, comparison: Comparison, quality: QualityScore
 def _draw_failures(
     save: PictureSaver, comparison: Comparison, quality: QualityScore, real_quality: QualityScore
 ) -> None:
-    """The worst samples of each value of the first fact, such as the view, over the worst training images of it."""
+    """Draw the worst samples of each value of the first fact, such as the view, above its worst training images."""
     n = _count_columns(comparison, 5)
     fakes = _rank_by_fact(comparison.fakes, quality, comparison.numbers)
     reals = _rank_by_fact(comparison.floor, real_quality, comparison.numbers)
@@ -189,14 +189,14 @@ def _draw_failures(
             " ".join(f"Failures {fact}".split()),
             f"The {min(2 * n, len(worst))} worst of {len(worst)} samples, with scores from"
             f" {quality.scores[worst[0]]:.2f} downwards; the largest part of each: {reasons}. The last row shows the"
-            f" training images with the highest scores ({scores}): real images have artefacts, too. {NOTE}",
+            f" training images with the highest scores ({scores}), since real images have artefacts too. {NOTE}",
             add_caption(make_grid(pictures, n), comparison.shows_patients),
             _mark_both(comparison),
         )
 
 
 def _rank_by_fact(images: ImageSet, quality: QualityScore, numbers: Collection[str]) -> dict[str, list[int]]:
-    """Places by the value of the first fact, the highest score first."""
+    """Rank the images by score for each value of the first fact, the highest score first; returns indices."""
     found: dict[str, list[int]] = {}
     facts = drop_numbers(images.facts(), numbers)
     for i in np.argsort(-quality.scores, kind="stable").tolist():
@@ -228,7 +228,7 @@ def _draw_three_nearest(save: PictureSaver, comparison: Comparison) -> None:
 
 
 def _draw_suspects(save: PictureSaver, comparison: Comparison, privacy: dict[str, Any]) -> None:
-    """The pairs to look at for copies, from both spaces in turn."""
+    """Draw the pairs to inspect for copies, from both spaces in turn."""
     chosen: list[tuple[int, int]] = []
     for pairs in zip(*(space["pairs"] for space in privacy["spaces"]), strict=False):
         chosen += [(pair["synthetic"], pair["training"]) for pair in pairs]
@@ -238,7 +238,7 @@ def _draw_suspects(save: PictureSaver, comparison: Comparison, privacy: dict[str
         fake = comparison.make_display_image(comparison.fakes, synthetic)
         near = comparison.modality.denormalise(
             Image(comparison.train[training], fake.spacing, fake.facts)
-        )  # hung like the other
+        )  # in the same orientation as the other image
         pictures += [comparison.modality.render_image(fake), comparison.modality.render_image(near)]
     save(
         "synthetic_nearest_training",

@@ -13,11 +13,11 @@ from ganatomy.imaging.pictures import copy_png_fields
 from ganatomy.machine.durable import write_text
 
 MAX_SEPARATIONS = 12  # rows of the table of single numbers
-MAX_PICTURE_WIDTH = 1600  # pixels of a picture in the page; the files beside it keep their size
+MAX_PICTURE_WIDTH = 1600  # pixels of a picture in the page; the separate files keep their size
 
 PATIENTS_SHOWN = (
-    '<p class="bad">This page and the pictures beside it also show images of real patients. Do not hand them on:'
-    " only report.json and the samples hold none.</p>"
+    '<p class="bad">This page and the pictures in its folder also show images of real patients. Do not share them; only'
+    " report.json and the samples contain no real images.</p>"
 )
 NO_PATIENTS_SHOWN = '<p class="note">The real images of this page are phantoms; it shows no patients.</p>'
 BETTER = {"lower": "lower", "higher": "higher", "reals": "near the floor"}  # as the table says it
@@ -26,7 +26,7 @@ QUESTIONS = {
     "likeness": "Do they look like real images?",
     "variety": "Are they as varied?",
     "copies": "Are they free of copies?",
-    "ability": "Is this comparison able to tell?",
+    "ability": "Is this comparison sensitive enough?",
 }
 
 STYLE = """
@@ -137,14 +137,14 @@ def _interval(low: float | None, high: float | None) -> str | None:
 
 def _learned(learned: dict[str, Any]) -> str:
     if "why" in learned:
-        return f"<p>The learned two-sample test was not made: it {escape(learned['why'])}.</p>"
+        return f"<p>The learned two-sample test was not made. It {escape(learned['why'])}.</p>"
     rows = [(row["view"], row["auc"], _interval(row["low"], row["high"]), row["p"]) for row in learned["views"]]
     return (
         "<h3>Learned two-sample test</h3>"
         + _table(("size of the images", "AUC", "95 % interval", "p"), rows)
         + f"<p><small>{escape(learned['definition'])}. {learned['patients']} patients, {learned['samples']} samples."
         f" The largest AUC of all sizes has p = {learned['p']:.2g}, which accounts for their number. The coarsest size"
-        " at which images are told apart says where the difference begins.</small></p>"
+        " at which images can be distinguished shows where the difference begins.</small></p>"
     )
 
 
@@ -158,8 +158,8 @@ def _separations(rows: list[dict[str, Any]]) -> str:
         "<h3>Single numbers that separate the sets</h3>"
         + _table(heads, cells)
         + f"<p><small>The {len(cells)} of {len(rows)} numbers of an image that separate best. AUC: share of pairs in"
-        " which the synthetic image has the higher, or else the lower number; p by permutation of one image a patient,"
-        " over all numbers together.</small></p>"
+        " which the synthetic image has the higher (or, if this is less than half, the lower) number; p by permutation"
+        " of one image per patient, over all numbers together.</small></p>"
     )
 
 
@@ -215,8 +215,8 @@ def _scores(content: dict[str, Any]) -> str:
             f"<h3>Features: {escape(extractor)}</h3><p><small>{escape(words)}</small></p>{_table(heads, cells)}"
         )
     parts.append(
-        "<p><small>Differs: no = the floor lies within the interval, so that the difference from real images, if there"
-        " is one, is hidden by chance at these numbers.</small></p>"
+        "<p><small>Differs: no = the floor is within the interval, so with these numbers of images no difference from"
+        " real images can be detected.</small></p>"
     )
     if content["not_computed"]:
         absent = [(row["metric"], row["extractor"] or "", row["why"]) for row in content["not_computed"]]

@@ -1,4 +1,4 @@
-"""The picture of where the classifiers of the learned test looked."""
+"""The figure of the image regions by which the classifiers of the learned test recognise synthetic images."""
 
 from typing import Any
 
@@ -11,20 +11,21 @@ from ganatomy.evaluation.learned.judges import Judges
 from ganatomy.evaluation.learned.views import show_images
 from ganatomy.imaging.pictures import make_grid, render_planes
 
-MAX_AVERAGED = 48  # images of a fold and of the held-out ones whose maps are averaged
-SHOWN_SAMPLES = {2: 5, 3: 2}  # samples that are recognised most surely, beside the mean
+MAX_AVERAGED = 48  # largest number of images of a fold, and of held-out images, whose maps are averaged
+SHOWN_SAMPLES = {2: 5, 3: 2}  # samples that are shown besides the mean
 TINT = np.array((0.95, 0.2, 0.15), dtype=np.float32)  # red
 CAPTION = (
-    "Red marks the places that make a small network call an image synthetic, at the finest size at which it sees whole"
-    " images: first the mean of the samples with their mean map less that of held-out images, then the samples that it"
-    " recognises most surely, each with its own map. No sample is shown to a network that was trained on it."
+    "Red marks the regions by which a small network recognises an image as synthetic, at the finest size at which it"
+    " sees whole images. The first image is the mean of the samples, with their mean map minus that of held-out images."
+    " The other images are the samples that it recognises most confidently, each with its own map. No network is"
+    " applied to samples on which it was trained."
 )
 
 Pixels = NDArray[np.float32]
 
 
 def draw_told_apart(comparison: Comparison, judges: Judges) -> NDArray[np.uint8] | None:
-    """The mean sample and those that are recognised most surely; None where no classifier saw whole images."""
+    """Draw the mean sample and the most confidently recognised samples; None if no classifier saw whole images."""
     whole = [view for view in judges.views if view.patch is None]
     if not whole:
         return None
@@ -50,7 +51,7 @@ def draw_told_apart(comparison: Comparison, judges: Judges) -> NDArray[np.uint8]
 
 
 def _draw_map(comparison: Comparison, image: Pixels, scores: NDArray[Any]) -> Pixels:
-    """The image in grey (rows, columns, 3), red where its score comes from; shown as it is stored, not as it hangs."""
+    """Draw an image in grey (rows, columns, 3) with red regions of high scores, in its stored orientation."""
     spacing = comparison.test.spacing()
     grey = render_planes((image + 1) / np.float32(2), spacing)
     factors = [n // m for n, m in zip(image.shape, scores.shape, strict=True)]
