@@ -194,7 +194,7 @@ def main():
         "",
         f"Of {clean} divisions of {COUNTED} held-out patients without a fault the report calls the likeness of"
         f" {accused} and the variety of {varied} poor; in {covered} all intervals of the AUC reach down to 0.5 or"
-        f" below. One test took {np.median(seconds):.0f} s of processor time (median of {len(seconds)}; {SAMPLES}"
+        f" below. One test took {np.median(seconds):.0f} s of CPU time (median of {len(seconds)}; {SAMPLES}"
         f" samples of {SHAPE[0]} x {SHAPE[1]}, {training} training patients).",
     ]
     text = "\n".join(lines)

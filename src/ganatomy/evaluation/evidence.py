@@ -99,7 +99,7 @@ def _choose_classes(extractor: Extractor, classifiers: dict[str, Pipeline]) -> C
     if extractor.class_description is not None:
         return Classes(extractor.compute_probabilities, extractor.class_description)
     for name, model in classifiers.items():
-        return Classes(model.predict_proba, f"{name}, learned on training images")
+        return Classes(model.predict_proba, f"{name}, learnt on training images")
     return None
 
 

@@ -12,7 +12,7 @@ from ganatomy.evaluation.extractors.extractor import Extractor, FeatureRows, Pix
 from ganatomy.machine.device import select_device
 
 PATCH = 14
-POSITIONS = 37  # patches per axis for which the position codes were learned, at 518 pixels
+POSITIONS = 37  # patches per axis for which the position codes were learnt, at 518 pixels
 SIDE = 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the three channels of ImageNet
 POSITION_OFFSET = 0.1  # added to the number of patches when position codes are resized, as in the official code
