@@ -35,10 +35,10 @@ def compute_sub_volume_depth(depth: int) -> int:
 
 
 def compute_feature_shapes(shape: Shape) -> tuple[Shape, ...]:
-    """The sizes that the features pass through in G^A, from the base to those of A   (Sun 2022)."""
+    """List the sizes of the features in G^A, from the base to those of A   (Sun 2022)."""
     return compute_pyramid(compute_low_shape(shape))[-1 - UPSAMPLINGS :]
 
 
 def count_halvings(shape: Shape) -> int:
-    """Number of halvings of an image of this shape before the last kernel, which covers the rest; 6 at 256 cubed."""
+    """Count the halvings of an image of this shape before the last kernel, which covers the rest; 6 at 256 cubed."""
     return len(compute_pyramid(shape)) - 1

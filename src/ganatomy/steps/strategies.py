@@ -52,7 +52,7 @@ class ProgressiveGrowing(Config):
     first_level: int = Field(0, ge=0)
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step after this number of images; `seed` is not used, since growing needs no random numbers."""
+        """Return the step after this number of images; `seed` is not used, since growing needs no random numbers."""
         sizes = compute_pyramid(shape)
         first, last = min(self.first_level, len(sizes) - 1), len(sizes) - 1
         since = images_seen / 1000 - self.stable_kimg  # thousands of images since the first fade began
@@ -68,11 +68,11 @@ class ProgressiveGrowing(Config):
         )
 
     def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
-        """The level that the generator trains after this number of images."""
+        """Return the level that the generator trains after this number of images."""
         return self.plan_step(images_seen, shape, 0).scope
 
     def get_final_scope(self, shape: Shape) -> Scope:
-        """The last level without a fade, which sampling uses at the end of the training."""
+        """Return the last level without a fade, which sampling uses at the end of the training."""
         return LevelScope(len(compute_pyramid(shape)) - 1, 1.0, shape)
 
     def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
@@ -90,7 +90,7 @@ class ProgressiveGrowing(Config):
         return self.replace(fade_kimg=kimg, stable_kimg=kimg)
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
-        """The settings, by name, for this number of images per step at all levels."""
+        """Return the settings, by name, for this number of images per step at all levels."""
         return {"batch_sizes": [batch_size]}
 
     def adapt_to_image_parts(self, parts: int) -> "ProgressiveGrowing":
@@ -104,7 +104,7 @@ class ProgressiveGrowing(Config):
         return short, sizes[min(2, len(sizes) - 1)]
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """Each optimiser epoch with the kimg at which it begins."""
+        """List each optimiser epoch with the kimg at which it begins."""
         end, era = 0.0, -1
         while True:
             # If a length is not a whole number of images, rounding may move the boundary to the next image.
@@ -140,7 +140,7 @@ class HierarchicalAmortisation(Config):
     batch_size: int = Field(4, ge=1)
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step after this number of images; r is a function of this number and the seed."""
+        """Return the step after this number of images; r is a function of this number and the seed."""
         depth = hierarchy.compute_sub_volume_depth(shape[0])
         if self.selector == "cycle":
             start = depth * (images_seen // self.batch_size % (shape[0] // depth))
@@ -150,19 +150,19 @@ class HierarchicalAmortisation(Config):
         return TrainingStep(SubVolumeScope(shape, start, depth, self.low, self.whole), self.batch_size)
 
     def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
-        """The whole volume, after any number of images."""
+        """Return the whole volume, after any number of images."""
         return self.get_final_scope(shape)
 
     def get_final_scope(self, shape: Shape) -> Scope:
         return WholeScope(shape)
 
     def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
-        """The sub-volumes of a partition, from the first planes to the last ones."""
+        """Return the sub-volumes of a partition, from the first planes to the last ones."""
         depth = hierarchy.compute_sub_volume_depth(shape[0])
         return tuple(SubVolumeScope(shape, start, depth, self.low, self.whole) for start in range(0, shape[0], depth))
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """The only optimiser epoch, which begins at zero."""
+        """List the only optimiser epoch, which begins at zero."""
         yield 0.0, self.plan_step(0, shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
@@ -176,7 +176,7 @@ class HierarchicalAmortisation(Config):
         return self
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
-        """The settings, by name, for this number of images per step."""
+        """Return the settings, by name, for this number of images per step."""
         return {"batch_size": batch_size}
 
     def adapt_to_image_parts(self, parts: int) -> "HierarchicalAmortisation":
@@ -193,18 +193,18 @@ class _WholeImageStrategy(Config):
     batch_size: int = Field(4, ge=1)
 
     def get_sampling_scope(self, images_seen: int, shape: Shape) -> Scope:
-        """The whole image, after any number of images."""
+        """Return the whole image, after any number of images."""
         return WholeScope(shape)
 
     def get_final_scope(self, shape: Shape) -> Scope:
         return WholeScope(shape)
 
     def get_discriminator_scopes(self, images_seen: int, shape: Shape) -> tuple[Scope, ...]:
-        """The whole image."""
+        """Return the whole image."""
         return (WholeScope(shape),)
 
     def express_batch_size(self, batch_size: int) -> dict[str, Any]:
-        """The settings, by name, for this number of images per step."""
+        """Return the settings, by name, for this number of images per step."""
         return {"batch_size": batch_size}
 
     def adapt_to_image_parts(self, parts: int) -> Self:
@@ -218,11 +218,11 @@ class WholeImages(_WholeImageStrategy):
     kind: Literal["whole-images"] = "whole-images"
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step, which is always the same."""
+        """Return the step, which is always the same."""
         return TrainingStep(WholeScope(shape), self.batch_size)
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """The only optimiser epoch, which begins at zero."""
+        """List the only optimiser epoch, which begins at zero."""
         yield 0.0, self.plan_step(0, shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
@@ -255,17 +255,17 @@ class TwoStages(_WholeImageStrategy):
     autoencoder_kimg: float = Field(gt=0)
 
     def plan_step(self, images_seen: int, shape: Shape, seed: int) -> TrainingStep:
-        """The step after this number of images."""
+        """Return the step after this number of images."""
         second = images_seen >= self.autoencoder_kimg * 1000
         return TrainingStep(WholeScope(shape), self.batch_size, int(second), "prior" if second else "autoencoder")
 
     def make_timetable(self, shape: Shape) -> Iterator[tuple[float, TrainingStep]]:
-        """The first step of each stage with the kimg at which the stage begins."""
+        """List the first step of each stage with the kimg at which the stage begins."""
         for kimg in (0.0, self.autoencoder_kimg):
             yield kimg, self.plan_step(math.ceil(kimg * 1000), shape, 0)
 
     def find_shape_problem(self, shape: Shape) -> str | None:
-        """None, since the strategy accepts every shape that the networks support."""
+        """Return None, since the strategy accepts every shape that the networks support."""
         return None
 
     def change_stage_length(self, kimg: float) -> "TwoStages":
