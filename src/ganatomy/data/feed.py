@@ -94,8 +94,8 @@ class Feed:
     def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
         """Read the regions of the images with these numbers, each (batch, 1, *space) in [-1, 1], and their condition.
 
-        Which case is image n of the run does not depend on the batch size: every epoch of n // cases has its own order
-        of the cases. A region has the size of the smallest stored level that contains it.
+        The case of image n does not depend on the batch size: epoch n // cases visits the cases in an order of its own.
+        A region has the size of the smallest stored level that contains it.
         """
         batch = self.allocate_batch(numbers, regions)
         for place in range(len(batch)):

@@ -101,7 +101,7 @@ def describe_plan(
         head += f", each of {processes} processes"
     lines = [f"{head}; predicted, nothing was allocated", "", f"memory {free_bytes / GIB:.2f} GiB"]
     lines += _format_table(
-        f"training, in stage {step.stage!r}" if step.stage != "all" else "training", total, free_bytes
+        f"training, most in stage {step.stage!r}" if step.stage != "all" else "training", total, free_bytes
     )
     for title, one in _list_sampling_estimates(recipe, device):
         lines.append(f"{title:40s} {one.total / GIB:8.2f} GiB  {_describe_fit(one, free_bytes)}")
@@ -214,7 +214,7 @@ def describe_shortage(recipe: Recipe, settings: ComputeSettings, device: torch.d
     lines = [
         f"There is not enough memory on {device} to train {recipe.name} at {format_shape(recipe.shape)} with"
         f" {_describe_settings(settings)}; close what else uses it, or give the same command with one of the flags"
-        " below, and it goes on from the last checkpoint.",
+        " below; it continues from the last checkpoint.",
         f"  {'planned':38s} {total.total / GIB:8.2f} GiB",
         *(f"    {part:36s} {size / GIB:8.2f} GiB" for part, size in total.break_down().items()),
     ]
