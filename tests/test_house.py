@@ -58,6 +58,7 @@ def test_public_names():
         "Snapshot",
         "Store",
         "Tracker",
+        "get_example_model",
         "StoreDataset",
         "SyntheticDataset",
         "SyntheticImage",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ganatomy.exporting.verify import verify
     from ganatomy.imaging.image import Image
     from ganatomy.importing.import_weights import import_weights
+    from ganatomy.library.example import get_example_model
     from ganatomy.library.images import Images, SyntheticImage
     from ganatomy.library.model import Model
     from ganatomy.library.opening import open
@@ -50,6 +51,7 @@ _WHERE = {
     "train": "library.train",
     "import_weights": "importing.import_weights",
     "select": "selection",
+    "get_example_model": "library.example",
     "open": "library.opening",
     "sample": "library.sample",
     "encode": "encoding",
@@ -96,6 +98,7 @@ __all__ = [
     "encode",
     "evaluate",
     "export",
+    "get_example_model",
     "import_weights",
     "open",
     "prepare",

@@ -12,8 +12,8 @@ from ganatomy.machine import progress
 
 @command()
 def sample(
-    run: Positional[Path],
-    out: Path,
+    run: Positional[Path | None] = None,
+    out: Path = Path("samples"),
     n: int = 16,
     seed: int = 0,
     condition: Pairs = (),
@@ -33,7 +33,7 @@ def sample(
     """Draw images from a snapshot or from the selected snapshot of a run.
 
     Args:
-        run: a run or a snapshot folder
+        run: a run, a snapshot folder or a bundle; by default the example model, trained on phantoms only
         out: output folder, new or empty
         n: number of images
         seed: seed of the latent codes; image i of a seed is always the same
@@ -51,11 +51,12 @@ def sample(
         store: the training set, for --reject-worst and --reject-above; for a run, by default its own store
     """
     from ganatomy.checkpoint import find_snapshot, open_snapshot
+    from ganatomy.library.example import get_example_model
     from ganatomy.library.sample import SCORING_ROLES
     from ganatomy.library.sample import sample as draw
 
     wanted = parse_pairs(condition, "--condition")
-    snapshot = open_snapshot(find_snapshot(run), SCORING_ROLES)
+    snapshot = open_snapshot(find_snapshot(run or get_example_model()), SCORING_ROLES)
     how: dict[str, Any] = {"planes": planes, "reject_worst": reject_worst, "reject_above": reject_above, "store": store}
     given = (snapshot, n, seed, wanted, truncation, batch_size, device)
     if dry_run:

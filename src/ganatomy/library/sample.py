@@ -14,6 +14,7 @@ from ganatomy.evaluation.images.comparison import resolve_store
 from ganatomy.evaluation.rejection import DrawFunction, reject_samples_above, reject_worst_samples
 from ganatomy.exporting.export import write_samples
 from ganatomy.library.arguments import check_above_zero, parse_share
+from ganatomy.library.example import get_example_model
 from ganatomy.library.images import SyntheticImage, describe_images
 from ganatomy.library.samples import Samples
 
@@ -25,7 +26,7 @@ Conditions = Mapping[str, str] | Sequence[Mapping[str, str]] | None
 
 @overload
 def sample(
-    run: Given,
+    run: Given | None = None,
     n: int = 16,
     seed: int = 0,
     condition: Conditions = None,
@@ -45,7 +46,7 @@ def sample(
 ) -> Iterator[tuple[SyntheticImage, dict[str, Any]]]: ...
 @overload
 def sample(
-    run: Given,
+    run: Given | None = None,
     n: int = 16,
     seed: int = 0,
     condition: Conditions = None,
@@ -64,7 +65,7 @@ def sample(
     store: Store | str | PathLike[str] | None = None,
 ) -> Samples: ...
 def sample(
-    run: Given,
+    run: Given | None = None,
     n: int = 16,
     seed: int = 0,
     condition: Conditions = None,
@@ -85,7 +86,7 @@ def sample(
     """Draw images one after another, each with the record of how it was made, or write them to a folder.
 
     Args:
-        run: a run, a snapshot or a bundle: a path, or what was opened.
+        run: a run, a snapshot or a bundle: a path, or what was opened; None = the example model of the package.
         n: how many images.
         seed: image `first + i` of a seed is always the same.
         condition: wanted facts, such as ``{"view_position": "MLO"}``; those not named are taken in turn. Facts that a
@@ -129,7 +130,7 @@ def sample(
     if out is None and (given := [name for name, value in (("to", to), ("date", date)) if value is not None]):
         raise Refused(f"{given[0]} says how files are written, and no folder is given for them: give out as well.")
     rejects = reject_worst is not None or reject_above is not None
-    snapshot = _resolve_snapshot(run, rejects)
+    snapshot = _resolve_snapshot(get_example_model() if run is None else run, rejects)
 
     def draw(count: int) -> Iterator[Sample]:
         return sampling.sample(snapshot, count, seed, condition, truncation, batch_size, device, first, planes)
