@@ -27,6 +27,8 @@ LINE = (
     "evaluate",
     "export",
     "publish",
+    "write_card",
+    "write_croissant",
     "send",
     "verify",
 )  # in this order

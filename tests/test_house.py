@@ -42,6 +42,8 @@ def test_public_names():
         "evaluate",
         "export",
         "publish",
+        "write_card",
+        "write_croissant",
         "send",
         "verify",
         "open",

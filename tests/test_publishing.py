@@ -17,7 +17,9 @@ from ganatomy.data.prepare import prepare
 from ganatomy.errors import Refused
 from ganatomy.evaluation.evaluate import evaluate
 from ganatomy.exporting import publish as publishing
+from ganatomy.exporting.checklist import ITEMS
 from ganatomy.exporting.publish import publish
+from ganatomy.exporting.write_card import write_card
 from ganatomy.machine.sealed_zip import LABEL, check_sealed_zip, write_sealed_zip
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.facts import FactSource
@@ -197,6 +199,64 @@ def test_the_seven_questions_are_answered_by_the_report_or_open(run, report, tmp
         assert "not measured" in unknown[name]["open"]
     assert "a privacy audit" in unknown["compliance"]["open"]
     assert "a privacy audit" not in known["compliance"]["open"]
+
+
+def test_every_item_of_the_checklist_has_an_answer_or_is_open(run, report, tmp_path):
+    publish(run.path, tmp_path / "x.zip", report[0], unaudited=True)
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        card, page = json.loads(archive.read("card.json")), archive.read("MODEL_CARD.md").decode()
+    known, about = card["checklist"], json.loads((run.path / "environment.json").read_text())
+    assert list(known) == list(ITEMS)
+    assert all(answer["found"] or answer["open"] for answer in known.values())
+    for part in ("Study design", "Resources", "Evaluation", "Examination", "Reproducibility"):
+        assert f"\n### {part}\n" in page
+    patients = report[1]["compared"]["patients"]
+    assert (
+        f"{report[1]['compared']['images_a_side']} images a side, {patients} held-out patients"
+        in (known["measures"]["found"][1])
+    )
+    assert any(verdict["reason"] in " ".join(known["comparison"]["found"]) for verdict in report[1]["verdicts"])
+    compute = " ".join(known["hyperparameters and compute"]["found"])
+    assert f"torch {about['packages']['torch']}" in compute
+    assert "processes on cpu" in compute
+    assert report[1]["privacy"]["verdict"] in known["bias, privacy and harm"]["found"]
+    assert "not known" not in str(known["independence"])
+    unknown = write_card(run.path, tmp_path / "card")["checklist"]
+    for name in ("baseline", "comparison", "measures", "errors"):
+        assert not unknown[name]["found"]
+        assert unknown[name]["open"]
+
+
+def test_a_card_without_a_bundle(run, report, tmp_path, capsys):
+    out = tmp_path / "card"
+    assert main(f"card {run.path} --out {out} --licence CC0 --dry-run".split()) == 0
+    assert not out.exists()
+    assert main(f"card {run.path} --out {out}".split()) == 0
+    assert "No privacy audit was made" in (out / "MODEL_CARD.md").read_text()
+    assert main(f"card {run.path} --report {report[0]} --licence CC0 --out {out}".split()) == 0
+    assert "of 23 items of MI-CLAIM-GEN name what is open" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == {"MODEL_CARD.md", "card.json"}
+    publish(run.path, tmp_path / "x.zip", report[0], unaudited=True, weights_licence="CC0")
+    card = json.loads((out / "card.json").read_text())
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        bundled = json.loads(archive.read("card.json"))
+    networks = [name for name in card if card[name] != bundled[name]]
+    assert networks == ["networks", "checklist"]  # the bundle hands on fewer of them
+    assert set(card["networks"]) > set(bundled["networks"])
+    again = write_card(tmp_path / "x.zip", tmp_path / "again", report[0], weights_licence="CC0")
+    assert again == bundled
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"), [("{run} --report {new}", "cannot be read"), ("{new}", "is neither a snapshot nor a run")]
+)
+def test_mistakes_of_a_card(flags, words, run, tmp_path, capsys):
+    line = f"card {flags.format(run=run.path, new=tmp_path / 'x')} --out {tmp_path / 'card'}"
+    assert main(line.split()) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_card_tells_the_line_of_ancestors(encoding, volumes, tmp_path):

@@ -11,7 +11,7 @@ os.environ["COLUMNS"] = "100"
 from ganatomy.cli import main
 
 VERBS = (
-    "phantom", "fetch", "prepare", "recipes", "plan", "train", "import", "select", "sample", "encode", "evaluate", "export", "publish", "verify", "benchmark",
+    "phantom", "fetch", "prepare", "recipes", "plan", "train", "import", "select", "sample", "encode", "evaluate", "export", "croissant", "publish", "card", "verify", "benchmark",
     "probe", "explore", "augment-study", "outliers", "transfer",
 )
 

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from ganatomy.encoding import encode
     from ganatomy.errors import Refused
     from ganatomy.evaluation.evaluate import evaluate
+    from ganatomy.exporting.croissant import write_croissant
     from ganatomy.exporting.export import export
     from ganatomy.exporting.publish import publish
     from ganatomy.exporting.send import send
     from ganatomy.exporting.verify import verify
+    from ganatomy.exporting.write_card import write_card
     from ganatomy.imaging.image import Image
     from ganatomy.importing.import_weights import import_weights
     from ganatomy.library.example import get_example_model
@@ -58,6 +60,8 @@ _WHERE = {
     "evaluate": "evaluation.evaluate",
     "export": "exporting.export",
     "publish": "exporting.publish",
+    "write_card": "exporting.write_card",
+    "write_croissant": "exporting.croissant",
     "send": "exporting.send",
     "verify": "exporting.verify",
     "Image": "imaging.image",
@@ -108,6 +112,8 @@ __all__ = [
     "send",
     "train",
     "verify",
+    "write_card",
+    "write_croissant",
 ]
 
 

@@ -19,6 +19,8 @@ PAIRS = {
     "evaluate": images.evaluate,
     "export": delivery.export,
     "verify": delivery.verify,
+    "write_card": weights.card,
+    "write_croissant": delivery.croissant,
 }
 OF_COMMANDS = {
     "dry_run",

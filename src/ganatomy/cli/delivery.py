@@ -1,11 +1,11 @@
-"""The commands that deliver and check images: export, verify."""
+"""The commands that deliver, describe and check images: export, croissant, verify."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from ganatomy.cli.app import DryRun, Quiet, command
+from ganatomy.cli.app import DryRun, Given, Quiet, command
 from ganatomy.cli.parsing import check_above_zero
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
@@ -102,6 +102,42 @@ def _check_destination(to: str, out: Path | None, pacs: str | None, url: str | N
         raise Refused(
             f"--to {to}: " + ("give --out, a new folder." if out is None else "no files are written, so omit --out.")
         )
+
+
+def _find_described(given: Given) -> Path | None:
+    """Return the folder that `croissant` describes, which it writes into."""
+    return Path(given["folder"])
+
+
+@command(place=_find_described)
+def croissant(
+    folder: Positional[Path],
+    name: str | None = None,
+    licence: str | None = None,
+    url: str | None = None,
+    citation: str | None = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Describe a store or a folder of samples in the format of MLCommons, as croissant.json in that folder.
+
+    Args:
+        folder: a store made by prepare, or samples made by sample or export
+        name: name of the data; by default modality and hash
+        licence: licence of the data, a name or an address
+        url: address of the data
+        citation: how to cite the data
+    """
+    from ganatomy.exporting.croissant import CROISSANT_FILE, write_croissant
+
+    if dry_run:
+        return progress.say(f"{folder / CROISSANT_FILE} would be written.")
+    made = write_croissant(folder, name, licence, url, citation)
+    missing = [word for word in ("license", "url", "citeAs") if word not in made]
+    told = f"; not stated: {', '.join(missing)}" if missing else ""
+    progress.say(
+        f"{folder / CROISSANT_FILE}: {made['name']}, {len(made['distribution'])} files and sets of files{told}"
+    )
 
 
 @command(folder=False)

@@ -1,4 +1,4 @@
-"""Weights from elsewhere, and weights for others: import, publish."""
+"""Weights from elsewhere, and weights for others: import, publish, card."""
 
 from pathlib import Path
 from typing import Annotated
@@ -98,3 +98,31 @@ def publish(
         )
     made = run_(run, out, report, unaudited, with_, licence, data_licence)
     progress.say(f"{made}: {made.stat().st_size / 1e6:.1f} MB; MODEL_CARD.md in it says what the model is")
+
+
+@command()
+def card(
+    run: Positional[Path],
+    out: Path = Path("card"),
+    report: Path | None = None,
+    licence: str = "not stated",
+    data_licence: str = "not stated",
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the model card of a run, without the model: MODEL_CARD.md and card.json.
+
+    Args:
+        run: a run, a snapshot folder or a bundle
+        out: output folder; a card in it is replaced
+        report: folder of an evaluation of this snapshot, for measures and the privacy audit
+        licence: licence of the weights, for the card
+        data_licence: licence of the training data, for the card
+    """
+    from ganatomy.exporting.write_card import CARD_PAGE, write_card
+
+    if dry_run:
+        return progress.say(f"The card of {run} would be written to {out}.")
+    made = write_card(run, out, report, licence, data_licence)
+    left = sum(bool(answer["open"]) for answer in made["checklist"].values())
+    progress.say(f"{out / CARD_PAGE}: {left} of {len(made['checklist'])} items of MI-CLAIM-GEN name what is open")

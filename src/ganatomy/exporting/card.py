@@ -6,7 +6,8 @@ from typing import Any
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.numbers import MAX_CLASSES, is_number
-from ganatomy.exporting.scorecard import make_scorecard, render_scorecard
+from ganatomy.exporting.checklist import make_checklist
+from ganatomy.exporting.scorecard import Answers, make_scorecard, render_scorecard
 from ganatomy.pyramid import format_shape
 
 INTENDED_USE = (
@@ -17,6 +18,7 @@ NOT_STATED = "not stated"
 SCORECARD_NOTE = (
     "The names are those of the FDA's scorecard for synthetic data (Zamzmi 2025), the questions our reading."
 )
+CHECKLIST_NOTE = "The items of MI-CLAIM-GEN (Miao 2024) in our words; what belongs to a study is open."
 LIMITS = (
     "What the training images do not show, the model cannot show; rare findings may be missing or wrong.",
     "Images may resemble training images. The audit is a screening test with a measured sensitivity, not a proof.",
@@ -73,6 +75,7 @@ def make_card(
     report: Mapping[str, Any] | None,
     weights_licence: str,
     data_licence: str,
+    computed_on: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The card of a snapshot.
 
@@ -82,11 +85,12 @@ def make_card(
         audit: what is known of copies.
         report: `report.json` of an evaluation of this snapshot; None = there is none.
         weights_licence, data_licence: as the publisher states them.
+        computed_on: device and versions of its training; None = not known.
     """
     recipe = snapshot.recipe
     metrics = None if report is None else _select_metrics(report)
     told = {"passed": audit.passed, "verdict": audit.verdict, "power": [dict(row) for row in audit.power]}
-    return {
+    card = {
         "name": recipe.name,
         "snapshot_sha256": snapshot.digest,
         "intended_use": INTENDED_USE,
@@ -105,7 +109,9 @@ def make_card(
         "audit": told,
         "scorecard": make_scorecard(snapshot, report, [] if metrics is None else metrics["scores"], told),
         "limits": list(LIMITS),
+        "computed_on": None if computed_on is None else dict(computed_on),
     }
+    return card | {"checklist": make_checklist(card, report)}
 
 
 def _select_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,9 +146,19 @@ def render_card(card: Mapping[str, Any]) -> str:
         *_section("Measures", _describe_metrics(card["metrics"])),
         *_section("Privacy audit", _describe_audit(card["audit"])),
         *_section("Seven questions", [SCORECARD_NOTE, "", *render_scorecard(card["scorecard"])]),
+        *_section("Checklist for clinical research", [CHECKLIST_NOTE, *_render_checklist(card["checklist"])]),
         *_section("Limits", [f"- {limit}" for limit in card["limits"]]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _render_checklist(answers: Answers) -> list[str]:
+    """The items of the checklist under the names of their parts."""
+    lines = []
+    for part in dict.fromkeys(answer["part"] for answer in answers.values()):
+        mine = {name: answer for name, answer in answers.items() if answer["part"] == part}
+        lines += ["", f"### {part.capitalize()}", "", *render_scorecard(mine)]
+    return lines
 
 
 def _section(title: str, lines: list[str]) -> list[str]:

@@ -11,34 +11,24 @@ The zip ends with a hash of itself (`machine.sealed_zip`).
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ganatomy.checkpoint import (
-    BUNDLE_FILE,
-    BUNDLE_FORMAT,
-    GENERATOR_ROLE,
-    SNAPSHOT_FOLDER,
-    Snapshot,
-    copy_snapshot,
-    find_snapshot,
-    open_snapshot,
-)
+from ganatomy.checkpoint import BUNDLE_FILE, BUNDLE_FORMAT, GENERATOR_ROLE, SNAPSHOT_FOLDER, Snapshot, copy_snapshot
 from ganatomy.errors import Refused
-from ganatomy.exporting.card import NO_AUDIT, NOT_STATED, Audit, make_card, render_card, select_training_facts
+from ganatomy.exporting.card import NOT_STATED, Audit, make_card, select_training_facts
+from ganatomy.exporting.write_card import open_shareable, read_audit, read_environment, read_report, save_card
 from ganatomy.imaging.marking import mark_synthetic
 from ganatomy.imaging.pictures import GRID_COLUMNS, make_grid, save_png
-from ganatomy.machine.durable import read_json, write_json, write_text
+from ganatomy.machine.durable import write_json
 from ganatomy.machine.sealed_zip import write_sealed_zip
 from ganatomy.modalities.table import get_modality
 from ganatomy.sampling import sample
 
 SUFFIX = ".zip"
 EXAMPLES = 8  # samples of the picture
-REPORT_FILE = "report.json"
 
 
 def publish(
@@ -78,27 +68,21 @@ def publish(
     out = Path(out)
     if out.suffix != SUFFIX:
         raise Refused(f"--out {out}: give a name that ends in {SUFFIX}.")
-    snapshot = _hide_persons(open_snapshot(find_snapshot(Path(run)), roles=None))
+    snapshot = open_shareable(Path(run))
     roles = _choose_roles(snapshot, with_)
-    told = None if report is None else _read_report(Path(report), snapshot)
+    told = None if report is None else read_report(Path(report), snapshot)
     audit = _judge_audit(told, snapshot, unaudited)
-    card = make_card(snapshot, roles, audit, told, licence, data_licence)
+    environment = read_environment(snapshot)
+    card = make_card(snapshot, roles, audit, told, licence, data_licence, environment)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy_snapshot(snapshot, folder / SNAPSHOT_FOLDER, roles, _select_metadata(snapshot))
         about = {"format": BUNDLE_FORMAT, "made_with": f"ganatomy {version('ganatomy')}", "networks": list(roles)}
         write_json(folder / BUNDLE_FILE, about)
-        write_json(folder / "card.json", card)
-        write_text(folder / "MODEL_CARD.md", render_card(card))
+        save_card(folder, card)
         _draw_examples(snapshot, folder / "examples.png")
         write_sealed_zip(out, folder)
     return out
-
-
-def _hide_persons(snapshot: Snapshot) -> Snapshot:
-    """The same model with ranges of its numbers that are not the values of single persons."""
-    numbers = {name: scale.hide_persons() for name, scale in snapshot.recipe.numbers.items()}
-    return replace(snapshot, recipe=snapshot.recipe.replace(numbers=numbers)) if numbers else snapshot
 
 
 def _choose_roles(snapshot: Snapshot, more: Sequence[str]) -> tuple[str, ...]:
@@ -110,26 +94,13 @@ def _choose_roles(snapshot: Snapshot, more: Sequence[str]) -> tuple[str, ...]:
     return tuple(role for role in snapshot.weights if role in wanted)
 
 
-def _read_report(folder: Path, snapshot: Snapshot) -> dict[str, Any]:
-    """The report of an evaluation of this snapshot.
-
-    Raises:
-        Refused: it is none, or of another snapshot.
-    """
-    told = read_json(folder / REPORT_FILE)
-    if told.get("images", {}).get("snapshot_sha256") != snapshot.digest or "privacy" not in told:
-        raise Refused(f"{folder} is no report of the snapshot {snapshot.path}; evaluate that one: ganatomy evaluate.")
-    return told
-
-
 def _judge_audit(report: Mapping[str, Any] | None, snapshot: Snapshot, unaudited: bool) -> Audit:
     """What the report says of copies.
 
     Raises:
         Refused: nothing, or that there are some, and it was not said that this is known.
     """
-    told = None if report is None else report["privacy"]
-    audit = NO_AUDIT if told is None else Audit(told["passed"], told["verdict"], tuple(told["power"]))
+    audit = read_audit(report)
     if audit.passed or unaudited:
         return audit
     if report is None:
