@@ -38,6 +38,7 @@ from ganatomy.recipes.recipe import Recipe
 
 STORE_FILE = "store.json"
 KEPT_CHECKPOINTS = 2
+PATH_WORD = "PATH"  # stands for a path among the arguments of a command
 LOCK_PATIENCE = 10.0  # seconds to wait for another command that makes its run folder, which takes less than one second
 
 
@@ -265,12 +266,18 @@ def describe_environment(seed: int) -> dict[str, Any]:
     packages = ("ganatomy", "torch", "numpy", "zarr", "pydicom", "safetensors")
     return {
         "seed": seed,
-        "arguments": [Path(a).name if Path(a).is_absolute() else a for a in sys.argv[1:]],
+        "arguments": [_hide_path(word) for word in sys.argv[1:]],
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in packages},
         "threads": torch.get_num_threads(),
     }
+
+
+def _hide_path(word: str) -> str:
+    """An argument of a command, without the path that it is or ends with: names of folders may be names of persons."""
+    flag, is_value, value = word.rpartition("=")
+    return f"{flag}{is_value}{PATH_WORD}" if os.sep in value or os.path.lexists(value) else word
 
 
 def describe_store(store: Store) -> dict[str, Any]:
