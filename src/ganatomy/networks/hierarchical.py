@@ -283,7 +283,7 @@ class HierarchicalGeneratorModule(nn.Module):
             start += depth
 
     def _hidden_pieces(self, features: Tensor, planes: int) -> Iterator[tuple[Tensor, int, int]]:
-        """Yield the hidden layer before normalisation, each plane once, and whether planes precede or follow it."""
+        """Yield the hidden layer before its normalisation, each plane once, and whether others precede and follow."""
         each, n = max(1, planes // LOW_FACTOR), features.shape[2]
         for start in range(0, n, each):
             stop = min(start + each, n)
