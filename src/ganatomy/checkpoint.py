@@ -190,7 +190,7 @@ class Snapshot:
     )
 
     def describe_ancestry(self) -> dict[str, Any]:
-        """What a model that begins from this one says of it: hash, recipe, training set, and what it began from."""
+        """Describe this snapshot for models that begin from it: hash, recipe, training set, and its own origin."""
         return {
             "snapshot_sha256": self.digest,
             "recipe": self.recipe.name,
@@ -229,13 +229,13 @@ class Snapshot:
         self._kept[role, device] = self.load_network(role, device)
 
     def convert_from_network(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the generator makes, as our stores hold images: in the range of the modality, cut to it."""
+        """Convert generated images to the value range of our stores, and clip them to it."""
         if self.value_range is None:
             return pixels
         return np.clip(_change_range(pixels, self.value_range, get_modality(self.modality).value_range), -1, 1)
 
     def convert_to_network(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Images as our stores hold them, in the range that the networks know, cut to it."""
+        """Convert images of our stores to the value range of the networks, and clip them to it."""
         if self.value_range is None:
             return pixels
         return np.clip(_change_range(pixels, get_modality(self.modality).value_range, self.value_range), -1, 1)
@@ -254,7 +254,7 @@ class Snapshot:
 def _change_range(
     pixels: NDArray[np.float32], old: tuple[float, float], new: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """Pixels of which -1 and 1 stand for the values `old` as pixels of which they stand for `new`."""
+    """Convert pixels in which -1 and 1 mean the values `old` to pixels in which they mean the values `new`."""
     factor = (old[1] - old[0]) / (new[1] - new[0])
     shift = (old[0] + old[1] - new[0] - new[1]) / (new[1] - new[0])
     return (pixels * np.float32(factor) + np.float32(shift)).astype(np.float32)
@@ -268,7 +268,7 @@ def save_snapshot(folder: Path, networks: Mapping[str, nn.Module], recipe: Recip
 def save_weights(
     folder: Path, weights: Mapping[str, Mapping[str, Tensor]], recipe: Recipe, metadata: Mapping[str, Any]
 ) -> None:
-    """Write a snapshot from tensors by role and name; a role of the recipe may be missing, the generator not."""
+    """Write a snapshot from tensors by role and name; roles other than the generator may be missing."""
     save_tensors(folder, weights, _describe_model(recipe, metadata))
 
 
@@ -374,7 +374,7 @@ def find_snapshot(path: Path) -> Folder:
 
 
 def _open_bundle(path: Path) -> zipfile.Path:
-    """The snapshot in a bundle, which is read where it is."""
+    """Open the snapshot of a bundle, which is read without unpacking it."""
     check_sealed_zip(path, "bundle")
     root = zipfile.Path(path)
     about = read_json(root / BUNDLE_FILE)

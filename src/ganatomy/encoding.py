@@ -32,7 +32,7 @@ from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.steps.condition import Condition
 
 PIXEL_RANGE = 2.0  # pixels lie in [-1, 1]: the peak of the PSNR and the range of the SSIM
-CASES_SHOWN = 8  # in the picture
+CASES_SHOWN = 8  # number of cases in the picture
 
 Pixels = NDArray[np.float32]
 
@@ -78,9 +78,9 @@ def encode(
         store: the images, at the snapshot's shape or larger.
         out: ``.parquet`` or ``.csv``; the picture gets the same name with ``.png``.
         split: ``train``, ``validation`` or ``test``; None = all.
-        n: at most so many cases; None = all.
-        device: where to compute; None = a GPU if there is one.
-        to: ``nifti`` for volumes, ``png`` for pictures = also write the reconstructions, in a folder beside the table.
+        n: largest number of cases; None = all.
+        device: ``cpu``, ``cuda`` and so on; None = a GPU if there is one.
+        to: ``nifti`` (volumes) or ``png`` (2D images), to write the reconstructions into a folder beside the table.
 
     Returns:
         The number of rows.
@@ -158,7 +158,7 @@ class Autoencoder:
         self._networks = Networks({role: snapshot.load_network(role, self._device) for role in roles})
 
     def encode(self, pixels: Pixels, facts: Mapping[str, str]) -> Pixels:
-        """The latent code (latent,) of an image in [-1, 1] with these facts."""
+        """Compute the latent code (latent,) of an image in [-1, 1] with these facts."""
         image = torch.from_numpy(self._snapshot.convert_to_network(pixels))[None, None].to(self._device)
         with torch.inference_mode():
             return self._encoding.encode(self._networks, image, self._condition(facts))[0].cpu().numpy()
@@ -196,7 +196,7 @@ def check_encoder(snapshot: Snapshot) -> None:
 
 
 def _advise_encoder(snapshot: Snapshot) -> str:
-    """How to obtain an encoder: train one for this generator, or use a recipe that includes one."""
+    """Say how to obtain an encoder: train one for this generator, or use a recipe that includes one."""
     generator = snapshot.recipe.networks["generator"]
     encoding = [recipe for recipe in map(get_recipe, RECIPES) if recipe.encoding_objective is not None]
     fitting = [

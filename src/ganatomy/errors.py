@@ -18,6 +18,6 @@ class Diverged(Ended):
 
 
 class Interrupted(Ended):
-    """Stopped by a signal; what was done is kept, and the same command goes on."""
+    """Stopped by a signal; finished work is kept, and the same command continues."""
 
     exit_code = 130

@@ -6,9 +6,9 @@ SMALLEST_AXIS = 4  # PGGAN starts at 4 x 4 (Karras 2018, table 2); 1280 x 1024 h
 
 
 def compute_pyramid(shape: Shape) -> tuple[Shape, ...]:
-    """All sizes from the base to `shape`, smallest first; level 0 is the base.
+    """Compute all sizes from the base to `shape`, smallest first; level 0 is the base.
 
-    The base comes from the shape by rule: halve every axis while all are even and none falls below four.
+    The base is found by halving every axis while all axes are even and none would fall below four.
 
     >>> compute_pyramid((1280, 1024))[0], len(compute_pyramid((1280, 1024)))
     ((5, 4), 9)
@@ -25,7 +25,7 @@ Spacing = tuple[float, ...]  # millimetres between voxel centres, in array order
 
 
 def rescale_spacing(spacing: Spacing | None, shape: Shape, new_shape: Shape) -> Spacing | None:
-    """Spacing when what `shape` voxels cover is covered by `over` voxels; None stays None.
+    """Compute the spacing if `new_shape` voxels cover the region of `shape` voxels; None stays None.
 
     >>> rescale_spacing((0.1, 0.1), (1280, 1024), (640, 512))
     (0.2, 0.2)
@@ -36,5 +36,5 @@ def rescale_spacing(spacing: Spacing | None, shape: Shape, new_shape: Shape) -> 
 
 
 def format_shape(shape: Shape) -> str:
-    """A shape as people write it: ``1280x1024``."""
+    """Format a shape, such as ``1280x1024``."""
     return "x".join(str(n) for n in shape)

@@ -30,10 +30,10 @@ from ganatomy.sampling import sample
 from ganatomy.training.run import Run, open_run
 
 SAMPLING_SEEDS = range(3)  # one set of samples per seed; a difference below their spread is not meaningful
-LEARNED_SNAPSHOTS = 2  # the nearest ones by SWD, and the newest, are also judged by the learned two-sample test
-LEARNED_SAMPLES, LEARNED_SEED = 60, 3  # of that test; another seed than those of the distance
-DESCENT_SNAPSHOTS = 4  # the last ones, whose distances say whether the training was finished
-WORTH_HAVING = 0.03  # fall of the distance from one snapshot to the next that is worth a longer training
+LEARNED_SNAPSHOTS = 2  # snapshots with the smallest SWD that, with the newest, are tested by the learned test
+LEARNED_SAMPLES, LEARNED_SEED = 60, 3  # of the learned test; the seed differs from those of the distance
+DESCENT_SNAPSHOTS = 4  # last snapshots, whose distances show whether the training was finished
+WORTH_HAVING = 0.03  # least relative decrease of the distance per snapshot for which a longer training is suggested
 MAX_VALIDATION_IMAGES = 2048  # unless --n sets another number
 
 
@@ -119,7 +119,7 @@ def _rank_snapshots(run: Run, store: Store, n: int | None) -> Snapshot:
 
 
 def _tell_apart(snapshot: Snapshot, train: RealImages, held_out: RealImages) -> dict[str, Any]:
-    """The learned two-sample test of samples of a snapshot, with the facts of the validation images."""
+    """Run the learned two-sample test on samples of a snapshot with the facts of the validation images."""
     wanted = list_requested_facts(snapshot, held_out)
     rounds = -(-LEARNED_SAMPLES // len(wanted))
     count = rounds * len(wanted)
@@ -130,10 +130,10 @@ def _tell_apart(snapshot: Snapshot, train: RealImages, held_out: RealImages) -> 
 
 
 def _describe_descent(distances: list[tuple[float, float]]) -> str | None:
-    """Whether the distance still fell at the end of the training, in words; None where it did not.
+    """Say that the distance was still decreasing at the end of the training; None if it was not.
 
-    A line through the logarithms of the last snapshots has to fall by more than its own error and by a share that is
-    worth having.
+    A line through the logarithms of the last distances has to decrease by more than its standard error and by at least
+    `WORTH_HAVING` per snapshot.
     """
     last = sorted(distances)[-DESCENT_SNAPSHOTS:]
     if len(last) < DESCENT_SNAPSHOTS:
@@ -143,8 +143,8 @@ def _describe_descent(distances: list[tuple[float, float]]) -> str | None:
     if share < WORTH_HAVING or line.slope + 2 * line.stderr > 0:
         return None
     return (
-        f"The distance still fell by {100 * share:.0f} % a snapshot over the last {len(last)}: the training was not"
-        " finished, and a longer one is likely to give better images."
+        f"The distance still decreased by {100 * share:.0f} % per snapshot over the last {len(last)} snapshots. A"
+        " longer training is likely to give better images."
     )
 
 
@@ -163,7 +163,7 @@ def open_run_store(run: Run, store: Store | str | PathLike[str] | None) -> Store
 def describe_selection(run: Run) -> str:
     """Format the selection of a run as a table."""
     selection = read_json(run.path / "selection.json")
-    lines = [selection["protocol"], f"{'kimg':<12} {'SWD x 1000':<12} {'spread':<10} told apart from real images, AUC"]
+    lines = [selection["protocol"], f"{'kimg':<12} {'SWD x 1000':<12} {'spread':<10} AUC against real images"]
     lines += [
         f"{row['kimg']:<12g} {row['average']:<12g} {row['spread']:<10g} {_describe_areas(row['told_apart'])}".rstrip()
         for row in selection["ranking"]

@@ -37,8 +37,8 @@ def test_the_best_snapshot_is_ranked_with_its_margin(run, selected):
 
 
 def test_a_distance_that_still_falls_is_said():
-    assert "still fell by 10 % a snapshot" in _describe_descent([(k, 100 * 0.9**k) for k in range(8)])
-    assert "still fell" in _describe_descent([(k, 100 * 0.9**k * (1.01, 0.99)[k % 2]) for k in range(8)])
+    assert "still decreased by 10 % per snapshot" in _describe_descent([(k, 100 * 0.9**k) for k in range(8)])
+    assert "still decreased" in _describe_descent([(k, 100 * 0.9**k * (1.01, 0.99)[k % 2]) for k in range(8)])
     assert _describe_descent([(k, 50 + (1, -1, 2, -2)[k % 4]) for k in range(8)]) is None
     assert _describe_descent([(k, 100 * 0.5**k) for k in range(3)]) is None  # three snapshots are too few
     assert _describe_descent([(k, 50 + k) for k in range(8)]) is None

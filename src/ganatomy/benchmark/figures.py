@@ -56,7 +56,7 @@ def draw_figures(plan: BenchmarkPlan, out: Path, rows: list[dict[str, Any]]) -> 
 
 
 def _reals(plan: BenchmarkPlan, store: Store) -> np.ndarray[Any, Any]:
-    """A picture of its own, since real images may not go where synthetic ones may."""
+    """Draw real images in a separate picture, since they must not be shared like synthetic images."""
     kind = modalities.get_modality(store.manifest.modality)()
     level = store.find_level(plan.shape)
     cases = store.split("train")[:SHOWN_SAMPLES]

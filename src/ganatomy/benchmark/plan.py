@@ -122,7 +122,7 @@ def list_rows(ndim: int) -> tuple[str, ...]:
 
 
 def choose_rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
-    """The named rows, or without names all rows for images with `ndim` axes.
+    """Choose the named rows; without names, all rows for images with `ndim` axes.
 
     Raises:
         Refused: a name is unknown, or its recipe has another number of axes.
@@ -137,5 +137,5 @@ def choose_rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
 
 
 def get_row_folder(out: Path, name: str, seed: int) -> Path:
-    """The folder of a row with one seed, below the folder of the benchmark."""
+    """Return the folder of a row with one seed, below the folder of the benchmark."""
     return out / "rows" / f"{name}-seed{seed}"

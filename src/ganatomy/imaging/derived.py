@@ -10,7 +10,7 @@ from ganatomy.imaging.pictures import convert_to_uint16, save_png
 
 
 def write_derived_image(stem: Path, shown: Image, record: dict[str, Any], shows_patients: bool) -> Path:
-    """A picture of 16 bits as PNG, a volume as NIfTI, with its provenance inside.
+    """Write a 2D image as PNG of 16 bits or a volume as NIfTI, with its provenance in the file.
 
     Args:
         stem: path without the suffix of the format.

@@ -72,11 +72,11 @@ def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], floa
 
 
 def _load(path: Path, header_only: bool = False) -> Any:
-    """The image of a file. A compressed one is read to its end, where its length and checksum are (RFC 1952).
+    """Load the image of a file. A compressed file is read to its end, which contains length and checksum (RFC 1952).
 
     Raises:
         OSError, EOFError: the checksum is wrong, or the file is cut short.
-        ImageFileError: it is no NIfTI.
+        ImageFileError: the file is not NIfTI.
     """
     if header_only or not path.name.lower().endswith(COMPRESSED_SUFFIX):
         return nib.load(path)
@@ -90,7 +90,7 @@ def _load(path: Path, header_only: bool = False) -> Any:
 
 
 def find_nifti_doubts(path: Path) -> tuple[Doubt, ...]:
-    """What is doubtful about the header of a file that `read_nifti` reads."""
+    """Find doubts about the header of a file that `read_nifti` reads."""
     image = _load(path, header_only=True)
     unit, sizes = _find_unit(image.header), _measure_voxels(image.affine)
     if MILLIMETRES[unit] == 1:

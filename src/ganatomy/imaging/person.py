@@ -26,5 +26,5 @@ class Person(NamedTuple):
 
 
 def choose_person(told: str, otherwise: Person) -> Person:
-    """The person that a table gives, else that of the file itself."""
+    """Choose the person that a table names, else that of the file itself."""
     return Person(told, TABLE) if told else otherwise

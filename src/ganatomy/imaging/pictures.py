@@ -39,7 +39,7 @@ def make_grid(images: Sequence[NDArray[np.float32]], columns: int, gap: int = GR
 
 
 def render_planes(image: NDArray[np.float32], spacing: tuple[float, ...] | None = None) -> GreyPicture:
-    """A picture of an image: itself in 2D; of a volume its three orthogonal middle planes, side by side.
+    """Render an image as a picture: a 2D image as it is, a volume as its three orthogonal middle planes side by side.
 
     A volume has its axes upwards, backwards and to the left of the body (`ganatomy.imaging.orientation`). The axial
     plane is seen from the feet, the coronal from the front, the sagittal from the left, as radiologists do; the head
@@ -82,7 +82,7 @@ def convert_to_uint16(image: GreyPicture) -> NDArray[np.uint16]:
 
 
 def save_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], path: Path, mark: Mark) -> None:
-    """Save a PNG that says what it shows: grey of 8 or 16 bits, or RGB of 8."""
+    """Save a PNG file that says what it shows, in grey of 8 or 16 bits or in RGB of 8 bits."""
     with new_file(path) as temporary:
         Pillow.fromarray(pixels).save(temporary, format="PNG", pnginfo=make_png_fields(mark, pixels))
 

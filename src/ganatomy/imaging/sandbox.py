@@ -50,7 +50,7 @@ def reading_sandbox(paths: Iterable[Path], limits: Limits | None = None) -> Iter
 
 
 def describe_time_limit(seconds: float) -> str:
-    """The detail of `TOO_LONG`."""
+    """Make the detail of the reason `TOO_LONG`."""
     return f"more than {seconds:.0f} s; it is broken or made to do harm, or lies on a very slow disk: copy it again"
 
 
@@ -73,7 +73,7 @@ def _explain(error: BaseException, memory: int, seconds: float) -> UnusableImage
 
 
 def _list_causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from or while."""
+    """Yield the error and the errors from which, or during whose handling, it was raised."""
     seen: set[int] = set()
     now: BaseException | None = error
     while now is not None and id(now) not in seen:

@@ -174,7 +174,7 @@ def _find_bias(field: Field, web: Field, inner: Field, density: float) -> float:
 
 
 def _muscle(breast: Breast, view: str, x: Field, y: Field, level: float) -> Field:
-    """Share of the path in pectoral muscle: a slightly convex triangle in the upper corner at the chest wall."""
+    """Compute the share of the path in pectoral muscle, a convex triangle in the upper corner at the chest wall."""
     reach = breast.pectoral_reach * level
     width = np.tan(np.deg2rad(breast.pectoral_angle)) * reach
     down = np.clip(y / reach, 0, 1)
