@@ -100,5 +100,5 @@ def test_impossible_sets_are_refused(images, words):
 
 
 def test_sets_of_different_size_are_refused():
-    with pytest.raises(Refused, match="as many images"):
+    with pytest.raises(Refused, match="the same number of images"):
         _average(_textures(3, 2.5), _textures(4, 2.5))
