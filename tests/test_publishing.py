@@ -218,7 +218,9 @@ def test_every_item_of_the_checklist_has_an_answer_or_is_open(run, report, tmp_p
     assert any(verdict["reason"] in " ".join(known["comparison"]["found"]) for verdict in report[1]["verdicts"])
     compute = " ".join(known["hyperparameters and compute"]["found"])
     assert f"torch {about['packages']['torch']}" in compute
-    assert "processes on cpu" in compute
+    assert "on cpu, processes: 1" in compute
+    data = card["training"]["data"]
+    assert f"{data['cases']} images of {data['patients']} patients" in known["cohort selection"]["found"][0]
     assert report[1]["privacy"]["verdict"] in known["bias, privacy and harm"]["found"]
     assert "not known" not in str(known["independence"])
     unknown = write_card(run.path, tmp_path / "card")["checklist"]

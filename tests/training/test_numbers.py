@@ -92,6 +92,22 @@ def test_runs_and_samples_are_evaluated(conditioned, labelled, tmp_path):
         assert not list(out.glob("random_[0-9]*"))
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("transfer {run} {store} --to lung_ml=3000", "is a number, and images are transferred between classes only"),
+        ("augment-study {store} --target lung_ml", "it is a number with 15 values, and the study tells classes apart"),
+    ],
+)
+def test_studies_of_classes_refuse_a_number(line, words, conditioned, labelled, tmp_path, capsys):
+    arguments = line.format(run=conditioned, store=labelled.path).split()
+    assert main([*arguments, "--out", str(tmp_path / "x")]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_bundle_hands_on_no_number_of_a_person(conditioned, labelled, tmp_path):
     """Nor does one of a recipe with the least and greatest value, or of a training set with a number of few values."""
     snapshot = open_snapshot(find_snapshot(conditioned), None)

@@ -88,7 +88,7 @@ def _describe_study(card: Mapping[str, Any]) -> dict[str, list[str]]:
     return {
         "clinical problem": [card["intended_use"]],
         "cohort selection": [
-            f"all usable {images['modality']} images of a store, {data['cases']} of {data['patients']}"
+            f"every usable {images['modality']} of a store: {data['cases']} images of {data['patients']} patients"
         ]
         if "cases" in data
         else [],
@@ -163,7 +163,7 @@ def _describe_reproducibility(card: Mapping[str, Any]) -> dict[str, list[str]]:
     if (told := card["computed_on"]) is not None:
         device = told.get("device", {})
         packages = ", ".join(f"{name} {number}" for name, number in told["packages"].items())
-        settings.append(f"{told.get('processes', 1)} processes on {device.get('gpu') or device.get('name', 'cpu')}")
+        settings.append(f"on {device.get('gpu') or device.get('name', 'cpu')}, processes: {told.get('processes', 1)}")
         settings.append(f"{told['system']}, Python {told['python']}, {packages}")
     return {
         "code and data": [f"ganatomy {version('ganatomy')}, Apache-2.0"],

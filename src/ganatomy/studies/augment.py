@@ -19,6 +19,7 @@ from skimage.transform import downscale_local_mean
 
 from ganatomy import randomness
 from ganatomy.config import Config
+from ganatomy.data.numbers import is_number
 from ganatomy.data.samples import hash_samples, read_samples
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
@@ -174,6 +175,11 @@ def _classes(store: Store, target: str) -> tuple[str, ...]:
         )
     if not 2 <= len(counts) <= MAX_CLASSES:
         raise Refused(f"--target {target} has {len(counts)} values; a classifier needs 2 to {MAX_CLASSES} classes.")
+    if is_number(counts):
+        raise Refused(
+            f"--target {target}: it is a number with {len(counts)} values, and the study tells classes apart; give a"
+            " fact with a few values."
+        )
     if lost := sorted(set(counts) - set(store.count_facts("train")[target])):
         raise Refused(
             f"--target {target}: no training case of {store.path} has {target} {', '.join(lost)}; leave such cases out"

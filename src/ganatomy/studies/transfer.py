@@ -114,6 +114,11 @@ def transfer_images(
 def _find_cases(snapshot: Snapshot, store: Store, to: Mapping[str, str], split: str) -> list[dict[str, Any]]:
     known = snapshot.recipe.conditions
     for name, value in to.items():
+        if name in snapshot.recipe.numbers:
+            raise Refused(
+                f"--to {name}={value}: {name} is a number, and images are transferred between classes only; the classes"
+                f" of the model are {', '.join(known) or 'none'}."
+            )
         if name not in known:
             has = ", ".join(known) or "none"
             raise Refused(f"--to {name}={value}: the model is not conditioned on {name}; its conditions are {has}.")
