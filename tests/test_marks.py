@@ -5,6 +5,7 @@ import io
 import json
 import re
 import struct
+import time
 from xml.etree import ElementTree
 
 import nibabel as nib
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import tifffile
 from cohorts import RECORD, VIEWS, breast, mammograms, volumes
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
@@ -137,8 +140,20 @@ def test_a_packet_that_could_do_harm_is_not_read():
     assert xmp.read_packet(packet).source == "trainedAlgorithmicMedia"
     entities = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10 if i else "lol"}">' for i in range(10))
     assert xmp.read_packet(f"<!DOCTYPE x [{entities}]>" + packet.replace(IPTC, "&a9;" + IPTC)) is None
+    nested = "<rdf:Description>" * 100_000 + "</rdf:Description>" * 100_000
+    started = time.process_time()
+    assert xmp.read_packet(packet.replace("<e:Dig", nested + "<e:Dig")).source == "trainedAlgorithmicMedia"
+    assert time.process_time() - started < 10
     for broken in (packet[:-9], b"\xff\xfe" + packet.encode("utf-16-le"), b"", "<" * 10_000, packet + " " * 2**25):
         assert xmp.read_packet(broken) is None
+
+
+@given(st.one_of(st.binary(), st.text()))
+@settings(deadline=None)
+def test_whatever_stands_where_a_mark_should_be_is_no_error(content):
+    assert xmp.read_packet(content) is None
+    assert marking.parse_record(content if isinstance(content, str) else content.decode("latin-1")) is not None
+    assert marking.parse_document({"record": {}, "digital_source_type": content, "pixels_sha256": content}).source == ""
 
 
 def test_a_nifti_says_so_in_its_extension_and_has_the_same_voxels(tmp_path):
