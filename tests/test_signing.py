@@ -10,7 +10,7 @@ import pytest
 from cohorts import mammograms, volumes
 from keys import make_key
 from PIL import Image as Pillow
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
 from ganatomy.cli import main
@@ -43,7 +43,18 @@ def samples(tmp_path_factory):
 
 
 def _check(path):
-    return signature.check_signature(dcmread(path), verify_rsa)
+    """The certificate of the one signature of a file."""
+    (certificate,) = signature.check_signatures(dcmread(path), verify_rsa)
+    return certificate
+
+
+def _add_a_broken_one(ds):
+    """A second signature, by another key, of which a byte is wrong."""
+    for name in ("MACParametersSequence", "DigitalSignaturesSequence"):
+        other = Dataset(ds[name].value[0])
+        other.MACIDNumber = 2
+        ds[name].value.append(other)
+    other.Signature = bytes([other.Signature[0] ^ 1]) + other.Signature[1:]
 
 
 @pytest.mark.parametrize("form", [*DICOM_FORMS, {"enhanced": True}], ids=str)
@@ -90,6 +101,7 @@ def test_an_archive_may_change_the_transfer_syntax_of_uncompressed_pixels(sample
         lambda ds: setattr(ds.DigitalSignaturesSequence[0], "CertificateOfSigner", b"\1" * 64),
         lambda ds: setattr(ds.MACParametersSequence[0], "MACAlgorithm", "MD5"),
         lambda ds: ds.__delattr__("MACParametersSequence"),
+        _add_a_broken_one,
         lambda ds: setattr(
             ds.MACParametersSequence[0], "DataElementsSigned", ds.MACParametersSequence[0].DataElementsSigned[:-1]
         ),
@@ -123,6 +135,9 @@ def test_a_signature_of_another_program_is_valid_and_theirs_is_ours(samples, key
         line = ["+s", tmp_path / "key.pem", tmp_path / "certificate.pem", "+pc", "+m2", file, tmp_path / "theirs.dcm"]
         subprocess.run([tool, *line], check=True)
         assert _check(tmp_path / "theirs.dcm")
+        file = next((tmp_path / f"signed{number}").rglob("*.dcm"))
+        subprocess.run([tool, *line[:5], file, tmp_path / "both.dcm"], check=True)
+        assert len(signature.check_signatures(dcmread(tmp_path / "both.dcm"), verify_rsa)) == 2
 
 
 @needs_c2pa

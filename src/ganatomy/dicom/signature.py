@@ -73,34 +73,33 @@ def sign_dataset(ds: Dataset, key: RsaKey) -> None:
     ds.DigitalSignaturesSequence = Sequence([item])
 
 
-def check_signature(ds: Dataset, verify: Callable[[bytes, bytes, bytes, str], bool]) -> bytes | None:
-    """Check the signature of a data set that was read and not changed since.
+def check_signatures(ds: Dataset, verify: Callable[[bytes, bytes, bytes, str], bool]) -> list[bytes]:
+    """Check every signature of a data set that was read and not changed since.
 
     Args:
         ds: the data set.
         verify: function of certificate, signature, message and MAC algorithm that returns whether they fit.
 
     Returns:
-        The certificate as DER; None if there is no signature.
+        The certificate of each signature as DER; none if there is no signature.
 
     Raises:
-        BrokenSignature: it does not fit, cannot be read, or does not cover the pixels and the marks as synthetic.
+        BrokenSignature: one does not fit or cannot be read, or none covers the pixels and the marks as synthetic.
     """
-    if "DigitalSignaturesSequence" not in ds:
-        return None
+    certificates, covered = [], set()
     try:
-        item = ds.DigitalSignaturesSequence[0]
-        parameters = next(one for one in ds.MACParametersSequence if one.MACIDNumber == item.MACIDNumber)
-        signed = {Tag(tag) for tag in _list_tags(parameters)}
-        certificate, algorithm = bytes(item.CertificateOfSigner), str(parameters.MACAlgorithm)
-        fits = verify(certificate, bytes(item.Signature), _collect_bytes(ds, parameters, item), algorithm)
+        for item in ds.get("DigitalSignaturesSequence", ()):
+            parameters = next(one for one in ds.MACParametersSequence if one.MACIDNumber == item.MACIDNumber)
+            certificate, algorithm = bytes(item.CertificateOfSigner), str(parameters.MACAlgorithm)
+            if not verify(certificate, bytes(item.Signature), _collect_bytes(ds, parameters, item), algorithm):
+                raise BrokenSignature("the file was changed after it was signed, or its key is another one's")
+            certificates.append(certificate)
+            covered |= {Tag(tag) for tag in _list_tags(parameters)}
     except (AttributeError, IndexError, StopIteration, LookupError, ValueError, TypeError, struct.error) as error:
         raise BrokenSignature(f"it cannot be read ({type(error).__name__})") from error
-    if lacking := [name for name in COVERED if name in ds and tag_for_keyword(name) not in signed]:
+    if certificates and (lacking := [name for name in COVERED if name in ds and tag_for_keyword(name) not in covered]):
         raise BrokenSignature(f"it does not cover {', '.join(lacking)}")
-    if not fits:
-        raise BrokenSignature("the file was changed after it was signed, or its key is another one's")
-    return certificate
+    return certificates
 
 
 def _list_tags(parameters: Dataset) -> list[BaseTag]:

@@ -9,7 +9,7 @@ from pydicom import Dataset
 
 from ganatomy.dicom import check, read, write
 from ganatomy.dicom.pixels import decode_frames
-from ganatomy.dicom.signature import BrokenSignature, check_signature
+from ganatomy.dicom.signature import BrokenSignature, check_signatures
 from ganatomy.exporting.findings import INVALID, NO_SIGNATURE, UNCHECKED, Finding, describe_record
 from ganatomy.exporting.geometry import list_geometry
 from ganatomy.exporting.made_again import NO_IMAGE, Maker, Space
@@ -70,8 +70,8 @@ def _describe_signature(ds: Dataset) -> str:
     if not can_check_signatures():
         return UNCHECKED
     try:
-        certificate = check_signature(ds, verify_rsa)
-        return NO_SIGNATURE if certificate is None else f"valid, by {describe_certificate(certificate)}"
+        owners = dict.fromkeys(describe_certificate(one) for one in check_signatures(ds, verify_rsa))
+        return f"valid, by {' and '.join(owners)}" if owners else NO_SIGNATURE
     except (BrokenSignature, ValueError) as error:
         return f"{INVALID}: {error}"
 
