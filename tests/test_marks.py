@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import tifffile
 from cohorts import RECORD, VIEWS, breast, mammograms, volumes
+from drawings import FACTS, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
 from ganatomy.checkpoint import open_snapshot
+from ganatomy.data.prepare import prepare
 from ganatomy.data.samples import read_samples
 from ganatomy.evaluation.report.page import _picture
 from ganatomy.exporting.export import export, write_samples
@@ -26,6 +28,7 @@ from ganatomy.imaging import marking, nifti, xmp
 from ganatomy.imaging.derived import write_derived_image
 from ganatomy.imaging.image import Image
 from ganatomy.imaging.pictures import convert_to_uint16, save_png
+from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.modalities.marks import read_picture_mark, says_synthetic
 from ganatomy.modalities.table import get_modality
 from ganatomy.sampling import sample
@@ -132,6 +135,20 @@ def test_a_picture_of_another_program_is_known_as_synthetic_by_its_xmp(suffix, t
     assert not says_synthetic(_save_foreign(tmp_path / f"a{suffix}"))
     other = "<e:DigitalSourceType>http://example.org/trainedAlgorithmicMedia</e:DigitalSourceType>"
     assert not says_synthetic(_save_foreign(tmp_path / f"a{suffix}", element=other))
+
+
+def test_a_store_counts_pictures_that_say_that_they_are_synthetic(tmp_path):
+    element = f"<e:DigitalSourceType>{IPTC}trainedAlgorithmicMedia</e:DigitalSourceType>"
+    for number in range(4):
+        draw(tmp_path / "raw" / f"{number}.png", number)
+    for number, packet in ((0, FOREIGN.format(attribute="", element=element)), (1, "<x/>")):
+        with Pillow.open(tmp_path / "raw" / f"{number}.png") as picture:
+            fields = PngInfo()
+            fields.add_itxt("XML:com.adobe.xmp", packet)
+            picture.save(tmp_path / "raw" / f"{number}.png", pnginfo=fields)
+    store = prepare(tmp_path / "raw", Mammogram(FACTS, (80, 64)), tmp_path / "store", workers=0)
+    assert (store.manifest.cases, store.manifest.synthetic, store.shows_patients) == (4, 1, True)
+    assert [case["synthetic"] for case in sorted(store.cases, key=lambda case: case["file"])] == [True, *[False] * 3]
 
 
 def test_a_packet_that_could_do_harm_is_not_read():

@@ -4,6 +4,7 @@ import shutil
 import struct
 import subprocess
 import zlib
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from ganatomy.cli import main
 from ganatomy.dicom import signature
+from ganatomy.dicom.destination import Outcome
 from ganatomy.errors import Refused
+from ganatomy.exporting import send as sending
 from ganatomy.exporting import verify_dicom, verify_files
 from ganatomy.exporting.export import export
 from ganatomy.exporting.findings import UNCHECKED
@@ -216,6 +219,32 @@ def test_a_key_that_cannot_be_used_is_one_sentence_and_writes_nothing(samples, k
     monkeypatch.setenv(PASSWORD_VARIABLE, "wrong")
     with pytest.raises(Refused, match="is not its password"):
         read_signing_key(tmp_path / "locked.pem")
+
+
+class _Archive(nullcontext):
+    """Keeps what it is sent, as files."""
+
+    name, batch_bytes = "archive", 2**20
+
+    def __init__(self, folder):
+        super().__init__(self)
+        self.folder = folder
+
+    def send(self, datasets):
+        for ds in datasets:
+            ds.save_as(self.folder / f"{ds.SOPInstanceUID}.dcm", enforce_file_format=True)
+        return [Outcome(ds.SOPInstanceUID, True, "stored") for ds in datasets]
+
+
+def test_what_is_sent_is_signed_as_well(samples, key, tmp_path, monkeypatch):
+    shutil.copytree(samples / "png", tmp_path / "png")
+    (tmp_path / "archive").mkdir()
+    monkeypatch.setattr(sending, "make_destination", lambda *_: _Archive(tmp_path / "archive"))
+    assert sending.send(tmp_path / "png", url="http://localhost", sign_key=key).accepted == 2
+    assert all(_check(file) for file in (tmp_path / "archive").iterdir())
+    assert len(list((tmp_path / "archive").iterdir())) == 2
+    with pytest.raises(Refused, match="cannot be read"):
+        sending.send(tmp_path / "png", url="http://localhost", sign_key=tmp_path / "none.pem")
 
 
 def test_formats_without_a_signature_refuse_a_key(samples, key, tmp_path):
