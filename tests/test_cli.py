@@ -32,6 +32,7 @@ VERBS = (
     "augment-study",
     "outliers",
     "transfer",
+    "doctor",
 )
 
 

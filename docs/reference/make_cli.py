@@ -12,7 +12,7 @@ from ganatomy.cli import main
 
 VERBS = (
     "phantom", "fetch", "prepare", "recipes", "plan", "train", "import", "select", "sample", "encode", "evaluate", "export", "croissant", "publish", "card", "verify", "benchmark",
-    "probe", "explore", "augment-study", "outliers", "transfer",
+    "probe", "explore", "augment-study", "outliers", "transfer", "doctor",
 )
 
 texts = []

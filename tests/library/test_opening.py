@@ -124,10 +124,17 @@ def test_a_model_says_what_it_is(model, run, store):
     assert (model.shape, model.modality, model.recipe.name) == ((20, 16), "mammogram", "pggan-mammogram")
     assert model.card["snapshot_sha256"] == model.digest
     assert model.card["audit"]["passed"] is None
-    assert "fits" in model.plan("16GB")
-    assert "does not fit" in model.plan(memory=1000, device="cpu")
     with pytest.raises(Refused, match="no encoder"):
         model.encode(store, "x.csv")
+
+
+def test_a_plan_is_that_of_the_recipe(model, monkeypatch):
+    monkeypatch.setattr("ganatomy.library.plan.describe_plan", lambda *given: given)
+    recipe, _, device, memory, processes = model.plan(memory="16GB")
+    assert (recipe, device.type, memory, processes) == (model.recipe, "cuda", 16 * 10**9, 1)
+    assert model.plan(2**30, "cpu")[2:] == (torch.device("cpu"), 2**30, 1)
+    with pytest.raises(Refused, match="--memory lots: give a number and a unit"):
+        model.plan("lots")
 
 
 def test_a_bundle_has_the_card_that_it_was_published_with(run, tmp_path):

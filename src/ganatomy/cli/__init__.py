@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.metadata import version
 
 from tyro.conf import OmitArgPrefixes
 
@@ -11,14 +12,17 @@ from ganatomy.machine import progress
 from ganatomy.machine.places import DISK_FULL_ERRORS, describe_system_error
 
 # isort: off
-from ganatomy.cli import training, weights, images, delivery, studies, encodings  # noqa: F401  the order of `--help`
+from ganatomy.cli import training, weights, images, delivery, studies, encodings, doctor  # noqa: F401  the order of `--help`
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns 0 on success, 1 for a fault or divergence, 2 for a user's mistake, 130 if interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
     beside = os.environ.get("RANK", "0") != "0"  # among several processes of torchrun only the first prints
-    progress.quiet = "--quiet" in words or beside
+    if words == ["--version"]:
+        print(f"ganatomy {version('ganatomy')}")
+        return 0
+    progress.quiet = "--quiet" in words or "--json" in words or beside
     command_arguments[:] = words
     try:
         app.cli(

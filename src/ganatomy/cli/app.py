@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
+from ganatomy.errors import Refused
 from ganatomy.machine.places import check_writable, hold_output
 from ganatomy.machine.progress import heartbeat
 
@@ -17,6 +19,7 @@ app = SubcommandApp()
 command_arguments: list[str] = []  # of the current command, used to start it again in several processes
 
 Quiet = Annotated[bool, arg(help="print no progress and no messages", help_behavior_hint="")]
+Json = Annotated[bool, arg(help="print the answer as one JSON value and nothing else", help_behavior_hint="")]
 DryRun = Annotated[bool, arg(help="print what would be done without doing it", help_behavior_hint="")]
 Pairs = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")]
 ShapeText = Annotated[
@@ -28,6 +31,17 @@ ShapeText = Annotated[
 
 Given = Mapping[str, Any]  # arguments of a command by name
 Verb = Callable[..., None]
+
+
+def answer(value: Any) -> None:
+    """Print what a program reads of a command with --json, which says nothing else on standard output."""
+    print(json.dumps(value, default=str))
+
+
+def refuse_dry_answer(given: Given) -> None:
+    """Refuse --json together with --dry-run, which has no answer."""
+    if given.get("json") and given["dry_run"]:
+        raise Refused("--json and --dry-run: a dry run has no answer for a program; give one of them.")
 
 
 def get_out(given: Given) -> Path | None:
@@ -63,6 +77,7 @@ def command(
             bound = inspect.signature(verb).bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
+            refuse_dry_answer(given)
             where = None if given["dry_run"] else place(given)
             with contextlib.ExitStack() as around:
                 if where is not None:

@@ -1,11 +1,12 @@
 """The commands that deliver, describe and check images: export, croissant, verify."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from ganatomy.cli.app import DryRun, Given, Quiet, command
+from ganatomy.cli.app import DryRun, Given, Json, Quiet, answer, command
 from ganatomy.cli.parsing import check_above_zero
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
@@ -146,6 +147,7 @@ def verify(
     snapshot: Path | None = None,
     out: Path | None = None,
     device: str | None = None,
+    json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -165,6 +167,8 @@ def verify(
     findings = verifying.verify(folder, snapshot, out, device)
     for line in found.summarise_findings(findings):
         progress.say(line)
+    if json:
+        answer([asdict(finding) | {"is_sound": finding.is_sound} for finding in findings])
     if wrong := sum(not finding.is_sound for finding in findings):
         raise found.VerificationError(
             f"{wrong} of {len(findings)} files are not marked synthetic or contradict their own record."

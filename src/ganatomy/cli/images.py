@@ -5,7 +5,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from ganatomy.cli.app import DryRun, Given, Pairs, Quiet, ShapeText, command
+from ganatomy.cli.app import DryRun, Given, Json, Pairs, Quiet, ShapeText, answer, command
 from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape
 from ganatomy.machine import progress
 
@@ -27,6 +27,7 @@ def sample(
     reject_worst: str | None = None,
     reject_above: float | None = None,
     store: Path | None = None,
+    json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -66,6 +67,8 @@ def sample(
         )
     made = draw(*given, out=out, to=to, spacing=spacing, date=date, **how)
     progress.say(f"{len(made)} synthetic images of {snapshot.path} in {out}")
+    if json:
+        answer({"folder": out, "images": len(made), "snapshot": snapshot.path, "snapshot_sha256": snapshot.digest})
 
 
 @command(folder=False)
@@ -130,6 +133,7 @@ def evaluate(
     reader_study: Path | None = None,
     answers: Path | None = None,
     serve: int | None = None,
+    json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -202,6 +206,8 @@ def evaluate(
             floor = "" if row["floor"] is None else f", real floor {row['floor']:.4g}"
             progress.say(f"{row['metric']} ({row['extractor']}): {row['value']:.4g}{floor}")
     progress.say(f"report: {out / 'report.html'}")
+    if json:
+        answer({"report": out, **content})
 
 
 def _run_reader_study(folder: Path, answers: Path | None, serve: int | None, dry_run: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, command, command_arguments
+from ganatomy.cli.app import DryRun, Json, Pairs, Quiet, ShapeText, answer, command, command_arguments
 from ganatomy.cli.parsing import check_above_zero, parse_changes, parse_pairs, parse_shape, parse_shard, remove_flag
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
@@ -102,6 +102,7 @@ def prepare(
     shard: str | None = None,
     dask: str | None = None,
     key: Path | None = None,
+    json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -127,7 +128,7 @@ def prepare(
     from ganatomy.data.doubts import describe_doubts
     from ganatomy.data.numbers import describe_facts
     from ganatomy.data.prepare import prepare as run
-    from ganatomy.data.prepare import prepare_shard, preview_store
+    from ganatomy.data.prepare import preview_store
     from ganatomy.modalities.facts import FactSource
     from ganatomy.modalities.table import make_modality
 
@@ -136,15 +137,13 @@ def prepare(
     kind = make_modality(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=parse_shape(shape))
     if dry_run:
         return progress.say(preview_store(raw, kind, out))
-    if shard is not None and dask is not None:
-        raise Refused("--shard and --dask are alternative ways to share the work; give only one of them.")
-    if shard is not None:
-        done = prepare_shard(raw, kind, out, parse_shard(shard), workers, key)
-        if done is None:
-            return progress.say(f"{out}: shard {shard} is done; the store is complete when all shards are done.")
-        manifest = done.manifest
-    else:
-        manifest = run(raw, kind, out, workers, dask, key).manifest
+    part = None if shard is None else parse_shard(shard)
+    done = run(raw, kind, out, workers, dask, key, shard=part)
+    if done is None:
+        if json:
+            answer({"store": out, "complete": False})
+        return progress.say(f"{out}: shard {shard} is done; the store is complete when all shards are done.")
+    manifest = done.manifest
     progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}")
     progress.say(f"facts: {describe_facts(manifest.facts)}")
     if manifest.synthetic:
@@ -155,13 +154,18 @@ def prepare(
     for line in describe_doubts(out):
         progress.say(line)
     progress.say(f"fingerprint {manifest.fingerprint[:16]}")
+    if json:
+        answer({"store": out, "complete": True, **manifest.model_dump(mode="json")})
 
 
 @command()
-def recipes(dry_run: DryRun = False, quiet: Quiet = False) -> None:
+def recipes(json: Json = False, dry_run: DryRun = False, quiet: Quiet = False) -> None:
     """List the recipes, one per line."""
     from ganatomy.recipes import RECIPES
 
+    if json:
+        told = ((name, (make.__doc__ or "").strip().splitlines()[0]) for name, make in RECIPES.items())
+        answer([{"name": name, "description": words} for name, words in told])
     for name, make in RECIPES.items():
         progress.say(f"{name:20s} {(make.__doc__ or '').strip().splitlines()[0]}")
 
@@ -200,6 +204,7 @@ def train(
     snapshot_kimg: float = 100,
     checkpoint_kimg: float = 100,
     track: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
+    json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -295,7 +300,10 @@ def train(
         return launch_processes(processes, remove_flag(command_arguments, "--processes"))
     often = Intervals(**times)
     done = run(chosen, store, out, seed, device, often, how, generator, fit, anyway, begin_from, track=track)
-    progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(done.list_snapshots())} snapshots")
+    snapshots = done.list_snapshots()
+    progress.say(f"{done.path}: complete, {chosen.total_kimg:g} kimg, {len(snapshots)} snapshots")
+    if json:
+        answer({"run": done.path, "recipe": chosen.name, "kimg": chosen.total_kimg, "snapshots": snapshots})
 
 
 @command(heard=True)
@@ -312,6 +320,7 @@ def plan(
     recompute: bool = False,
     micro_batches: int | None = None,
     hold_memory: bool | None = None,
+    json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -331,12 +340,15 @@ def plan(
         hold_memory: on a CPU, keep freed memory in the process
     """
     from ganatomy.library.plan import plan as run
+    from ganatomy.library.plan import predict_memory
     from ganatomy.library.recipe import build_recipe
 
     check_above_zero(batch=batch, processes=processes, micro_batches=micro_batches)
     chosen = build_recipe(recipe, recipe_file, parse_changes(set_), parse_shape(shape))
-    told = run(chosen, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory)
-    progress.say(told)
+    given = (chosen, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory)
+    if json:
+        return answer(predict_memory(*given))
+    progress.say(run(*given))
 
 
 @command(place=lambda given: given["run"], alone=lambda given: False, heard=True)
@@ -345,6 +357,7 @@ def select(
     store: Path | None = None,
     n: int | None = None,
     device: str | None = None,
+    json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -357,6 +370,7 @@ def select(
         device: cpu or cuda; by default a GPU if there is one
     """
     from ganatomy import selection
+    from ganatomy.machine.durable import read_json
     from ganatomy.training.run import open_run
 
     check_above_zero(n=n)
@@ -368,3 +382,5 @@ def select(
     best = selection.select(opened, store, n, device)
     progress.say(selection.describe_selection(opened))
     progress.say(f"best: {best.path}")
+    if json:
+        answer({"snapshot": best.path, **read_json(run / "selection.json")})

@@ -61,7 +61,7 @@ def prepare(
     voi: bool | None = None,
     field_of_view_mm: float | None = None,
     shape: Shape | None = None,
-    shard: tuple[int, int],
+    shard: tuple[int, int] | None = None,
 ) -> Store | None: ...
 def prepare(
     raw: str | PathLike[str],
