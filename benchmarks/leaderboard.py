@@ -156,7 +156,7 @@ class CoreClock(threading.Thread):
         return self.before + time.process_time()
 
     def note(self) -> None:
-        for snapshot in self.runs.glob("*/snapshots/*"):
+        for snapshot in self.runs.glob("*/snapshots/[0-9]*"):
             self.known.setdefault(snapshot.name, round(self.measure(), 1))
         write_json(self.notes, self.known | {"used": round(self.measure(), 1)})
 
