@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import shutil
 
 import pytest
 import torch
@@ -82,6 +83,21 @@ def test_the_examples_of_the_verbs_run_in_the_order_of_the_line(cohort, tmp_path
             assert example.examples, name
             assert runner.run(example, out=told.append).failed == 0, "".join(told)
         assert len(archive.stored) == 4
+
+
+CLASSES = ("Model", "StoreDataset", "SyntheticDataset", "MixedDataset")
+
+
+def test_the_examples_of_the_classes_run(store, run, tmp_path, monkeypatch):
+    """In a folder with a store and a run, as the verbs before have left them."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(store.path, tmp_path / "store")
+    shutil.copytree(run.path, tmp_path / "runs" / run.path.name)
+    runner, told = doctest.DocTestRunner(verbose=False), []
+    for name in CLASSES:
+        example = doctest.DocTestParser().get_doctest(inspect.getdoc(getattr(ganatomy, name)), {}, name, None, 0)
+        assert example.examples, name
+        assert runner.run(example, out=told.append).failed == 0, "".join(told)
 
 
 def _list_published_classes(package):

@@ -87,9 +87,10 @@ def _import_library(module: str, name: str, package: str) -> Any:
     """A library that is not among our requirements.
 
     Raises:
-        Refused: it is not installed.
+        Refused: it is not installed, or lacks a package that it needs itself.
     """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise Refused(f"{name} is not installed; install it with: pip install {package}") from error
+        lacks = "is not installed" if error.name in (None, package) else f"lacks the package {error.name}"
+        raise Refused(f"{name} {lacks}; install it with: pip install {package}") from error
