@@ -49,6 +49,18 @@ def small(monkeypatch):
     monkeypatch.setattr(hagan, "SHAPES", (SIZE,))
 
 
+def test_the_card_of_imported_weights_says_what_is_not_known(small, files, tmp_path):
+    names = " ".join(map(str, files))
+    line = f"import {names} --recipe hagan-2022 --shape 32,32,32 --out {tmp_path / 'runs'}"
+    assert main(line.split()) == 0
+    assert main(f"card {tmp_path / 'runs' / '00000-hagan-2022'} --out {tmp_path / 'card'}".split()) == 0
+    known = json.loads((tmp_path / "card" / "card.json").read_text())["checklist"]
+    assert "began from other weights: imported" in known["components"]["found"]
+    assert known["independence"] == {**known["independence"], "found": [], "open": ["not known"]}
+    assert "grid of 32 x 32 x 32 of unknown spacing" in known["preprocessing"]["found"][0]
+    assert "imported in the layout of hagan-2022" in (tmp_path / "card" / "MODEL_CARD.md").read_text()
+
+
 @pytest.mark.ci
 def test_the_whole_line(small, files, volumes, held_out, tmp_path, capsys):
     names = " ".join(map(str, files))

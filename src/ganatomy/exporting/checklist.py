@@ -160,11 +160,12 @@ def _describe_examination(card: Mapping[str, Any], report: Mapping[str, Any] | N
 
 def _describe_reproducibility(card: Mapping[str, Any]) -> dict[str, list[str]]:
     settings = ["all settings are in the recipe", f"{card['training']['kimg']:g} thousand images shown"]
-    if (told := card["computed_on"]) is not None:
+    if told := card["computed_on"]:
         device = told.get("device", {})
-        packages = ", ".join(f"{name} {number}" for name, number in told["packages"].items())
-        settings.append(f"on {device.get('gpu') or device.get('name', 'cpu')}, processes: {told.get('processes', 1)}")
-        settings.append(f"{told['system']}, Python {told['python']}, {packages}")
+        if name := device.get("gpu") or device.get("name"):
+            settings.append(f"on {name}, processes: {told.get('processes', 1)}")
+        packages = (f"{package} {number}" for package, number in told.get("packages", {}).items())
+        settings.append(", ".join([told.get("system", "system not known"), f"Python {told.get('python')}", *packages]))
     return {
         "code and data": [f"ganatomy {version('ganatomy')}, Apache-2.0"],
         "hyperparameters and compute": settings,
