@@ -60,5 +60,36 @@ lint: setup
 bench: setup
 	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
+# make release    dist/: sdist and wheel, checked as the package index checks them; the wheel has less than 1 MB
+# make sbom       dist/: what an installation with all extras consists of, as CycloneDX, and the licences as Markdown;
+#                 fails where a licence forbids what Apache-2.0 permits. The list is that of this machine's platform.
+# Both use environments of their own below build/, so that no tool of a release is among what is released.
+TOOLS = build/tools
+INSTALLED = build/installed
+WHEEL = $$(ls dist/*.whl)
+LARGEST = 1000000
+REFUSED_LICENCES = GNU General Public;GPL-2;GPL-3;GPLv2;GPLv3;AGPL;Affero;NonCommercial;Non-Commercial;CC-BY-NC;UNKNOWN
+
+.PHONY: release sbom
+
+$(TOOLS)/.done: Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q "build>=1.2,<2" "twine>=6,<8" "pip-licenses>=5,<6" "cyclonedx-bom>=7,<8"
+	touch $@
+
+release: $(TOOLS)/.done
+	rm -rf dist
+	$(TOOLS)/bin/python -m build --outdir dist .
+	$(TOOLS)/bin/twine check --strict dist/*
+	test "$$(stat -c %s $(WHEEL))" -lt $(LARGEST)
+
+sbom: release
+	rm -rf $(INSTALLED)
+	$(PYTHON) -m venv --without-pip $(INSTALLED)
+	$(TOOLS)/bin/python -m pip --python $(INSTALLED)/bin/python install -q $(CONSTRAINTS) $(EXTRA) "$(WHEEL)[all]"
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/sbom.json $(INSTALLED)/bin/python
+	$(TOOLS)/bin/pip-licenses --python=$(INSTALLED)/bin/python --from=mixed --with-urls --format=markdown \
+		--partial-match --fail-on="$(REFUSED_LICENCES)" --output-file=dist/licences.md
+
 clean:
-	rm -rf $(VENV) demo/out
+	rm -rf $(VENV) demo/out build dist

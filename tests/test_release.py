@@ -101,3 +101,31 @@ def test_no_module_needs_a_package_of_an_extra_to_be_imported():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_container_takes_no_data_and_shows_no_port_but_on_loopback():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    taken = {line[1:] for line in ignored if line.startswith("!")}
+    assert "*" in ignored
+    assert taken == {"pyproject.toml", "README.md", "LICENSE", "src"}
+    recipe = (ROOT / "Dockerfile").read_text().splitlines()
+    assert [line for line in recipe if line.startswith("USER")] == ["USER 10001:10001"]
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_workflows_know_every_python_that_the_package_claims():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())["jobs"]
+    claimed = {c.rpartition(" ")[2] for c in ABOUT["classifiers"] if re.search(r"Python :: 3\.\d+$", c)}
+    assert set(jobs["newest"]["strategy"]["matrix"]["python"]) == claimed
+    assert ABOUT["requires-python"] == f">={min(claimed, key=lambda v: int(v[2:]))}"
+
+
+def test_every_action_has_a_version():
+    uses = re.compile(r"uses: (\S+)")
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        actions = uses.findall(workflow.read_text())
+        assert actions
+        assert all(re.search(r"@(v\d+(\.\d+)*|[0-9a-f]{40})$", action) for action in actions), workflow
