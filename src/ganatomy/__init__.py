@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
     __version__: str
 
+    __version__: str
+
 _WHERE = {
     "prepare": "data.prepare",
     "train": "library.train",
