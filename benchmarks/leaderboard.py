@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from ganatomy.checkpoint import open_snapshot
 from ganatomy.data.prepare import prepare
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Interrupted
@@ -198,7 +199,8 @@ def compute_result(out: Path, store: Store, held_out: Store) -> dict[str, Any]:
         evaluate(last, store, out / "report", held_out=held_out.path)
     scores = list_scores(json.loads((out / "report" / "report.json").read_text()))
     first_kid = next(iter(scores["kid"].values()))[0]
-    curve = [(clock[one.name], measure_kid(one, store, held_out)) for one in before] + [(clock[last.name], first_kid)]
+    full = [one for one in before if open_snapshot(one).scope == open_snapshot(last).scope]
+    curve = [(clock[one.name], measure_kid(one, store, held_out)) for one in full] + [(clock[last.name], first_kid)]
     return {"kimg": int(last.name) / 1000, "core_seconds": clock[last.name], **scores, "curve": curve}
 
 
@@ -249,14 +251,12 @@ def write_tables(rows: list[dict[str, Any]]) -> str:
         lines += [
             f"\n### {task}\n",
             f"| entry | commit | seeds | kimg | core-seconds | {' | '.join(f'AUC, {view}' for view in views)}"
-            " | KID x 1000 (floor) | the same in the second space | SWD (floor) | variety, % | audit passed |",
+            " | KID (floor) | the same in the second space | SWD (floor) | variety, % | audit passed |",
             "|" + "---|" * (10 + len(views)),
         ]
         for entry in dict.fromkeys(row["entry"] for row in own):
             group = [row for row in own if row["entry"] == entry]
-            kids = [
-                [[1000 * number for number in list(row["kid"].values())[place]] for row in group] for place in (0, 1)
-            ]
+            kids = [[list(row["kid"].values())[place] for row in group] for place in (0, 1)]
             cells = [
                 entry,
                 " ".join(dict.fromkeys(row["commit"] for row in group)),
@@ -273,9 +273,9 @@ def write_tables(rows: list[dict[str, Any]]) -> str:
                 f"{sum(row['audit passed'] for row in group)} of {len(group)}",
             ]
             lines.append("| " + " | ".join(cells) + " |")
-        lines.append("\nKID x 1000 in the first space against core-seconds:\n")
+        lines.append("\nKID in the first space against core-seconds, once samples have the full size:\n")
         for row in own:
-            points = ", ".join(f"{1000 * kid:.0f} at {seconds:.0f} s" for seconds, kid in row["curve"])
+            points = ", ".join(f"{kid:.1f} at {seconds:.0f} s" for seconds, kid in row["curve"])
             lines.append(f"- {row['entry']}, seed {row['seed']}: {points}.")
     return "\n".join(lines) + "\n"
 
