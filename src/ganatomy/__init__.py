@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
     __version__: str
 
-    __version__: str
-
 _WHERE = {
     "prepare": "data.prepare",
     "train": "library.train",
