@@ -22,7 +22,7 @@ ganatomy phantom chest_ct --patients 20 --shape 32,32,32 --out raw-ct
 ganatomy prepare raw-ct --modality chest_ct --shape 32,32,32 --facts raw-ct/truth.csv --column gold=emphysema --out store-ct
 # shellcheck disable=SC2086
 ganatomy train hagan store-ct --shape 32,32,32 --condition gold --out runs-ct $QUICK --set total_kimg=0.04
-ganatomy sample runs-ct/00000-hagan --n 3 --condition gold=2 --planes 16 --out volumes
+ganatomy sample runs-ct/00000-hagan --n 3 --condition gold=mild --planes 16 --out volumes
 ganatomy export volumes --to dicom --out series
 ganatomy verify series --snapshot runs-ct/00000-hagan
 # shellcheck disable=SC2086
