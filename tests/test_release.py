@@ -92,10 +92,11 @@ def test_the_group_of_developers_has_every_extra():
 
 
 def test_no_module_needs_a_package_of_an_extra_to_be_imported():
-    """But the two ways to an archive, which `exporting.send` imports when one is asked for."""
+    """But the two ways to an archive and the trackers, which are imported when one is asked for."""
     program = (
         f"import sys, pkgutil, importlib, ganatomy\nsys.modules |= dict.fromkeys({OPTIONAL})\n"
-        "ways = 'ganatomy.dicom.association', 'ganatomy.dicom.dicomweb', 'ganatomy.__main__'\n"
+        "trackers = ['ganatomy.training.tracking.' + name for name in ('tensorboard', 'mlflow', 'wandb')]\n"
+        "ways = 'ganatomy.dicom.association', 'ganatomy.dicom.dicomweb', 'ganatomy.__main__', *trackers\n"
         "for one in pkgutil.walk_packages(ganatomy.__path__, 'ganatomy.'):\n"
         "    if one.name not in ways: importlib.import_module(one.name)"
     )
