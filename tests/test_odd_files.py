@@ -182,7 +182,7 @@ def test_limits_are_as_before_afterwards_and_grow_with_the_file(tmp_path):
         pytest.raises(UnusableImage, match=r"more than 0\.1 GiB"),
         reading_sandbox([tmp_path / "a"], Limits(2**26, 16)),
     ):
-        np.ones(2**27, np.uint8)
+        np.ones(2**33, np.uint8)  # more than any earlier test can have left to this process
     with pytest.raises(UnusableImage, match="more than 1 s"), reading_sandbox([tmp_path / "a"], Limits(seconds=0.0)):
         _sleep_stubbornly()
     with reading_sandbox([tmp_path / "a"], Limits(2**26, 256)):

@@ -238,14 +238,14 @@ def test_a_card_without_a_bundle(run, report, tmp_path, capsys):
     assert main(f"card {run.path} --report {report[0]} --licence CC0 --out {out}".split()) == 0
     assert "of 23 items of MI-CLAIM-GEN name what is open" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {"MODEL_CARD.md", "card.json"}
-    publish(run.path, tmp_path / "x.zip", report[0], unaudited=True, weights_licence="CC0")
+    publish(run.path, tmp_path / "x.zip", report[0], unaudited=True, licence="CC0")
     card = json.loads((out / "card.json").read_text())
     with zipfile.ZipFile(tmp_path / "x.zip") as archive:
         bundled = json.loads(archive.read("card.json"))
     networks = [name for name in card if card[name] != bundled[name]]
     assert networks == ["networks", "checklist"]  # the bundle hands on fewer of them
     assert set(card["networks"]) > set(bundled["networks"])
-    again = write_card(tmp_path / "x.zip", tmp_path / "again", report[0], weights_licence="CC0")
+    again = write_card(tmp_path / "x.zip", tmp_path / "again", report[0], licence="CC0")
     assert again == bundled
 
 

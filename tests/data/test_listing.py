@@ -257,7 +257,7 @@ def test_the_balance_of_prepare_adds_up_and_is_printed(tmp_path, capsys):
         assert "1 x dangling link, such as gone.png: No such file or directory: nowhere; fetch" in told
         assert "1 x table, such as t.tsv" in told
         assert "x (1: 5)" in told  # a fact of all files is a label
-        assert "each file counts as one: images of one person may be in training and in test" in told
+        assert "each file counts as one patient; images of one person may be both in training and in test" in told
     balance = read_balance(raw / "store")
     assert balance["paths"] == balance["used"] + balance["left_out"] + balance["skipped"]
     assert {name: group["rows"] for name, group in balance["reasons"].items()} == {
@@ -312,7 +312,7 @@ def test_verify_tells_what_it_could_not_look_at(cohort, tmp_path, capsys):
     progress.quiet = False
     assert main(["verify", str(tmp_path / "d"), "--out", str(tmp_path / "v.jsonl")]) == 1
     told = capsys.readouterr()
-    assert "4 paths: 2 examined, 1 not DICOM (such as notes.txt), 1 passed over (such as pipe: named pipe)" in told.out
+    assert "4 paths: 2 examined, 1 no images (such as notes.txt), 1 passed over (such as pipe: named pipe)" in told.out
     assert "gone.dcm: NOT MARKED SYNTHETIC; dangling link" in told.out
     assert "caf\\xe9.dcm: " in told.out
     assert "not marked synthetic" in told.err

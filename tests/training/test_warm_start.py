@@ -211,8 +211,8 @@ def test_clipping_leaves_frozen_weights_alone(run, store, tmp_path):
         ("--from {other}", "No tensor of"),
         ("--from {run} --freeze discriminator.hgh", "discriminator has no part 'hgh'; did you mean high?"),
         ("--from {run} --freeze critic.high", "the model has no part 'critic'; there are: generator, discriminator"),
-        ("--from {run} --freeze discriminator", "all of the discriminator is frozen"),
-        ("--from {run} --freeze discriminator.high --freeze discriminator.low", "all of the discriminator is frozen"),
+        ("--from {run} --freeze discriminator", "the whole discriminator is frozen"),
+        ("--from {run} --freeze discriminator.high --freeze discriminator.low", "the whole discriminator is frozen"),
         ("--freeze discriminator.low", "discriminator.low would keep random weights; give trained weights: --from"),
     ],
 )
