@@ -1,6 +1,6 @@
 # make setup | demo | test | lint | bench      all work from a clean clone and do nothing twice
 #
-# make test       what every change needs, four to five minutes on two cores
+# make test       what every change needs, 6 to 15 minutes on two cores
 # make test-ci    what takes long by its nature: kills, faults, other processes, broken files, a real archive
 # make test-all   both, and the same for every recipe (marked slow)
 # WORKERS=2       processes that share the tests; each computes with one thread. WORKERS=0 runs them in pytest itself.

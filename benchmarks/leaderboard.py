@@ -170,7 +170,7 @@ class CoreClock(threading.Thread):
 
 
 def train_entry(recipe_file: Path, store: Path, out: Path, seed: int, core_seconds: float) -> None:
-    """Train with one thread until the end of the recipe or of the time; what was trained last is a snapshot, too."""
+    """Train with one thread until the end of the recipe or of the time; then the last regular snapshot counts."""
     recipe = read_recipe(recipe_file, {name: make() for name, make in RECIPES.items()})
     every = recipe.total_kimg / SNAPSHOTS
     clock = CoreClock(out / "clock.json", out / "runs", core_seconds)

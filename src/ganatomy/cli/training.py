@@ -339,16 +339,15 @@ def plan(
         micro_batches: number of pieces into which each batch is divided
         hold_memory: on a CPU, keep freed memory in the process
     """
-    from ganatomy.library.plan import plan as run
-    from ganatomy.library.plan import predict_memory
+    from ganatomy.library.plan import ask_memory
     from ganatomy.library.recipe import build_recipe
 
     check_above_zero(batch=batch, processes=processes, micro_batches=micro_batches)
     chosen = build_recipe(recipe, recipe_file, parse_changes(set_), parse_shape(shape))
-    given = (chosen, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory)
+    asked = ask_memory(chosen, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory)
     if json:
-        return answer(predict_memory(*given))
-    progress.say(run(*given))
+        return answer(asked.predict())
+    progress.say(asked.describe())
 
 
 @command(place=lambda given: given["run"], alone=lambda given: False, heard=True)

@@ -44,13 +44,19 @@ def write_card(
         >>> card["licence"]["training_data"], card["checklist"]["output"]["found"]
         ('CC0', ['unstructured: images'])
     """
-    out, snapshot = Path(out), open_shareable(Path(run))
-    told = None if report is None else read_report(Path(report), snapshot)
-    card = make_card(
-        snapshot, tuple(snapshot.weights), read_audit(told), told, licence, data_licence, read_environment(snapshot)
-    )
-    save_card(out, card)
+    card = describe_model(Path(run), None if report is None else Path(report), licence, data_licence)
+    save_card(Path(out), card)
     return card
+
+
+def describe_model(
+    path: Path, report: Path | None = None, licence: str = NOT_STATED, data_licence: str = NOT_STATED
+) -> dict[str, Any]:
+    """Make the card of a model; the arguments and errors are those of `write_card`."""
+    snapshot = open_shareable(path)
+    told = None if report is None else read_report(report, snapshot)
+    environment = read_environment(snapshot)
+    return make_card(snapshot, tuple(snapshot.weights), read_audit(told), told, licence, data_licence, environment)
 
 
 def save_card(folder: Path, card: Mapping[str, Any]) -> None:

@@ -31,8 +31,8 @@ ROUNDING = 1e-3  # of images in [-1, 1] between a GPU and the processor
 GIB = 2**30
 
 
-class Finding(Config):
-    """What a check found.
+class CheckResult(Config):
+    """The result of a check.
 
     Args:
         check: what was looked at.
@@ -45,39 +45,39 @@ class Finding(Config):
     detail: str
 
 
-def examine() -> list[Finding]:
+def examine() -> list[CheckResult]:
     """Make all checks, each on its own: one that fails does not stop the others."""
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     for check in CHECKS:
         try:
             found += check()
         except Exception as error:  # the more so of an installation that is broken
             name = check.__name__.removeprefix("_check_").replace("_", " ")
-            found.append(Finding(check=name, outcome="failed", detail=f"{type(error).__name__}: {error}"))
+            found.append(CheckResult(check=name, outcome="failed", detail=f"{type(error).__name__}: {error}"))
     return found
 
 
-def _check_versions() -> Iterator[Finding]:
+def _check_versions() -> Iterator[CheckResult]:
     """The system, and every package that is required."""
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield Finding(check="versions", outcome="good", detail=f"{PACKAGE} {version(PACKAGE)}, {where}")
+    yield CheckResult(check="versions", outcome="good", detail=f"{PACKAGE} {version(PACKAGE)}, {where}")
     present, extras = [], dict[str, list[str]]()
     for text in requires(PACKAGE) or []:
         needed = Requirement(text)
         extra = _find_extra(needed)
         wrong = _find_version_problem(needed)
         if extra is None and wrong is not None:
-            yield Finding(
+            yield CheckResult(
                 check=needed.name, outcome="failed", detail=f"{wrong}; pip install '{needed.name}{needed.specifier}'"
             )
         elif extra is None:
             present.append(f"{needed.name} {version(needed.name)}")
         else:
             extras.setdefault(extra, []).extend([] if wrong is None else [needed.name])
-    yield Finding(check="packages", outcome="good", detail=", ".join(sorted(present)))
+    yield CheckResult(check="packages", outcome="good", detail=", ".join(sorted(present)))
     for name, lacking in sorted(extras.items()):
         told = f"lacks {', '.join(lacking)}: pip install '{PACKAGE}[{name}]'" if lacking else "installed"
-        yield Finding(check=f"extra {name}", outcome="good", detail=told)
+        yield CheckResult(check=f"extra {name}", outcome="good", detail=told)
 
 
 def _find_extra(needed: Requirement) -> str | None:
@@ -97,34 +97,34 @@ def _find_version_problem(needed: Requirement) -> str | None:
     return f"{installed} is installed and {needed.specifier} is needed"
 
 
-def _check_devices() -> Iterator[Finding]:
+def _check_devices() -> Iterator[CheckResult]:
     """The processor and the GPUs, with their memory."""
     cpu = torch.device("cpu")
     told = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {measure_free_memory(cpu) / GIB:.1f} GiB free"
-    yield Finding(check="cpu", outcome="good", detail=told)
+    yield CheckResult(check="cpu", outcome="good", detail=told)
     if not torch.cuda.is_available():
-        yield Finding(check="cuda", outcome="good", detail=f"torch {torch.__version__} finds no GPU")
+        yield CheckResult(check="cuda", outcome="good", detail=f"torch {torch.__version__} finds no GPU")
     for number in range(torch.cuda.device_count()):
         device = torch.device("cuda", number)
         about = describe_device(device)
         free, total = torch.cuda.mem_get_info(device)
         sizes = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free"
         libraries = f"CUDA {about['cuda']}, cuDNN {about['cudnn']}"
-        yield Finding(check=str(device), outcome="good", detail=f"{about['gpu']}, {sizes}, {libraries}")
+        yield CheckResult(check=str(device), outcome="good", detail=f"{about['gpu']}, {sizes}, {libraries}")
 
 
-def _check_known_faults() -> Iterator[Finding]:
+def _check_known_faults() -> Iterator[CheckResult]:
     """Versions and settings that give wrong or slow results."""
     found = torch.backends.cudnn.version() if torch.cuda.is_available() else None
     if found in FAULTY_CUDNN_VERSIONS:
         told = f"cuDNN {found} computes 3D convolutions in half precision wrongly; volumes are trained in float32 here"
-        yield Finding(check="cuDNN", outcome="warning", detail=f"{told}, and --precision bfloat16 is refused")
+        yield CheckResult(check="cuDNN", outcome="warning", detail=f"{told}, and --precision bfloat16 is refused")
     if os.environ.get("OMP_WAIT_POLICY", "").upper() == "ACTIVE":
         told = "OMP_WAIT_POLICY=ACTIVE makes waiting threads spin, which slows a shared machine down; unset it"
-        yield Finding(check="OpenMP", outcome="warning", detail=told)
+        yield CheckResult(check="OpenMP", outcome="warning", detail=told)
 
 
-def _check_dicom_compression() -> Iterator[Finding]:
+def _check_dicom_compression() -> Iterator[CheckResult]:
     """Every lossless compression gives back what it was given."""
     pixels = np.random.default_rng(0).integers(0, 2**12, (TEST_SIDE, TEST_SIDE)).astype(np.uint16)
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +133,7 @@ def _check_dicom_compression() -> Iterator[Finding]:
             compress_dataset(_make_dataset(pixels), name).save_as(path, enforce_file_format=True)
             same = np.array_equal(dcmread(path).pixel_array, pixels)
             told = "written and read back" if same else "does not give back what was written; install pylibjpeg anew"
-            yield Finding(check=f"DICOM {name}", outcome="good" if same else "failed", detail=told)
+            yield CheckResult(check=f"DICOM {name}", outcome="good" if same else "failed", detail=told)
 
 
 def _make_dataset(pixels: np.ndarray[Any, Any]) -> Dataset:
@@ -146,7 +146,7 @@ def _make_dataset(pixels: np.ndarray[Any, Any]) -> Dataset:
     return ds
 
 
-def _check_store() -> Iterator[Finding]:
+def _check_store() -> Iterator[CheckResult]:
     """The arrays of a store are written and read."""
     shape = (TEST_SIDE, TEST_SIDE)
     pixels = np.random.default_rng(1).integers(0, 2**16, (2, *shape)).astype(np.uint16)
@@ -156,10 +156,10 @@ def _check_store() -> Iterator[Finding]:
         zarr.open_array(written, mode="r+")[:] = pixels
         same = np.array_equal(np.asarray(zarr.open_array(written, mode="r")[:]), pixels)
     told = f"{format_shape(shape)} written and read back" if same else "zarr does not give back what was written"
-    yield Finding(check="store", outcome="good" if same else "failed", detail=told)
+    yield CheckResult(check="store", outcome="good" if same else "failed", detail=told)
 
 
-def _check_generator() -> Iterator[Finding]:
+def _check_generator() -> Iterator[CheckResult]:
     """A small generator makes the same image twice on every device, and on a GPU that of the processor to rounding."""
     first = _generate(torch.device("cpu"))
     for device in ("cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))):
@@ -170,7 +170,7 @@ def _check_generator() -> Iterator[Finding]:
         if not good:
             repeated = float((made - again).abs().max())
             told = f"images differ: by {repeated:.1g} when made again, by {apart:.1g} from that of the processor"
-        yield Finding(check=f"generator on {device}", outcome="good" if good else "failed", detail=told)
+        yield CheckResult(check=f"generator on {device}", outcome="good" if good else "failed", detail=told)
 
 
 def _generate(device: torch.device) -> torch.Tensor:
@@ -185,7 +185,7 @@ def _generate(device: torch.device) -> torch.Tensor:
     return made.float().cpu()
 
 
-CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[], Iterator[CheckResult]], ...] = (
     _check_versions,
     _check_devices,
     _check_known_faults,

@@ -11,10 +11,10 @@ from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.data.store import Store
 from ganatomy.encoding import encode
 from ganatomy.errors import Refused
-from ganatomy.exporting.card import NO_AUDIT, NOT_STATED, make_card
+from ganatomy.exporting.write_card import CARD_FILE, describe_model
 from ganatomy.library.arguments import FactValue, join_conditions
 from ganatomy.library.images import Images, SyntheticImage
-from ganatomy.library.plan import plan
+from ganatomy.library.plan import ask_memory
 from ganatomy.library.sample import sample
 from ganatomy.machine.device import select_device
 from ganatomy.machine.durable import read_json
@@ -23,7 +23,6 @@ from ganatomy.sampling import list_facts, regenerate_image
 from ganatomy.training.run import Run, open_run
 
 RECIPE_FILE = "recipe.json"  # of a run
-CARD_FILE = "card.json"  # of a bundle
 
 
 class Model:
@@ -101,7 +100,7 @@ class Model:
         """
         if self.path.is_file():
             return read_json(zipfile.Path(self.path) / CARD_FILE)
-        return make_card(self._whole, tuple(self._whole.weights), NO_AUDIT, None, NOT_STATED, NOT_STATED)
+        return describe_model(self.path)
 
     @cached_property
     def _whole(self) -> Snapshot:
@@ -192,7 +191,7 @@ class Model:
         Raises:
             Refused: the size cannot be read, or there is no such device.
         """
-        return plan(self.recipe, memory, device)
+        return ask_memory(self.recipe, memory, device).describe()
 
 
 def _open_again(path: Path, digest: str) -> Model:

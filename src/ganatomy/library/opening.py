@@ -11,8 +11,9 @@ from ganatomy.checkpoint import META_FILE
 from ganatomy.data.samples import INDEX_FILE
 from ganatomy.data.store import MANIFEST_FILE, PLAN_FILE, open_store
 from ganatomy.errors import Refused
+from ganatomy.exporting.write_card import REPORT_FILE
 from ganatomy.library.model import RECIPE_FILE, Model, open_run_model
-from ganatomy.library.report import REPORT_FILE, Report
+from ganatomy.library.report import Report
 from ganatomy.library.samples import Samples
 
 

@@ -17,7 +17,46 @@ from ganatomy.training.plan import change_batch_size, describe_plan, get_recipe_
 DEVICE_KINDS = ("cpu", "cuda")
 
 
-def plan(
+class MemoryQuestion(NamedTuple):
+    """A recipe, the settings of computing and the memory there is, which go together.
+
+    Args:
+        recipe: the recipe.
+        settings: how it is computed.
+        device: where.
+        bytes: memory there.
+        processes: processes that share every batch.
+    """
+
+    recipe: Recipe
+    settings: ComputeSettings
+    device: torch.device
+    bytes: int
+    processes: int
+
+    def describe(self) -> str:
+        """Predict whether training and sampling fit, and which options would make them fit, as text."""
+        return describe_plan(self.recipe, self.settings, self.device, self.bytes, self.processes)
+
+    def predict(self) -> dict[str, Any]:
+        """Predict for programs: bytes that are there and bytes that are needed, and what fits."""
+        stage, training = memory_estimate.find_heaviest_stage(self.recipe, self.settings, self.device, self.processes)
+        sampling = memory_estimate.estimate_sampling(self.recipe, self.device)
+        return {
+            "recipe": self.recipe.name,
+            "shape": list(self.recipe.shape),
+            "device": self.device.type,
+            "precision": self.settings.precision,
+            "memory_bytes": self.bytes,
+            "heaviest_stage": stage,
+            "training_bytes": training.total,
+            "training_fits": training.total <= self.bytes,
+            "sampling_bytes": sampling.total,
+            "sampling_fits": sampling.total <= self.bytes,
+        }
+
+
+def ask_memory(
     recipe: Recipe | str,
     memory: int | str | None = None,
     device: str | None = None,
@@ -27,8 +66,8 @@ def plan(
     recompute: bool = False,
     micro_batches: int | None = None,
     hold_memory: bool | None = None,
-) -> str:
-    """Predict whether training and sampling fit into memory, and which options would make them fit.
+) -> MemoryQuestion:
+    """Ask whether training and sampling fit into memory; nothing is allocated.
 
     Args:
         recipe: a name of `RECIPES`, or a recipe.
@@ -38,71 +77,9 @@ def plan(
         processes: processes that share every batch.
         precision, recompute, micro_batches, hold_memory: as in `train`.
 
-    Returns:
-        The plan as text; nothing was allocated.
-
     Raises:
         Refused: no such recipe or device, or a size that cannot be read.
     """
-    asked = _resolve(recipe, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory)
-    return describe_plan(asked.recipe, asked.settings, asked.device, asked.bytes, processes)
-
-
-def predict_memory(
-    recipe: Recipe | str,
-    memory: int | str | None = None,
-    device: str | None = None,
-    batch: int | None = None,
-    processes: int = 1,
-    precision: str | None = None,
-    recompute: bool = False,
-    micro_batches: int | None = None,
-    hold_memory: bool | None = None,
-) -> dict[str, Any]:
-    """The numbers of `plan` that are found at once, for programs: bytes there are and bytes needed, and what fits.
-
-    Args:
-        recipe, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory: as in `plan`.
-
-    Raises:
-        Refused: as `plan`.
-    """
-    asked = _resolve(recipe, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory)
-    stage, training = memory_estimate.find_heaviest_stage(asked.recipe, asked.settings, asked.device, processes)
-    sampling = memory_estimate.estimate_sampling(asked.recipe, asked.device)
-    return {
-        "recipe": asked.recipe.name,
-        "shape": list(asked.recipe.shape),
-        "device": asked.device.type,
-        "precision": asked.settings.precision,
-        "memory_bytes": asked.bytes,
-        "heaviest_stage": stage,
-        "training_bytes": training.total,
-        "training_fits": training.total <= asked.bytes,
-        "sampling_bytes": sampling.total,
-        "sampling_fits": sampling.total <= asked.bytes,
-    }
-
-
-class _Asked(NamedTuple):
-    recipe: Recipe
-    settings: ComputeSettings
-    device: torch.device
-    bytes: int
-
-
-def _resolve(
-    recipe: Recipe | str,
-    memory: int | str | None,
-    device: str | None,
-    batch: int | None,
-    processes: int,
-    precision: str | None,
-    recompute: bool,
-    micro_batches: int | None,
-    hold_memory: bool | None,
-) -> _Asked:
-    """What is asked for, found to go together."""
     chosen = change_batch_size(get_recipe(recipe) if isinstance(recipe, str) else recipe, batch)
     if device not in (None, *DEVICE_KINDS):
         raise Refused(f"--device {device}: plan accepts {' or '.join(DEVICE_KINDS)}.")
@@ -117,4 +94,4 @@ def _resolve(
     how.check(len(chosen.shape), place)
     check_pieces(chosen, processes, how.micro_batches)
     there = parse_bytes(memory) if memory else measure_free_memory(place)
-    return _Asked(chosen, how, place, there)
+    return MemoryQuestion(chosen, how, place, there, processes)

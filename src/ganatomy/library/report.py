@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.errors import Refused
+from ganatomy.exporting.write_card import REPORT_FILE
 from ganatomy.machine.durable import read_json
 
-REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+PAGE_FILE = "report.html"
 
 
 class Report:
