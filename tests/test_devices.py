@@ -143,7 +143,9 @@ def test_precisions_have_names():
     assert override_settings(ComputeSettings(), precision="tf32").dtype == torch.float32
     with pytest.raises(Refused, match="--precision tf32 is for NVIDIA GPUs, but the device is cpu"):
         ComputeSettings(precision="tf32").check(2, CPU)
-    with pytest.raises(Refused, match="--precision half: there are float32, tf32, bfloat16, float16"):
+    with pytest.raises(
+        Refused, match="--precision half: there is no such precision; choose one of float32, tf32, bfloat16, float16"
+    ):
         override_settings(ComputeSettings(), precision="half")
 
 

@@ -274,7 +274,7 @@ def test_a_url_with_a_password_is_refused_without_repeating_it(views, capsys):
         ("--to pacs --pacs 127.0.0.1:1/A --calling-aet ABCDEFGHIJKLMNOPQ", "1 to 16 characters"),
         ("--to dicomweb --url ftp://127.0.0.1", "give the address of a DICOMweb service"),
         ("--to png --out {new} --compress rle", "apply to DICOM, not to png"),
-        ("--to dicom --out {new} --compress zip", "there are rle, jpeg-ls, jpeg2000"),
+        ("--to dicom --out {new} --compress zip", "choose one of rle, jpeg-ls, jpeg2000"),
         ("--to npy --out {new} --label", "cannot be combined with --to npy"),
     ],
 )

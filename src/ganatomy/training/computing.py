@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ganatomy.config import Config
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.machine import progress
 from ganatomy.machine.bfloat16 import measure_bfloat16_gain
 from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory, searched_kernels
@@ -121,8 +121,9 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
     Raises:
         Refused: the precision is unknown.
     """
-    if overrides.get("precision") not in (None, *PRECISIONS):
-        raise Refused(f"--precision {overrides['precision']}: there are {', '.join(PRECISIONS)}.")
+    wanted = overrides.get("precision")
+    if wanted not in (None, *PRECISIONS):
+        raise refuse_name(f"--precision {wanted}: there is no such precision", str(wanted), PRECISIONS)
     return base.replace(**({name: value for name, value in overrides.items() if value is not None}))
 
 
