@@ -85,6 +85,7 @@ def test_what_none_stands_for_may_be_said_for_a_while(cards):
     assert select_device(None).type == "cuda"
 
 
+@pytest.mark.ci
 def test_selection_and_report_stay_away_from_a_busy_card(run, tmp_path, cards):
     assert main(["select", str(run.path), "--device", "cpu", "--quiet"]) == 0
     assert main(["evaluate", str(run.path), "--device", "cpu", "--quiet", "--out", str(tmp_path / "report")]) == 0

@@ -144,6 +144,7 @@ def real(shared, tmp_path):
     return raw
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("source", ["made_by_code", "real"])
 def test_a_new_modality_goes_the_whole_way(source, request, tmp_path, monkeypatch):
     raw = request.getfixturevalue(source)

@@ -293,6 +293,7 @@ def test_without_the_packages_it_says_what_to_install(views, monkeypatch):
         send(views, pacs="127.0.0.1:1/A")
 
 
+@pytest.mark.ci
 def test_a_send_that_is_killed_goes_on_and_leaves_no_duplicate(tmp_path):
     """SIGKILL after the fifth instance has arrived; the second process finishes."""
     folder = volumes(tmp_path / "volumes", "chest_ct", 2)
