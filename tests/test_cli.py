@@ -154,7 +154,12 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
             "train pggan-mammogram {store} --tiny --out {new} --device tpu",
             "--device tpu: give cpu, cuda or cuda:NUMBER",
         ),
-        ("train pggan-mammogram {store} --tiny --out {new} --precision half", "choose one of float32, tf32, bfloat16"),
+        (
+            "train pggan-mammogram {store} --tiny --out {new} --precision half",
+            "invalid choice 'half' for argument '--precision'",
+        ),
+        ("trian {store}", "There is no command 'trian' (did you mean train?); choose one of phantom, fetch"),
+        ("sample --truncate 1 --out {new}", "--truncation"),
         ("sample {run} --out {new} --device gpu0", "--device gpu0: give cpu, cuda or cuda:NUMBER"),
         ("sample {run} --out {new} --spacing -0.1", "--spacing -0.1: give a number above zero"),
         ("sample {run} --out {new} --to dicom --date tomorrow", "--date tomorrow: give eight digits"),
