@@ -96,7 +96,7 @@ class Store:
         return {name: dict(Counter(case["facts"][name] for case in cases)) for name in self.manifest.facts}
 
     def array(self, shape: Shape) -> "zarr.Array[Any]":
-        """Return the array of a stored level, (rows, *shape) in uint16, which is opened once."""
+        """Return the array of a stored level, ``(rows, *shape)`` in uint16, which is opened once."""
         if shape not in self._opened:
             self._opened[shape] = self._open_array(shape)
         return self._opened[shape]
@@ -133,7 +133,7 @@ class Store:
         return next(level for level in self.manifest.levels if level[0] >= shape[0])
 
     def read(self, rows: list[int], shape: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
-        """Read the values of some rows at a stored level, all or some planes of the first axis: (rows, *shape)."""
+        """Read the values of some rows at a stored level, all or some planes of the first axis: ``(rows, *shape)``."""
         with self.refuse_when_damaged(shape):
             return np.stack([np.asarray(self.array(shape)[row, planes]) for row in rows])
 

@@ -56,7 +56,7 @@ class SyntheticImage(Image):
         return None if self.spacing is None else compute_affine(self.shape, self.spacing)
 
     def to_torch(self) -> Tensor:
-        """The pixels as a tensor (1, *shape), float32 in [-1, 1], with memory of its own."""
+        """The pixels as a tensor ``(1, *shape)``, float32 in [-1, 1], with memory of its own."""
         return torch.from_numpy(self.pixels.copy())[None]
 
 
@@ -88,7 +88,7 @@ class Images(Sequence[SyntheticImage]):
 
     @property
     def pixels(self) -> NDArray[np.float32]:
-        """All images as one array (images, *shape), float32 in [-1, 1]."""
+        """All images as one array ``(images, *shape)``, float32 in [-1, 1]."""
         return np.stack([image.pixels for image in self])
 
     @property
@@ -97,7 +97,7 @@ class Images(Sequence[SyntheticImage]):
         return [dict(image.facts) for image in self]
 
     def to_torch(self) -> Tensor:
-        """All images as one tensor (images, 1, *shape), float32 in [-1, 1]."""
+        """All images as one tensor ``(images, 1, *shape)``, float32 in [-1, 1]."""
         return torch.from_numpy(self.pixels)[:, None]
 
     def save(

@@ -1,0 +1,27 @@
+"""Sphinx: one site of the pages in this folder, the docstrings of the public names, and the help of the command line."""
+
+from importlib.metadata import version as find_version
+
+project = "ganatomy"
+author = "the authors of ganatomy"
+release = version = find_version("ganatomy")
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"ganatomy {release}"
+
+# Pages. The notebooks of the tutorials are executed by tests, never by a build of the site.
+nb_execution_mode = "off"
+myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
+suppress_warnings = ["myst.header"]  # a docstring's page and a decision may begin below the first level
+
+# Docstrings: Google's sections, and `names` in single backticks as in Markdown.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_admonition_for_examples = False
