@@ -16,6 +16,7 @@ from ganatomy.recipes.changes import change_recipe
 from ganatomy.training import memory_estimate, memory_trace, plan
 from ganatomy.training.computing import ComputeSettings
 from ganatomy.training.memory_estimate import GIB
+from ganatomy.training.state import State
 from ganatomy.training.train import train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -120,6 +121,29 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     memory = memory_estimate.estimate_training(recipe.resize((64, 64, 64)), ComputeSettings(), CUDA).total
     assert memory_estimate.find_largest_shape(recipe, ComputeSettings(), CUDA, memory) == (64, 64, 64)
     assert memory_estimate.find_largest_shape(recipe, ComputeSettings(), CUDA, GIB // 4) is None
+
+
+@pytest.mark.parametrize("name", ["mammogram", "pggan-mammogram", "pggan", "autoregressive"])
+def test_the_stage_that_needs_most_is_among_those_that_are_estimated(name):
+    recipe = get_recipe(name).make_tiny()
+    steps = memory_estimate.list_stage_steps(recipe)
+    needs = [
+        memory_estimate.estimate_training(recipe, ComputeSettings(), CUDA, stage_index=i).total
+        for i in range(len(steps))
+    ]
+    assert memory_estimate.find_heaviest_stage(recipe, ComputeSettings(), CUDA)[1].total == max(needs)
+
+
+def test_a_prediction_needs_no_second_step():
+    """Moments that an optimiser makes in the first step are there from the beginning of all others."""
+    recipe = get_recipe("alpha-gan").make_tiny()
+    (step,) = memory_estimate.list_stage_steps(recipe)
+    found = memory_trace.trace_training(recipe, step, ComputeSettings())
+    with memory_trace.traced_memory() as ledger:
+        state = State(recipe, 0, CPU)
+        for _ in range(2):
+            memory_trace.run_traced_step(recipe, state, step, step.batch_size, ComputeSettings())
+        assert found.peak == ledger.peak_bytes
 
 
 def test_the_table_says_what_fits_and_what_would():

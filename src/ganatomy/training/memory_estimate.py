@@ -28,6 +28,8 @@ from ganatomy.training.memory_trace import PeakMemory
 MIB, GIB = 2**20, 2**30
 MAX_BATCH_SIZE = 512  # images per step; larger batches are not searched, because each estimate takes long
 MICRO_BATCHES = (2, 4, 8, 16, 32)
+SHAPE_FACTORS = (0.125, 0.25, 0.5, 1, 2, 4)  # of every axis of a recipe's shape, in the search for the largest size
+STAGE_MARGIN = 1.5  # factor on the memory of a coarser stage, below which it is not estimated
 BYTES_PER_VOXEL = 20_000  # upper bound of the memory that any recipe needs per voxel of a batch
 
 
@@ -139,11 +141,28 @@ def find_heaviest_stage(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, processes: int = 1
 ) -> tuple[int, MemoryEstimate]:
     """Find the stage of the timetable that needs most memory: its index in `list_stage_steps`, and its estimate."""
-    needs = [
-        estimate_training(recipe, settings, device, processes, part) for part in range(len(list_stage_steps(recipe)))
-    ]
-    worst = max(range(len(needs)), key=lambda part: needs[part].total)
+    needs = {
+        part: estimate_training(recipe, settings, device, processes, part)
+        for part in list_heavy_stages(list_stage_steps(recipe))
+    }
+    worst = max(needs, key=lambda part: needs[part].total)
     return worst, needs[worst]
+
+
+def list_heavy_stages(steps: list[TrainingStep]) -> list[int]:
+    """List the stages that may need most memory, as indices; estimating all of them takes long.
+
+    Features are at most twice as wide where an axis is half as long, so a stage whose images are `n` times coarser
+    needs at most `n` times the memory per voxel of the stage with the most voxels. `STAGE_MARGIN` allows for the rest.
+    """
+    voxels = [step.batch_size * _count_voxels(step) for step in steps]
+    lengths = [max(region.shape[0] for region in step.scope.regions) for step in steps]
+    most = max(range(len(steps)), key=lambda part: (voxels[part], part))
+    return [
+        part
+        for part in range(len(steps))
+        if STAGE_MARGIN * voxels[part] * max(1, lengths[most] / lengths[part]) >= voxels[most]
+    ]
 
 
 def estimate_sampling(
@@ -175,40 +194,55 @@ def find_largest_batch(
 ) -> int:
     """Find the largest batch at full size that fits, up to `MAX_BATCH_SIZE`; 0 = not even one image per process fits.
 
-    The batch is doubled until it does not fit. Between two sizes, memory is assumed to be linear in the batch size.
+    Memory is nearly linear in the batch size, so each size that is tried lies on the line through the largest size that
+    fits and the smallest one that does not, or through the first two.
     """
     whole = processes * settings.micro_batches
+    most = MAX_BATCH_SIZE // whole
 
     def total(batch: int) -> int:
         return estimate_training(recipe, settings, device, processes, batch_size=batch * whole).total
 
-    fits, beyond = 0, 1
-    while total(beyond) <= memory:
-        fits, beyond = beyond, 2 * beyond
-        if fits * whole >= MAX_BATCH_SIZE:
-            return MAX_BATCH_SIZE
-    if fits < 2:
-        return fits * whole
-    low, high = total(fits), total(beyond)
-    best = min(fits + int((memory - low) / (high - low) * (beyond - fits)), beyond - 1)
-    while total(best) > memory:
-        best -= 1
-    return best * whole
+    low, high = 1, 2
+    needs = {low: total(low)}
+    if needs[low] > memory:
+        return 0
+    needs[high] = total(high)
+    while not (needs[low] <= memory < needs[high] and high - low == 1):
+        slope = max(1.0, (needs[high] - needs[low]) / (high - low))
+        guess = low + int((memory - needs[low]) / slope)
+        if needs[high] <= memory:
+            if high >= most:
+                return MAX_BATCH_SIZE
+            low, high = high, min(max(guess, high) + 1, most)
+        else:
+            guess = min(max(guess, low + 1), high - 1)
+            needs[guess] = total(guess)
+            low, high = (guess, high) if needs[guess] <= memory else (low, guess)
+        needs.setdefault(high, total(high))
+    return low * whole
 
 
 def find_largest_shape(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int
 ) -> tuple[int, ...] | None:
     """Find the largest shape that fits, among the recipe's shape times 1/8 to 4 along every axis; None if none fits."""
-    best = None
-    for factor in (0.125, 0.25, 0.5, 1, 2, 4):
-        shape = tuple(int(n * factor) for n in recipe.shape)
-        if min(shape) < 8 or recipe.find_shape_problem(shape):
-            continue
-        if find_heaviest_stage(recipe.resize(shape), settings, device)[1].total > memory:
-            break
-        best = shape
-    return best
+    shapes = [tuple(int(n * factor) for n in recipe.shape) for factor in SHAPE_FACTORS]
+    shapes = [shape for shape in shapes if min(shape) >= 8 and not recipe.find_shape_problem(shape)]
+
+    def fits(place: int) -> bool:
+        return find_heaviest_stage(recipe.resize(shapes[place]), settings, device)[1].total <= memory
+
+    place = shapes.index(tuple(recipe.shape))  # the search begins here, since this estimate is known already
+    if fits(place):
+        while place + 1 < len(shapes) and fits(place + 1):
+            place += 1
+        return shapes[place]
+    while place > 0:
+        place -= 1
+        if fits(place):
+            return shapes[place]
+    return None
 
 
 def cheaper_settings(

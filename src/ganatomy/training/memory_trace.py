@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 import torch
@@ -29,6 +30,7 @@ from ganatomy.training.loop import run_update
 from ganatomy.training.state import State
 
 CPU = torch.device("cpu")
+TRACED_SLABS = 3  # of a volume; one at its end and two inside, and the others repeat them
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class MemoryTrace(TorchDispatchMode):
         scratch = _bytes(made + list_tensors((args, kwargs))) if "convolution" in func._schema.name else 0
         self.peak_bytes = max(self.peak_bytes, self.live_bytes + scratch)
         return out
+
+    def restart_peak(self) -> int:
+        """Return the peak since the last call, and record another one from here on."""
+        peak, self.peak_bytes = self.peak_bytes, self.live_bytes
+        return peak
 
     def _add_storage(self, storage: Any) -> None:
         key, size = storage._cdata, storage.nbytes()
@@ -138,7 +145,7 @@ def traced_memory(device_thread: bool = False) -> Iterator[MemoryTrace]:
 def trace_training(
     recipe: Recipe, step: TrainingStep, settings: ComputeSettings, processes: int = 1, device: str = "cpu"
 ) -> PeakMemory:
-    """Trace the memory of the second step in one process; the first step makes Adam's moments.
+    """Trace the memory of any step but the first in one process; the first has no moments of Adam yet.
 
     Args:
         recipe: the recipe that is trained.
@@ -156,9 +163,36 @@ def trace_training(
         settings.apply_to(state.networks, len(recipe.shape))
         state.restart_optimizers(step.optimizer_epoch)
         weights = ledger.live_bytes
-        for _ in range(2):
-            run_traced_step(recipe, state, step, size, settings)
-        return PeakMemory(weights, ledger.live_bytes - weights, ledger.peak_bytes)
+        moments = _MomentsLedger(ledger, list(state.optimizers.values()))
+        run_traced_step(recipe, state, step, size, settings)
+        return PeakMemory(weights, ledger.live_bytes - weights, moments.compute_later_peak())
+
+
+class _MomentsLedger:
+    """Finds the peak of later steps from a first step, in which each optimiser makes its moments when it is used.
+
+    Before an optimiser is used for the first time, a later step holds as many bytes more as its moments take.
+    """
+
+    def __init__(self, ledger: MemoryTrace, optimizers: list[torch.optim.Adam]) -> None:
+        self._ledger, self._optimizers = ledger, optimizers
+        self._peaks: list[tuple[int, int]] = []  # of each stretch between two optimisers: peak, bytes of moments then
+        self._made = 0
+        ledger.restart_peak()
+        for optimizer in optimizers:
+            optimizer.register_step_pre_hook(self._end_stretch)
+            optimizer.register_step_post_hook(self._count_moments)
+
+    def _end_stretch(self, *_: Any) -> None:
+        self._peaks.append((self._ledger.restart_peak(), self._made))
+
+    def _count_moments(self, *_: Any) -> None:
+        self._made = sum(_bytes(list_tensors(list(one.state.values()))) for one in self._optimizers)
+
+    def compute_later_peak(self) -> int:
+        """Return the bytes at the peak of a step in which all moments exist from the beginning."""
+        self._end_stretch()
+        return max(peak + self._made - made for peak, made in self._peaks)
 
 
 def run_traced_step(recipe: Recipe, state: State, step: TrainingStep, size: int, settings: ComputeSettings) -> None:
@@ -188,7 +222,8 @@ def trace_sampling(recipe: Recipe, batch_size: int, planes: int | None = None) -
             generator(z, condition, recipe.get_final_scope())
         else:
             whole = torch.empty(batch_size, *recipe.shape)
-            for _ in cast(SlabGenerator, generator).generate_slabs(z, condition, planes):
+            slabs = cast(SlabGenerator, generator).generate_slabs(z, condition, planes)
+            for _ in islice(slabs, TRACED_SLABS):
                 pass
             del whole
         return PeakMemory(weights, 0, ledger.peak_bytes)
