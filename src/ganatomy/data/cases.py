@@ -26,7 +26,7 @@ from ganatomy.data.columns import (
 )
 from ganatomy.pyramid import Shape
 
-CASES_TABLE = "cases of a store, one entry per case; see docs/reference/files.md of ganatomy"
+CASES_TABLE = "cases of a store, one entry per case; described in docs/decisions/0013-cases-are-columns.md of ganatomy"
 FACT = "fact."  # prefix of the columns of facts
 REPEATED = ("patient", "split", "person", "issuer", "order", "told_by")  # columns of texts that repeat
 CHUNK = 4096  # rows that are decoded together when all are asked for

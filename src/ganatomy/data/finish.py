@@ -302,7 +302,8 @@ def _remove_earlier(out: Path, generation: int) -> None:
 
 def _describe_growth(out: Path, before: Manifest, after: Manifest) -> Iterator[str]:
     if (out / storing.LINES_FILE).exists():
-        yield f"{storing.LINES_FILE} has the cases of before and is removed; to write it again: ganatomy croissant {out}"
+        name = storing.LINES_FILE
+        yield f"{name} has the cases of before and is removed; to write it again: ganatomy croissant {out}"
     yield (
         f"{out} has grown by {after.cases - before.cases} images and {after.patients - before.patients} patients; the"
         f" {before.cases} images that it had keep their rows, patients and splits."

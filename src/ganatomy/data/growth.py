@@ -177,7 +177,7 @@ def _is_equal(column: NDArray[np.uint8], place: int, mark: str) -> bool:
 def _compare_content(
     before: Table, dated: list[tuple[Candidate, int, Marks]]
 ) -> Iterator[tuple[Candidate, int, Marks | None]]:
-    """Read the files of candidates with a new date; yield them with their marks, or None if their bytes have changed."""
+    """Read the files of candidates with a new date; yield them with their marks, or None for other bytes."""
     if not dated:
         return
     with progress.bar("comparing files with new dates", len(dated)) as shown:

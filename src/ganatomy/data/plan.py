@@ -45,18 +45,21 @@ class Findings:
     table: FactTable
 
 
-def look_through(raw: Path, modality: Modality, out: Path | None = None) -> Findings:
+def look_through(
+    raw: Path, modality: Modality, out: Path | None = None, listing: FolderListing | None = None
+) -> Findings:
     """List a raw folder and read its table of facts.
 
     Args:
         raw: the raw folder.
         modality: the modality of the images.
         out: the store, which may lie below the folder.
+        listing: the listing of the folder, if it is known; None = the folder is listed here.
 
     Raises:
         Refused: the folder is missing or empty, or its table is wrong.
     """
-    listing = list_folder(raw, out)
+    listing = listing or list_folder(raw, out)
     table = modality.facts.read_table(raw)
     candidates = modality.list_candidates(raw, listing) if listing.files or not listing.total_paths else []
     return Findings(*pass_over(listing, candidates, table, modality), listing, table)
@@ -214,13 +217,11 @@ def read_begun_store(
     return plan, candidates
 
 
-def is_unchanged(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> bool:
-    """Whether a store was begun, and neither files nor table have changed since; no header is read."""
-    if not (out / storing.PLAN_FILE).exists():
-        return False
+def is_unchanged(out: Path, raw: Path, modality: Modality, key: PseudonymKey, listing: FolderListing) -> bool:
+    """Whether neither files nor table have changed since a store was begun; no header is read."""
     before = read_json(out / storing.PLAN_FILE)
     told = hash_facts(modality.facts.read_table(raw), modality, key)
-    now = hash_paths(list_folder(raw, out), told, key)
+    now = hash_paths(listing, told, key)
     return before.get("paths") == now["paths"] and before.get("dates", now["dates"]) == now["dates"]
 
 

@@ -32,6 +32,7 @@ from ganatomy.imaging.image import UnusableImage
 from ganatomy.machine.durable import read_json
 from ganatomy.machine.places import hold_output
 from ganatomy.modalities.facts import FactSource, make_fact_source
+from ganatomy.modalities.folder import list_folder
 from ganatomy.modalities.modality import Modality
 from ganatomy.modalities.reading import read_to_grid
 from ganatomy.modalities.table import make_modality
@@ -196,12 +197,13 @@ def _begin(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> None:
     Raises:
         Refused: as in `prepare`.
     """
-    if is_unchanged(out, raw, modality, key):
+    listing = list_folder(raw, out)
+    if (out / storing.PLAN_FILE).exists() and is_unchanged(out, raw, modality, key, listing):
         check_same_kind(out, read_json(out / storing.PLAN_FILE), modality)
         check_same_key(out, read_json(out / storing.PLAN_FILE), key.name)
         continue_growth(out)
         return
-    found = look_through(raw, modality, out)
+    found = look_through(raw, modality, out, listing)
     if can_grow(out):
         begin_growth(out, raw, modality, key, found)
     else:

@@ -23,7 +23,9 @@ from ganatomy.errors import Refused
 from ganatomy.modalities.modality import Candidate
 
 PREPARED_FILE, KEPT_FILE = "prepared.safetensors", "kept.safetensors"
-WORDS = "what ganatomy prepare keeps for the next time; see docs/reference/files.md of ganatomy"
+WORDS = (
+    "what ganatomy prepare keeps for the next time; described in docs/decisions/0013-cases-are-columns.md of ganatomy"
+)
 LEFT_OUT = -1  # place of the case of a candidate that has none
 CANDIDATE, CASE = "candidate.", "case."  # prefixes of the two tables
 MARK_BYTES = 8  # of a hash of names and sizes, dates, or facts of one candidate
