@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ganatomy.data.columns import (
     ABSENT,
+    CHUNK,
     CODE,
     ENDS,
     Columns,
@@ -29,7 +30,6 @@ from ganatomy.pyramid import Shape
 CASES_TABLE = "cases of a store, one entry per case; described in docs/decisions/0013-cases-are-columns.md of ganatomy"
 FACT = "fact."  # prefix of the columns of facts
 REPEATED = ("patient", "split", "person", "issuer", "order", "told_by")  # columns of texts that repeat
-CHUNK = 4096  # rows that are decoded together when all are asked for
 
 Row = Mapping[str, Any]
 Places = NDArray[np.int64]

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from ganatomy.machine.durable import new_file
 
 TEXT, ENDS, CODE, VALUE = ".text", ".ends", ".code", ".value"
+CHUNK = 4096  # rows that are encoded together, so that few of them are in memory as texts
 ABSENT = -1  # code of a row that has no value
 BYTES_OF_NAMES = "surrogateescape"  # a file name that is not UTF-8 keeps its bytes
 

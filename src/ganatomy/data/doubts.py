@@ -15,17 +15,18 @@ def describe_doubtful(file: str, doubts: list[dict[str, Any]]) -> list[dict[str,
     return [{"file": file, "doubt": doubt["kind"], "detail": doubt["detail"]} for doubt in doubts]
 
 
-def write_doubts(out: Path, rows: list[dict[str, Any]], names: Collection[str]) -> dict[str, int]:
+def write_doubts(out: Path, rows: list[dict[str, Any]], names: Collection[str] | None) -> dict[str, int]:
     """Write the rows of doubts about new cases below those of the store before it grew, and count all by kind.
 
     Args:
         out: folder of the store.
         rows: from `describe_doubtful`.
-        names: the files that were read this time; what an interrupted command wrote about them is replaced.
+        names: the files that were read this time; what an interrupted command wrote about them is replaced. None = the
+            store is new.
     """
     file = out / DOUBTS_FILE
-    earlier = read_lines(file) if file.exists() else []
-    rows = [*(row for row in earlier if row["file"] not in names), *rows]
+    if names is not None and file.exists():
+        rows = [*(row for row in read_lines(file) if row["file"] not in names), *rows]
     write_lines(file, rows)
     return count_groups(rows, "doubt")
 

@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 
 from ganatomy.data import store as storing
 from ganatomy.data.balance import COPY, QUARANTINE_FILE, count_groups, make_balance, write_balance
-from ganatomy.data.cases import CHUNK, Cases, compute_fingerprint, encode_rows
-from ganatomy.data.columns import CODE, Columns, Table, count_rows, encode_values, join_tables, select_rows
+from ganatomy.data.cases import Cases, compute_fingerprint, encode_rows
+from ganatomy.data.columns import (
+    CHUNK,
+    CODE,
+    Columns,
+    Table,
+    count_rows,
+    encode_hashes,
+    encode_values,
+    join_tables,
+    select_rows,
+)
 from ganatomy.data.doubts import describe_doubtful, write_doubts
 from ganatomy.data.keys import PseudonymKey
 from ganatomy.data.parts import CONTENT, rows_file
@@ -29,7 +39,7 @@ from ganatomy.data.persons import (
     split_patients,
 )
 from ganatomy.data.plan import ASIDE_FILE, LISTING_FILE, get_generation, leave_report, list_parts, read_passed_over
-from ganatomy.data.prepared import KEPT_FILE, LEFT_OUT, PREPARED_FILE, make_candidates, read_prepared, write_prepared
+from ganatomy.data.prepared import KEPT_FILE, LEFT_OUT, PREPARED_FILE, read_listing, read_prepared, write_prepared
 from ganatomy.data.store import Manifest, name_generation
 from ganatomy.machine import progress
 from ganatomy.machine.durable import read_lines
@@ -87,19 +97,20 @@ def finish_store(out: Path, plan: Row, modality: Modality, key: PseudonymKey) ->
     """
     remove_leftovers(out / "parts")
     before, found = _read_before(out, plan), _read_parts(out, plan)
-    listing, aside = read_lines(out / name_generation(LISTING_FILE, get_generation(plan))), read_passed_over(out, plan)
+    listing = read_listing(out / name_generation(LISTING_FILE, get_generation(plan)))
+    aside = read_passed_over(out, plan)
     cases, left_out = _drop_rows(before, found, _find_copies(before, found))
     cases, ambiguous = _add_patients(before, cases, key.secret)
     left_out = [*before.left_out, *found.left_out, *left_out, *ambiguous]
     for row in left_out[len(before.left_out) + len(found.left_out) :]:
-        count = len(listing[row.pop("candidate")]["paths"])
+        count = int(listing["count"][row.pop("candidate")])
         row |= {"files": count} if count > 1 else {}
     left_out += aside.left_out
     if not cases:
         raise leave_report(out, plan["files"], left_out, aside)
     cases, places = _split_off(cases, "candidate")
     candidates = _join_candidates(before, found, listing, places)
-    names = {row["name"] for row in listing}
+    names = None if before.manifest is None else set(Columns(listing).list_texts("name"))
     doubts = write_doubts(out, [one for i in places[before.known :].tolist() for one in found.doubts.get(i, ())], names)
     persons = count_persons(cases, key.secret)
     used = int(candidates["count"][candidates["case"] != LEFT_OUT].sum())
@@ -239,12 +250,12 @@ def _split_off(table: Table, name: str) -> tuple[Table, NDArray[np.int64]]:
     return {other: array for other, array in table.items() if other != name}, table[name]
 
 
-def _join_candidates(before: _Before, found: _Found, listing: list[Row], places: NDArray[np.int64]) -> Table:
+def _join_candidates(before: _Before, found: _Found, listing: Table, places: NDArray[np.int64]) -> Table:
     """Make the table of all candidates; `places` has the candidate of every case that is new, after the others."""
-    cases = np.full(len(listing), LEFT_OUT, dtype=np.int64)
+    cases = np.full(len(found.contents), LEFT_OUT, dtype=np.int64)
     cases[places[before.known :]] = np.arange(before.known, len(places))
-    new = [make_candidates(listing, found.contents, cases)] if listing else []
-    return join_tables([*([before.candidates] if before.candidates else []), *new])
+    new = {**listing, **encode_hashes("content", found.contents), "case": cases} if listing else {}
+    return join_tables([table for table in (before.candidates, new) if table])
 
 
 def _list_arrays(table: Table, name: str) -> list[str]:

@@ -141,9 +141,7 @@ def prepare(
     with hold_output(out):
         _begin(out, raw, kind, secret)
         if not is_complete(out):
-            plan, candidates = read_begun_store(out, raw, kind, secret)
-            write_parts(out, candidates, kind, plan, secret, list(list_parts(plan)), _count_workers(workers), dask)
-            finish_store(out, plan, kind, secret)
+            finish_store(out, _read_files(out, raw, kind, secret, _count_workers(workers), dask), kind, secret)
         return open_store(out)
 
 
@@ -189,6 +187,15 @@ def prepare_shard(
             if not is_complete(out):  # else another job has completed the store, and removed the files of before
                 raise
     return open_store(out)
+
+
+def _read_files(
+    out: Path, raw: Path, modality: Modality, key: PseudonymKey, workers: int, dask: str | None
+) -> dict[str, Any]:
+    """Write the parts of a store that was begun; return its plan, and free the memory of the candidates."""
+    plan, candidates = read_begun_store(out, raw, modality, key)
+    write_parts(out, candidates, modality, plan, key, list(list_parts(plan)), workers, dask)
+    return plan
 
 
 def _begin(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> None:

@@ -7,17 +7,16 @@ that begins with ``case.`` has one entry per case; they tell a new image of a kn
 """
 
 import hashlib
+import itertools
+import json
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from ganatomy.data.columns import Columns, Table, encode_hashes, encode_texts, write_table
+from ganatomy.data.columns import CHUNK, Columns, Table, encode_hashes, encode_texts, join_tables, write_table
 from ganatomy.data.keys import PseudonymKey
 from ganatomy.errors import Refused
 from ganatomy.modalities.modality import Candidate
@@ -72,19 +71,18 @@ def make_relative(path: Path, raw: Path) -> str:
     return text[len(start) :] if text.startswith(start) else os.path.relpath(path, raw)
 
 
-def make_candidates(rows: Sequence[Mapping[str, Any]], contents: list[str], cases: NDArray[np.int64]) -> Table:
-    """Make the table of candidates.
-
-    Args:
-        rows: for each candidate, ``name``, ``paths`` and its marks.
-        contents: hashes of the bytes of their files.
-        cases: places of their cases, or `LEFT_OUT`.
-    """
-    table = encode_texts("name", [str(row["name"]) for row in rows])
-    table["count"] = np.array([len(row["paths"]) for row in rows], dtype=np.int32)
-    for name in ("files", "dates", "facts"):
-        table |= encode_hashes(name, [str(row[name]) for row in rows])
-    return table | encode_hashes("content", contents) | {"case": cases}
+def read_listing(path: Path) -> Table:
+    """Read the candidates of a plan with their marks, as the first columns of the table of candidates."""
+    tables = []
+    with path.open(encoding="ascii") as file:
+        while lines := list(itertools.islice(file, CHUNK)):
+            rows = [json.loads(line) for line in lines]
+            table = encode_texts("name", [row["name"] for row in rows])
+            table["count"] = np.array([len(row["paths"]) for row in rows], dtype=np.int32)
+            for name in ("files", "dates", "facts"):
+                table |= encode_hashes(name, [row[name] for row in rows])
+            tables.append(table)
+    return join_tables(tables)
 
 
 def write_prepared(path: Path, candidates: Table, cases: Table) -> None:
