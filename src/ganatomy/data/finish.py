@@ -110,7 +110,9 @@ def finish_store(out: Path, plan: Row, modality: Modality, key: PseudonymKey) ->
         raise leave_report(out, plan["files"], left_out, aside)
     cases, places = _split_off(cases, "candidate")
     candidates = _join_candidates(before, found, listing, places)
-    names = None if before.manifest is None else set(Columns(listing).list_texts("name"))
+    names = None
+    if before.manifest is not None:
+        names = set(Columns(listing).list_texts("name")) if listing else set()
     doubts = write_doubts(out, [one for i in places[before.known :].tolist() for one in found.doubts.get(i, ())], names)
     persons = count_persons(cases, key.secret)
     used = int(candidates["count"][candidates["case"] != LEFT_OUT].sum())
