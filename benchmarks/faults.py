@@ -60,7 +60,7 @@ def works(folder):
                 *("prepare", raw, "--modality", "chest_ct", "--shape", "32,32,32", "--out", "OUT", "--workers", "2"),
                 *("--facts", raw / "truth.csv", "--column", "emphysema=emphysema"),
             ],
-            ["arrays/**/*", "cases.jsonl", "manifest.json"],
+            ["arrays/**/*", "cases.safetensors", "manifest.json"],
         ),
         "sample": Work("sample", ["sample", run, "--n", "60", "--out", "OUT"], ["*"]),
         "export": Work(

@@ -13,6 +13,7 @@ from ganatomy.data.prepare import prepare
 from ganatomy.data.samples import read_samples
 from ganatomy.exporting.croissant import Statement, _describe_store, write_croissant
 from ganatomy.exporting.export import export
+from ganatomy.machine.durable import read_lines
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.facts import FactSource
 
@@ -74,6 +75,7 @@ def test_series_of_slices_are_a_set_of_files(tmp_path):
 
 def test_a_store_tells_counts_and_names_and_nothing_of_patients(labelled):
     told = write_croissant(labelled.path, *astuple(STATED))
+    assert read_lines(labelled.path / "cases.jsonl") == labelled.cases
     assert (told["name"], told["license"], told["url"], told["citeAs"]) == (
         STATED.name,
         STATED.licence,
@@ -88,7 +90,7 @@ def test_a_store_tells_counts_and_names_and_nothing_of_patients(labelled):
     assert "16 chest_ct images of 16 patients" in told["description"]
     assert labelled.manifest.fingerprint in told["description"]
     arrays = {f"arrays/{'x'.join(map(str, level))}/zarr.json" for level in labelled.manifest.levels}
-    assert check_files(labelled.path, told) == {"manifest.json", "cases.jsonl", *arrays}
+    assert check_files(labelled.path, told) == {"manifest.json", "cases.safetensors", "cases.jsonl", *arrays}
     kinds = {field["name"]: field["dataType"] for field in told["recordSet"][0]["field"]}
     assert kinds["emphysema"] == "sc:Text"
     assert kinds["lung_ml"] == "sc:Float"

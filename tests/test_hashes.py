@@ -32,9 +32,7 @@ def snapshot_folder(run, tmp_path):
 
 @pytest.fixture
 def sealed_store(store, tmp_path):
-    folder = shutil.copytree(store.path, tmp_path / "store")
-    write_manifest(folder, store.manifest)
-    return folder
+    return shutil.copytree(store.path, tmp_path / "store")
 
 
 @pytest.mark.parametrize(
@@ -107,13 +105,18 @@ def test_a_changed_case_is_found_in_any_store(tmp_path, name, value):
         open_store(folder)
 
 
-def test_a_changed_spacing_or_count_is_found_in_a_sealed_store(sealed_store):
+def test_a_changed_spacing_or_count_is_found_in_a_sealed_store(store, sealed_store):
     assert open_store(sealed_store).is_sealed
-    text = (sealed_store / "cases.jsonl").read_text()
-    (sealed_store / "cases.jsonl").write_text(text.replace('"factor"', '"faktor"', 1))
-    with pytest.raises(Refused, match=r"cases\.jsonl has changed"):
+    content = (sealed_store / "cases.safetensors").read_bytes()
+    assert b'"factor"' in content
+    (sealed_store / "cases.safetensors").write_bytes(content.replace(b'"factor"', b'"faktor"', 1))
+    with pytest.raises(Refused, match=r"cases\.safetensors has changed"):
         open_store(sealed_store)
-    (sealed_store / "cases.jsonl").write_text(text)
+    (sealed_store / "cases.safetensors").write_bytes(content)
+    edit_json(sealed_store / MANIFEST_FILE, lambda manifest: manifest.pop(HASHES))
+    with pytest.raises(Refused, match=r"manifest\.json has changed"):
+        open_store(sealed_store)
+    write_manifest(sealed_store, store.manifest)
     edit_json(sealed_store / MANIFEST_FILE, lambda manifest: manifest.update(spacing=[1, 1]))
     with pytest.raises(Refused, match=r"manifest\.json has changed"):
         open_store(sealed_store)

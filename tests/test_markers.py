@@ -133,7 +133,7 @@ def test_no_marker_of_volumes_is_found(thoraces, folders, tmp_path, monkeypatch)
 def check(out, store, uids):
     """Markers are found in the files that have to name the store or its cases, and in no other."""
     patients = {case["patient"] for case in open_store(store).cases}
-    assert MARK in (store / "cases.jsonl").read_text()  # they were in what was read
+    assert MARK in (store / "cases.safetensors").read_bytes().decode("latin-1")  # they were in what was read
     assert len(uids) > 20
     found = find_markers(out, {MARK, DATE, HOST, *uids, *patients})
     assert {Path(one.partition(": ")[0]).name for one in found} <= {"store.json", "suspects.csv", "features.parquet"}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from ganatomy.checkpoint import Snapshot, resolve_snapshot
+from ganatomy.data.cases import Cases
 from ganatomy.data.feed import check_store_for_model
 from ganatomy.data.split import SPLITS
 from ganatomy.data.store import Store, dequantise_pixels, resolve_store
@@ -127,9 +128,7 @@ def encode(
     return len(rows)
 
 
-def encode_cases(
-    snapshot: Snapshot, store: Store, cases: list[dict[str, Any]], device: str | None = None
-) -> Iterator[EncodedCase]:
+def encode_cases(snapshot: Snapshot, store: Store, cases: Cases, device: str | None = None) -> Iterator[EncodedCase]:
     """Encode and reconstruct cases of a store one after another."""
     coder = Autoencoder(snapshot, device)
     for case in cases:
@@ -209,7 +208,7 @@ def _advise_encoder(snapshot: Snapshot) -> str:
     return " ".join([*train, f"These recipes have one from the start: {', '.join(complete)}."])
 
 
-def select_cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> list[dict[str, Any]]:
+def select_cases(snapshot: Snapshot, store: Store, split: str | None, n: int | None) -> Cases:
     """Select at most n cases of a split; refuses a snapshot without encoders and a store that does not fit it."""
     recipe = snapshot.recipe
     check_encoder(snapshot)

@@ -71,7 +71,7 @@ def test_every_stored_value_is_decoded_to_the_same_bits_as_by_numpy(layout):
 
 def test_a_chunk_is_opened_once_and_only_as_far_as_it_is_needed(volumes):
     """The second volume of the cache comes from memory; of the first only the planes that are asked for are read."""
-    rows = [case["row"] for case in volumes.split("train")]
+    rows = volumes.split("train").rows
     level, read = (32, 32, 32), []
     array = volumes.array(level)
 

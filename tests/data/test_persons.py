@@ -1,5 +1,6 @@
 """Who is one person: told at `prepare`, never split, and hidden behind a key that the store does not have."""
 
+import hashlib
 import json
 import shutil
 import stat
@@ -9,8 +10,17 @@ from drawings import FACTS, draw
 from pydicom import dcmread
 
 from ganatomy.data.balance import describe_balance, read_balance
+from ganatomy.data.cases import encode_rows
+from ganatomy.data.columns import encode_values
 from ganatomy.data.keys import KEY_BYTES, KEY_VARIABLE, find_key_path, load_key
-from ganatomy.data.persons import describe_person, find_bids_subject, name_patients, settle_person
+from ganatomy.data.persons import (
+    count_persons,
+    describe_person,
+    find_bids_subject,
+    find_patients,
+    settle_person,
+    split_patients,
+)
 from ganatomy.data.prepare import prepare, prepare_shard
 from ganatomy.data.split import assign_splits, make_pseudonym, mask_hash
 from ganatomy.data.store import open_store
@@ -23,14 +33,24 @@ from ganatomy.modalities.mammogram import Mammogram
 KEY = bytes(range(KEY_BYTES))
 
 
-def case(person, number=0, pixels=None):
-    return {"file": f"{number}", "pixels": pixels or f"{person}{number}", **describe_person(person, KEY)}
+def name_patients(persons, key=KEY, pixels=None):
+    """Patients, splits and counts of persons with one image each, whose pixels are all different by default."""
+    shown = pixels or [f"{number}" for number in range(len(persons))]
+    hashes = [hashlib.blake2b(one.encode(), digest_size=16).hexdigest() for one in shown]
+    cases = encode_rows(
+        [
+            {"row": i, "facts": {}, "pixels": one, **describe_person(person, key)}
+            for i, (person, one) in enumerate(zip(persons, hashes, strict=True))
+        ]
+    )
+    patients = find_patients(cases, key)
+    cases |= encode_values("patient", patients)
+    return patients, split_patients(cases, key), count_persons(cases, key)
 
 
 def names_of(*persons):
-    cases = [case(person, i) for i, person in enumerate(persons)]
-    told = name_patients(cases, KEY)
-    return [one["patient"] for one in cases], told
+    patients, _, told = name_patients(persons)
+    return patients, told
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -76,10 +96,9 @@ def test_an_issuer_is_optional_and_two_issuers_are_two_persons():
 
 
 def test_patients_with_one_picture_are_one_person():
-    cases = [case(Person(p, PATIENT_ID), i, pixels) for i, (p, pixels) in enumerate(["ax", "bx", "by", "cy", "dz"])]
-    told = name_patients(cases, KEY)
-    assert len({one["patient"] for one in cases[:4]}) == 1
-    assert cases[4]["patient"] != cases[0]["patient"]
+    patients, _, told = name_patients([Person(p, PATIENT_ID) for p in "abbcd"], pixels=list("xxyyz"))
+    assert len(set(patients[:4])) == 1
+    assert patients[4] != patients[0]
     assert [words for words in told["warnings"] if "2 patients have an image with the same pixels" in words]
 
 
@@ -136,7 +155,7 @@ def test_a_pseudonym_is_not_found_by_trying_ids(cohort, tmp_path):
     del dataset.IssuerOfPatientID
     dataset.save_as(tmp_path / "raw" / "a.dcm")
     store = prepare(tmp_path / "raw", Mammogram(shape=(80, 64)), tmp_path / "store", workers=0)
-    text = "".join(path.read_text() for path in store.path.rglob("*.json*"))
+    text = "".join(path.read_bytes().decode("latin-1") for path in store.path.rglob("*") if path.is_file())
     tried = [form for i in range(5000) for form in (f"{i:06d}", f"/{i:06d}")]
     guesses = {make_pseudonym(one) for one in tried}
     assert not [guess for guess in guesses if guess in text]
@@ -155,7 +174,8 @@ def test_a_table_leaves_no_patient_and_no_other_column_in_the_store(tmp_path):
     out = tmp_path / "store"
     assert prepare_shard(raw, kind, out, (1, 2), workers=0) is None
     for _ in range(2):  # begun, and complete
-        text = "".join(path.read_text() for path in out.rglob("*.json*") if path.name != "zarr.json")
+        files = (path for path in out.iterdir() if path.is_file())
+        text = "".join(path.read_bytes().decode("latin-1") for path in (*files, *(out / "parts").iterdir()))
         assert not [word for word in ("ID-", "Nobody") if word in text]
         assert make_pseudonym("ID-3-7") not in text
         store = prepare_shard(raw, kind, out, (2, 2), workers=0)
@@ -171,11 +191,7 @@ def test_a_table_leaves_no_patient_and_no_other_column_in_the_store(tmp_path):
 
 def test_the_split_depends_on_who_it_is_and_not_on_the_key():
     persons = [Person(str(i), PATIENT_ID, "A") for i in range(30)]
-    splits = []
-    for key in (KEY, bytes(KEY_BYTES)):
-        cases = [{"file": str(i), "pixels": str(i), **describe_person(one, key)} for i, one in enumerate(persons)]
-        name_patients(cases, key)
-        splits.append([one["split"] for one in cases])
+    splits = [name_patients(persons, key)[1] for key in (KEY, bytes(KEY_BYTES))]
     assert splits[0] == splits[1]
     expected = assign_splits([make_pseudonym(f"A/{i}") for i in range(30)])
     assert splits[0] == [expected[make_pseudonym(f"A/{i}")] for i in range(30)]

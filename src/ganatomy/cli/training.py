@@ -107,7 +107,7 @@ def prepare(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Convert a folder of raw files to a store; the same command resumes after an interruption.
+    """Convert a folder of raw files to a store; the same command resumes, or takes files that were added since.
 
     Args:
         raw: folder of DICOM, NIfTI, PNG, TIFF or JPEG files

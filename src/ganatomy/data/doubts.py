@@ -1,5 +1,6 @@
 """Doubts about files that are used nevertheless: stored, counted, and shown with one example of each kind."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,24 @@ from ganatomy.machine.durable import read_lines, write_lines
 DOUBTS_FILE = "doubts.jsonl"
 
 
-def write_doubts(out: Path, cases: list[dict[str, Any]]) -> dict[str, int]:
-    """Remove the doubts from the rows of cases, write one row per doubt, and count them by kind."""
-    rows = [
-        {"file": case["file"], "doubt": doubt["kind"], "detail": doubt["detail"]}
-        for case in cases
-        for doubt in case.pop("doubts", [])
-    ]
-    write_lines(out / DOUBTS_FILE, rows)
+def describe_doubtful(file: str, doubts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make one row per doubt about a file."""
+    return [{"file": file, "doubt": doubt["kind"], "detail": doubt["detail"]} for doubt in doubts]
+
+
+def write_doubts(out: Path, rows: list[dict[str, Any]], names: Collection[str] | None) -> dict[str, int]:
+    """Write the rows of doubts about new cases below those of the store before it grew, and count all by kind.
+
+    Args:
+        out: folder of the store.
+        rows: from `describe_doubtful`.
+        names: the files that were read this time; what an interrupted command wrote about them is replaced. None = the
+            store is new.
+    """
+    file = out / DOUBTS_FILE
+    if names is not None and file.exists():
+        rows = [*(row for row in read_lines(file) if row["file"] not in names), *rows]
+    write_lines(file, rows)
     return count_groups(rows, "doubt")
 
 

@@ -78,10 +78,11 @@ class Feed:
         if not cases:
             raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
         self._store, self._seed, self._device, self.layout = store, seed, device, layout
-        self._conditions = conditions.encode([case["facts"] for case in cases])
+        kinds, different = cases.group_facts()
+        self._conditions = conditions.encode(different)[torch.from_numpy(kinds)]
         if cache_bytes is None:
             cache_bytes = int(CACHE_SHARES[device.type] * measure_own_memory())
-        self._cases = LevelCache(store, [case["row"] for case in cases], cache_bytes)
+        self._cases = LevelCache(store, cases.rows, cache_bytes)
         if whole_batch_size is not None and len(cases) < whole_batch_size:
             raise Refused(
                 f"{len(cases)} {split} cases do not fill a batch of {whole_batch_size}; give a smaller batch."

@@ -1,6 +1,7 @@
 """A cache of the cases of a split: every level that fits into memory is read once, in chunks, when it is needed."""
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ class LevelCache:
         max_bytes: bytes that may be kept for all levels together; a level is kept as a whole or not at all.
     """
 
-    def __init__(self, store: Store, rows: list[int], max_bytes: int) -> None:
-        self._store, self._rows, self._max_bytes = store, rows, max_bytes
+    def __init__(self, store: Store, rows: Sequence[int] | NDArray[np.int64], max_bytes: int) -> None:
+        self._store, self._rows, self._max_bytes = store, np.asarray(rows, dtype=np.int64), max_bytes
         self._levels: dict[Shape, _KeptLevel | None] = {}
         self._lock = threading.Lock()
 
@@ -36,7 +37,7 @@ class LevelCache:
         """
         kept = self._find_level(level)
         if kept is None:
-            self._store.read_into(out, self._rows[index], level, planes)
+            self._store.read_into(out, int(self._rows[index]), level, planes)
             return
         with self._store.refuse_when_damaged(level):
             out[...] = kept.read(index, planes)
@@ -53,8 +54,8 @@ class LevelCache:
 class _KeptLevel:
     """One level: its memory is reserved at once and filled as chunks are read."""
 
-    def __init__(self, array: "zarr.Array[Any]", rows: list[int]) -> None:
-        self._array, self._rows = array, np.asarray(rows)
+    def __init__(self, array: "zarr.Array[Any]", rows: NDArray[np.int64]) -> None:
+        self._array, self._rows = array, rows
         self._order = np.argsort(self._rows)
         self._rows_per_chunk, self._planes_per_chunk = array.chunks[:2]
         count = [-(-size // each) for size, each in zip(array.shape[:2], array.chunks[:2], strict=True)]

@@ -34,6 +34,7 @@ from ganatomy.modalities.modality import Candidate, Modality
 from ganatomy.modalities.reading import read_to_grid
 from ganatomy.pyramid import format_shape
 
+CONTENT, CONTENT_BYTES = "content", 16  # key and length of the hash of a candidate's files in the rows of a part
 MAX_IDLE_ROUNDS = 2  # how often a pool may break without any part done, mark left or culprit found
 
 
@@ -51,7 +52,7 @@ def write_parts(
 
     Args:
         out: folder of the store.
-        candidates: all candidates of the plan.
+        candidates: all candidates that the plan takes.
         modality: how they are read.
         plan: the plan of the store.
         key: the key of pseudonyms.
@@ -111,7 +112,8 @@ def _run_jobs(work: jobs.Work, todo: Iterable[jobs.Job], workers: int, dask: str
 
 
 def _files_of_part(candidates: list[Candidate], plan: dict[str, Any], part: int) -> list[Candidate]:
-    return candidates[part * plan["part"] : (part + 1) * plan["part"]]
+    first = (part - plan.get("first_part", 0)) * plan["part"]
+    return candidates[first : first + plan["part"]]
 
 
 def _write_part(
@@ -137,15 +139,31 @@ def _write_part(
                 with reading_sandbox(candidate.paths, limits):
                     row, pixels[i] = _read_case(modality, candidate, key, limits)
             except UnusableImage as reason:
-                rows.append(describe_left_out(candidate, reason.kind, reason.detail))
-                continue
-            rows.append({"row": first + i, **row})
+                row = describe_left_out(candidate, reason.kind, reason.detail)
+            else:
+                row = {"row": first + i, **row}
+            rows.append({**row, CONTENT: hash_content(candidate.paths)})
         levels = storing.list_stored_levels(shape)
         numcodecs.blosc.set_nthreads(1)  # the other cores work on other parts
         for level in reversed(levels):
             zarr.open_array(out / "arrays" / format_shape(level), mode="r+")[first : first + size] = pixels
             pixels = storing.halve_pixels(pixels) if level != levels[0] else pixels
         write_lines(rows_file(out, part), rows)
+
+
+def hash_content(paths: Iterable[Path]) -> str:
+    """Hash the bytes of files, so that a later `prepare` can tell whether a file with a new date has changed.
+
+    A file that cannot be read counts as empty, because the reason for leaving it out is noted elsewhere.
+    """
+    digest = hashlib.blake2b(digest_size=CONTENT_BYTES)
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+        except OSError:
+            digest.update(b"")
+    return digest.hexdigest()
 
 
 def _read_case(

@@ -2,17 +2,18 @@
 
 import errno
 import hashlib
-import os
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ganatomy.data import store as storing
 from ganatomy.data.balance import REPORT_FILES, PassedOver, make_balance, pass_over, write_balance
 from ganatomy.data.keys import PseudonymKey
+from ganatomy.data.prepared import make_relative, mark_candidate, measure_file
 from ganatomy.data.split import make_pseudonym
+from ganatomy.data.store import name_generation
 from ganatomy.errors import Refused
 from ganatomy.machine.durable import new_folder, read_json, read_lines, write_json, write_lines
 from ganatomy.modalities.facts import FactTable
@@ -44,24 +45,27 @@ class Findings:
     table: FactTable
 
 
-def look_through(raw: Path, modality: Modality, out: Path | None = None) -> Findings:
+def look_through(
+    raw: Path, modality: Modality, out: Path | None = None, listing: FolderListing | None = None
+) -> Findings:
     """List a raw folder and read its table of facts.
 
     Args:
         raw: the raw folder.
         modality: the modality of the images.
         out: the store, which may lie below the folder.
+        listing: the listing of the folder, if it is known; None = the folder is listed here.
 
     Raises:
         Refused: the folder is missing or empty, or its table is wrong.
     """
-    listing = list_folder(raw, out)
+    listing = listing or list_folder(raw, out)
     table = modality.facts.read_table(raw)
     candidates = modality.list_candidates(raw, listing) if listing.files or not listing.total_paths else []
     return Findings(*pass_over(listing, candidates, table, modality), listing, table)
 
 
-def _hash_facts(table: FactTable, modality: Modality, key: PseudonymKey) -> str:
+def hash_facts(table: FactTable, modality: Modality, key: PseudonymKey) -> str:
     """Hash all facts of the files with the key, because a table may contain Patient IDs that could be guessed."""
     told = [
         sorted(modality.facts.constants.items()),
@@ -70,12 +74,19 @@ def _hash_facts(table: FactTable, modality: Modality, key: PseudonymKey) -> str:
     return _keyed_hash(key, [repr(told)])
 
 
-def _hash_paths(listing: FolderListing, told: str, key: PseudonymKey) -> str:
-    """Hash names, sizes and facts of all files; if the hash is unchanged, the candidates are unchanged.
+def hash_paths(listing: FolderListing, told: str, key: PseudonymKey) -> dict[str, str]:
+    """Hash names, sizes and facts of all files, and their dates; if both are unchanged, the candidates are unchanged.
 
     No header is read, so this takes a moment even if the search for the candidates of many series takes minutes.
+
+    Returns:
+        The entries ``paths`` and ``dates`` of a plan.
     """
-    return _keyed_hash(key, (told, *(f"{name}\0{_measure_file(path)}\n" for path, name in listing.files)))
+    measured = [(name, *measure_file(path)) for path, name in listing.files]
+    return {
+        "paths": _keyed_hash(key, (told, *(f"{name}\0{size}\n" for name, size, _ in measured))),
+        "dates": _keyed_hash(key, (f"{date}\n" for _, _, date in measured)),
+    }
 
 
 def _keyed_hash(key: PseudonymKey, texts: Iterable[str]) -> str:
@@ -95,7 +106,7 @@ def make_plan(candidates: list[Candidate], modality: Modality, key: PseudonymKey
     """
     listing = hashlib.sha256()
     for candidate in candidates:
-        size = sum(_measure_file(path) for path in candidate.paths)
+        size = sum(measure_file(path)[0] for path in candidate.paths)
         facts = dict(candidate.facts)
         if "patient" in facts:
             facts["patient"] = make_pseudonym(facts["patient"], b"" if key is None else key.secret)
@@ -113,32 +124,35 @@ def make_plan(candidates: list[Candidate], modality: Modality, key: PseudonymKey
     }
 
 
-def _measure_file(path: Path) -> int:
-    """Return the bytes of a file; 0 if it has disappeared, which is reported when it is read."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+def get_generation(plan: Mapping[str, Any]) -> int:
+    """Return how often the store will have grown when the plan is done; earlier versions did not write it."""
+    return int(plan.get("generation", 0))
 
 
-def count_parts(plan: dict[str, Any]) -> int:
-    return int(-(-plan["files"] // plan["part"]))
+def list_parts(plan: Mapping[str, Any]) -> range:
+    """List the numbers of the parts that a plan takes: those after the parts that the store has."""
+    first = int(plan.get("first_part", 0))
+    return range(first, first + -(-int(plan.get("new", plan["files"])) // int(plan["part"])))
 
 
-def begin_store(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> tuple[dict[str, Any], list[Candidate]]:
-    """Begin a store, or continue one with the same plan; if several processes begin at once, one writes the plan.
+def is_complete(out: Path) -> bool:
+    """Whether a store has all that its plan takes; False for a store that is made or grows."""
+    if not (out / storing.MANIFEST_FILE).exists():
+        return False
+    reached = int(read_json(out / storing.MANIFEST_FILE).get("generation", 0))
+    return not (out / storing.PLAN_FILE).exists() or get_generation(read_json(out / storing.PLAN_FILE)) <= reached
+
+
+def begin_store(out: Path, raw: Path, modality: Modality, key: PseudonymKey, found: Findings) -> dict[str, Any]:
+    """Begin a store, or check that it was begun with the same plan; if several processes begin at once, one writes it.
 
     Returns:
-        The plan and its candidates.
+        The plan.
 
     Raises:
         Refused: there is nothing to read, `out` is not a store, or it was begun with another plan.
     """
-    if (begun := _read_unchanged_store(out, raw, modality, key)) is not None:
-        return begun
-    found = look_through(raw, modality, out)
-    told = _hash_facts(found.table, modality, key)
-    plan = make_plan(found.candidates, modality, key) | {"told": told, "paths": _hash_paths(found.listing, told, key)}
+    plan = make_plan(found.candidates, modality, key) | hash_folder(found, modality, key)
     if not (out / storing.PLAN_FILE).exists():
         check_free(out)
         if not found.candidates:
@@ -146,33 +160,48 @@ def begin_store(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> 
         try:
             _remove_report(out)
             with new_folder(out) as temporary:
-                rows = count_parts(plan) * plan["part"]
+                rows = list_parts(plan).stop * plan["part"]
                 for level in storing.list_stored_levels(tuple(plan["shape"])):
                     storing.create_array(temporary, level, rows, plan["part"])
                 (temporary / "parts").mkdir()
-                write_lines(temporary / LISTING_FILE, [_describe_candidate(one, raw) for one in found.candidates])
-                write_json(temporary / ASIDE_FILE, found.aside.to_json())
+                write_listing(temporary, plan, found.candidates, found.aside, raw, key)
                 write_json(temporary / storing.PLAN_FILE, plan)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-    _check_same_plan(out, plan)
-    return plan, found.candidates
+    check_same_kind(out, read_json(out / storing.PLAN_FILE), modality)
+    check_same_plan(out, plan)
+    return plan
+
+
+def hash_folder(found: Findings, modality: Modality, key: PseudonymKey) -> dict[str, str]:
+    """Make the entries of a plan by which `is_unchanged` recognises a raw folder: ``told``, ``paths`` and ``dates``."""
+    told = hash_facts(found.table, modality, key)
+    return {"told": told, **hash_paths(found.listing, told, key)}
+
+
+def write_listing(
+    folder: Path, plan: dict[str, Any], candidates: list[Candidate], aside: PassedOver, raw: Path, key: PseudonymKey
+) -> None:
+    """Write the candidates that a plan takes, without their facts, and the paths that were set aside."""
+    rows = [_describe_candidate(one, raw, key) for one in candidates]
+    write_lines(folder / name_generation(LISTING_FILE, get_generation(plan)), rows)
+    write_json(folder / name_generation(ASIDE_FILE, get_generation(plan)), aside.to_json())
 
 
 def read_begun_store(
     out: Path, raw: Path, modality: Modality, key: PseudonymKey
 ) -> tuple[dict[str, Any], list[Candidate]]:
-    """Read plan and candidates of a store that another job has begun, without listing the folder again.
+    """Read the plan of a store that was begun, and the candidates that it takes, without listing the folder again.
 
     Raises:
         Refused: the store has another modality or shape, or was begun with another key or table.
     """
     plan = read_json(out / storing.PLAN_FILE)
-    _check_same_kind(out, plan, modality.name, list(modality.shape), dict(modality.options))
-    _check_same_key(out, plan, key.name)
+    check_same_kind(out, plan, modality)
+    check_same_key(out, plan, key.name)
     table = modality.facts.read_table(raw)
-    if plan["told"] != _hash_facts(table, modality, key):
+    if plan["told"] != hash_facts(table, modality, key):
         raise Refused(
             f"The facts have changed since {out} was begun; give the same table and --fact, or another --out."
         )
@@ -183,27 +212,22 @@ def read_begun_store(
             modality.facts.combine_facts(table, row["name"]),
             row.get("remark", ""),
         )
-        for row in read_lines(out / LISTING_FILE)
+        for row in read_lines(out / name_generation(LISTING_FILE, get_generation(plan)))
     ]
     return plan, candidates
 
 
-def _read_unchanged_store(
-    out: Path, raw: Path, modality: Modality, key: PseudonymKey
-) -> tuple[dict[str, Any], list[Candidate]] | None:
-    """Read like `read_begun_store`; None if the store was not begun, or if files or table have changed since."""
-    if not (out / storing.PLAN_FILE).exists():
-        return None
-    before = read_json(out / storing.PLAN_FILE).get("paths")
-    told = _hash_facts(modality.facts.read_table(raw), modality, key)
-    if before != _hash_paths(list_folder(raw, out), told, key):
-        return None
-    return read_begun_store(out, raw, modality, key)
+def is_unchanged(out: Path, raw: Path, modality: Modality, key: PseudonymKey, listing: FolderListing) -> bool:
+    """Whether neither files nor table have changed since a store was begun; no header is read."""
+    before = read_json(out / storing.PLAN_FILE)
+    told = hash_facts(modality.facts.read_table(raw), modality, key)
+    now = hash_paths(listing, told, key)
+    return before.get("paths") == now["paths"] and before.get("dates", now["dates"]) == now["dates"]
 
 
-def read_passed_over(out: Path) -> PassedOver:
-    """Read which paths were set aside when a store was begun."""
-    return PassedOver(**read_json(out / ASIDE_FILE))
+def read_passed_over(out: Path, plan: Mapping[str, Any]) -> PassedOver:
+    """Read which paths were set aside when a plan was made."""
+    return PassedOver(**read_json(out / name_generation(ASIDE_FILE, get_generation(plan))))
 
 
 def check_free(out: Path) -> None:
@@ -236,42 +260,49 @@ def _remove_report(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def _check_same_kind(
-    out: Path, before: dict[str, Any], modality: str, shape: list[int], options: dict[str, Any]
-) -> None:
-    for what, value in (("modality", modality), ("shape", shape), ("options", options)):
+def check_same_kind(out: Path, before: Mapping[str, Any], modality: Modality) -> None:
+    """Refuse another modality, shape or option than that with which the store was begun."""
+    given = {"modality": modality.name, "shape": list(modality.shape), "options": dict(modality.options)}
+    for what, value in given.items():
         if before[what] != value:
             raise Refused(f"{out} is a store of {what} {before[what]}, not {value}; give another --out.")
 
 
-def _check_same_key(out: Path, before: dict[str, Any], name: str | None) -> None:
+def check_same_key(out: Path, before: Mapping[str, Any], name: str | None) -> None:
     """Refuse another key than that with which the store was begun; a complete store needs no key."""
-    if (out / storing.MANIFEST_FILE).exists():
+    if is_complete(out):
         return
     if before.get("key") is None:
         raise Refused(
             f"{out} was begun by an earlier version, whose pseudonyms are not keyed and can be guessed; give another"
             " --out."
         )
+    if before["format"] < storing.STORE_FORMAT:
+        raise Refused(f"{out} was begun by an earlier version and is not finished; give another --out.")
     if before["key"] != name:
         raise Refused(f"{out} was begun with another key of pseudonyms; give the same --key as then, or another --out.")
 
 
-def _check_same_plan(out: Path, plan: dict[str, Any]) -> None:
+def check_same_plan(out: Path, plan: dict[str, Any]) -> None:
+    """Refuse another raw folder than that with which a store was begun that cannot grow.
+
+    Raises:
+        Refused: the files, their facts, the options or the key differ.
+    """
     before = read_json(out / storing.PLAN_FILE)
-    _check_same_kind(out, before, plan["modality"], plan["shape"], plan["options"])
-    left = {"key": None, "told": None, "paths": None}  # earlier versions did not write these
-    if (out / storing.MANIFEST_FILE).exists() and before.get("key") != plan["key"]:
+    left = dict.fromkeys(("format", "key", "told", "paths", "dates"))  # earlier versions did not write these, or others
+    if is_complete(out) and before.get("key") != plan["key"]:
         left["listing"] = None  # contains pseudonyms, which depend on the key
     if before | left != plan | left:
         raise Refused(
             f"The raw folder has changed since {out} was begun ({before['files']} files then, {plan['files']} now);"
             " give another --out for the new set."
         )
-    _check_same_key(out, before, plan["key"])
+    check_same_key(out, before, plan["key"])
 
 
-def _describe_candidate(candidate: Candidate, raw: Path) -> dict[str, Any]:
+def _describe_candidate(candidate: Candidate, raw: Path, key: PseudonymKey) -> dict[str, Any]:
     """Make the row of a candidate without its facts, because a table may contain Patient IDs and names."""
-    paths = [os.path.relpath(path, raw) for path in candidate.paths]
-    return {"name": candidate.name, "paths": paths, "remark": candidate.remark}
+    paths = [make_relative(path, raw) for path in candidate.paths]
+    marks = asdict(mark_candidate(candidate, raw, key))
+    return {"name": candidate.name, "paths": paths, "remark": candidate.remark, **marks}

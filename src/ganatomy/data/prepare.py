@@ -12,14 +12,27 @@ import numpy as np
 from ganatomy.data import store as storing
 from ganatomy.data.balance import describe_passed_over
 from ganatomy.data.finish import finish_store
-from ganatomy.data.keys import load_key
+from ganatomy.data.growth import begin_growth, can_grow, continue_growth
+from ganatomy.data.keys import PseudonymKey, load_key
 from ganatomy.data.parts import list_unfinished_parts, write_parts
-from ganatomy.data.plan import begin_store, count_parts, look_through, make_plan, read_begun_store
+from ganatomy.data.plan import (
+    begin_store,
+    check_same_key,
+    check_same_kind,
+    is_complete,
+    is_unchanged,
+    list_parts,
+    look_through,
+    make_plan,
+    read_begun_store,
+)
 from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import UnusableImage
+from ganatomy.machine.durable import read_json
 from ganatomy.machine.places import hold_output
 from ganatomy.modalities.facts import FactSource, make_fact_source
+from ganatomy.modalities.folder import list_folder
 from ganatomy.modalities.modality import Modality
 from ganatomy.modalities.reading import read_to_grid
 from ganatomy.modalities.table import make_modality
@@ -79,13 +92,17 @@ def prepare(
     shape: Shape | None = None,
     shard: tuple[int, int] | None = None,
 ) -> Store | None:
-    """Make or complete a store of all usable images below a folder, split by patient: train, validation, test.
+    """Make, complete or extend a store of all usable images below a folder, split by patient: train, validation, test.
+
+    If files were added since the store was completed, only they are read; the images that the store has keep their
+    rows, patients and splits.
 
     Args:
         raw: folder with DICOM, NIfTI or picture files at any depth.
         modality: ``mammogram``, ``chest_ct`` or ``brain_mri``; or a modality with its options, instead of `facts` to
             `shape`.
-        out: folder of the store. An interrupted store is completed; a complete store of the same files is not changed.
+        out: folder of the store. An interrupted store is completed; a complete store of the same files is not changed;
+            a store of fewer files of the same folder grows.
         workers: number of processes; None = one per core, 0 = this process, which ends if a file crashes its decoder.
         dask: address of a Dask scheduler whose workers do the work instead; None = no cluster.
         key: file of the key of pseudonyms, which is made if it does not exist; None = `data.keys.find_key_path`.
@@ -103,8 +120,9 @@ def prepare(
         `shard` None while other shards are not finished.
 
     Raises:
-        Refused: there is no usable image, `out` is not a store, another process is making it, the modality does
-            not have an option, or workers are ended for lack of memory.
+        Refused: there is no usable image, `out` is not a store, another process is making it, files of its images or
+            their facts have changed or vanished, the modality does not have an option, or workers are ended for lack
+            of memory.
 
     Example:
         >>> import ganatomy
@@ -121,11 +139,9 @@ def prepare(
     raw, out = Path(raw).resolve(), Path(out).resolve()
     secret = load_key(None if key is None else Path(key), out)
     with hold_output(out):
-        plan, candidates = begin_store(out, raw, kind, secret)
-        if not (out / storing.MANIFEST_FILE).exists():
-            every = list(range(count_parts(plan)))
-            write_parts(out, candidates, kind, plan, secret, every, _count_workers(workers), dask)
-            finish_store(out, plan, kind, secret)
+        _begin(out, raw, kind, secret)
+        if not is_complete(out):
+            finish_store(out, _read_files(out, raw, kind, secret, _count_workers(workers), dask), kind, secret)
         return open_store(out)
 
 
@@ -157,16 +173,48 @@ def prepare_shard(
     if not 1 <= shard[0] <= shard[1]:
         raise Refused(f"--shard {shard[0]}/{shard[1]}: give i/n with i from 1 to n.")
     secret = load_key(None if key is None else Path(key), out)
-    if not (out / storing.PLAN_FILE).exists():
-        begin_store(out, raw, kind, secret)
-    if not (out / storing.MANIFEST_FILE).exists():
+    if not (out / storing.PLAN_FILE).exists() or is_complete(out):
+        _begin(out, raw, kind, secret)
+    if not is_complete(out):
         plan, candidates = read_begun_store(out, raw, kind, secret)
-        mine = list(range(shard[0] - 1, count_parts(plan), shard[1]))
-        write_parts(out, candidates, kind, plan, secret, mine, _count_workers(workers), None)
-        if list_unfinished_parts(out, list(range(count_parts(plan)))):
+        every = list(list_parts(plan))
+        write_parts(out, candidates, kind, plan, secret, every[shard[0] - 1 :: shard[1]], _count_workers(workers), None)
+        if list_unfinished_parts(out, every):
             return None
-        finish_store(out, plan, kind, secret)
+        try:
+            finish_store(out, plan, kind, secret)
+        except (OSError, Refused):
+            if not is_complete(out):  # else another job has completed the store, and removed the files of before
+                raise
     return open_store(out)
+
+
+def _read_files(
+    out: Path, raw: Path, modality: Modality, key: PseudonymKey, workers: int, dask: str | None
+) -> dict[str, Any]:
+    """Write the parts of a store that was begun; return its plan, and free the memory of the candidates."""
+    plan, candidates = read_begun_store(out, raw, modality, key)
+    write_parts(out, candidates, modality, plan, key, list(list_parts(plan)), workers, dask)
+    return plan
+
+
+def _begin(out: Path, raw: Path, modality: Modality, key: PseudonymKey) -> None:
+    """Begin a store, or its growth if files were added since it was completed.
+
+    Raises:
+        Refused: as in `prepare`.
+    """
+    listing = list_folder(raw, out)
+    if (out / storing.PLAN_FILE).exists() and is_unchanged(out, raw, modality, key, listing):
+        check_same_kind(out, read_json(out / storing.PLAN_FILE), modality)
+        check_same_key(out, read_json(out / storing.PLAN_FILE), key.name)
+        continue_growth(out)
+        return
+    found = look_through(raw, modality, out, listing)
+    if can_grow(out):
+        begin_growth(out, raw, modality, key, found)
+    else:
+        begin_store(out, raw, modality, key, found)
 
 
 def _count_workers(given: int | None) -> int:

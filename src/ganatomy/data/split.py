@@ -1,6 +1,7 @@
 """Assignment of patients to train, validation and test splits, as a pure function of the patients' identities."""
 
 import hashlib
+from collections.abc import Mapping
 
 SPLITS = ("train", "validation", "test")
 SPLIT_SHARES = {"validation": 0.1, "test": 0.1}
@@ -31,18 +32,25 @@ def mask_hash(digest: str, pseudonym: str, key: bytes) -> str:
     return bytes(a ^ b for a, b in zip(bytes.fromhex(digest), pad, strict=True)).hex()
 
 
-def assign_splits(patients: list[str], seed: int = 0) -> dict[str, str]:
+def assign_splits(patients: list[str], seed: int = 0, before: Mapping[str, int] | None = None) -> dict[str, str]:
     """Assign a split to each pseudonym without a key; patients are ranked by a hash, so the order does not matter.
 
     With three or more patients, every split has at least one.
+
+    Args:
+        patients: the patients to assign.
+        seed: seed of the ranks.
+        before: numbers of other patients by split, who were assigned earlier and keep their splits. Validation and test
+            get as many patients as they lack of their shares of all patients; None = there are no others.
     """
+    before = before or {}
     ranked = sorted(set(patients), key=lambda p: hashlib.blake2b(f"{seed}/{p}".encode(), digest_size=8).digest())
-    counts = {
-        name: max(1, round(share * len(ranked))) if len(ranked) >= 3 else 0 for name, share in SPLIT_SHARES.items()
-    }
+    total = len(ranked) + sum(before.values())
     assigned = dict.fromkeys(ranked, "train")
     first = 0
-    for name, count in counts.items():
+    for name, share in SPLIT_SHARES.items():
+        wanted = max(1, round(share * total)) if total >= 3 else 0
+        count = max(0, wanted - before.get(name, 0))
         assigned |= dict.fromkeys(ranked[first : first + count], name)
         first += count
     return assigned

@@ -1,19 +1,20 @@
 """The store on disk: arrays by level, one row per case, and a fingerprint, readable as JSON and zarr.
 
 manifest.json      modality, shape, levels, conditions, counts, spacing, fingerprint, hashes; written last
-cases.jsonl        one row per case: row in the arrays, pseudonym of the patient, split, facts, spacing, geometry
+cases.safetensors  one entry per case in every column: row in the arrays, pseudonym of the patient, split, facts,
+                   spacing, geometry; see `data.cases`. Stores of format 1 have cases.jsonl, with one row per line
 quarantine.jsonl   one row per file that is not in the store, with its reason
 doubts.jsonl       one row per doubt about a file that is in the store
 balance.json       counts of all paths below the raw folder, and how patients were identified; see `data.balance`
 skipped.jsonl, unmatched.jsonl    paths that are not images by their names, rows of the table that match no file
-plan.json, parts/ and so on       files with which an interrupted `prepare` continues
+plan.json, parts/, prepared.safetensors and so on    files with which a later or interrupted `prepare` continues
 arrays/<level>     zarr v3, uint16 (0 to 65535 for -1 to 1), one array per level: (rows, *level shape)
+
+When a store has grown g times, the files with one entry per case or file are named cases-g.safetensors and so on.
 """
 
-import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -24,18 +25,22 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from pydantic import Field
+from safetensors import SafetensorError
 from zarr.buffer.cpu import NDBuffer
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ganatomy.config import Config
+from ganatomy.data.cases import CASES_TABLE, Cases, Row, as_cases, compute_fingerprint
+from ganatomy.data.columns import Columns, Table, write_table
 from ganatomy.errors import Refused
 from ganatomy.machine.durable import compute_sha256, hash_json, read_json, read_lines, write_json
 from ganatomy.pyramid import Shape, compute_pyramid, format_shape
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2  # 1 = the cases are rows of JSON
 SMALL_VOLUME_VOXELS = 2**15  # voxels; larger volumes are stored in pieces of some planes
 QUANTISATION_STEPS = 65535  # steps of the stored uint16 between -1 and 1
-MANIFEST_FILE, CASES_FILE, PLAN_FILE = "manifest.json", "cases.jsonl", "plan.json"
+MANIFEST_FILE, PLAN_FILE = "manifest.json", "plan.json"
+CASES_FILE, LINES_FILE = "cases.safetensors", "cases.jsonl"  # the latter: format 1, and what `croissant` writes
 HASHES = "sha256"  # key in the manifest of the hashes of its other entries and of the cases; absent in version 0.1.0
 LARGEST_SHARD = 64  # images; `prepare` makes no larger shard
 
@@ -43,7 +48,7 @@ LARGEST_SHARD = 64  # images; `prepare` makes no larger shard
 class Manifest(Config):
     """Description of a store; `fingerprint` is a hash of all data that training uses."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     modality: str
     shape: tuple[int, ...]
     levels: tuple[tuple[int, ...], ...]
@@ -61,17 +66,35 @@ class Manifest(Config):
     intensity_quantiles: dict[str, float]
     fingerprint: str
     made_with: str
+    generation: int = 0  # how often the store has grown since it was made
+    rows: int | None = None  # of the arrays; None = a multiple of the size of a shard, as in stores of format 1
+
+    @property
+    def cases_file(self) -> str:
+        """Name of the file with the cases."""
+        return LINES_FILE if self.format == 1 else name_generation(CASES_FILE, self.generation)
 
 
 @dataclass(frozen=True)
 class Store:
-    """A complete store, opened for reading."""
+    """A complete store, opened for reading.
+
+    Args:
+        path: its folder.
+        manifest: its description.
+        cases: its cases, which may be given as rows.
+        is_sealed: whether hashes cover spacing and geometry, too.
+    """
 
     path: Path
     manifest: Manifest
-    cases: list[dict[str, Any]]
-    is_sealed: bool = field(default=True, compare=False)  # whether hashes cover spacing and geometry, too
+    cases: Cases
+    is_sealed: bool = field(default=True, compare=False)
     _opened: dict[Shape, "zarr.Array[Any]"] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        given: Cases | Sequence[Row] = self.cases
+        object.__setattr__(self, "cases", as_cases(given))
 
     def __fspath__(self) -> str:
         return fspath(self.path)
@@ -81,9 +104,9 @@ class Store:
         """Whether any case may show a real patient: not all cases are marked as synthetic, as phantoms are."""
         return self.manifest.synthetic < self.manifest.cases
 
-    def split(self, name: str) -> list[dict[str, Any]]:
+    def split(self, name: str) -> Cases:
         """Return the cases of ``train``, ``validation`` or ``test``."""
-        return [case for case in self.cases if case["split"] == name]
+        return self.cases.find_split(name)
 
     def read_key_name(self) -> str | None:
         """Read the name of the key of the pseudonyms; None if they have no key, as in stores of earlier versions."""
@@ -93,7 +116,7 @@ class Store:
     def count_facts(self, split: str) -> dict[str, dict[str, int]]:
         """Count the cases of a split by fact and value."""
         cases = self.split(split)
-        return {name: dict(Counter(case["facts"][name] for case in cases)) for name in self.manifest.facts}
+        return {name: cases.count_values(name) for name in self.manifest.facts}
 
     def array(self, shape: Shape) -> "zarr.Array[Any]":
         """Return the array of a stored level, ``(rows, *shape)`` in uint16, which is opened once."""
@@ -118,15 +141,22 @@ class Store:
     def _find_array_problem(self, array: "zarr.Array[Any]", shape: Shape) -> str | None:
         """Find how an array differs from those that `create_array` makes, without reading it; None if it does not."""
         rows, *voxels = array.shape
-        most = self.manifest.files + LARGEST_SHARD
         if tuple(voxels) != tuple(shape) or array.dtype != np.uint16:
             return f"{array.dtype} of {format_shape(tuple(voxels))}"
-        if not max((case["row"] for case in self.cases), default=0) < rows < most:
+        if not int(self.cases.rows.max(initial=0)) < rows <= self._count_rows(rows):
             return f"{rows} rows for {self.manifest.files} files"
         shard = array.shards or array.chunks
         if shard[0] > LARGEST_SHARD or any(chunk > size for chunk, size in zip(shard, array.shape, strict=True)):
             return f"pieces of {format_shape(shard)}"
         return None
+
+    def _count_rows(self, found: int) -> int:
+        """Count the rows that an array may have: those of the store, or more while the store grows."""
+        if self.manifest.rows is None:
+            return self.manifest.files + LARGEST_SHARD - 1
+        if found == self.manifest.rows or not (self.path / PLAN_FILE).exists():
+            return self.manifest.rows
+        return max(self.manifest.rows, int(read_json(self.path / PLAN_FILE).get("rows", 0)))
 
     def find_level(self, shape: Shape) -> Shape:
         """Find the smallest stored level that is not smaller than `shape`."""
@@ -165,12 +195,12 @@ class Store:
         for level in self.manifest.levels:
             array = self.array(level)
             shard = (array.shards or array.chunks)[0]
-            wanted = {case["row"] // shard for case in self.cases}
+            wanted = np.unique(self.cases.rows // shard).tolist()
             folder = self.path / "arrays" / format_shape(level) / "c"
             below = ("0",) * len(level)
             gone = {part for part in wanted if not folder.joinpath(str(part), *below).exists()}
             if gone:
-                lost = sum(case["row"] // shard in gone for case in self.cases)
+                lost = int(np.isin(self.cases.rows // shard, list(gone)).sum())
                 raise Refused(
                     f"The store {self.path} has lost {len(gone)} files of {format_shape(level)} with {lost}"
                     " cases; prepare"
@@ -252,12 +282,14 @@ def open_store(path: Path) -> Store:
                 " update ganatomy."
             )
         hashes = plain.pop(HASHES, None)
-        store = Store(path, Manifest.model_validate(plain), read_lines(path / CASES_FILE), hashes is not None)
-        _check_hashes(store, plain, hashes)
+        manifest = Manifest.model_validate(plain)
+        _check_written(path, manifest, plain, hashes)
+        store = Store(path, manifest, _open_cases(path / manifest.cases_file, manifest.format), hashes is not None)
+        _check_fingerprint(store)
         return store
     except Refused:
         raise
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, SafetensorError) as error:
         raise Refused(f"The store {path} is damaged ({str(error).splitlines()[0]}); prepare it again.") from error
 
 
@@ -270,49 +302,66 @@ def resolve_store(given: Store | str | PathLike[str]) -> Store:
     return given if isinstance(given, Store) else open_store(Path(given))
 
 
+def name_generation(name: str, generation: int) -> str:
+    """Name a file of a store that has grown: ``cases-2.safetensors`` of ``cases.safetensors`` after the second time."""
+    stem, dot, suffix = name.partition(".")
+    return name if generation == 0 else f"{stem}-{generation}{dot}{suffix}"
+
+
+def write_store(folder: Path, manifest: Manifest, cases: Table) -> None:
+    """Write the cases of a store and, last, its manifest with the hashes that `open_store` checks."""
+    write_table(folder / manifest.cases_file, cases, CASES_TABLE)
+    write_manifest(folder, manifest)
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a store whose cases are written, with the hashes that `open_store` checks."""
     plain = manifest.model_dump(mode="json")
-    hashes = {MANIFEST_FILE: hash_json(plain), CASES_FILE: compute_sha256(folder / CASES_FILE)}
+    hashes = {MANIFEST_FILE: hash_json(plain), manifest.cases_file: compute_sha256(folder / manifest.cases_file)}
     write_json(folder / MANIFEST_FILE, {**plain, HASHES: hashes})
 
 
-def compute_fingerprint(shape: Shape, modality: str, cases: list[dict[str, Any]], keyed: bool = True) -> str:
-    """Compute SHA-256 of all data that training uses: the shape, and pixels, patient, split and facts of each case.
-
-    Args:
-        shape: shape of the images.
-        modality: name of the modality.
-        cases: rows of the cases.
-        keyed: number the patients in the order of their first case, so that the fingerprint does not depend on the
-            key. Version 0.1.0, whose pseudonyms had no key, hashed the pseudonyms themselves.
-    """
-    numbers: dict[str, int] = {}
-    patients = [numbers.setdefault(case["patient"], len(numbers)) if keyed else case["patient"] for case in cases]
-    visible = [
-        (case["pixels"], patient, case["split"], case["facts"]) for case, patient in zip(cases, patients, strict=True)
-    ]
-    return hashlib.sha256(json.dumps([list(shape), modality, visible], sort_keys=True).encode()).hexdigest()
+def _open_cases(file: Path, store_format: int) -> Cases:
+    return Cases.from_rows(read_lines(file)) if store_format == 1 else Cases(Columns(file))
 
 
-def _check_hashes(store: Store, manifest: dict[str, Any], hashes: dict[str, str] | None) -> None:
-    """Check that manifest and cases of a store are as they were written.
+def _check_written(folder: Path, manifest: Manifest, plain: dict[str, Any], hashes: dict[str, str] | None) -> None:
+    """Check that manifest and cases of a store are as they were written, by their hashes.
 
-    The fingerprint, which stores of all versions have, covers pixels, patients, splits and facts of the cases; the two
-    hashes cover the rest.
+    Stores of version 0.1.0 have no hashes; `_check_fingerprint` checks them.
 
     Raises:
         Refused: manifest or cases have changed.
     """
-    about, changed = store.manifest, None
-    if compute_fingerprint(about.shape, about.modality, store.cases, keyed=hashes is not None) != about.fingerprint:
-        changed = CASES_FILE
-    elif hashes is not None and hashes[MANIFEST_FILE] != hash_json(manifest):
-        changed = MANIFEST_FILE
-    elif hashes is not None and hashes[CASES_FILE] != compute_sha256(store.path / CASES_FILE):
-        changed = CASES_FILE
-    if changed is not None:
-        raise Refused(
-            f"The store {store.path} is damaged: {changed} has changed since it was written (its hash differs);"
-            " restore it, or prepare the store again into another folder."
-        )
+    if hashes is None:
+        if manifest.format > 1:
+            raise _refuse_changed(folder, MANIFEST_FILE)
+        return
+    if hashes[MANIFEST_FILE] != hash_json(plain):
+        raise _refuse_changed(folder, MANIFEST_FILE)
+    if hashes[manifest.cases_file] != compute_sha256(folder / manifest.cases_file):
+        raise _refuse_changed(folder, manifest.cases_file)
+
+
+def _check_fingerprint(store: Store) -> None:
+    """Check cases of format 1 by the fingerprint, which covers pixels, patients, splits and facts.
+
+    The hash of the cases covers all of that in later formats, in which a store may have millions of cases.
+
+    Raises:
+        Refused: the cases have changed.
+    """
+    about = store.manifest
+    if len(store.cases) != about.cases:
+        raise _refuse_changed(store.path, about.cases_file)
+    if about.format > 1:
+        return
+    if compute_fingerprint(about.shape, about.modality, store.cases, keyed=store.is_sealed) != about.fingerprint:
+        raise _refuse_changed(store.path, about.cases_file)
+
+
+def _refuse_changed(folder: Path, file: str) -> Refused:
+    return Refused(
+        f"The store {folder} is damaged: {file} has changed since it was written (its hash differs); restore it, or"
+        " prepare the store again into another folder."
+    )

@@ -12,9 +12,9 @@ from typing import Any
 
 from ganatomy.data.numbers import list_number_facts
 from ganatomy.data.samples import INDEX_FILE, read_index
-from ganatomy.data.store import CASES_FILE, MANIFEST_FILE, Store, open_store
+from ganatomy.data.store import LINES_FILE, MANIFEST_FILE, Store, open_store
 from ganatomy.errors import Refused
-from ganatomy.machine.durable import compute_sha256, write_json
+from ganatomy.machine.durable import compute_sha256, write_json, write_lines
 from ganatomy.pyramid import format_shape
 
 CROISSANT_FILE = "croissant.json"
@@ -46,8 +46,9 @@ CONTEXT = {
 }
 MEDIA_TYPES = {".png": "image/png", ".npy": "application/x-npy", ".gz": "application/gzip", ".dcm": "application/dicom"}
 LINES_TYPE, JSON_TYPE, ZARR_TYPE = "application/jsonlines", "application/json", "application/vnd.zarr"
+COLUMNS_TYPE = "application/octet-stream"
 TEXT, WHOLE, NUMBER = "sc:Text", "sc:Integer", "sc:Float"
-VERSION = "1.0.0"  # of the data; both kinds of folder are written once
+VERSION = "1.0.0"  # of the data; a store that has grown has another fingerprint
 
 Part = dict[str, Any]
 
@@ -78,6 +79,9 @@ def write_croissant(
 ) -> dict[str, Any]:
     """Write ``croissant.json`` into a store or a folder of samples.
 
+    A store gets ``cases.jsonl`` as well, one line of JSON per case, because programs that read the format cannot read
+    the columns of a store. The store itself does not need this file.
+
     Args:
         folder: a store, made by `prepare`, or a folder with ``samples.jsonl``, made by `sample` or `export`.
         name, licence, url, citation: statements about the data, as in `Statement`; None = nothing is stated.
@@ -99,7 +103,10 @@ def write_croissant(
     if (folder / INDEX_FILE).exists():
         described = _describe_samples(folder, statement)
     elif (folder / MANIFEST_FILE).exists():
-        described = _describe_store(open_store(folder), statement)
+        store = open_store(folder)
+        if store.manifest.cases_file != LINES_FILE:
+            write_lines(folder / LINES_FILE, iter(store.cases))
+        described = _describe_store(store, statement)
     else:
         raise Refused(
             f"{folder} is neither a store nor a folder of samples; give one that `prepare`, `sample` or `export` made."
@@ -173,18 +180,19 @@ def _describe_store(store: Store, statement: Statement) -> Part:
         "rai:dataCollectionMissingData": f"{about.files - about.cases} of {about.files} files were left out.",
     }
     fields = [
-        _make_field("cases", CASES_FILE, "row", WHOLE, "row of the image in the arrays"),
-        _make_field("cases", CASES_FILE, "split", TEXT, "train, validation or test"),
-        _make_field("cases", CASES_FILE, "pixels", TEXT, "hash of the image at the finest level"),
+        _make_field("cases", LINES_FILE, "row", WHOLE, "row of the image in the arrays"),
+        _make_field("cases", LINES_FILE, "split", TEXT, "train, validation or test"),
+        _make_field("cases", LINES_FILE, "pixels", TEXT, "hash of the image at the finest level"),
         *(
-            _make_field("cases", CASES_FILE, name, NUMBER if name in numbers else TEXT, "a fact", within="facts")
+            _make_field("cases", LINES_FILE, name, NUMBER if name in numbers else TEXT, "a fact", within="facts")
             for name in about.facts
         ),
     ]
     arrays = [f"arrays/{format_shape(level)}" for level in about.levels]
     files = [
         _make_file(folder, MANIFEST_FILE, JSON_TYPE),
-        _make_file(folder, CASES_FILE, LINES_TYPE),
+        *([] if about.cases_file == LINES_FILE else [_make_file(folder, about.cases_file, COLUMNS_TYPE)]),
+        _make_file(folder, LINES_FILE, LINES_TYPE),
         *(_make_file(folder, f"{array}/zarr.json", JSON_TYPE) for array in arrays),
         *(
             _make_set(array, [f"{array}/c/**"], ZARR_TYPE, f"zarr v3, uint16, (rows, {array.partition('/')[2]})")

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -75,9 +75,10 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object per line, as ASCII, so that no Unicode line separator in a name breaks a line."""
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    with new_file(path) as temporary, temporary.open("w", encoding="ascii") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ class Condition:
         """Return the number of images."""
         return len(self.categories)
 
-    def __getitem__(self, rows: slice | Sequence[int]) -> "Condition":
+    def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> "Condition":
         """Select the condition of some images, in the order of `rows`; for one image: ``condition[i : i + 1]``."""
         return Condition(self.categories[rows], self.groups, self.numbers[rows])
 

@@ -19,6 +19,7 @@ from skimage.transform import downscale_local_mean
 
 from ganatomy import randomness
 from ganatomy.config import Config
+from ganatomy.data.cases import Cases
 from ganatomy.data.numbers import is_number
 from ganatomy.data.samples import hash_samples, read_samples
 from ganatomy.data.store import Store, dequantise_pixels
@@ -188,18 +189,16 @@ def _classes(store: Store, target: str) -> tuple[str, ...]:
     return tuple(sorted(counts))
 
 
-def _read_store(store: Store, cases: list[dict[str, Any]], plan: StudyPlan) -> LabelledImages:
-    labels = [case["facts"].get(plan.target) for case in cases]
+def _read_store(store: Store, cases: Cases, plan: StudyPlan) -> LabelledImages:
+    labels = [facts.get(plan.target) for facts in cases.list_facts()]
     if strange := sorted({str(label) for label in labels} - set(plan.classes)):
         raise Refused(f"{store.path}: {plan.target} is {strange[0]} in some images; it may be {plan.classes}.")
     if not cases:
         raise Refused(f"{store.path} has no images to test on; give others with --held-out.")
     if plan.shape not in store.manifest.levels:
         raise Refused(f"{store.path} has no images of {format_shape(plan.shape)}; prepare it with the same --shape.")
-    images = dequantise_pixels(store.read([case["row"] for case in cases], plan.shape))
-    return LabelledImages(
-        images, _number_labels([str(label) for label in labels], plan), [case["patient"] for case in cases]
-    )
+    images = dequantise_pixels(store.read(cases.rows.tolist(), plan.shape))
+    return LabelledImages(images, _number_labels([str(label) for label in labels], plan), cases.list_texts("patient"))
 
 
 def _read_labelled_samples(folder: Path, plan: StudyPlan) -> LabelledImages:

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ganatomy.checkpoint import Snapshot
+from ganatomy.data.cases import Cases
 from ganatomy.data.store import Store
 from ganatomy.data.tables import write_table
 from ganatomy.encoding import Autoencoder, Pixels, compute_ssim, read_original, select_cases
@@ -111,7 +112,7 @@ def transfer_images(
     return content
 
 
-def _find_cases(snapshot: Snapshot, store: Store, to: Mapping[str, str], split: str) -> list[dict[str, Any]]:
+def _find_cases(snapshot: Snapshot, store: Store, to: Mapping[str, str], split: str) -> Cases:
     known = snapshot.recipe.conditions
     for name, value in to.items():
         if name in snapshot.recipe.numbers:

@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ganatomy.checkpoint import UNKNOWN_STORE, Snapshot, find_snapshot, is_model, open_snapshot
 from ganatomy.data.samples import has_samples, read_samples
 from ganatomy.data.store import Store, open_store
@@ -94,8 +96,8 @@ class Comparison:
     @cached_property
     def other_train(self) -> RealImages:
         """Training images that are not in `floor`."""
-        taken = {case["row"] for case in self.floor.cases}
-        return self.train.select_cases([case for case in self.train.cases if case["row"] not in taken])
+        cases = self.train.cases
+        return self.train.select_cases(cases[~np.isin(cases.rows, self.floor.cases.rows)])
 
     @property
     def shows_patients(self) -> bool:
@@ -264,7 +266,7 @@ def _match_facts(test: RealImages, fakes: SampleCache, numbers: Collection[str])
     """Match held-out images with synthetic images of the same facts; return the matched images and indices."""
     real, synthetic = (drop_numbers(one.facts(), numbers) for one in (test, fakes))
     partners = pair_facts(real, synthetic)
-    cases = [case for case, place in zip(test.cases, partners, strict=True) if place is not None]
+    cases = test.cases[[i for i, place in enumerate(partners) if place is not None]]
     places = [place for place in partners if place is not None]
     if not places:
         sides = [Counter(", ".join(f"{k}={v}" for k, v in sorted(f.items())) for f in s) for s in (synthetic, real)]

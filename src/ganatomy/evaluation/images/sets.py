@@ -1,14 +1,14 @@
 """The real images of a split as a set, and the pairing of real and synthetic images by their facts."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.checkpoint import Snapshot
+from ganatomy.data.cases import Cases, Row, as_cases
 from ganatomy.data.numbers import list_number_facts
 from ganatomy.data.store import Store, dequantise_pixels
 from ganatomy.errors import Refused
@@ -27,43 +27,47 @@ class RealImages:
 
     Args:
         store: the store.
-        cases: rows of the store.
+        cases: cases of the store, which may be given as rows.
         shape: a stored level.
     """
 
     store: Store
-    cases: list[dict[str, Any]]
+    cases: Cases
     shape: Shape
+
+    def __post_init__(self) -> None:
+        given: Cases | Sequence[Row] = self.cases
+        object.__setattr__(self, "cases", as_cases(given))
 
     def __len__(self) -> int:
         return len(self.cases)
 
     def __getitem__(self, i: int) -> NDArray[np.float32]:
         """Image i in [-1, 1], canonically oriented."""
-        return dequantise_pixels(self.store.read([self.cases[i]["row"]], self.shape)[0])
+        return dequantise_pixels(self.store.read([self.cases.get_row(i)], self.shape)[0])
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Iterate over the images."""
         return (self[i] for i in range(len(self)))
 
     def facts(self) -> list[dict[str, str]]:
-        return [case["facts"] for case in self.cases]
+        return self.cases.list_facts()
 
     def groups(self) -> list[str]:
         """Return the pseudonyms of the patients."""
-        return [case["patient"] for case in self.cases]
+        return self.cases.list_texts("patient")
 
     def digests(self) -> list[str]:
         """Return hashes of the stored pixels."""
-        return [case["pixels"] for case in self.cases]
+        return self.cases.list_hashes()
 
     @property
     def cache_folder(self) -> Path:
         """Folder within the store, so that data derived from patients remain with the store."""
         return self.store.path / CACHE_FOLDER
 
-    def select_cases(self, cases: list[dict[str, Any]]) -> "RealImages":
-        return RealImages(self.store, cases, self.shape)
+    def select_cases(self, cases: Cases | Sequence[Row]) -> "RealImages":
+        return RealImages(self.store, as_cases(cases), self.shape)
 
     def spacing(self) -> tuple[float, ...] | None:
         """Return millimetres per voxel of these images: the median of the store, scaled to the level."""
@@ -86,7 +90,7 @@ def select_real_images(store: Store, split: str, shape: Shape, n: int | None = N
         )
     if n is not None and n < len(cases):
         chosen = np.random.default_rng(seed).choice(len(cases), n, replace=False)
-        cases = [cases[i] for i in sorted(chosen)]
+        cases = cases[np.sort(chosen)]
     return RealImages(store, cases, tuple(shape))
 
 
@@ -107,7 +111,7 @@ def check_disjoint(held_out: RealImages, seen: RealImages) -> None:
             f"The held-out images of {held_out.store.path} share {len(patients)} patients with the training set of"
             f" {seen.store.path}, such as {min(patients)}; a comparison with them would not be valid."
         )
-    pictures = {case["pixels"] for case in held_out.cases} & {case["pixels"] for case in seen.cases}
+    pictures = set(held_out.digests()) & set(seen.digests())
     if pictures:
         raise Refused(
             f"{len(pictures)} held-out images of {held_out.store.path} are also in the training set of"
@@ -122,16 +126,17 @@ def select_matching_images(store: Store, split: str, reference: RealImages, seed
         Refused: the split has too few cases.
     """
     pool = select_real_images(store, split, reference.shape)
-    order = [pool.cases[i] for i in np.random.default_rng(seed).permutation(len(pool))]
+    order = pool.cases[np.random.default_rng(seed).permutation(len(pool))]
+    facts_of = order.list_facts()
     numbers = list_numbers(store, reference.store)
     wanted = drop_numbers(reference.facts(), numbers)
-    places = pair_facts(wanted, drop_numbers([case["facts"] for case in order], numbers))
+    places = pair_facts(wanted, drop_numbers(facts_of, numbers))
     if missing := next((facts for facts, place in zip(wanted, places, strict=True) if place is None), None):
         raise Refused(
             f"The {split} split has too few images of {missing} for {len(reference)} comparisons; give a smaller --n."
         )
-    if None in places and any(case["facts"] for case in order):
-        facts = ", ".join(sorted({name for case in order for name in case["facts"]}))
+    if None in places and any(facts_of):
+        facts = ", ".join(sorted({name for facts in facts_of for name in facts}))
         raise Refused(
             f"The held-out images of {reference.store.path} have no facts, those of {store.path} have {facts};"
             " prepare both"
@@ -139,7 +144,7 @@ def select_matching_images(store: Store, split: str, reference: RealImages, seed
         )
     if None in places:
         raise Refused(f"The {split} split has {len(order)} images, fewer than {len(reference)}; give a smaller --n.")
-    return RealImages(store, [order[place] for place in places if place is not None], reference.shape)
+    return RealImages(store, order[[place for place in places if place is not None]], reference.shape)
 
 
 def list_numbers(*stores: Store) -> frozenset[str]:
