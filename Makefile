@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench      all work from a clean clone and do nothing twice
+# make setup | demo | test | docs | lint | bench      all work from a clean clone and do nothing twice
 #
 # make test       what every change needs, 6 to 15 minutes on two cores
 # make test-ci    what takes long by its nature: kills, faults, other processes, broken files, a real archive
@@ -19,7 +19,7 @@ UV := $(shell command -v uv 2>/dev/null)
 LOCAL := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(LOCAL)
 
-.PHONY: setup demo demo-short test test-ci test-all lint bench clean
+.PHONY: setup demo demo-short test test-ci test-all docs lint bench clean
 
 setup: $(VENV)/.done
 
@@ -42,13 +42,27 @@ demo-short: setup
 	PATH="$(abspath $(BIN)):$$PATH" SHORT=1 OUT=demo/out/short bash demo/mammograms.sh
 	PATH="$(abspath $(BIN)):$$PATH" SHORT=1 OUT=demo/out/short-volumes bash demo/volumes.sh
 
+# make docs       docs/_build/html: the site of the documents; a warning is an error, and nothing is downloaded
+DOCS = $(VENV)/.docs
+
+$(DOCS): $(VENV)/.done
+ifneq ($(UV),)
+	$(UV) pip install --python $(BIN)/python $(CONSTRAINTS) $(EXTRA) --group docs
+else
+	$(BIN)/python -m pip install -q $(CONSTRAINTS) $(EXTRA) --group docs
+endif
+	touch $@
+
+docs: $(DOCS)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 test: setup
 	$(BIN)/python -m pytest $(SHARED_OUT)
 
-test-ci: setup
+test-ci: setup $(DOCS)
 	$(BIN)/python -m pytest $(SHARED_OUT) -m "ci and not slow"
 
-test-all: setup
+test-all: setup $(DOCS)
 	$(BIN)/python -m pytest $(SHARED_OUT) -m "slow or not slow"
 
 lint: setup

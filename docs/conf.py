@@ -15,13 +15,14 @@ html_title = f"ganatomy {release}"
 nb_execution_mode = "off"
 myst_heading_anchors = 4
 myst_enable_extensions = ["deflist"]
-suppress_warnings = ["myst.header"]  # a docstring's page and a decision may begin below the first level
 
 # Docstrings: Google's sections, and `names` in single backticks as in Markdown.
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+maximum_signature_line_length = 100  # a longer signature has one argument a line
+strip_signature_backslash = True  # `set_` and `compile_` keep their underscores
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_admonition_for_examples = False
