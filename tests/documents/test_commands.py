@@ -51,7 +51,11 @@ def _check_make(words: list[str]) -> None:
 def _check_script(words: list[str]) -> None:
     """The script is in the project, or a file of the page, and knows the options."""
     script = ROOT / words[1]
-    text = script.read_text() if script.is_file() else next(b.text for b in BLOCKS if (f := is_file(b)) and f[1] == words[1])
+    text = (
+        script.read_text()
+        if script.is_file()
+        else next(b.text for b in BLOCKS if (f := is_file(b)) and f[1] == words[1])
+    )
     assert all(f'"{word}"' in text for word in words[2:] if word.startswith("--"))
 
 

@@ -50,7 +50,9 @@ def test_the_sentences_are_those_of_the_program(guide, texts):
 
 
 def test_another_sentence_is_found(texts):
-    guide = "## Usual failures\n\n| says | do |\n|---|---|\n| `Training exploded at ... kimg: ... is not finite.` | x |\n"
+    guide = (
+        "## Usual failures\n\n| says | do |\n|---|---|\n| `Training exploded at ... kimg: ... is not finite.` | x |\n"
+    )
     assert [find_missing(one, texts) for one in list_quotations(guide)] == [["Training exploded at"]]
 
 
