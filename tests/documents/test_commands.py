@@ -1,7 +1,7 @@
 """Every block of code of the documents is of a kind that can be checked, and the real parser accepts its commands.
 
-A page has blocks of the shell, of Python, of YAML, of text, and what Sphinx reads. Commands of ganatomy are given to the
-real command line, recipes with their changes are built, and the other programs are looked up where they come from.
+A page has blocks of the shell, of Python, of YAML, of text, and what Sphinx reads. Commands of ganatomy are given to
+the real command line, recipes with their changes are built, and other programs are looked up where they come from.
 `test_pages.py` executes what can be executed in seconds.
 """
 

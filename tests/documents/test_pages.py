@@ -1,8 +1,9 @@
-"""What the documents say is done: their Python, and the commands of the README and of the how-to guides, in their order.
+"""What the documents say is done: their Python, and the commands of README and the how-to guides, in their order.
 
 The commands are executed at small sizes: `--shape` becomes the smallest one that a recipe of that number of axes takes,
 `train` is `--tiny`, and at most eight images are drawn or compared. A block that prepares RAW begins in an empty folder
-with phantoms of its modality as RAW; the other blocks go on where the one before has ended.
+with phantoms of its modality as RAW; the other blocks go on where the one before has ended. README prepares and trains
+everything; the guides find the store of the mammograms and the run of `pggan-mammogram` complete.
 """
 
 import csv
@@ -82,14 +83,23 @@ def _shrink(arguments):
 
 def _begin(folder, modality, raw):
     """A folder with phantoms as RAW, and for volumes a table of labels."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    if (folder / "RAW").exists():
+        shutil.rmtree(folder)
+        folder.mkdir()
     (folder / "RAW").symlink_to(raw[modality])
     with open(raw[modality] / "truth.csv") as table:
         rows = list(csv.DictReader(table))
     if "emphysema" in rows[0]:
         lines = [f"{row['file']},{GOLD[row['emphysema']]}" for row in rows]
         (folder / "labels.csv").write_text("\n".join(["file,GOLD", *lines]))
+
+
+def _find_complete(folder, name, store, run):
+    """What the first lines of a guide would make of the phantom mammograms, and a second store."""
+    for place in ("STORE", "OTHERS"):
+        shutil.copytree(store.path, folder / place)
+    if f"RUNS/{run.path.name}" in (ROOT / name).read_text():
+        shutil.copytree(run.path, folder / "RUNS" / run.path.name)
 
 
 def _make_pictures(folder):
@@ -108,7 +118,7 @@ def _run(command, folder, whole):
         done = subprocess.run([sys.executable, *words[1:]], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         return True
-    if words[0] != "ganatomy" or set(words) & set(NOT_RUN):
+    if words[0] != "ganatomy" or set(words) & set(NOT_RUN) or words[1].startswith("--"):
         return False
     if arguments[0] in LONG and not whole and "--dry-run" not in arguments:
         arguments = [*arguments, "--dry-run"]
@@ -118,7 +128,7 @@ def _run(command, folder, whole):
 
 @pytest.mark.ci
 @pytest.mark.parametrize("name", SHELL)
-def test_the_commands_of_a_page_run_in_their_order(name, cohort, thoraces, tmp_path, monkeypatch, capsys):
+def test_the_commands_of_a_page_run_in_their_order(name, cohort, thoraces, store, run, tmp_path, monkeypatch):
     raw = {"mammogram": cohort, "chest_ct": thoraces}
     folder = tmp_path / "page"
     folder.mkdir()
@@ -133,6 +143,8 @@ def test_the_commands_of_a_page_run_in_their_order(name, cohort, thoraces, tmp_p
             if number == 0 and command.words[:3] == ("ganatomy", "prepare", "RAW") and "--shard" not in command.words:
                 _begin(folder, command.words[command.words.index("--modality") + 1], raw)
                 os.chdir(folder)
+                if name != "README.md":
+                    _find_complete(folder, name, store, run)
             elif command.words[0] == "python" and not Path("RAW").exists():
                 _make_pictures(folder)
             ran += _run(command, folder, whole=name == "README.md")
