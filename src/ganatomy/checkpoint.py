@@ -217,8 +217,8 @@ class Snapshot:
             expected = {name: tensor.shape for name, tensor in config.build(self.recipe.space).state_dict().items()}
         if expected != {name: tensor.shape for name, tensor in weights.items()}:
             raise Refused(
-                f"The snapshot {self.path} is damaged: its weights of the {role} are not those of its recipe; use"
-                " another snapshot of the run."
+                f"The weights of the {role} in the snapshot {self.path} are not those of its recipe: it is damaged, or"
+                " version 0.1 wrote it for a size whose networks have become smaller; use another, or that version."
             )
         network = config.build(self.recipe.space)
         network.load_state_dict(weights)

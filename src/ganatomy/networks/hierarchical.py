@@ -1,10 +1,8 @@
-"""HA-GAN's generator and encoders (Sun 2022; official code): a common part, a high- and a low-resolution head.
+"""HA-GAN's generator (Sun 2022; official code): a common part, a high- and a low-resolution head.
 
     A = G^A(z, c)              features at a quarter of the size
     x_r = G^H(A_r)             a sub-volume at full size, from the features of its planes
     x_low = G^L(A)             the whole volume at a quarter of the size
-    A_r ≈ E^H(x_r)             the high-resolution encoder
-    z ≈ E^G(A)                 the ground encoder
 
 - All sizes are computed from the shape (`steps.hierarchy`). At 256 cubed they equal those of the paper.
 - The objective of the encoders and slab-wise sampling use `generator.common`, `.high`, `.low` and `.decode_features`.
@@ -24,7 +22,15 @@ from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.bounds import clamp_to_range
 from ganatomy.nn.layout import CHANNELS_LAST
 from ganatomy.nn.norm import normalise_pixels
-from ganatomy.nn.plain import NORM_CLASSES, GroupNormReLU, PlainBlock, PlainUpConv, compute_group_moments, make_conv
+from ganatomy.nn.plain import (
+    NORM_CLASSES,
+    GroupNormReLU,
+    PlainBlock,
+    PlainUpConv,
+    compute_group_moments,
+    make_conv,
+    make_up_conv,
+)
 from ganatomy.nn.texture import TEXTURE_NUMBERS, CodeTexture
 from ganatomy.steps import hierarchy
 from ganatomy.steps.condition import Condition
@@ -33,6 +39,7 @@ from ganatomy.steps.space import ImageSpace
 
 LOW_FACTOR = hierarchy.LOW_FACTOR
 BOUNDS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "clamp": clamp_to_range}
+LEAST_BLOCKS = 5  # blocks of G^A, of which those after the last enlargement keep the size (official code)
 CHANNELS_LAST_FROM = 16  # voxels per axis from which channels last is faster on a CPU (docs/performance.md)
 
 
@@ -81,68 +88,31 @@ class HierarchicalGenerator(NetworkConfig):
         return self.replace(features=8, groups=2)
 
 
-def _read_widths(generator: NetworkConfig) -> dict[str, int]:
-    """Return the settings that an encoder shares with the generator that it learns to invert."""
-    assert isinstance(generator, HierarchicalGenerator), "encoders of HA-GAN learn from a generator of HA-GAN"
-    return {"features": generator.features, "groups": generator.groups}
-
-
-class HighEncoder(NetworkConfig):
-    """Settings of A_r = E^H(x_r): from a sub-volume to its features   (Sun 2022)."""
-
-    kind: Literal["high-encoder"] = "high-encoder"
-    features: int = Field(64, ge=4, multiple_of=4)
-    groups: int = Field(8, ge=1)
-
-    def build(self, space: ImageSpace) -> nn.Module:
-        return _HighEncoderModule(self, space)
-
-    def adapt_to_generator(self, generator: NetworkConfig) -> "HighEncoder":
-        return self.replace(**_read_widths(generator))
-
-    def make_tiny(self) -> "HighEncoder":
-        return self.replace(features=8, groups=2)
-
-
-class GroundEncoder(NetworkConfig):
-    """Settings of z = E^G(A): from the features of the whole volume to a latent code   (Sun 2022)."""
-
-    kind: Literal["ground-encoder"] = "ground-encoder"
-    features: int = Field(64, ge=4, multiple_of=4)
-    groups: int = Field(8, ge=1)
-
-    def build(self, space: ImageSpace) -> nn.Module:
-        return _GroundEncoderModule(self, space)
-
-    def adapt_to_generator(self, generator: NetworkConfig) -> "GroundEncoder":
-        return self.replace(**_read_widths(generator))
-
-    def make_tiny(self) -> "GroundEncoder":
-        return self.replace(features=8, groups=2)
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # G^A: latent code to features at a quarter of the size.
 
 
 class CommonTrunk(nn.Module):
-    """A = G^A(z, c): a dense layer, then hᵢ = relu(GN(conv(up(hᵢ₋₁)))) five times   (Sun 2022).
+    """A = G^A(z, c): a dense layer, then hᵢ = relu(GN(conv(up(hᵢ₋₁)))) five times or more   (Sun 2022).
 
     z (batch, latent), condition c -> features (batch, features, *quarter of the size). GN is group normalisation. The
-    first block does not enlarge its input; the following blocks do until the size is reached.
+    first block does not enlarge its input; the following blocks do until the size is reached. Volumes of more than 256
+    planes need more than five blocks; those in addition are among the first and have the largest width.
     """
 
     def __init__(self, config: HierarchicalGenerator, space: ImageSpace) -> None:
         super().__init__()
         sizes = hierarchy.compute_feature_shapes(space.shape)
         ndim, w = len(space.shape), config.features
-        widths = [8 * w, 8 * w, 8 * w, 4 * w, 2 * w, w]
-        ups = len(sizes) - 1
+        blocks = max(LEAST_BLOCKS, len(sizes))
+        widths = [*[8 * w] * (blocks - 2), 4 * w, 2 * w, w]
+        enlarged = hierarchy.list_halved_axes(hierarchy.compute_low_shape(space.shape))[::-1]
         self.base = sizes[0]
         self.dense = nn.Linear(space.latent + space.conditions.width, widths[0] * math.prod(self.base))
         self.blocks = nn.ModuleList(
             PlainBlock(
-                PlainUpConv(ndim, a, b) if 0 < i <= ups else make_conv(ndim, a, b), GroupNormReLU(b, config.groups)
+                make_up_conv(enlarged[i - 1], a, b) if 0 < i < len(sizes) else make_conv(ndim, a, b),
+                GroupNormReLU(b, config.groups),
             )
             for i, (a, b) in enumerate(pairwise(widths))
         )
@@ -311,50 +281,3 @@ def cut_with_halo(features: Tensor, start: int, stop: int, halo: int) -> tuple[T
     """Cut planes start to stop with up to `halo` more at each end; return them and the numbers before and after."""
     before, after = min(halo, start), min(halo, features.shape[2] - stop)
     return features[:, :, start - before : stop + after], before, after
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# The encoders.
-
-
-class _HighEncoderModule(nn.Module):
-    """A_r = E^H(x_r): three times h = relu(GN(conv(h))), strides 2, 1, 2   (Sun 2022).
-
-    Sub-volume (batch, channels, 4 n, *4 rest) -> features (batch, features, n, *rest).
-    """
-
-    def __init__(self, config: HighEncoder, space: ImageSpace) -> None:
-        super().__init__()
-        ndim, w = len(space.shape), config.features
-        convs = (
-            make_conv(ndim, space.channels, w // 2, 4, 2),
-            make_conv(ndim, w // 2, w // 2),
-            make_conv(ndim, w // 2, w, 4, 2),
-        )
-        self.blocks = nn.Sequential(*(PlainBlock(c, GroupNormReLU(c.out_channels, config.groups)) for c in convs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.blocks(x)
-        return y
-
-
-class _GroundEncoderModule(nn.Module):
-    """z = E^G(A): h = relu(GN(conv(h))) with stride 2 down to the base, then a dense layer   (Sun 2022).
-
-    Features of the whole volume -> latent codes (batch, latent).
-    """
-
-    def __init__(self, config: GroundEncoder, space: ImageSpace) -> None:
-        super().__init__()
-        ndim, w = len(space.shape), config.features
-        count = hierarchy.count_halvings(hierarchy.compute_low_shape(space.shape))
-        widths = [w, *(4 * w // 2 ** (count - 1 - i) for i in range(count))]
-        self.blocks = nn.Sequential(
-            *(PlainBlock(make_conv(ndim, a, b, 4, 2), GroupNormReLU(b, config.groups)) for a, b in pairwise(widths))
-        )
-        rest = tuple(n // 2**count for n in hierarchy.compute_low_shape(space.shape))
-        self.head = nn.Linear(widths[-1] * math.prod(rest), space.latent)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.head(self.blocks(x).flatten(1)).float()
-        return z

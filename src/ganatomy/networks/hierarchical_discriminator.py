@@ -2,7 +2,8 @@
 
 D^L takes the whole volume at low resolution. The kernels are computed from the shapes by a rule that gives those of the
 official code: kernels of 4 halve an axis of 8 or more planes, kernels of 2 an axis of 4 or 2 planes, kernels of 1 keep
-a single plane, and the last kernel covers the remaining planes.
+a single plane, and the last kernel covers the remaining planes. An axis that has reached its base while others are
+still halved is kept by kernels of 3.
 """
 
 from itertools import pairwise
@@ -54,13 +55,22 @@ class _SpectralTower(nn.Module):
     """hₗ = lrelu(SN conv(hₗ₋₁)), out = SN conv(h_L)   (Sun 2022; spectral normalisation SN: Miyato 2018, algorithm 1).
 
     (batch, channels, *shape) -> (batch, last).
+
+    Args:
+        widths: channels of the image and after each layer.
+        whole: shape of the whole image at the same resolution, whose axes determine what each layer halves.
+        shape: shape of the input, which has fewer planes along the first axis if it is a sub-volume.
+        last: number of outputs.
     """
 
-    def __init__(self, widths: list[int], shape: Shape, last: int) -> None:
+    def __init__(self, widths: list[int], whole: Shape, shape: Shape, last: int) -> None:
         super().__init__()
         convs = []
-        for a, b in pairwise(widths):
-            steps = [_choose_kernel(n, axis) for axis, n in enumerate(shape)]
+        for (a, b), halved in zip(pairwise(widths), hierarchy.list_halved_axes(whole), strict=True):
+            steps = [
+                _choose_short_kernel(n) if axis == 0 and shape[0] != whole[0] else _choose_kernel(halved[axis])
+                for axis, n in enumerate(shape)
+            ]
             kernel, stride, padding = zip(*steps, strict=True)
             convs.append(SpectralConv(a, b, kernel, stride, padding))
             shape = tuple(n // s for n, s in zip(shape, stride, strict=True))
@@ -73,9 +83,14 @@ class _SpectralTower(nn.Module):
         return self.head(x).flatten(1)
 
 
-def _choose_kernel(n: int, axis: int) -> tuple[int, int, int]:
-    """Choose kernel, stride and padding that halve an axis of n planes; only a sub-volume's first axis can be short."""
-    if axis > 0 or n >= 8:
+def _choose_kernel(halved: bool) -> tuple[int, int, int]:
+    """Choose kernel, stride and padding that halve or keep an axis."""
+    return (4, 2, 1) if halved else (3, 1, 1)
+
+
+def _choose_short_kernel(n: int) -> tuple[int, int, int]:
+    """Choose kernel, stride and padding for n planes along the first axis of a sub-volume, which is halved to 1."""
+    if n >= 8:
         return 4, 2, 1
     return (2, 2, 0) if n % 2 == 0 else (1, 1, 0)
 
@@ -90,8 +105,8 @@ class HighBranch(nn.Module):
         super().__init__()
         w, count = config.features, hierarchy.count_halvings(space.shape)
         shape = (hierarchy.compute_sub_volume_depth(space.shape[0]), *space.shape[1:])
-        widths = [space.channels, *(max(1, 8 * w // 2 ** (count - 1 - i)) for i in range(count))]
-        self.tower = _SpectralTower(widths, shape, 2 * w)
+        widths = [space.channels, *hierarchy.compute_rising_widths(8 * w, max(1, w // 4), count)]
+        self.tower = _SpectralTower(widths, space.shape, shape, 2 * w)
         self.dense = SpectralDense(2 * w + 1, w)
         self.score = SpectralDense(w, 1)
         labels = space.conditions.label_width
@@ -108,9 +123,9 @@ class LowBranch(_SpectralTower):
 
     def __init__(self, config: HierarchicalDiscriminator, space: ImageSpace) -> None:
         shape = hierarchy.compute_low_shape(space.shape)
-        count = hierarchy.count_halvings(shape)
-        widths = [space.channels, *(4 * config.features // 2 ** (count - 1 - i) for i in range(count))]
-        super().__init__(widths, shape, 1 + space.conditions.label_width)
+        w, count = config.features, hierarchy.count_halvings(shape)
+        widths = [space.channels, *hierarchy.compute_rising_widths(4 * w, w // 2, count)]
+        super().__init__(widths, shape, shape, 1 + space.conditions.label_width)
 
 
 class HierarchicalDiscriminatorModule(nn.Module):

@@ -16,8 +16,9 @@ from ganatomy.networks.convolutional import (
     ConvolutionalGenerator,
 )
 from ganatomy.networks.diffusion import LatentDiffusionGenerator
-from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator, HighEncoder
+from ganatomy.networks.hierarchical import HierarchicalGenerator
 from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
+from ganatomy.networks.hierarchical_encoders import GroundEncoder, HighEncoder
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from ganatomy.networks.residual import ProjectionDiscriminator, ResidualGenerator
 from ganatomy.networks.style import ResidualDiscriminator, StyleGenerator

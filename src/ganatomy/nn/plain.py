@@ -47,6 +47,38 @@ class PlainUpConv(EnlargingConvolution):
         return self.convolve_enlarged(x, self.weight, self.bias, drop)
 
 
+class PartialUpConv(nn.Module):
+    """y = conv(up(x)), up = nearest x 2 along some axes only: x (batch, in, *space) -> (batch, out, *larger space).
+
+    Args:
+        enlarged: for each spatial axis, whether it is doubled.
+    """
+
+    def __init__(self, enlarged: tuple[bool, ...], n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.axes = tuple(2 + axis for axis, doubled in enumerate(enlarged) if doubled)
+        self.conv = make_conv(len(enlarged), n_in, n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis in self.axes:
+            x = x.repeat_interleave(2, axis)
+        y: Tensor = self.conv(x)
+        return y
+
+
+def make_up_conv(enlarged: tuple[bool, ...], n_in: int, n_out: int) -> nn.Module:
+    """Make y = conv(up(x)), which doubles the given axes."""
+    if all(enlarged):
+        return PlainUpConv(len(enlarged), n_in, n_out)
+    return PartialUpConv(enlarged, n_in, n_out)
+
+
+def make_down_conv(halved: tuple[bool, ...], n_in: int, n_out: int) -> nn.Module:
+    """Make a convolution that halves the given axes by kernels of 4 and keeps the others by kernels of 3."""
+    kernel, stride = (tuple(values) for values in ([4 if h else 3 for h in halved], [2 if h else 1 for h in halved]))
+    return CONV_CLASSES[len(halved)](n_in, n_out, kernel, stride, 1)
+
+
 class StridedConv(nn.Module):
     """y = w * x + b, kernel 4, stride 2   (strided convolutions: Radford 2016, section 3).
 

@@ -1,7 +1,8 @@
 """HA-GAN: volumes by hierarchical amortised training (Sun 2022), its encoder, and the paper's ablations."""
 
-from ganatomy.networks.hierarchical import GroundEncoder, HierarchicalGenerator, HighEncoder
+from ganatomy.networks.hierarchical import HierarchicalGenerator
 from ganatomy.networks.hierarchical_discriminator import HierarchicalDiscriminator
+from ganatomy.networks.hierarchical_encoders import GroundEncoder, HighEncoder
 from ganatomy.objectives.adversarial import Adversarial
 from ganatomy.objectives.hierarchical import HierarchicalReconstruction
 from ganatomy.objectives.labels import LabelClassification

@@ -167,9 +167,7 @@ class HierarchicalAmortisation(Config):
 
     def find_shape_problem(self, shape: Shape) -> str | None:
         """Say why a shape cannot be used, as the end of a sentence; None if it can."""
-        if hierarchy.fits_hierarchy(shape):
-            return None
-        return f"every axis must be a multiple of {hierarchy.AXIS_MULTIPLE}, for example 64,64,64"
+        return hierarchy.find_shape_problem(shape)
 
     def change_stage_length(self, kimg: float) -> "HierarchicalAmortisation":
         """Return the strategy unchanged, since it has a single stage."""
