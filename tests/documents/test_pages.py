@@ -78,6 +78,8 @@ def _shrink(arguments):
             words[at + 1] = SMALL[words[at + 1].count(",") + 1]
         if word == "--n":
             words[at + 1] = str(min(MOST_IMAGES, int(words[at + 1])))
+    if words[:1] == ["prepare"] and "--shape" not in words:
+        words += ["--shape", SMALL[2]]  # without a size, mammograms have millions of pixels
     return [*words, "--tiny", *OFTEN] if words[0] == "train" else words
 
 
