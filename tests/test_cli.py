@@ -86,6 +86,7 @@ def test_recipes_are_listed_one_a_line(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
         "mammogram",
         "volume",
+        "hagan-mammogram",
         "pggan-mammogram",
         "gan-mammogram",
         "wgan-mammogram",

@@ -27,6 +27,7 @@ def test_every_row_and_every_published_name_is_a_recipe():
         assert set(names) <= set(RECIPES)
     assert choose_rows((), 2) == (
         "mammogram",
+        "hagan-mammogram",
         "pggan-mammogram",
         "gan-mammogram",
         "wgan-mammogram",

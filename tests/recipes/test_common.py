@@ -21,6 +21,7 @@ SCORE, CODE_SCORE = "discriminator.tower.head.bias", "code_discriminator.head.bi
 LOST_IN_DIFFERENCES = {
     "mammogram": {"discriminator.head.bias"},
     "volume": {"discriminator.high.score.bias", "discriminator.low.head.bias"},
+    "hagan-mammogram": {"discriminator.high.score.bias"},
     "relativistic": {"discriminator.base.head.bias"},
     "wgan": {SCORE},
     "wgan-gp": {SCORE},

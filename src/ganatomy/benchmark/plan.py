@@ -30,6 +30,7 @@ ROWS = (  # in the order of the tables; a store uses those with its number of ax
     "hagan-no-encoder",
     "hagan-deterministic",
     "mammogram",
+    "hagan-mammogram",
     "pggan-mammogram",
     "gan-mammogram",
     "wgan-mammogram",

@@ -9,6 +9,7 @@ from ganatomy.recipes.recipe import Recipe
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "mammogram": recommended.make_mammogram,
     "volume": recommended.make_volume,
+    "hagan-mammogram": recommended.make_hagan_mammogram,
     "pggan-mammogram": pggan.make_pggan_mammogram,
     "gan-mammogram": pggan.make_gan_mammogram,
     "wgan-mammogram": pggan.make_wgan_mammogram,

@@ -7,6 +7,7 @@ from ganatomy.objectives.adversarial import Adversarial, LossTerm
 from ganatomy.objectives.augmentation import Augmentation
 from ganatomy.objectives.penalties import ZeroCentredPenalty
 from ganatomy.objectives.scores import Relativistic
+from ganatomy.recipes.changes import change_pace
 from ganatomy.recipes.hagan import BETAS, LABEL_LOSS, make_hagan
 from ganatomy.recipes.recipe import Adam, Recipe
 from ganatomy.steps.schedules import LinearSchedule
@@ -14,6 +15,7 @@ from ganatomy.steps.strategies import ProgressiveGrowing
 
 MAMMOGRAM_KIMG = 8_000
 BATCH_SIZES = (32, 32, 32, 16, 8, 8, 8, 4, 4)  # by level; small batches give many steps with few patients
+MAMMOGRAM_PACE = 3  # lengths of `hagan-mammogram` divided by those of `volume`
 PENALTY_INTERVAL = 4  # steps; the penalty is multiplied by this number
 # Each fake is paired with a real image, and both have a penalty on the discriminator's gradient (Huang 2024, "R3GAN").
 PAIRS: tuple[LossTerm, ...] = (
@@ -71,4 +73,21 @@ def make_volume() -> Recipe:
         },
         objectives=(Adversarial(terms=(*PAIRS, LABEL_LOSS), share_fakes=True),),
         optimizers={"generator": slow, "discriminator": fast},
+    )
+
+
+def make_hagan_mammogram() -> Recipe:
+    """HA-GAN for mammograms: slabs at full size and the whole at a quarter, 1280 x 1024 or 4096 x 3328, by view.
+
+    It is `volume` with two axes, conditioned on the view; ``--condition laterality`` adds the side. A step computes an
+    eighth of the rows at full resolution, so the native size of a detector fits one GPU. Of `hagan` and `volume`, the
+    latter is the base, because air is exactly the lowest value, as in an exported mammogram, and noise from the code
+    gives texture that fits full resolution. It has no augmentation, since the mean of a slab is not that of the breast.
+    The recipe has been trained for a few steps only; its length, three times that of `volume`, is our guess.
+    """
+    return change_pace(make_volume(), MAMMOGRAM_PACE).replace(
+        name="hagan-mammogram",
+        shape=(1280, 1024),
+        latent=512,
+        conditions={"view_position": ("CC", "MLO")},
     )

@@ -71,6 +71,18 @@ def _is_easy(n: int) -> bool:
     return n // (n & -n) <= LARGEST_EASY_BASE
 
 
+def compute_tiny_shape(shape: Shape) -> Shape:
+    """Halve all axes while the networks accept the result and no axis falls below 32.
+
+    >>> compute_tiny_shape((256, 256, 256)), compute_tiny_shape((1280, 1024)), compute_tiny_shape((48, 256, 256))
+    ((32, 32, 32), (80, 64), (48, 256, 256))
+    """
+    smaller = tuple(n // 2 for n in shape)
+    if min(smaller) < 2 * AXIS_MULTIPLE or not fits_hierarchy(smaller) or any(n % 2 for n in shape):
+        return shape
+    return compute_tiny_shape(smaller)
+
+
 def compute_low_shape(shape: Shape) -> Shape:
     """n / 4 for every axis n: the size of the features A and of the low-resolution volume x_low   (Sun 2022)."""
     return tuple(n // LOW_FACTOR for n in shape)

@@ -182,7 +182,8 @@ class HierarchicalAmortisation(Config):
         return self if parts > 1 else self.replace(low=None)
 
     def make_tiny(self, shape: Shape) -> tuple["HierarchicalAmortisation", Shape]:
-        return self, (2 * hierarchy.AXIS_MULTIPLE,) * len(shape)
+        """Make a small version: the shape is halved down to the last with at least 32 voxels an axis."""
+        return self, hierarchy.compute_tiny_shape(shape)
 
 
 class _WholeImageStrategy(Config):
