@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.data.prepare import prepare
 from ganatomy.data.samples import read_samples
-from ganatomy.evaluation.report.page import _picture
+from ganatomy.evaluation.report.page import _read_picture
 from ganatomy.exporting.export import export, write_samples
 from ganatomy.imaging import marking, nifti, xmp
 from ganatomy.imaging.derived import write_derived_image
@@ -275,7 +275,7 @@ def test_a_walk_through_the_latent_space_is_marked(hagan, tmp_path):
 
 def test_the_copy_of_a_picture_in_a_report_keeps_what_it_says(tmp_path):
     save_png((NOISE >> 8).astype(np.uint8), tmp_path / "a.png", marking.mark_side_by_side(RECORD, True))
-    html = _picture(tmp_path / "a.png", "title", "caption")
+    copied = _read_picture(tmp_path / "a.png", "title", "caption")
     content = base64.b64decode(re.search('base64,([^"]*)"', html)[1])
     with Pillow.open(io.BytesIO(content)) as picture:
         mark = read_picture_mark(picture)
