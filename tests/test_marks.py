@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import re
 import struct
 import time
 from xml.etree import ElementTree
@@ -276,7 +275,7 @@ def test_a_walk_through_the_latent_space_is_marked(hagan, tmp_path):
 def test_the_copy_of_a_picture_in_a_report_keeps_what_it_says(tmp_path):
     save_png((NOISE >> 8).astype(np.uint8), tmp_path / "a.png", marking.mark_side_by_side(RECORD, True))
     copied = _read_picture(tmp_path / "a.png", "title", "caption")
-    content = base64.b64decode(re.search('base64,([^"]*)"', html)[1])
+    content = base64.b64decode(copied.data)
     with Pillow.open(io.BytesIO(content)) as picture:
         mark = read_picture_mark(picture)
         assert mark.pixels_sha256 == marking.hash_pixels(np.asarray(picture))
