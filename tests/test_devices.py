@@ -13,7 +13,7 @@ from ganatomy.evaluation import feature_cache
 from ganatomy.evaluation.extractors.extractor import Extractor
 from ganatomy.evaluation.images.sets import select_real_images
 from ganatomy.machine import device as devices
-from ganatomy.machine.device import select_device, usual_device
+from ganatomy.machine.device import ALLOCATOR_VARIABLES, describe_device, select_device, usual_device
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.changes import change_recipe
 from ganatomy.training import distributed, launch, loop
@@ -34,6 +34,9 @@ def _restore_flags():
 @pytest.fixture
 def cards(monkeypatch):
     """Torch says that there are two GPUs."""
+    for name in ALLOCATOR_VARIABLES:
+        monkeypatch.setenv(name, "")  # so that the test's own setting of the variable is undone after it
+        monkeypatch.delenv(name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
@@ -61,6 +64,20 @@ def test_devices_that_are_not_here_are_refused(name, words, cards):
     assert select_device("cuda:1") == torch.device("cuda", 1)
 
 
+@pytest.mark.parametrize("name", ALLOCATOR_VARIABLES)
+def test_memory_of_a_gpu_grows_in_place_unless_the_user_has_configured_it(name, cards, monkeypatch):
+    select_device("cpu")
+    assert ALLOCATOR_VARIABLES[0] not in os.environ
+    select_device("cuda")
+    assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF")
+    monkeypatch.setenv(name, "max_split_size_mb:512")
+    select_device("cuda")
+    assert {n: os.environ[n] for n in ALLOCATOR_VARIABLES if n in os.environ} == {name: "max_split_size_mb:512"}
+    assert devices.get_allocator_settings() == "max_split_size_mb:512"
+    assert describe_device(CPU)["allocator"] is None
+
+
 def test_what_none_stands_for_may_be_said_for_a_while(cards):
     assert select_device(None).type == "cuda"
     with usual_device("cpu"):
@@ -68,6 +85,7 @@ def test_what_none_stands_for_may_be_said_for_a_while(cards):
     assert select_device(None).type == "cuda"
 
 
+@pytest.mark.ci
 def test_selection_and_report_stay_away_from_a_busy_card(run, tmp_path, cards):
     assert main(["select", str(run.path), "--device", "cpu", "--quiet"]) == 0
     assert main(["evaluate", str(run.path), "--device", "cpu", "--quiet", "--out", str(tmp_path / "report")]) == 0
@@ -126,7 +144,9 @@ def test_precisions_have_names():
     assert override_settings(ComputeSettings(), precision="tf32").dtype == torch.float32
     with pytest.raises(Refused, match="--precision tf32 is for NVIDIA GPUs, but the device is cpu"):
         ComputeSettings(precision="tf32").check(2, CPU)
-    with pytest.raises(Refused, match="--precision half: there are float32, tf32, bfloat16, float16"):
+    with pytest.raises(
+        Refused, match="--precision half: there is no such precision; choose one of float32, tf32, bfloat16, float16"
+    ):
         override_settings(ComputeSettings(), precision="half")
 
 

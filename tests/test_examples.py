@@ -1,6 +1,7 @@
 """The examples run as they stand: a loop that gives a command again, and a SLURM job that queues itself again."""
 
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import torch
 from pairs import free_port
 
+import ganatomy
 from ganatomy.training.run import open_run
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -42,6 +44,16 @@ def test_the_loop_ends_when_the_command_does(codes, tries, expected, tmp_path):
     )
     assert done.returncode == expected
     assert (tmp_path / "calls").read_text().count("x") == len(codes)
+
+
+@pytest.mark.ci
+def test_monai_learns_from_a_mixture_of_phantoms_and_samples(store):
+    """Numbers of classes and masks that nothing has learned would be right for half of the images, and not overlap."""
+    script = runpy.run_path(str(EXAMPLES / "train_on_mixture.py"))
+    found = script["train_on_mixture"](store.path, ganatomy.get_example_model(), steps=60)
+    assert (found["training_images"], found["synthetic"], found["test_images"]) == (64, 32, 4)
+    assert found["accuracy"] >= 0.75
+    assert found["dice"] > 0.9
 
 
 @pytest.mark.slow

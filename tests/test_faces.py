@@ -4,19 +4,21 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from cohorts import volumes as write_volumes
 from drawings import draw
+from jinja2 import UndefinedError
 from odd_files import write_brain
 from PIL import Image as Pillow
 from pydicom import dcmread
 
-from ganatomy.benchmark import page as benchmark_page
-from ganatomy.benchmark.tables import Table
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.data.prepare import prepare
-from ganatomy.evaluation.report import page
+from ganatomy.evaluation.report.page import Picture, Section
+from ganatomy.evaluation.report.table import Table
 from ganatomy.exporting.export import write_samples
 from ganatomy.imaging.caption import add_caption
+from ganatomy.machine.templates import render_template
 from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.modalities.marks import says_synthetic
 from ganatomy.sampling import sample
@@ -82,21 +84,28 @@ def test_a_sample_says_how_many_threads_computed_it(run):
     assert record["threads"] == torch.get_num_threads()
 
 
-def test_names_are_escaped(tmp_path):
-    table = Table(MARKER, (MARKER,), [(MARKER,)], MARKER)
-    for text in (
-        benchmark_page._html([MARKER], [table], {}),
-        benchmark_page._markdown([MARKER], [table], {}),
-        page._table((MARKER,), ((MARKER,),)),
-        page._about(
-            {
-                "images": {MARKER: MARKER},
-                "store": {MARKER: MARKER},
-                "extractors": {MARKER: {"words": MARKER, "sha256": MARKER}},
-                "failures": {"definition": MARKER},
-                "compared": {"seed": MARKER, "real_split": MARKER, "held_out_store": MARKER},
-            }
-        ),
-    ):
-        assert "<img src=x" not in text
-        assert "&lt;img src=x" in text
+def test_names_are_escaped():
+    table = Table(MARKER, (MARKER,), [(MARKER,)], MARKER, MARKER)
+    benchmark = {"intro": [MARKER], "parts": [table], "pictures": {"a.png": (MARKER, MARKER)}}
+    content = {
+        "images": {"generator": MARKER},
+        "compared": dict.fromkeys(("images_a_side", "synthetic_images", "shape", "patients"), MARKER)
+        | {"shows_patients": True, "trained_on_this_store": True},
+        "constant_images": MARKER,
+        "warnings": [MARKER],
+        "verdicts": [{"question": "likeness", "answer": "good", "reason": MARKER}],
+    }
+    sections = [Section(MARKER, [table], [Picture(MARKER, MARKER, "")])]
+    report = {"content": content, "questions": {"likeness": MARKER}, "sections": sections}
+    for name, values in (("benchmark.html", benchmark), ("benchmark.md", benchmark), ("report.html", report)):
+        text = render_template(name, **values)
+        assert "<img src=x" not in text, name
+        assert text.count("&lt;img src=x") >= str(values).count("<img src=x"), name
+    study = render_template("reader_study.html", shows_patients=True, study={"study": MARKER})
+    assert "<img src=x" not in study
+    assert '{"study": "\\u003cimg src=x onerror=alert(1)\\u003e"}' in study
+
+
+def test_a_value_that_a_page_lacks_is_an_error_and_not_an_empty_place():
+    with pytest.raises(UndefinedError, match="'pictures' is undefined"):
+        render_template("benchmark.html", intro=[], parts=[])

@@ -154,6 +154,7 @@ def test_a_run_is_trained_by_one_command_and_runs_beside_are_not_hindered(store,
     assert not list(tmp_path.rglob("*.lock"))
 
 
+@pytest.mark.ci
 def test_two_trainings_at_once_are_one_run(store, tmp_path):
     words = [sys.executable, "-m", "ganatomy", "train", "pggan-mammogram", store.path, "--tiny", "--out", tmp_path]
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
@@ -180,6 +181,7 @@ def _wait_for(path, process, pattern):
         time.sleep(0.01)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("verb", ["evaluate", "reader study"])
 def test_a_killed_report_or_study_leaves_no_pictures_of_patients(verb, run, store, tmp_path):
     flag = {"evaluate": "--out", "reader study": "--reader-study"}[verb]

@@ -165,7 +165,7 @@ def test_an_interrupted_export_is_finished_by_the_same_command(snapshot, tmp_pat
     [
         (
             lambda s, out: write_samples(sample(s, 1), 1, "mammogram", out, "gif"),
-            "is written as png, npy, dicom, hanging",
+            "is not written in this format; choose one of png, npy, dicom, hanging",
         ),
         (lambda s, out: export(out, out / "x"), "holds no samples.jsonl"),
         (lambda s, out: list(sample(s, 0)), "above zero"),

@@ -112,6 +112,7 @@ def test_features_one_row_a_case(encoder, volumes, tmp_path):
     assert csv.read_csv(tmp_path / "f.csv").num_rows == 1
 
 
+@pytest.mark.ci
 def test_a_longer_training_of_the_encoder_reconstructs_better(hagan, volumes, tmp_path):
     quality = []
     for kimg in (0.004, 0.4):

@@ -117,24 +117,22 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a verb when it is asked for, so that ``import ganatomy`` and ``--help`` need no torch.
+if not TYPE_CHECKING:  # a type checker knows the names above, and refuses all others
 
-    ``ganatomy.__version__`` is that of the installed distribution, which pyproject.toml states once.
-    """
-    if name == "__version__":
-        from importlib.metadata import version
+    def __getattr__(name: str) -> Any:
+        """Import a verb when it is asked for, so that ``import ganatomy`` and ``--help`` need no torch.
 
-        return version("ganatomy")
-    if name in _WHERE:
-        from importlib import import_module
+        ``ganatomy.__version__`` is that of the installed distribution, which pyproject.toml states once.
+        """
+        if name == "__version__":
+            from importlib.metadata import version
 
-        return getattr(import_module(f"ganatomy.{_WHERE[name]}"), name)
-    if name == "__version__":
-        from importlib.metadata import version
+            return version("ganatomy")
+        if name in _WHERE:
+            from importlib import import_module
 
-        return version("ganatomy")
-    raise AttributeError(f"module 'ganatomy' has no attribute {name!r}")
+            return getattr(import_module(f"ganatomy.{_WHERE[name]}"), name)
+        raise AttributeError(f"module 'ganatomy' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,8 @@
 """Exceptions that end a command with one sentence for the user and an exit code."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class Ended(Exception):
     """Ended early. The command line prints the message without a traceback and leaves with `exit_code`."""
@@ -11,6 +14,24 @@ class Refused(Ended, ValueError):
     """What was given cannot be used. The message says what was given, what is accepted and what to do."""
 
     exit_code = 2
+
+
+def refuse_name(sentence: str, name: str, known: Iterable[str]) -> Refused:
+    """The refusal of a name that is not among the known ones: a sentence, a similar name, and what is accepted.
+
+    Args:
+        sentence: what was given and that it does not exist, without a full stop.
+        name: the name that was given.
+        known: the names that are accepted.
+
+    Example:
+        >>> str(refuse_name("There is no modality 'mamogram'", "mamogram", ["mammogram", "brain_mri"]))
+        "There is no modality 'mamogram' (did you mean mammogram?); choose one of mammogram, brain_mri."
+    """
+    names = list(known)
+    similar = get_close_matches(name, names, n=1)
+    hint = f" (did you mean {similar[0]}?)" if similar else ""
+    return Refused(f"{sentence}{hint}; choose one of {', '.join(names)}.")
 
 
 class Diverged(Ended):

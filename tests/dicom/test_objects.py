@@ -165,7 +165,7 @@ def test_the_same_sample_has_the_same_uids_and_other_pixels_never():
 @pytest.mark.parametrize(
     ("modality", "form", "words"),
     [
-        ("chest_ct", {"compress": "zip"}, "there are rle, jpeg-ls, jpeg2000"),
+        ("chest_ct", {"compress": "zip"}, "choose one of rle, jpeg-ls, jpeg2000"),
         ("chest_ct", {"enhanced": True, "secondary_capture": True}, "give one"),
         ("mammogram", {"enhanced": True}, "a mammogram is one image"),
     ],

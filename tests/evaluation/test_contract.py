@@ -97,6 +97,7 @@ def test_a_new_metric_and_a_new_extractor_reach_the_report(run, own_store, tmp_p
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == content
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("extractor", ["corners", "random"])
 def test_no_extractor_looks_at_an_image_twice_in_one_report(
     extractor, run, own_store, registered, tmp_path, monkeypatch

@@ -186,7 +186,7 @@ def _know(monkeypatch, name, file):
 
 
 def test_unknown_extractors_and_dimensions_are_refused():
-    with pytest.raises(Refused, match="there are random, handcrafted"):
+    with pytest.raises(Refused, match="choose one of random, handcrafted"):
         table.get_extractor("vgg", 2, [])
     with pytest.raises(Refused, match="3 dimensions"):
         table.get_extractor("med3d-10", 2, [])

@@ -200,6 +200,7 @@ def test_copies_fail_the_audit_and_are_not_exported(store, run, tmp_path, capsys
     assert (folder / AUDIT_FILE).exists()
 
 
+@pytest.mark.ci
 def test_suspects_are_listed_and_can_be_left_out(store, run, tmp_path, capsys):
     """Two training images among samples: the table names them, and the export goes on without them."""
     snapshot = open_snapshot(run.list_snapshots()[-1])

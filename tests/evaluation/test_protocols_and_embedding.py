@@ -117,6 +117,7 @@ def test_umap_needs_enough_points_and_is_the_same_for_a_seed():
     np.testing.assert_allclose(compute_umap(rows), found)
 
 
+@pytest.mark.ci
 def test_a_report_without_umap_names_the_extra(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     monkeypatch.setattr(embedding, "MIN_UMAP_POINTS", 3)
@@ -127,6 +128,7 @@ def test_a_report_without_umap_names_the_extra(run, tmp_path, monkeypatch):
     assert "ganatomy[umap]" in (tmp_path / "report" / "report.html").read_text()
 
 
+@pytest.mark.ci
 def test_other_models_stand_in_the_plane(run, store, tmp_path):
     content = evaluate(run.path, out=tmp_path / "report", beside={"first": run.list_snapshots()[-2]})
     shares = content["embedding"]["classical MDS"]["share_inside"]

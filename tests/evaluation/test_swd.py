@@ -63,7 +63,7 @@ def test_the_projected_distance_is_scipys():
 def test_two_gaussians_of_known_distance():
     # Projections of N(0, I) and N(0, s^2 I) are N(0, 1) and N(0, s^2): W1 = (s - 1) sqrt(2 / pi).
     torch.manual_seed(0)
-    a, b = torch.randn(40_000, 49), torch.randn(40_000, 49) * 1.5
+    a, b = torch.randn(10_000, 49), torch.randn(10_000, 49) * 1.5
     assert module._compute_sliced_distance(a, b, SWDProtocol(), 0) == pytest.approx(0.5 * np.sqrt(2 / np.pi), rel=0.03)
 
 

@@ -34,6 +34,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("text", [PLAIN, OWN_MODALITY], ids=["without guard", "modality of its own"])
 def test_a_script_is_run_once(text, cohort, tmp_path):
     script = tmp_path / "script.py"

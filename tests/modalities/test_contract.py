@@ -144,6 +144,7 @@ def real(shared, tmp_path):
     return raw
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("source", ["made_by_code", "real"])
 def test_a_new_modality_goes_the_whole_way(source, request, tmp_path, monkeypatch):
     raw = request.getfixturevalue(source)
@@ -237,9 +238,11 @@ def test_a_modality_has_formats_and_options_of_its_own(tmp_path):
     ]
     assert write_samples(samples, 2, "text_writing", tmp_path / "out", "text") == 2
     assert (tmp_path / "out" / "1.txt").read_text() == "0.500"
-    with pytest.raises(Refused, match="chest_radiograph is written as png, npy, dicom"):
+    with pytest.raises(Refused, match="chest_radiograph is not written in this format; choose one of png, npy, dicom"):
         write_samples(samples, 2, "chest_radiograph", tmp_path / "other", "text")
-    with pytest.raises(Refused, match="mammogram is written as png, npy, dicom, hanging"):
+    with pytest.raises(
+        Refused, match="mammogram is not written in this format; choose one of png, npy, dicom, hanging"
+    ):
         write_samples(samples, 2, "mammogram", tmp_path / "other", "text")
     assert make_modality("text_writing", offset=1.0).offset == 1.0
     with pytest.raises(Refused, match="--offset is not an option of chest_radiograph"):

@@ -274,7 +274,7 @@ def test_a_url_with_a_password_is_refused_without_repeating_it(views, capsys):
         ("--to pacs --pacs 127.0.0.1:1/A --calling-aet ABCDEFGHIJKLMNOPQ", "1 to 16 characters"),
         ("--to dicomweb --url ftp://127.0.0.1", "give the address of a DICOMweb service"),
         ("--to png --out {new} --compress rle", "apply to DICOM, not to png"),
-        ("--to dicom --out {new} --compress zip", "there are rle, jpeg-ls, jpeg2000"),
+        ("--to dicom --out {new} --compress zip", "choose one of rle, jpeg-ls, jpeg2000"),
         ("--to npy --out {new} --label", "cannot be combined with --to npy"),
     ],
 )
@@ -293,6 +293,7 @@ def test_without_the_packages_it_says_what_to_install(views, monkeypatch):
         send(views, pacs="127.0.0.1:1/A")
 
 
+@pytest.mark.ci
 def test_a_send_that_is_killed_goes_on_and_leaves_no_duplicate(tmp_path):
     """SIGKILL after the fifth instance has arrived; the second process finishes."""
     folder = volumes(tmp_path / "volumes", "chest_ct", 2)

@@ -85,7 +85,9 @@ def test_a_full_disk_ends_the_training(store, tmp_path):
 
 
 def test_an_unknown_or_missing_tracker_is_one_sentence(store, tmp_path, monkeypatch):
-    with pytest.raises(Refused, match=r"--track comet: there are tensorboard, mlflow, wandb and none\."):
+    with pytest.raises(
+        Refused, match=r"--track comet: there is no such tracker; choose one of tensorboard, mlflow, wandb, none\."
+    ):
         train(SHORT, store, tmp_path, 0, "cpu", OFTEN, trackers=["comet"])
     monkeypatch.setattr(table, "find_spec", lambda name: None)
     with pytest.raises(Refused, match=r"--track wandb needs .* pip install 'ganatomy\[wandb\]'"):

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from ganatomy.config import Config
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.recipes.changes import change_pace
 from ganatomy.recipes.recipe import Recipe
@@ -130,9 +130,9 @@ def choose_rows(names: tuple[str, ...], ndim: int) -> tuple[str, ...]:
     known = list_rows(ndim)
     for name in names:
         if name not in RECIPES:
-            raise Refused(f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
+            raise refuse_name(f"There is no recipe {name!r}", name, RECIPES)
         if name not in known:
-            raise Refused(f"{name} does not train on images of {ndim} axes; choose one of {', '.join(known)}.")
+            raise refuse_name(f"{name} does not train on images of {ndim} axes", name, known)
     return names or known
 
 

@@ -1,11 +1,11 @@
 """Tables of a benchmark, as cells of text."""
 
-from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
 from ganatomy.benchmark import published
 from ganatomy.benchmark.plan import ABLATION_ROWS, BenchmarkPlan
+from ganatomy.evaluation.report.table import Table
 from ganatomy.pyramid import format_shape
 from ganatomy.recipes import get_recipe
 from ganatomy.steps import hierarchy
@@ -13,16 +13,6 @@ from ganatomy.training.plan import count_parameters, estimate_memory
 
 QUALITY_METRICS = (*published.PUBLISHED_METRICS, "KID")
 EMPTY_CELL = "-"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a page; the caption is shown below it."""
-
-    title: str
-    heads: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    caption: str
 
 
 def make_intro(plan: BenchmarkPlan, rows: list[dict[str, Any]], speed: dict[str, Any], command: str) -> list[str]:

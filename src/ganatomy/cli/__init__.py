@@ -6,7 +6,8 @@ from importlib.metadata import version
 
 from tyro.conf import OmitArgPrefixes
 
-from ganatomy.cli.app import app, command_arguments
+from ganatomy.cli.app import app, check_command_name, command_arguments
+from ganatomy.cli.wrong_words import refuse_wrong_words
 from ganatomy.errors import Ended, Interrupted, Refused
 from ganatomy.machine import progress
 from ganatomy.machine.places import DISK_FULL_ERRORS, describe_system_error
@@ -25,12 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     progress.quiet = "--quiet" in words or "--json" in words or beside
     command_arguments[:] = words
     try:
-        app.cli(
-            args=words,
-            prog="ganatomy",
-            description="Train generative models on medical images and write synthetic DICOM or NIfTI files.",
-            config=(OmitArgPrefixes,),
-        )
+        with refuse_wrong_words():
+            check_command_name(words)
+            app.cli(
+                args=words,
+                prog="ganatomy",
+                description="Train generative models on medical images and write synthetic DICOM or NIfTI files.",
+                config=(OmitArgPrefixes,),
+            )
     except Ended as end:
         if not (beside and isinstance(end, Interrupted)):
             print(f"ganatomy: {end}", file=sys.stderr)

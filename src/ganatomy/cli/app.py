@@ -11,11 +11,13 @@ from typing import Annotated, Any
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from ganatomy.errors import Refused
+from ganatomy.cli.wrong_words import end_parsing
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.machine.places import check_writable, hold_output
 from ganatomy.machine.progress import heartbeat
 
 app = SubcommandApp()
+command_names: list[str] = []
 command_arguments: list[str] = []  # of the current command, used to start it again in several processes
 
 Quiet = Annotated[bool, arg(help="print no progress and no messages", help_behavior_hint="")]
@@ -36,6 +38,16 @@ Verb = Callable[..., None]
 def answer(value: Any) -> None:
     """Print what a program reads of a command with --json, which says nothing else on standard output."""
     print(json.dumps(value, default=str))
+
+
+def check_command_name(words: list[str]) -> None:
+    """Check that the first word names a command, unless it is an option.
+
+    Raises:
+        Refused: it does not; the message names a similar one.
+    """
+    if words and not words[0].startswith("-") and words[0] not in command_names:
+        raise refuse_name(f"There is no command {words[0]!r}", words[0], command_names)
 
 
 def refuse_dry_answer(given: Given) -> None:
@@ -77,6 +89,7 @@ def command(
             bound = inspect.signature(verb).bind(*args, **kwargs)
             bound.apply_defaults()
             given = bound.arguments
+            end_parsing()
             refuse_dry_answer(given)
             where = None if given["dry_run"] else place(given)
             with contextlib.ExitStack() as around:
@@ -88,6 +101,7 @@ def command(
                     around.enter_context(heartbeat(f"{verb.__name__}: at work"))
                 verb(*args, **kwargs)
 
+        command_names.append(name or verb.__name__)
         app.command(name=name)(run)
         return verb
 

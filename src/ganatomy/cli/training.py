@@ -9,6 +9,7 @@ from ganatomy.cli.app import DryRun, Json, Pairs, Quiet, ShapeText, answer, comm
 from ganatomy.cli.parsing import check_above_zero, parse_changes, parse_pairs, parse_shape, parse_shard, remove_flag
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
+from ganatomy.machine.choices import Precision, UpSampling
 
 CompileFlag = Annotated[bool, arg(name="compile", help="compile networks with torch.compile", help_behavior_hint="")]
 
@@ -187,14 +188,14 @@ def train(
     generator: Path | None = None,
     begin_from: Annotated[Path | None, arg(name="from")] = None,
     freeze: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="ROLE.PART")] = (),
-    precision: str | None = None,
+    precision: Precision | None = None,
     channels_last: bool | None = None,
     recompute: bool = False,
     compile_: CompileFlag = False,
     micro_batches: int | None = None,
     hold_memory: bool | None = None,
     deterministic: bool = False,
-    upsampling: str | None = None,
+    upsampling: UpSampling | None = None,
     search_kernels: bool = False,
     fit: bool = False,
     anyway: bool = False,
@@ -316,7 +317,7 @@ def plan(
     batch: int | None = None,
     device: str | None = None,
     processes: int = 1,
-    precision: str | None = None,
+    precision: Precision | None = None,
     recompute: bool = False,
     micro_batches: int | None = None,
     hold_memory: bool | None = None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from ganatomy.dicom import write
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.imaging.image import Image
 
 
@@ -34,7 +34,9 @@ class DicomForm:
 
     def __post_init__(self) -> None:
         if self.compress is not None and self.compress not in write.COMPRESSIONS:
-            raise Refused(f"--compress {self.compress}: there are {', '.join(write.COMPRESSIONS)}.")
+            raise refuse_name(
+                f"--compress {self.compress}: there is no such compression", self.compress, write.COMPRESSIONS
+            )
         if self.enhanced and self.secondary_capture:
             raise Refused("--enhanced and --secondary-capture are two kinds of object; give one.")
 

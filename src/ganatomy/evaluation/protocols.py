@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.evaluation.extractors.med3d import Med3D
 from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSubset
@@ -87,5 +87,5 @@ def get_protocol(name: str) -> tuple[int, Callable[[Comparison, Path | None], li
         Refused: there is no protocol of that name.
     """
     if name not in PROTOCOLS:
-        raise Refused(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")
+        raise refuse_name(f"There is no protocol {name!r}", name, PROTOCOLS)
     return PROTOCOLS[name]

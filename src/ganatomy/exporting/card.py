@@ -7,7 +7,8 @@ from typing import Any
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.numbers import MAX_CLASSES, is_number
 from ganatomy.exporting.checklist import make_checklist
-from ganatomy.exporting.scorecard import Answers, make_scorecard, render_scorecard
+from ganatomy.exporting.scorecard import Answers, make_scorecard
+from ganatomy.machine.templates import render_template
 from ganatomy.pyramid import format_shape
 
 INTENDED_USE = (
@@ -15,10 +16,6 @@ INTENDED_USE = (
     " patients. Samples are synthetic and must stay marked so."
 )
 NOT_STATED = "not stated"
-SCORECARD_NOTE = (
-    "The names are those of the FDA's scorecard for synthetic data (Zamzmi 2025), the questions our reading."
-)
-CHECKLIST_NOTE = "The items of MI-CLAIM-GEN (Miao 2024) in our words; what belongs to a study is open."
 LIMITS = (
     "What the training images do not show, the model cannot show; rare findings may be missing or wrong.",
     "Images may resemble training images. The audit is a screening test with a measured sensitivity, not a proof.",
@@ -130,55 +127,17 @@ def _select_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def render_card(card: Mapping[str, Any]) -> str:
     """The card as Markdown."""
-    images, training = card["images"], card["training"]
-    data = training["data"]
-    lines = [
-        f"# {card['name']}, {images['modality']}, {format_shape(tuple(images['shape']))}",
-        "",
-        f"*Synthetic images only. Weights `{card['snapshot_sha256'][:16]}`, networks: {', '.join(card['networks'])}.*",
-        *_section("Intended use", [card["intended_use"]]),
-        *_section(
-            "Licence", [f"Weights: {card['licence']['weights']}. Training data: {card['licence']['training_data']}."]
-        ),
-        *_section("Training data", _describe_data(data)),
-        *_section("Training", [f"{training['kimg']:g} thousand images shown.", *_describe_ancestry(card["ancestry"])]),
-        *_section("Conditions", _describe_conditions(images)),
-        *_section("Measures", _describe_metrics(card["metrics"])),
-        *_section("Privacy audit", _describe_audit(card["audit"])),
-        *_section("Seven questions", [SCORECARD_NOTE, "", *render_scorecard(card["scorecard"])]),
-        *_section("Checklist for clinical research", [CHECKLIST_NOTE, *_render_checklist(card["checklist"])]),
-        *_section("Limits", [f"- {limit}" for limit in card["limits"]]),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _render_checklist(answers: Answers) -> list[str]:
-    """The items of the checklist under the names of their parts."""
-    lines = []
-    for part in dict.fromkeys(answer["part"] for answer in answers.values()):
-        mine = {name: answer for name, answer in answers.items() if answer["part"] == part}
-        lines += ["", f"### {part.capitalize()}", "", *render_scorecard(mine)]
-    return lines
-
-
-def _section(title: str, lines: list[str]) -> list[str]:
-    return ["", f"## {title}", "", *lines]
-
-
-def _describe_data(data: Mapping[str, Any]) -> list[str]:
-    if "cases" not in data:
-        return [f"Not known to ganatomy (fingerprint: {data.get('fingerprint', NOT_STATED)})."]
-    splits = ", ".join(f"{name} {count}" for name, count in data["splits"].items())
-    facts = [
-        f"- {name}: {', '.join(f'{value} {count}' for value, count in sorted(counts.items()))}"
-        for name, counts in data["facts"].items()
-    ]
-    return [
-        f"{data['cases']} images of {data['patients']} patients ({splits}); fingerprint `{data['fingerprint'][:16]}`.",
-        *facts,
-        *(f"- {name}: a number" for name in data["numbers"]),
-        *(f"- {name}: more than {MAX_CLASSES} values" for name in data["many_valued"]),
-    ]
+    parts: dict[str, Answers] = {}
+    for name, answer in card["checklist"].items():
+        parts.setdefault(answer["part"], {})[name] = answer
+    return render_template(
+        "model_card.md",
+        card=card,
+        parts=parts,
+        shape=format_shape(tuple(card["images"]["shape"])),
+        ancestry=_describe_ancestry(card["ancestry"]),
+        max_classes=MAX_CLASSES,
+    )
 
 
 def _describe_ancestry(origin: Mapping[str, Any]) -> list[str]:
@@ -194,40 +153,3 @@ def _describe_ancestry(origin: Mapping[str, Any]) -> list[str]:
                 f" training set {origin['trained_on'][:16]})."
             )
     return lines
-
-
-def _describe_conditions(images: Mapping[str, Any]) -> list[str]:
-    classes = [f"- {name}: {', '.join(values)}" for name, values in images["conditions"].items()]
-    numbers = [
-        f"- {name}: a number, about {scale['low']:g} to {scale['high']:g}" for name, scale in images["numbers"].items()
-    ]
-    return [*classes, *numbers] or ["None."]
-
-
-def _describe_audit(audit: Mapping[str, Any]) -> list[str]:
-    head = {None: "", True: "Passed. ", False: "FAILED. "}[audit["passed"]] + audit["verdict"]
-    power = [
-        f"- {row['copies']} planted copies among {row['of']} images: detected in {row['detected']:.0%} of trials"
-        for row in audit["power"]
-    ]
-    return [head, *(["", *power] if power else [])]
-
-
-def _describe_metrics(metrics: Mapping[str, Any] | None) -> list[str]:
-    if metrics is None:
-        return ["None were given."]
-    lines = [
-        f"{metrics['images_a_side']} images a side, {metrics['patients']} held-out patients ({metrics['held_out']}).",
-        "",
-        "| measure | value | 95 % interval | floor: real against real |",
-        "|---|---|---|---|",
-    ]
-    for row in metrics["scores"]:
-        name = row["metric"] + (f" ({row['extractor']})" if row.get("extractor") else "")
-        value, low, high, floor = (_format(row.get(key)) for key in ("value", "low", "high", "floor"))
-        lines.append(f"| {name} | {value} | {low} to {high} | {floor} |")
-    return lines
-
-
-def _format(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float | int) else "-"

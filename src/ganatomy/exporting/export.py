@@ -9,7 +9,7 @@ from typing import Any
 
 from ganatomy.data.samples import INDEX_FILE, AuditChoice, Sample, read_audited_samples
 from ganatomy.dicom.instances import PLAIN_FORM, DicomForm
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.exporting.label import LABEL_TEXT, draw_label
 from ganatomy.exporting.signing import read_key_for
 from ganatomy.exporting.writers import make_writer
@@ -57,7 +57,7 @@ def write_samples(
     kind = modalities.get_modality(modality)()
     to = to or kind.formats[0]
     if to not in kind.formats:
-        raise Refused(f"--to {to}: {modality} is written as {', '.join(kind.formats)}.")
+        raise refuse_name(f"--to {to}: {modality} is not written in this format", to, kind.formats)
     if label and to == "npy":
         raise Refused(
             "--label cannot be combined with --to npy, whose values are the network's output; choose another format."

@@ -67,15 +67,6 @@ def make_scorecard(
     }
 
 
-def render_scorecard(answers: Answers) -> list[str]:
-    """The answers as lines of Markdown."""
-    lines = []
-    for name, answer in answers.items():
-        lines += [f"- **{name}**: {answer['question']}", *(f"  - {words}" for words in answer["found"])]
-        lines += [f"  - open: {', '.join(answer['open'])}"] if answer["open"] else []
-    return lines
-
-
 def _list_scores(scores: Sequence[Mapping[str, Any]], names: tuple[str, ...]) -> list[str]:
     """The scores of these metrics beside their floors."""
     return [

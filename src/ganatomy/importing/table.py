@@ -1,6 +1,6 @@
 """Table of the layouts by the recipe that their weights become."""
 
-from ganatomy.errors import Refused
+from ganatomy.errors import refuse_name
 from ganatomy.importing.gan_zoo import GANZooLayout
 from ganatomy.importing.hagan import HAGANLayout
 from ganatomy.importing.layout import Layout
@@ -15,5 +15,5 @@ def get_layout(recipe: str) -> Layout:
         Refused: no layout is known for the recipe.
     """
     if recipe not in LAYOUTS:
-        raise Refused(f"There is no layout of published weights for {recipe!r}; there are {', '.join(LAYOUTS)}.")
+        raise refuse_name(f"There is no layout of published weights for {recipe!r}", recipe, LAYOUTS)
     return LAYOUTS[recipe]

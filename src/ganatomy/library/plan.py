@@ -6,6 +6,7 @@ import torch
 
 from ganatomy.errors import Refused
 from ganatomy.library.arguments import parse_bytes
+from ganatomy.machine.choices import Precision
 from ganatomy.machine.device import measure_free_memory, select_device
 from ganatomy.recipes import get_recipe
 from ganatomy.recipes.recipe import Recipe
@@ -62,7 +63,7 @@ def ask_memory(
     device: str | None = None,
     batch: int | None = None,
     processes: int = 1,
-    precision: str | None = None,
+    precision: Precision | None = None,
     recompute: bool = False,
     micro_batches: int | None = None,
     hold_memory: bool | None = None,

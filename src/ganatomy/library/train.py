@@ -11,6 +11,7 @@ from ganatomy.data.store import Store, resolve_store
 from ganatomy.errors import Diverged, Interrupted, Refused  # noqa: F401  what it raises
 from ganatomy.library.arguments import check_above_zero
 from ganatomy.library.recipe import choose_recipe
+from ganatomy.machine.choices import Precision, UpSampling
 from ganatomy.recipes.recipe import Recipe
 from ganatomy.training import train as training
 from ganatomy.training.callbacks import Intervals
@@ -40,14 +41,14 @@ def train(
     threads: int | None = None,
     condition: Sequence[str] = (),
     freeze: Sequence[str] = (),
-    precision: str | None = None,
+    precision: Precision | None = None,
     channels_last: bool | None = None,
     recompute: bool = False,
     compile_: bool = False,
     micro_batches: int | None = None,
     hold_memory: bool | None = None,
     deterministic: bool = False,
-    upsampling: str | None = None,
+    upsampling: UpSampling | None = None,
     search_kernels: bool = False,
     tick_kimg: float = 4,
     grid_kimg: float = 40,

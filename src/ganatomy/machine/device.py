@@ -68,6 +68,7 @@ def select_device(name: str | None) -> torch.device:
             known = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
             raise Refused(f"--device {name}: there is no such GPU here; give {known}.")
         _allow_tf32(False)
+        _let_segments_grow()
     return device
 
 
@@ -143,11 +144,30 @@ def describe_device(device: torch.device) -> dict[str, Any]:
         "tf32_convolutions": torch.backends.cudnn.allow_tf32 if card else False,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "allocator": get_allocator_settings() if card else None,
     }
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Memory.
+
+ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")  # torch reads either; the first is the new name
+
+
+def _let_segments_grow() -> None:
+    """Let the memory segments of a GPU grow in place, unless the user has configured torch's allocator.
+
+    The sizes of activations change with the level of progressive growing and with the batch size of sampling. Without
+    this setting, freed segments of the old sizes remain reserved and do not fit the new ones. Torch reads the variable
+    at its first allocation on a GPU, and processes that are started later inherit it.
+    """
+    if not any(name in os.environ for name in ALLOCATOR_VARIABLES):
+        os.environ[ALLOCATOR_VARIABLES[0]] = "expandable_segments:True"
+
+
+def get_allocator_settings() -> str | None:
+    """Return the settings of torch's GPU allocator as given by the environment; None = torch's defaults."""
+    return next((os.environ[name] for name in ALLOCATOR_VARIABLES if name in os.environ), None)
 
 
 def keep_freed_memory() -> bool:

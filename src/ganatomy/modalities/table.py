@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.modalities.brain_mri import BrainMRI
 from ganatomy.modalities.chest_ct import ChestCT
 from ganatomy.modalities.mammogram import Mammogram
@@ -19,7 +19,7 @@ def get_modality(name: str) -> type[Modality]:
         Refused: there is no such modality; the message lists those that exist.
     """
     if name not in MODALITIES:
-        raise Refused(f"There is no modality {name!r}; choose one of {', '.join(MODALITIES)}.")
+        raise refuse_name(f"There is no modality {name!r}", name, MODALITIES)
     return MODALITIES[name]
 
 

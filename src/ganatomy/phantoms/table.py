@@ -1,7 +1,7 @@
 """Table of the phantoms by the name of their modality."""
 
 from ganatomy.dicom.volume_class import CT, MR
-from ganatomy.errors import Refused
+from ganatomy.errors import refuse_name
 from ganatomy.phantoms.head import make_brain
 from ganatomy.phantoms.phantom import MammogramPhantom, Phantom, VolumePhantom
 from ganatomy.phantoms.thorax import make_thorax
@@ -20,5 +20,5 @@ def get_phantom(name: str) -> Phantom:
         Refused: there is none; the message lists the available ones.
     """
     if name not in PHANTOMS:
-        raise Refused(f"There is no phantom {name!r}; choose one of {', '.join(PHANTOMS)}.")
+        raise refuse_name(f"There is no phantom {name!r}", name, PHANTOMS)
     return PHANTOMS[name]

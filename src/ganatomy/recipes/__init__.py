@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ganatomy.errors import Refused
+from ganatomy.errors import refuse_name
 from ganatomy.recipes import hagan, latent, pggan, recommended, volumes
 from ganatomy.recipes.recipe import Recipe
 
@@ -40,5 +40,5 @@ def get_recipe(name: str) -> Recipe:
         Refused: there is none; the message lists the known names.
     """
     if name not in RECIPES:
-        raise Refused(f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
+        raise refuse_name(f"There is no recipe {name!r}", name, RECIPES)
     return RECIPES[name]()

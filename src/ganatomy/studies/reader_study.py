@@ -22,9 +22,9 @@ from ganatomy.imaging.marking import mark_blinded
 from ganatomy.imaging.pictures import convert_to_uint8, save_png
 from ganatomy.machine import progress
 from ganatomy.machine.durable import new_folder, read_json, write_json, write_text
+from ganatomy.machine.templates import render_template
 from ganatomy.modalities.facts import FactSource
 from ganatomy.pyramid import Shape
-from ganatomy.studies.reader_page import OTHERS, PAGE
 
 KEY, ANSWERS = "key.json", "answers"
 RATINGS = range(1, 7)  # 1 = surely synthetic, 6 = surely real; an even number of ratings forces a choice
@@ -75,10 +75,8 @@ def make_study(
         name = digest.hexdigest()[:16]
         write_json(folder / KEY, {"format": 1, "study": name, "images": both.provenance, "synthetic": key})
         told = {"study": name, "files": list(key), "ratings": list(RATINGS)}
-        study = json.dumps(told).replace("<", "\\u003c")
-        write_text(
-            folder / "page.html", PAGE.replace("__OTHERS__", OTHERS[both.shows_patients]).replace("__STUDY__", study)
-        )
+        page = render_template("reader_study.html", shows_patients=both.shows_patients, study=told)
+        write_text(folder / "page.html", page)
         (folder / ANSWERS).mkdir()
     return len(key)
 

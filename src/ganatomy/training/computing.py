@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from pydantic import Field
@@ -11,9 +11,10 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ganatomy.config import Config
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.machine import progress
 from ganatomy.machine.bfloat16 import measure_bfloat16_gain
+from ganatomy.machine.choices import Precision, UpSampling
 from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory, searched_kernels
 from ganatomy.nn.enlarging import EnlargingConvolution, Way
 from ganatomy.nn.layout import CHANNELS_LAST, set_memory_layout
@@ -21,8 +22,6 @@ from ganatomy.objectives.phase import Networks
 from ganatomy.steps.modules import GeneratorModule
 
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-Precision = Literal["float32", "tf32", "bfloat16", "float16"]
-UpSampling = Literal["usual", "fold", "phases", "plain", "auto"]
 LEAST_BFLOAT16_GAIN = 1.1  # speed relative to float32; a smaller gain does not justify the loss of precision
 FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
@@ -121,8 +120,9 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
     Raises:
         Refused: the precision is unknown.
     """
-    if overrides.get("precision") not in (None, *PRECISIONS):
-        raise Refused(f"--precision {overrides['precision']}: there are {', '.join(PRECISIONS)}.")
+    wanted = overrides.get("precision")
+    if wanted not in (None, *PRECISIONS):
+        raise refuse_name(f"--precision {wanted}: there is no such precision", str(wanted), PRECISIONS)
     return base.replace(**({name: value for name, value in overrides.items() if value is not None}))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.evaluation.extractors.dinov2 import DinoV2
 from ganatomy.evaluation.extractors.extractor import Extractor, Pixels
 from ganatomy.evaluation.extractors.handcrafted import Handcrafted
@@ -39,7 +39,7 @@ def get_extractor(name: str, ndim: int, reference: Iterable[Pixels], weights: Pa
     if name == "handcrafted":
         return Handcrafted(reference)
     if name not in PRETRAINED:
-        raise Refused(f"There is no extractor {name!r}; there are {', '.join(EXTRACTOR_NAMES)}.")
+        raise refuse_name(f"There is no extractor {name!r}", name, EXTRACTOR_NAMES)
     needed, make = PRETRAINED[name]
     if needed != ndim:
         raise Refused(f"The extractor {name} takes images of {needed} dimensions; these have {ndim}.")

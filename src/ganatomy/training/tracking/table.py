@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, refuse_name
 from ganatomy.training.tracking.tracker import Tracker
 
 TRACKERS = {  # the package that is needed, which is also the name of the extra; module and class
@@ -33,7 +33,7 @@ def make_tracker(name: str) -> Tracker:
         Refused: no tracker has that name, or its package is missing.
     """
     if name not in TRACKERS:
-        raise Refused(f"--track {name}: there are {', '.join(TRACKERS)} and {NO_TRACKER}.")
+        raise refuse_name(f"--track {name}: there is no such tracker", name, (*TRACKERS, NO_TRACKER))
     package, kind = TRACKERS[name]
     if find_spec(package) is None:
         raise Refused(f"--track {name} needs a package that is not installed: pip install 'ganatomy[{name}]'.")
