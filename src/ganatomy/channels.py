@@ -121,6 +121,12 @@ def count_arrays(channels: Channels) -> int:
     return sum(len(channel.empty_values) for channel in channels)
 
 
+def list_array_axes(channels: Channels) -> tuple[int, ...]:
+    """List the length of the axis of arrays; a store whose cases have one array has no such axis."""
+    arrays = count_arrays(channels)
+    return (arrays,) if arrays > 1 else ()
+
+
 def place_arrays(channels: Channels) -> Iterator[tuple[Channel, slice]]:
     """Yield each channel with the places of its arrays, in order."""
     start = 0

@@ -99,6 +99,7 @@ def prepare(
     voi: bool | None = None,
     field_of_view_mm: float | None = None,
     shape: ShapeText = None,
+    labels: Pairs = (),
     workers: int | None = None,
     shard: str | None = None,
     dask: str | None = None,
@@ -118,6 +119,9 @@ def prepare(
         fact: a fact that is the same for every file, such as view_position=CC; may be given several times
         voi: apply the VOI LUT or window of DICOM mammograms; applied by default
         field_of_view_mm: width of the grid of a brain in mm; 192 by default
+        labels: a class of a label map and the pattern of its masks relative to the folder of an image, such as
+            lung={stem}_lung.nii.gz or lesion={stem}_seg.nii.gz:2 for the value 2; {stem} is the name of the image
+            without its suffix; may be given several times
         workers: number of worker processes; by default one per core
         shard: i/n: prepare every n-th part, beginning with part i, and leave the others to other jobs, such as those of
             a SLURM array
@@ -131,11 +135,14 @@ def prepare(
     from ganatomy.data.prepare import prepare as run
     from ganatomy.data.prepare import preview_store
     from ganatomy.modalities.facts import FactSource
+    from ganatomy.modalities.label_files import make_label_source
     from ganatomy.modalities.table import make_modality
 
     check_above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
     table = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
-    kind = make_modality(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=parse_shape(shape))
+    masks = make_label_source(parse_pairs(labels, "--labels")) if labels else None
+    own = {"voi": voi, "field_of_view_mm": field_of_view_mm, "shape": parse_shape(shape), "labels": masks}
+    kind = make_modality(modality, facts=table, **own)
     if dry_run:
         return progress.say(preview_store(raw, kind, out))
     part = None if shard is None else parse_shard(shard)

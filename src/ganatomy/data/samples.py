@@ -223,7 +223,7 @@ def _read_sample_file(file: Path, kind: Modality, spacing: tuple[float, ...] | N
     if file.suffix == ".npy":
         return Image(np.load(file, allow_pickle=False), spacing, facts)
     if nifti.is_nifti(file):
-        voxels, spacing, _ = nifti.read_nifti(file)
+        voxels, spacing, *_ = nifti.read_nifti(file)
         return kind.canonicalise(Image(voxels, spacing, facts))
     with Pillow.open(file, formats=("PNG",)) as picture:
         pixels = np.asarray(picture).astype(np.float32) / np.float32(65535)

@@ -30,7 +30,7 @@ from safetensors import SafetensorError
 from zarr.buffer.cpu import NDBuffer
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from ganatomy.channels import ONE_IMAGE, Channels, count_arrays
+from ganatomy.channels import ONE_IMAGE, Channels, count_arrays, list_array_axes
 from ganatomy.config import Config
 from ganatomy.data.cases import CASES_TABLE, Cases, Row, as_cases, compute_fingerprint
 from ganatomy.data.columns import Columns, Table, write_table
@@ -233,12 +233,6 @@ def list_stored_levels(shape: Shape) -> tuple[Shape, ...]:
     """List the levels of a store: all levels of the pyramid except the base, which one halving computes."""
     sizes = compute_pyramid(shape)
     return sizes[1:] if len(sizes) > 1 else sizes
-
-
-def list_array_axes(channels: Channels) -> Shape:
-    """List the length of the axis of arrays; a store whose cases have one array has no such axis."""
-    arrays = count_arrays(channels)
-    return (arrays,) if arrays > 1 else ()
 
 
 def quantise_pixels(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:

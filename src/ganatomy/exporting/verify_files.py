@@ -122,7 +122,7 @@ def _read_nifti(path: Path) -> _Content:
 
     def show(kind: Modality, image: Image) -> Image:
         with reading_sandbox((path,)):
-            voxels, spacing, _ = nifti.read_nifti(path)
+            voxels, spacing, *_ = nifti.read_nifti(path)
         return Image(voxels, spacing)
 
     return _Content("NIfTI", mark, stored, faults, show, None if mark is None else nifti.read_spacing(path))

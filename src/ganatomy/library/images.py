@@ -124,7 +124,15 @@ def describe_images(samples: Iterable[Sample], modality: str) -> Iterator[Synthe
     """Images with their records as they come from `ganatomy.sampling`, one by one, as values that carry both."""
     for image, record in samples:
         yield SyntheticImage(
-            image.pixels, image.spacing, image.facts, image.geometry, image.doubts, modality, dict(record)
+            image.pixels,
+            image.spacing,
+            image.facts,
+            image.geometry,
+            image.doubts,
+            shares=image.shares,
+            classes=image.classes,
+            modality=modality,
+            provenance=dict(record),
         )
 
 
