@@ -1,8 +1,8 @@
 """Images with label maps: found by patterns, brought to the grid with their images, kept as shares of classes."""
 
-import nibabel as nib
 import numpy as np
 import pytest
+from label_maps import AFFINE, make_chest, write_breasts, write_chests, write_volume
 from PIL import Image as Pillow
 
 from ganatomy.channels import ImageChannel, LabelChannel
@@ -15,35 +15,6 @@ from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.phantoms.cohort import write_cohort
 
 SHAPE = (16, 16, 16)
-AFFINE = np.diag([3.0, 2.0, 2.5, 1.0])  # axes R, A, S
-
-
-def _write_volume(path, values, affine=AFFINE, dtype=np.int16):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(values.astype(dtype), affine), path)
-
-
-def _make_chest(seed, shape=(24, 20, 18)):
-    """A block of tissue with a bright lesion that has no symmetry; and its mask: 1 tissue, 2 lesion."""
-    rng = np.random.default_rng(seed)
-    hu = rng.normal(-1024, 1, shape).clip(-1024, -1000)
-    mask = np.zeros(shape, dtype=np.int16)
-    body = (slice(4, 20), slice(3, 17), slice(2, 16))
-    hu[body], mask[body] = rng.normal(40, 12, hu[body].shape), 1
-    hu[:4], hu[20:] = -1024, -1024
-    lesion = (slice(6, 10), slice(4, 12), slice(10, 14))
-    hu[lesion], mask[lesion] = rng.normal(500, 8, hu[lesion].shape), 2
-    return hu, mask
-
-
-def _write_cohort(raw, n=6, masks=True):
-    for i in range(n):
-        hu, mask = _make_chest(i)
-        _write_volume(raw / f"p{i}.nii.gz", hu)
-        if masks:
-            _write_volume(raw / "seg" / f"p{i}_seg.nii.gz", mask)
-
-
 LABELS = {"body": "seg/{stem}_seg.nii.gz:1", "lesion": "seg/{stem}_seg.nii.gz:2"}
 
 
@@ -54,7 +25,7 @@ def _prepare(raw, out, labels=None, **options):
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
-    _write_cohort(folder / "raw")
+    write_chests(folder / "raw")
     return folder, _prepare(folder / "raw", folder / "store")
 
 
@@ -83,7 +54,7 @@ def test_a_mask_goes_through_the_geometry_of_its_image(pairs):
 
 def test_a_store_of_images_alone_of_the_same_files_has_the_same_images(pairs, tmp_path):
     _, store = pairs
-    _write_cohort(tmp_path / "raw", masks=False)
+    write_chests(tmp_path / "raw", masks=False)
     alone = prepare(tmp_path / "raw", "chest_ct", tmp_path / "store", 0, shape=SHAPE)
     assert alone.array(SHAPE).ndim == 4
     rows = list(range(6))
@@ -101,9 +72,9 @@ def test_the_same_command_leaves_the_store_and_other_labels_are_refused(pairs):
 
 
 def test_a_store_grows_by_pairs(tmp_path):
-    _write_cohort(tmp_path / "raw", 4)
+    write_chests(tmp_path / "raw", 4)
     _prepare(tmp_path / "raw", tmp_path / "store")
-    _write_cohort(tmp_path / "raw", 5)
+    write_chests(tmp_path / "raw", 5)
     grown = _prepare(tmp_path / "raw", tmp_path / "store")
     assert grown.manifest.cases == 5
     assert grown.read_arrays(4, SHAPE)[3].max() > 60000
@@ -112,13 +83,13 @@ def test_a_store_grows_by_pairs(tmp_path):
 
 
 def test_files_of_another_orientation_are_turned_and_another_grid_is_a_doubt(tmp_path):
-    _write_cohort(tmp_path / "raw", 3)
-    _, mask = _make_chest(0)
+    write_chests(tmp_path / "raw", 3)
+    _, mask = make_chest(0)
     flipped = AFFINE @ np.array([[-1, 0, 0, 23], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    _write_volume(tmp_path / "raw" / "seg" / "p0_seg.nii.gz", mask[::-1], flipped)
+    write_volume(tmp_path / "raw" / "seg" / "p0_seg.nii.gz", mask[::-1], flipped)
     half = AFFINE @ np.array([[0.5, 0, 0, -0.25], [0, 0.5, 0, -0.25], [0, 0, 0.5, -0.25], [0, 0, 0, 1.0]])
     fine = mask.repeat(2, 0).repeat(2, 1).repeat(2, 2)
-    _write_volume(tmp_path / "raw" / "seg" / "p1_seg.nii.gz", fine, half)
+    write_volume(tmp_path / "raw" / "seg" / "p1_seg.nii.gz", fine, half)
     store = _prepare(tmp_path / "raw", tmp_path / "store")
     rows = {case["file"]: case["row"] for case in store.cases}
     first, second, third = (store.read_arrays(rows[f"p{i}.nii.gz"], SHAPE)[1:] for i in range(3))
@@ -130,17 +101,17 @@ def test_files_of_another_orientation_are_turned_and_another_grid_is_a_doubt(tmp
 
 def test_unusable_masks_are_left_out_with_their_reasons(tmp_path):
     raw = tmp_path / "raw"
-    _write_cohort(raw, 9)
+    write_chests(raw, 9)
     seg = raw / "seg"
-    _, mask = _make_chest(0)
-    _write_volume(seg / "p1_seg.nii.gz", mask * 3)
-    _write_volume(seg / "p2_seg.nii.gz", mask * 0)
+    _, mask = make_chest(0)
+    write_volume(seg / "p1_seg.nii.gz", mask * 3)
+    write_volume(seg / "p2_seg.nii.gz", mask * 0)
     (seg / "p3_seg.nii.gz").unlink()
     (seg / "p4_seg.nii.gz").write_bytes(b"no NIfTI")
-    _write_volume(seg / "p5_seg.nii.gz", mask, AFFINE + np.array([[0, 0, 0, 900.0]] + [[0] * 4] * 3))
-    _write_volume(seg / "p6_seg.nii.gz", mask * 0.5, dtype=np.float32)
-    _write_volume(seg / "lonely_seg.nii.gz", mask)
-    _write_volume(seg / "p7_seg.nii.gz", np.where(mask == 2, 1, mask))
+    write_volume(seg / "p5_seg.nii.gz", mask, AFFINE + np.array([[0, 0, 0, 900.0]] + [[0] * 4] * 3))
+    write_volume(seg / "p6_seg.nii.gz", mask * 0.5, dtype=np.float32)
+    write_volume(seg / "lonely_seg.nii.gz", mask)
+    write_volume(seg / "p7_seg.nii.gz", np.where(mask == 2, 1, mask))
     store = _prepare(raw, tmp_path / "store")
     reasons = {row["file"]: (row["reason"], row["detail"]) for row in read_lines(store.path / "quarantine.jsonl")}
     assert {name: reason for name, (reason, _) in reasons.items()} == {
@@ -160,11 +131,11 @@ def test_unusable_masks_are_left_out_with_their_reasons(tmp_path):
 def test_a_mask_in_several_files_and_classes_that_overlap(tmp_path):
     raw = tmp_path / "raw"
     for i in range(3):
-        hu, mask = _make_chest(i)
-        _write_volume(raw / f"p{i}" / "ct.nii.gz", hu)
-        _write_volume(raw / f"p{i}" / "mask_body.nii.gz", mask > 0)
-        _write_volume(raw / f"p{i}" / "mask_lesion.nii.gz", mask == 2)
-    _write_volume(raw / "p2" / "mask_lesion_2.nii.gz", mask == 2)
+        hu, mask = make_chest(i)
+        write_volume(raw / f"p{i}" / "ct.nii.gz", hu)
+        write_volume(raw / f"p{i}" / "mask_body.nii.gz", mask > 0)
+        write_volume(raw / f"p{i}" / "mask_lesion.nii.gz", mask == 2)
+    write_volume(raw / "p2" / "mask_lesion_2.nii.gz", mask == 2)
     labels = {"body": "mask_body.nii.gz", "lesion": "*_lesion*.nii.gz"}
     store = _prepare(raw, tmp_path / "store", labels)
     assert store.manifest.doubts == {"overlapping classes": 2}
@@ -208,23 +179,8 @@ def test_wrong_patterns_are_refused(pairs, tmp_path, labels, words):
     assert not (tmp_path / "store").exists()
 
 
-def _write_pictures(raw, n=4):
-    """Breasts with a marker that has no symmetry; the chest wall at the right edge."""
-    rng = np.random.default_rng(0)
-    lines = ["file,view_position,laterality,chest_wall,patient"]
-    y, x = np.indices((100, 80))
-    for i in range(n):
-        pixels = np.where((y - 50) ** 2 + (79 - x) ** 2 < 45**2, 90 + rng.integers(0, 20, (100, 80)), 0)
-        marker = (y > 20) & (y < 40) & (x > 50) & (x < 62)
-        raw.mkdir(exist_ok=True)
-        Pillow.fromarray(np.where(marker, 250, pixels).astype(np.uint8)).save(raw / f"b{i}.png")
-        Pillow.fromarray((marker * 255).astype(np.uint8)).save(raw / f"b{i}.mask.png")
-        lines.append(f"b{i}.png,CC,R,right,p{i}")
-    (raw / "facts.csv").write_text("\n".join(lines))
-
-
 def test_masks_beside_pictures_are_turned_with_them(tmp_path):
-    _write_pictures(tmp_path / "raw")
+    write_breasts(tmp_path / "raw")
     small = Pillow.open(tmp_path / "raw" / "b0.mask.png").resize((40, 50), Pillow.Resampling.NEAREST)
     small.save(tmp_path / "raw" / "b0.mask.png")
     small.resize((50, 40)).save(tmp_path / "raw" / "b1.mask.png")

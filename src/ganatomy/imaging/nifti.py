@@ -221,20 +221,25 @@ def _format_sizes(sizes: NDArray[np.float64]) -> str:
     return " x ".join(f"{size:.4g}" for size in sizes)
 
 
-def write_nifti(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], mark: Mark) -> None:
+def write_nifti(
+    path: Path, volume: NDArray[Any], spacing: tuple[float, ...], mark: Mark, are_labels: bool = False
+) -> None:
     """Write a volume of ours as NIfTI. The header says whether it is synthetic and how it was made.
 
     Args:
         path: the file; it is compressed if its name says so.
-        volume: the volume with (S, P, L) axes, int16 or float32.
+        volume: the volume with (S, P, L) axes, int16, uint8 or float32.
         spacing: millimetres between voxel centres along each axis.
         mark: what the volume is and how it was made, kept as JSON in a header extension.
+        are_labels: whether the values are class numbers, which the intent code says.
     """
     voxels, affine = convert_to_ras(volume, spacing)
     image = nib.Nifti1Image(voxels, affine)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm")
+    if are_labels:
+        image.header.set_intent("label")
     image.header["descrip"] = (PATIENT_DESCRIPTION if mark.shows_patients else HEADER_DESCRIPTION).encode()
     document = json.dumps(mark.make_document(voxels)).encode()
     image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_EXTENSION, document))

@@ -24,7 +24,8 @@ class SyntheticImage(Image):
     """An image that a model has made. No patient is shown.
 
     `pixels` is float32 in [-1, 1], (height, width) or (depth, height, width), in the orientation of training: the chest
-    wall of a mammogram at the left edge, the axes of a volume towards superior, posterior and left.
+    wall of a mammogram at the left edge, the axes of a volume towards superior, posterior and left. `labels` has the
+    number of the class of each pixel or voxel, n for ``classes[n]``; it is None if the model makes no label map.
 
     Args:
         modality: name of its modality.
@@ -95,6 +96,12 @@ class Images(Sequence[SyntheticImage]):
     def facts(self) -> list[dict[str, str]]:
         """The facts of each image."""
         return [dict(image.facts) for image in self]
+
+    @property
+    def labels(self) -> NDArray[np.uint8] | None:
+        """The class numbers of all label maps as one array (images, *shape); None if the model makes none."""
+        maps = [image.labels for image in self]
+        return np.stack([one for one in maps if one is not None]) if maps and maps[0] is not None else None
 
     def to_torch(self) -> Tensor:
         """All images as one tensor (images, 1, *shape), float32 in [-1, 1]."""
