@@ -22,6 +22,7 @@ def phantom(
     seed: int = 0,
     shape: ShapeText = None,
     to: str = "dicom",
+    labels: bool = False,
     workers: int | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -34,6 +35,7 @@ def phantom(
         patients: number of patients; each has four views for mammogram, one volume otherwise
         seed: seed of the random numbers; the same seed gives the same files
         to: output format: dicom or, for volumes, nifti
+        labels: write the true structures of volumes as label maps beside the images, with --to nifti
         workers: number of worker processes; by default one per core
     """
     from ganatomy.phantoms.cohort import write_cohort
@@ -45,7 +47,7 @@ def phantom(
         raise Refused(f"--seed {seed}: give a number of zero or more.")
     if dry_run:
         return progress.say(f"{patients} phantom patients and truth.csv would be written to {out}.")
-    made = write_cohort(kind, out, patients, seed, parse_shape(shape), to, workers)
+    made = write_cohort(kind, out, patients, seed, parse_shape(shape), to, workers, labels)
     progress.say(f"{made} images of {patients} phantom patients in {out}, true values in {out / 'truth.csv'}")
 
 
