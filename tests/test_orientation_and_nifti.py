@@ -42,7 +42,7 @@ def _oriented(codes, shape=(5, 6, 7), spacing=(1.0, 2.0, 3.0)):
 @pytest.mark.parametrize("codes", ORIENTATIONS, ids="".join)
 def test_all_orientations_come_to_superior_posterior_left(codes):
     voxels, affine = _oriented(codes)
-    found, spacing, oblique = reorient_volume(voxels, affine)
+    found, spacing, oblique, _ = reorient_volume(voxels, affine)
     assert oblique == 0
     assert np.allclose(np.diff(found, axis=0), 100 * spacing[0])
     assert np.allclose(np.diff(found, axis=1), -10 * spacing[1])
@@ -126,14 +126,14 @@ def test_a_trailing_axis_of_one_and_a_scale_are_taken(tmp_path):
     image = nib.Nifti1Image(np.arange(64, dtype=np.int16).reshape(4, 4, 4, 1), np.eye(4))
     image.header.set_slope_inter(2.0, -5.0)
     nib.save(image, tmp_path / "a.nii")
-    voxels, _, _ = nifti.read_nifti(tmp_path / "a.nii")
+    voxels, *_ = nifti.read_nifti(tmp_path / "a.nii")
     assert (voxels.min(), voxels.max()) == (-5, 2 * 63 - 5)
 
 
 def test_what_is_written_says_so_and_comes_back(tmp_path):
     volume = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
     nifti.write_nifti(tmp_path / "a.nii.gz", volume, (2.0, 1.0, 0.5), mark_synthetic({"seed": 7}))
-    voxels, spacing, _ = nifti.read_nifti(tmp_path / "a.nii.gz")
+    voxels, spacing, *_ = nifti.read_nifti(tmp_path / "a.nii.gz")
     assert np.array_equal(voxels, volume)
     assert spacing == (2, 1, 0.5)
     image = nib.load(tmp_path / "a.nii.gz")

@@ -61,7 +61,7 @@ def test_dicom_series_of_samples_are_read_by_our_own_reader(snapshot, tmp_path):
     write_samples(made, 2, snapshot.modality, tmp_path / "nifti")
     assert export(tmp_path / "nifti", tmp_path / "dicom", "dicom", date="20260101") == 2
     (folder,) = (tmp_path / "dicom").glob("SYN-*-000002")
-    (voxels, spacing, _), *_ = series.read_volume(tuple(sorted(folder.iterdir())), "CT")
+    (voxels, spacing, *_), *_ = series.read_volume(tuple(sorted(folder.iterdir())), "CT")
     expected = np.rint((made[1][0].pixels + 1) * 812 - 1024)
     assert np.abs(voxels - expected).max() <= 1
     assert spacing == pytest.approx(made[1][0].spacing, rel=1e-4)

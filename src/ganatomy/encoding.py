@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from ganatomy.channels import describe_channels
 from ganatomy.checkpoint import Snapshot, resolve_snapshot
 from ganatomy.data.cases import Cases
 from ganatomy.data.feed import check_store_for_model
@@ -147,6 +148,7 @@ class Autoencoder:
 
     def __init__(self, snapshot: Snapshot, device: str | None = None) -> None:
         check_encoder(snapshot)
+        check_one_image(snapshot)
         assert snapshot.recipe.encoding_objective is not None
         self._snapshot, self._encoding, self._device = (
             snapshot,
@@ -192,6 +194,19 @@ def check_encoder(snapshot: Snapshot) -> None:
     """Refuse a snapshot without an encoder."""
     if snapshot.recipe.encoding_objective is None:
         raise Refused(f"{snapshot.path} has no encoder. {_advise_encoder(snapshot)}")
+
+
+def check_one_image(snapshot: Snapshot) -> None:
+    """Refuse a snapshot whose networks take more than an image.
+
+    Raises:
+        Refused: it makes an image together with a label map.
+    """
+    if snapshot.recipe.space.channels > 1:
+        raise Refused(
+            f"{snapshot.path} was trained on {describe_channels(snapshot.recipe.channels)} together, and an image alone"
+            " is given to its networks here; train a model on a store that was prepared without --labels."
+        )
 
 
 def _advise_encoder(snapshot: Snapshot) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ganatomy import randomness
+from ganatomy.channels import list_label_names, split_arrays
 from ganatomy.checkpoint import Snapshot
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
@@ -146,9 +147,16 @@ def decode_codes(
     for z, fact in zip(codes, wanted, strict=True):
         given = snapshot.recipe.condition_space.encode([fact]).to(place)
         with torch.inference_mode():
-            made = generator(z[None].to(place), given, snapshot.scope)[0][0, 0].float().cpu().numpy()
-        pixels = np.clip(snapshot.convert_from_network(made), -1, 1)
-        yield Image(pixels, _spacing(snapshot, made.shape), fact)
+            made = generator(z[None].to(place), given, snapshot.scope)[0][0].float().cpu().numpy()
+        yield _make_image(snapshot, made, fact)
+
+
+def _make_image(snapshot: Snapshot, arrays: NDArray[np.float32], facts: Mapping[str, str]) -> Image:
+    """The image of the arrays (arrays, *shape) of a sample, with its label map if the model makes one."""
+    values, shares = split_arrays(arrays, snapshot.recipe.channels)
+    pixels = snapshot.convert_from_network(values)
+    spacing, classes = _spacing(snapshot, values.shape), list_label_names(snapshot.recipe.channels)
+    return Image(np.clip(pixels, -1, 1, out=pixels), spacing, facts, shares=shares, classes=classes)
 
 
 def _generate_images(
@@ -170,15 +178,14 @@ def _generate_images(
         z = draw_latents(snapshot, seed, numbers, truncation if share is None else None).to(device)
         facts = requested_facts[start : start + size]
         condition = snapshot.recipe.condition_space.encode(facts).to(device)
-        made = _generate_batch(generator, z, condition, snapshot.scope, planes, share)
+        made = _generate_batch(generator, z, condition, snapshot.scope, planes, share, snapshot.recipe.space.channels)
         if made is None:
             size = _halve_batch(len(facts), snapshot, device, planes)
             continue
         start += len(facts)
         for number, fact, one in zip(numbers, facts, made, strict=True):
-            pixels = snapshot.convert_from_network(one)
             yield (
-                Image(np.clip(pixels, -1, 1, out=pixels), _spacing(snapshot, one.shape), fact),
+                _make_image(snapshot, one, fact),
                 {
                     "generator": snapshot.recipe.name,
                     "snapshot_sha256": snapshot.digest,
@@ -194,20 +201,26 @@ def _generate_images(
 
 
 def _generate_batch(
-    generator: nn.Module, z: Tensor, condition: Condition, scope: Scope, planes: int | None, share: float | None
+    generator: nn.Module,
+    z: Tensor,
+    condition: Condition,
+    scope: Scope,
+    planes: int | None,
+    share: float | None,
+    arrays: int,
 ) -> NDArray[np.float32] | None:
-    """Images (batch, *shape) in one pass, with truncated styles or by planes; None when memory ran out."""
+    """Arrays (batch, arrays, *shape) in one pass, with truncated styles or by planes; None when memory ran out."""
     try:
         with torch.inference_mode():
             if share is not None:
                 parts = generate_truncated(generator, z, condition, scope, share)
-                truncated: NDArray[np.float32] = parts[0][:, 0].float().cpu().numpy()
+                truncated: NDArray[np.float32] = parts[0].float().cpu().numpy()
                 return truncated
             if planes is None:
-                made: NDArray[np.float32] = generator(z, condition, scope)[0][:, 0].float().cpu().numpy()
+                made: NDArray[np.float32] = generator(z, condition, scope)[0].float().cpu().numpy()
                 return made
             slabs = cast(SlabGenerator, generator).generate_slabs(z, condition, planes)
-            return _join_planes(slabs, (len(z), *scope.regions[0].shape))
+            return _join_planes(slabs, (len(z), arrays, *scope.regions[0].shape))
     except RuntimeError as error:
         if is_out_of_memory(error):
             return None
@@ -234,11 +247,11 @@ def _halve_batch(size: int, snapshot: Snapshot, device: torch.device, planes: in
 
 
 def _join_planes(pieces: Iterator[Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Join pieces (batch, 1, planes, *rest) along the planes to (batch, *shape)."""
+    """Join pieces (batch, arrays, planes, *rest) along the planes to (batch, arrays, *shape)."""
     whole, start = np.empty(shape, dtype=np.float32), 0
     for piece in pieces:
         stop = start + piece.shape[2]
-        whole[:, start:stop] = piece[:, 0].cpu().numpy()
+        whole[:, :, start:stop] = piece.cpu().numpy()
         start = stop
     return whole
 

@@ -80,7 +80,9 @@ def _settings(recipe, precision):
 
 def _make_batch(recipe, step, size, layout):
     sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in step.scope.regions]
-    stored = (torch.empty(size, recipe.channels, *each, dtype=torch.uint16) for each in sizes)  # as the feed has them
+    stored = (
+        torch.empty(size, recipe.space.channels, *each, dtype=torch.uint16) for each in sizes
+    )  # as the feed has them
     read = tuple(decode_values(values, CARD, layout) for values in stored)
     assert all(image.is_contiguous(memory_format=layout) and image.dtype == torch.float32 for image in read)
     return Batch(read, recipe.condition_space.make_blank(size).to(CARD), step.scope, 0, range(size))
@@ -153,7 +155,7 @@ def run_sampling(name, precision):
             assert depth == recipe.shape[0], depth
             done.append("slabs")
         if recipe.encoding_objective is not None:
-            image = torch.empty(1, recipe.channels, *recipe.shape).to(CARD, memory_format=layout)
+            image = torch.empty(1, recipe.space.channels, *recipe.shape).to(CARD, memory_format=layout)
             code = recipe.encoding_objective.encode(networks, image, condition[:1])
             assert code.shape == (1, recipe.latent), code.shape
             assert code.device == CARD, code.device

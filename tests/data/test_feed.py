@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ganatomy.channels import make_images
 from ganatomy.data.feed import Feed, check_store_for_training, decode_values
 from ganatomy.data.level_cache import LevelCache, _KeptLevel
 from ganatomy.data.store import Store, dequantise_pixels
@@ -151,7 +152,7 @@ def test_the_stored_order_for_ever(volumes):
 )
 def test_a_recipe_that_does_not_fit_is_refused(store, shape, channels, wanted, words):
     with pytest.raises(Refused, match=words):
-        check_store_for_training(store, shape, channels, wanted)
+        check_store_for_training(store, shape, make_images(channels), wanted)
 
 
 def test_an_empty_split_is_refused(store):

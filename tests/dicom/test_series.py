@@ -45,7 +45,7 @@ def test_a_series_comes_back_exactly_whatever_the_order_of_files(tmp_path):
     slices = _slices()
     for ds, number in zip(slices, np.random.default_rng(0).permutation(len(slices)), strict=True):
         ds.InstanceNumber = int(number)
-    voxels, spacing, oblique = _read(_save(tmp_path, slices[::-1]))
+    voxels, spacing, oblique, _ = _read(_save(tmp_path, slices[::-1]))
     assert np.array_equal(voxels, _volume())
     assert spacing == pytest.approx(SPACING)
     assert oblique == 0
@@ -71,7 +71,7 @@ def test_other_planes_come_to_the_same_orientation(tmp_path, orientation, turn):
         ds.PixelSpacing = [1.0, 1.0]
         positions = place + r[..., None] * column + c[..., None] * row  # millimetres L, P, S
         write.add_pixels(ds, np.rint(1500 + positions @ np.array([3.0, 7.0, 50.0])).astype(np.uint16), 12)
-    voxels, _, _ = _read(_save(tmp_path, slices))
+    voxels, *_ = _read(_save(tmp_path, slices))
     for axis, slope in ((0, 50), (1, 7), (2, 3)):
         steps = np.diff(voxels, axis=axis)
         assert np.allclose(steps, steps.flat[0])
@@ -188,7 +188,7 @@ def test_enhanced_ct_is_read_like_the_classic_series(tmp_path):
     enhanced.save_as(buffer)
     (tmp_path / "enhanced.dcm").write_bytes(buffer.getvalue())
     found = group_files([tmp_path / "enhanced.dcm"])
-    voxels, spacing, _ = _read(tuple(found[0].paths))
+    voxels, spacing, *_ = _read(tuple(found[0].paths))
     assert np.array_equal(voxels, _volume())
     assert spacing == pytest.approx(SPACING)
 
@@ -198,7 +198,7 @@ def test_a_real_ct_series(shared):
     group = max(
         group_files([p for p in paths if p.is_file() and series.read.is_dicom(p)]), key=lambda found: len(found.paths)
     )
-    voxels, spacing, _ = _read(tuple(group.paths))
+    voxels, spacing, *_ = _read(tuple(group.paths))
     assert voxels.shape == (64, 512, 512)
     assert spacing == pytest.approx((5, 0.842, 0.842), abs=1e-3)
     assert -1100 < voxels.min() <= -1000

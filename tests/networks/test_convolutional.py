@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ganatomy.channels import ONE_IMAGE
 from ganatomy.networks.convolutional import (
     CodeDiscriminator,
     ConvolutionalDiscriminator,
@@ -18,7 +19,7 @@ from ganatomy.steps.space import ImageSpace
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
 def test_shapes_there_and_back(shape, norm):
     conditions = ConditionSpace({"gold": ("0", "1", "2")})
-    space = ImageSpace(shape, 1, 10, conditions)
+    space = ImageSpace(shape, ONE_IMAGE, 10, conditions)
     scope, condition = WholeScope(shape), conditions.encode([{"gold": "0"}, {"gold": "1"}])
     generator = ConvolutionalGenerator(norm=norm).make_tiny().build(space)
     (image,) = generator(torch.randn(2, 10), condition, scope)
@@ -35,7 +36,7 @@ def test_shapes_there_and_back(shape, norm):
 def test_the_generator_at_128_is_that_of_the_authors():
     """1024-512-256-128-64-1 from a base of 4 cubed (HA-GAN's early repository)."""
     with torch.device("meta"):
-        generator = ConvolutionalGenerator().build(ImageSpace((128, 128, 128), 1, 1024, UNCONDITIONAL))
+        generator = ConvolutionalGenerator().build(ImageSpace((128, 128, 128), ONE_IMAGE, 1024, UNCONDITIONAL))
     widths = [block.layer.weight.shape[:2] for block in generator.blocks]
     assert [tuple(w) for w in widths] == [(512, 1024), (256, 512), (128, 256), (64, 128)]
     assert generator.dense.weight.shape == (1024 * 64, 1024)
@@ -43,7 +44,7 @@ def test_the_generator_at_128_is_that_of_the_authors():
 
 
 def test_a_batch_normalised_generator_makes_the_same_image_alone_and_in_a_batch():
-    space = ImageSpace((16, 16, 16), 1, 8, UNCONDITIONAL)
+    space = ImageSpace((16, 16, 16), ONE_IMAGE, 8, UNCONDITIONAL)
     generator = ConvolutionalGenerator().make_tiny().build(space)
     z = torch.randn(4, 8)
     for _ in range(3):

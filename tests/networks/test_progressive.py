@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ganatomy.channels import ONE_IMAGE
 from ganatomy.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from ganatomy.nn.resample import downsample_mean, upsample_nearest
 from ganatomy.objectives.phase import Networks
@@ -21,7 +22,7 @@ VIEWS = ConditionSpace({"view_position": ("CC", "MLO")})
 
 def _build(shape, conditions=VIEWS, latent=8):
     torch.manual_seed(0)
-    space = ImageSpace(shape, 1, latent, conditions)
+    space = ImageSpace(shape, ONE_IMAGE, latent, conditions)
     small = {"width": 64, "widest": 8}
     return ProgressiveGenerator(**small).build(space), ProgressiveDiscriminator(**small).build(space)
 
@@ -72,7 +73,7 @@ def test_reals_fade_as_the_generator_does():
 
 def test_folded_and_plain_generators_agree():
     torch.manual_seed(0)
-    space = ImageSpace((40, 32), 1, 8, VIEWS)
+    space = ImageSpace((40, 32), ONE_IMAGE, 8, VIEWS)
     folded = ProgressiveGenerator(width=64, widest=8).build(space)
     plain = ProgressiveGenerator(width=64, widest=8).build(space)
     ComputeSettings(upsampling="plain").apply_to(Networks({"generator": plain}), 2)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ganatomy.channels import ONE_IMAGE
 from ganatomy.networks.residual import ProjectionDiscriminator, ResidualGenerator
 from ganatomy.nn.bounds import clamp_to_range
 from ganatomy.nn.resample import downsample_mean, upsample_linear
@@ -16,7 +17,7 @@ BOTH = VIEWS.encode([{"view_position": view} for view in ("CC", "MLO")])
 
 
 def _build(shape, conditions=VIEWS):
-    space = ImageSpace(shape, 1, 12, conditions)
+    space = ImageSpace(shape, ONE_IMAGE, 12, conditions)
     torch.manual_seed(0)
     return ResidualGenerator().make_tiny().build(space), ProjectionDiscriminator().make_tiny().build(space)
 

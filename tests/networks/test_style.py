@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ganatomy.channels import ONE_IMAGE
 from ganatomy.networks.style import MappingNetwork, ModulatedConv, ResidualDiscriminator, StyleGenerator
 from ganatomy.recipes import get_recipe
 from ganatomy.steps.condition import ConditionSpace
@@ -51,7 +52,7 @@ def test_the_mapping_learns_a_hundred_times_more_slowly():
 @pytest.mark.parametrize("shape", [(16, 24, 32), (40, 32)])
 def test_shapes(shape):
     conditions = ConditionSpace({"view_position": ("CC", "MLO")})
-    space = ImageSpace(shape, 1, 12, conditions)
+    space = ImageSpace(shape, ONE_IMAGE, 12, conditions)
     condition = conditions.encode([{"view_position": view} for view in ("CC", "MLO")])
     (image,) = StyleGenerator().make_tiny().build(space)(torch.randn(2, 12), condition, WholeScope(shape))
     assert image.shape == (2, 1, *shape)
@@ -63,7 +64,7 @@ def test_shapes(shape):
 def test_truncation_draws_styles_towards_the_mean_of_their_condition():
     torch.manual_seed(0)
     conditions = ConditionSpace({"view": ("a", "b")})
-    generator = StyleGenerator(width=64, widest=16, mapping=2).build(ImageSpace((16, 16), 1, 8, conditions))
+    generator = StyleGenerator(width=64, widest=16, mapping=2).build(ImageSpace((16, 16), ONE_IMAGE, 8, conditions))
     for layer in generator.mapping.layers:
         layer.bias.data.normal_(0, 100)  # so that the mean style is not zero
     z, scope = torch.randn(6, 8), WholeScope((16, 16))

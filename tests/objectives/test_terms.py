@@ -1,11 +1,13 @@
 """Each term against a value worked out by hand, on a discriminator whose answer is known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from ganatomy.channels import ImageChannel, LabelChannel
 from ganatomy.nn.norm import append_minibatch_deviation, normalise_pixels
 from ganatomy.objectives.adversarial_term import ScoredBatch
 from ganatomy.objectives.augmentation import Augmentation
@@ -165,6 +167,26 @@ def test_augmentation_is_the_same_for_the_same_numbers_and_differentiable():
     assert not torch.equal(a, c)
     a.sum().backward()
     assert images[0].grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("shape", [(20, 16), (12, 10, 16)])
+def test_the_channels_of_a_case_move_together_and_only_images_are_shaded(shape):
+    classes = LabelChannel(classes=("marker",))
+    image = torch.full((6, 1, *shape), -1.0)
+    image[(slice(None), slice(None), *(slice(n // 3, n // 2) for n in shape))] = 0.25  # not in the middle
+    image[(slice(None), slice(None), *(n // 3 - 1 for n in shape))] = 0.25  # and with a corner of its own
+    marker = torch.where(image > 0, 1.0, -1.0)
+    pair = torch.cat((image, -marker, marker), 1)
+    draw = replace(_draw(shape=shape), kinds=(ImageChannel(), classes))
+    (moved,) = Augmentation(brightness=0, contrast=0, translation=0.25)((pair,), draw, "x")
+    assert not torch.equal(moved, pair)
+    assert torch.equal(moved[:, 2:] > 0, moved[:, :1] > 0)
+    assert torch.equal(moved[:, 1], -moved[:, 2])  # what comes in is background
+    (shaded,) = Augmentation(translation=0)((pair,), draw, "x")
+    assert torch.equal(shaded[:, 1:], pair[:, 1:])
+    (alone,) = Augmentation(translation=0)((image,), _draw(shape=shape), "x")
+    assert torch.equal(shaded[:, :1], alone)
+    assert not torch.equal(alone, image)
 
 
 def test_a_sub_volume_and_its_whole_are_shaded_alike_and_not_moved():

@@ -162,7 +162,7 @@ def test_ct_comes_back_to_the_same_hounsfield_units(orthanc, samples, tmp_path):
         folder.mkdir()
         for one in found:
             one.save_as(folder / f"{one.InstanceNumber:04d}.dcm", enforce_file_format=True)
-        (voxels, spacing, _), *_ = series.read_volume(tuple(sorted(folder.iterdir())), "CT")
+        (voxels, spacing, *_), *_ = series.read_volume(tuple(sorted(folder.iterdir())), "CT")
         shown = modalities.get_modality("chest_ct")().denormalise(image)
         assert np.array_equal(voxels, np.rint(shown.pixels))
         assert spacing == SPACING

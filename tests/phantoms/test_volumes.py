@@ -2,13 +2,15 @@
 
 import csv
 
+import nibabel as nib
 import numpy as np
 import pytest
 
+from ganatomy.data.prepare import prepare
 from ganatomy.errors import Refused
 from ganatomy.phantoms.cohort import write_cohort
-from ganatomy.phantoms.head import FLUID, make_brain
-from ganatomy.phantoms.thorax import EMPHYSEMA_SHARES, make_thorax
+from ganatomy.phantoms.head import FLUID, TISSUES, make_brain
+from ganatomy.phantoms.thorax import EMPHYSEMA_SHARES, STRUCTURES, make_thorax
 
 
 @pytest.mark.parametrize("make", [make_thorax, make_brain])
@@ -89,3 +91,30 @@ def test_any_number_of_workers_gives_the_same_files(tmp_path):
 def test_impossible_cohorts_are_refused(tmp_path, change, words):
     with pytest.raises(Refused, match=words):
         write_cohort(**({"kind": "chest_ct", "out": tmp_path, "patients": 1, "shape": (16, 16, 16)} | change))
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("chest_ct", STRUCTURES), ("brain_mri", TISSUES)])
+def test_label_maps_are_the_truth_and_are_prepared_with_their_images(kind, classes, tmp_path):
+    write_cohort(kind, tmp_path / "raw", 3, shape=(32, 32, 32), to="nifti", workers=1, labels=True)
+    labels = {name: f"{{stem}}_labels.nii.gz:{number}" for number, name in enumerate(classes, 1)}
+    store = prepare(tmp_path / "raw", kind, tmp_path / "store", 0, shape=(32, 32, 32), labels=labels)
+    assert store.manifest.cases == 3
+    assert store.manifest.quarantined == {}
+    assert store.manifest.synthetic == 3
+    for path in sorted((tmp_path / "raw").glob("*_labels.nii.gz")):
+        image = nib.load(str(path).replace("_labels", ""))
+        values, numbers = np.asarray(image.dataobj), np.asarray(nib.load(path).dataobj)
+        assert set(np.unique(numbers)) <= set(range(len(classes) + 1))
+        means = {name: values[numbers == i].mean() for i, name in enumerate(("none", *classes)) if (numbers == i).any()}
+        if kind == "chest_ct":
+            assert means["right lung"] < -700 > means["left lung"]
+            assert means["bone"] > 200
+        else:
+            assert means["fluid"] < means["grey matter"] < means["white matter"]
+
+
+def test_label_maps_of_other_kinds_and_formats_are_refused(tmp_path):
+    with pytest.raises(Refused, match="give --to nifti"):
+        write_cohort("chest_ct", tmp_path / "raw", 1, shape=(16, 16, 16), labels=True)
+    with pytest.raises(Refused, match="phantom mammograms have no label maps"):
+        write_cohort("mammogram", tmp_path / "raw", 1, shape=(80, 64), labels=True)

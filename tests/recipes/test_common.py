@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ganatomy.channels import ONE_IMAGE, ImageChannel, LabelChannel, list_label_names
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.errors import Refused
 from ganatomy.recipes import RECIPES, get_recipe
@@ -34,28 +35,36 @@ class Noise:
     """Batches of random images, for training without a store."""
 
     def __init__(self, recipe):
-        self.space = recipe.condition_space
+        self.space, self.kinds = recipe.condition_space, recipe.channels
 
     def read_batch(self, numbers, regions):
         generator = torch.Generator().manual_seed(numbers[0])
         sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in regions]
-        images = tuple(torch.rand(len(numbers), 1, *size, generator=generator) * 2 - 1 for size in sizes)
+        images = tuple(self._draw(len(numbers), size, generator) for size in sizes)
         return images, self.space.encode([self.space.choose_facts({}, n) for n in numbers])
+
+    def _draw(self, n, size, generator):
+        image = torch.rand(n, 1, *size, generator=generator) * 2 - 1
+        classes = len(list_label_names(self.kinds))
+        if not classes:
+            return image
+        shares = torch.rand(n, classes, *size, generator=generator)
+        return torch.cat((image, 2 * shares / shares.sum(1, keepdim=True) - 1), 1)
 
 
 STEPS = 16  # enough for every parameter to move
 
 
-def _short(name):
+def _short(name, kinds=ONE_IMAGE):
     """The tiny recipe, and shorter still."""
-    recipe = get_recipe(name).make_tiny()
+    recipe = get_recipe(name).make_tiny().replace(channels=kinds)
     parts = len(recipe.make_timetable())
     kimg = STEPS * recipe.plan_step(0, 0).batch_size / 1000
     return recipe.replace(total_kimg=kimg, strategy=recipe.strategy.change_stage_length(kimg / parts))
 
 
-def _trained(name):
-    recipe = _short(name)
+def _trained(name, kinds=ONE_IMAGE):
+    recipe = _short(name, kinds)
     weights = {role: recipe.networks[role].build(recipe.space).state_dict() for role in recipe.pretrained_roles}
     state = State(recipe, 0, CPU, weights)
     before = {role: {k: v.clone() for k, v in p.named_parameters()} for role, p in state.networks.items()}
@@ -93,6 +102,28 @@ def test_trains_with_finite_losses_and_every_parameter_learns(name):
 
 FAMILIES = ("pggan-mammogram", "hagan", "hagan-encoder", "vae-gan")  # the others are slow
 EVERY = [pytest.param(name, marks=() if name in FAMILIES else pytest.mark.slow) for name in RECIPES]
+
+
+PAIR = (ImageChannel(), LabelChannel(classes=("lung",)))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_learns_pairs_of_an_image_and_shares_of_classes(name):
+    state, before, terms = _trained(name, PAIR)
+    assert all(torch.isfinite(value) for step in terms for value in step.values())
+    weights = dict(state.networks["generator"].named_parameters())
+    if "generator" not in state.recipe.pretrained_roles:
+        assert any(not torch.equal(value, before["generator"][key]) for key, value in weights.items())
+    recipe = state.recipe
+    generator = state.networks["generator"].eval()
+    with torch.no_grad():
+        z, blank = torch.randn(2, recipe.latent), recipe.condition_space.make_blank(2)
+        (made,) = generator(z, blank, recipe.get_final_scope())
+    assert made.shape == (2, 3, *recipe.shape)
+    shares = (made[:, 1:] + 1) / 2
+    assert shares.min() >= 0
+    torch.testing.assert_close(shares.sum(1), torch.ones(2, *recipe.shape))
+    assert shares[:, 0].std() > 0
 
 
 @pytest.mark.parametrize("name", EVERY)

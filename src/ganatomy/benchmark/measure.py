@@ -34,7 +34,7 @@ class NoiseFeed:
         """Uniform noise in [-1, 1] for each region, (images, channels, *region), and a blank condition."""
         sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in regions]
         images = tuple(
-            torch.rand(len(numbers), self.recipe.channels, *size, device=self.device) * 2 - 1 for size in sizes
+            torch.rand(len(numbers), self.recipe.space.channels, *size, device=self.device) * 2 - 1 for size in sizes
         )
         space = self.recipe.condition_space
         return images, space.encode([space.choose_facts({}, 0)] * len(numbers)).to(self.device)

@@ -22,6 +22,7 @@ def phantom(
     seed: int = 0,
     shape: ShapeText = None,
     to: str = "dicom",
+    labels: bool = False,
     workers: int | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -34,6 +35,7 @@ def phantom(
         patients: number of patients; each has four views for mammogram, one volume otherwise
         seed: seed of the random numbers; the same seed gives the same files
         to: output format: dicom or, for volumes, nifti
+        labels: write the true structures of volumes as label maps beside the images, with --to nifti
         workers: number of worker processes; by default one per core
     """
     from ganatomy.phantoms.cohort import write_cohort
@@ -45,7 +47,7 @@ def phantom(
         raise Refused(f"--seed {seed}: give a number of zero or more.")
     if dry_run:
         return progress.say(f"{patients} phantom patients and truth.csv would be written to {out}.")
-    made = write_cohort(kind, out, patients, seed, parse_shape(shape), to, workers)
+    made = write_cohort(kind, out, patients, seed, parse_shape(shape), to, workers, labels)
     progress.say(f"{made} images of {patients} phantom patients in {out}, true values in {out / 'truth.csv'}")
 
 
@@ -99,6 +101,7 @@ def prepare(
     voi: bool | None = None,
     field_of_view_mm: float | None = None,
     shape: ShapeText = None,
+    labels: Pairs = (),
     workers: int | None = None,
     shard: str | None = None,
     dask: str | None = None,
@@ -118,6 +121,9 @@ def prepare(
         fact: a fact that is the same for every file, such as view_position=CC; may be given several times
         voi: apply the VOI LUT or window of DICOM mammograms; applied by default
         field_of_view_mm: width of the grid of a brain in mm; 192 by default
+        labels: a class of a label map and the pattern of its masks relative to the folder of an image, such as
+            lung={stem}_lung.nii.gz or lesion={stem}_seg.nii.gz:2 for the value 2; {stem} is the name of the image
+            without its suffix; may be given several times
         workers: number of worker processes; by default one per core
         shard: i/n: prepare every n-th part, beginning with part i, and leave the others to other jobs, such as those of
             a SLURM array
@@ -131,11 +137,14 @@ def prepare(
     from ganatomy.data.prepare import prepare as run
     from ganatomy.data.prepare import preview_store
     from ganatomy.modalities.facts import FactSource
+    from ganatomy.modalities.label_files import make_label_source
     from ganatomy.modalities.table import make_modality
 
     check_above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
     table = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
-    kind = make_modality(modality, facts=table, voi=voi, field_of_view_mm=field_of_view_mm, shape=parse_shape(shape))
+    masks = make_label_source(parse_pairs(labels, "--labels")) if labels else None
+    own = {"voi": voi, "field_of_view_mm": field_of_view_mm, "shape": parse_shape(shape), "labels": masks}
+    kind = make_modality(modality, facts=table, **own)
     if dry_run:
         return progress.say(preview_store(raw, kind, out))
     part = None if shard is None else parse_shard(shard)

@@ -13,6 +13,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ganatomy.channels import ONE_IMAGE, Channels, describe_channels
 from ganatomy.data.columns import (
     ABSENT,
     CHUNK,
@@ -217,7 +218,9 @@ def encode_rows(rows: Sequence[Row]) -> Table:
     return table
 
 
-def compute_fingerprint(shape: Shape, modality: str, cases: Cases, keyed: bool = True) -> str:
+def compute_fingerprint(
+    shape: Shape, modality: str, cases: Cases, keyed: bool = True, channels: Channels = ONE_IMAGE
+) -> str:
     """Compute SHA-256 of all data that training uses: the shape, and pixels, patient, split and facts of each case.
 
     The hash is that of a JSON text with all of them, which is made piece by piece.
@@ -228,8 +231,10 @@ def compute_fingerprint(shape: Shape, modality: str, cases: Cases, keyed: bool =
         cases: the cases.
         keyed: number the patients in the order of their first case, so that the fingerprint does not depend on the
             key. Version 0.1.0, whose pseudonyms had no key, hashed the pseudonyms themselves.
+        channels: the channels of a case, which are hashed unless they are one image.
     """
-    digest = hashlib.sha256(json.dumps([list(shape), modality]).encode()[:-1] + b", [")
+    about = [list(shape), modality, *([describe_channels(channels)] if channels != ONE_IMAGE else [])]
+    digest = hashlib.sha256(json.dumps(about).encode()[:-1] + b", [")
     patients = cases.number_patients().tolist() if keyed else map(json.dumps, cases.list_texts("patient"))
     kinds, different = cases.group_facts()
     facts = [json.dumps(one, sort_keys=True) for one in different]

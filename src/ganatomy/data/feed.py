@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ganatomy import randomness
+from ganatomy.channels import Channels, count_arrays, describe_channels
 from ganatomy.data.level_cache import LevelCache
 from ganatomy.data.store import QUANTISATION_STEPS, Store, dequantise_pixels
 from ganatomy.errors import Refused
@@ -27,7 +28,7 @@ class RawBatch:
     Args:
         indices: indices of the cases within the split.
         regions: regions that are read of each image.
-        values: for each region (batch, 1, *space); uint16 in page-locked memory if the batch goes to a GPU, else
+        values: for each region (batch, arrays, *space); uint16 in page-locked memory if the batch goes to a GPU, else
             float32.
     """
 
@@ -93,7 +94,7 @@ class Feed:
         return len(self._conditions)
 
     def read_batch(self, numbers: range, regions: tuple[Region, ...]) -> tuple[ImageParts, Condition]:
-        """Read the regions of the images with these numbers, each (batch, 1, *space) in [-1, 1], and their condition.
+        """Read the regions of cases by number, each (batch, arrays, *space) in [-1, 1], and their condition.
 
         The case of image n does not depend on the batch size: epoch n // cases visits the cases in an order of its own.
         A region has the size of the smallest stored level that contains it.
@@ -108,13 +109,14 @@ class Feed:
         card = self._device.type == "cuda"
         options: dict[str, Any] = {"dtype": torch.uint16 if card else torch.float32, "pin_memory": card}
         sizes = [(planes.stop - planes.start, *level[1:]) for level, planes in map(self._place_region, regions)]
-        values = (torch.empty(len(numbers), 1, *size, **options) for size in sizes)
+        arrays = count_arrays(self._store.manifest.channels)
+        values = (torch.empty(len(numbers), arrays, *size, **options) for size in sizes)
         return RawBatch([self._find_case(n) for n in numbers], regions, tuple(values))
 
     def read_image(self, batch: RawBatch, place: int) -> None:
         """Read one image of a batch from memory or disk; it calls no torch, so other threads may call it."""
         for region, values in zip(batch.regions, batch.values, strict=True):
-            image = values.numpy()[place, 0]
+            image = values.numpy()[place] if self._store.manifest.array_axes else values.numpy()[place, 0]
             stored = image if image.dtype == np.uint16 else np.empty(image.shape, dtype=np.uint16)
             self._cases.read_into(stored, batch.indices[place], *self._place_region(region))
             if stored is not image:
@@ -155,7 +157,7 @@ def decode_values(values: Tensor, device: torch.device, layout: torch.memory_for
     return moved.to(torch.float32, memory_format=layout).mul_(2 / QUANTISATION_STEPS).sub_(1)
 
 
-def check_store_for_training(store: Store, shape: Shape, channels: int, conditions: ConditionSpace) -> None:
+def check_store_for_training(store: Store, shape: Shape, channels: Channels, conditions: ConditionSpace) -> None:
     """Check that images of the store can train a model of this shape, channels and conditions.
 
     Raises:
@@ -165,7 +167,7 @@ def check_store_for_training(store: Store, shape: Shape, channels: int, conditio
     conditions.check_store_shows(store.count_facts("train"))
 
 
-def check_store_for_model(store: Store, shape: Shape, channels: int, conditions: ConditionSpace) -> None:
+def check_store_for_model(store: Store, shape: Shape, channels: Channels, conditions: ConditionSpace) -> None:
     """Check that a model of this shape, channels and conditions can process the images of the store.
 
     Raises:
@@ -177,6 +179,10 @@ def check_store_for_model(store: Store, shape: Shape, channels: int, conditions:
         raise Refused(
             f"The recipe makes {format_shape(shape)} images and the store has {levels}; choose one with --shape."
         )
-    if channels != 1:
-        raise Refused(f"The recipe makes images with {channels} channels and the store has 1; set channels=1.")
+    if channels != manifest.channels:
+        raise Refused(
+            f"The recipe makes {count_arrays(channels)} channels ({describe_channels(channels)}) and the store has"
+            f" {count_arrays(manifest.channels)} ({describe_channels(manifest.channels)}); leave channels out of the"
+            " changes, and they follow the store."
+        )
     conditions.check_store_knows(manifest.facts)

@@ -293,10 +293,11 @@ def _make_manifest(
         synthetic=int(cases["synthetic"].sum()),
         spacing=tuple(np.median(spacings, axis=0).round(4).tolist()) if len(spacings) else None,
         intensity_quantiles={f"{q:g}": round(float(v), 4) for q, v in zip((0.5, 0.9, 0.99), quantiles, strict=True)},
-        fingerprint=compute_fingerprint(shape, modality.name, every),
+        fingerprint=compute_fingerprint(shape, modality.name, every, channels=modality.labels.channels),
         made_with=f"ganatomy {version('ganatomy')}",
         generation=get_generation(plan),
         rows=(list_parts(plan).stop) * plan["part"],
+        channels=modality.labels.channels,
     )
 
 

@@ -30,7 +30,7 @@ class LevelCache:
         self._lock = threading.Lock()
 
     def read_into(self, out: NDArray[np.uint16], index: int, level: Shape, planes: slice = slice(None)) -> None:
-        """Read some planes of the first axis of a case at a level into memory of their shape.
+        """Read some planes of the first axis of a case at a level into memory as `Store.read_into` takes it.
 
         Raises:
             Refused: the store is damaged.
@@ -46,35 +46,43 @@ class LevelCache:
         with self._lock:
             if level not in self._levels:
                 held = sum(kept.nbytes for kept in self._levels.values() if kept is not None)
-                fits = held + 2 * len(self._rows) * int(np.prod(level)) <= self._max_bytes
-                self._levels[level] = _KeptLevel(self._store.array(level), self._rows) if fits else None
+                values = int(np.prod((*self._store.manifest.array_axes, *level)))
+                fits = held + 2 * len(self._rows) * values <= self._max_bytes
+                axes = len(self._store.manifest.array_axes)
+                self._levels[level] = _KeptLevel(self._store.array(level), self._rows, axes) if fits else None
             return self._levels[level]
 
 
 class _KeptLevel:
     """One level: its memory is reserved at once and filled as chunks are read."""
 
-    def __init__(self, array: "zarr.Array[Any]", rows: NDArray[np.int64]) -> None:
+    def __init__(self, array: "zarr.Array[Any]", rows: NDArray[np.int64], axes: int = 0) -> None:
         self._array, self._rows = array, rows
         self._order = np.argsort(self._rows)
-        self._rows_per_chunk, self._planes_per_chunk = array.chunks[:2]
-        count = [-(-size // each) for size, each in zip(array.shape[:2], array.chunks[:2], strict=True)]
+        self._every = (slice(None),) * axes  # of the axis of arrays, if there is one
+        of_planes = 1 + axes
+        self._planes: int = array.shape[of_planes]
+        self._rows_per_chunk, self._planes_per_chunk = array.chunks[0], array.chunks[of_planes]
+        count = [-(-array.shape[axis] // array.chunks[axis]) for axis in (0, of_planes)]
         self._is_read = np.zeros(count, dtype=bool)
         self._values = np.empty((len(rows), *array.shape[1:]), dtype=np.uint16)
         self.nbytes = self._values.nbytes
 
     def read(self, index: int, planes: slice) -> NDArray[np.uint16]:
-        start, stop, _ = planes.indices(self._values.shape[1])
+        start, stop, _ = planes.indices(self._planes)
         row, each = int(self._rows[index]) // self._rows_per_chunk, self._planes_per_chunk
         first, last = start // each, -(-stop // each)
         missing = first + np.flatnonzero(~self._is_read[row, first:last])
         if len(missing):  # two threads may read the same chunk; they write the same numbers
             self._read_chunks(row, slice(int(missing[0]) * each, (int(missing[-1]) + 1) * each))
             self._is_read[row, missing] = True
-        return self._values[index, start:stop]
+        place: tuple[Any, ...] = (index, *self._every, slice(start, stop))
+        return self._values[place]
 
     def _read_chunks(self, row: int, planes: slice) -> None:
         """Read all cases of the split in a chunk of rows."""
         start, stop = row * self._rows_per_chunk, (row + 1) * self._rows_per_chunk
         places = self._order[slice(*np.searchsorted(self._rows, (start, stop), sorter=self._order))]
-        self._values[places, planes] = np.asarray(self._array[start:stop, planes])[self._rows[places] - start]
+        read = np.asarray(self._array[(slice(start, stop), *self._every, planes)])
+        target: tuple[Any, ...] = (places, *self._every, planes)
+        self._values[target] = read[self._rows[places] - start]

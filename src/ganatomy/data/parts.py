@@ -17,6 +17,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ganatomy.channels import list_array_axes
 from ganatomy.data import jobs
 from ganatomy.data import store as storing
 from ganatomy.data.balance import describe_left_out
@@ -129,7 +130,7 @@ def _write_part(
     """Write one part: read, normalise, write every level, then the rows; `culprits` are not read."""
     first, size = part * plan["part"], plan["part"]
     shape = tuple(plan["shape"])
-    pixels = np.zeros((size, *shape), dtype=np.uint16)
+    pixels = np.zeros((size, *list_array_axes(modality.labels.channels), *shape), dtype=np.uint16)
     rows: list[dict[str, Any]] = []
     with mark_part(out, part):
         for i, candidate in enumerate(files):
@@ -147,8 +148,19 @@ def _write_part(
         numcodecs.blosc.set_nthreads(1)  # the other cores work on other parts
         for level in reversed(levels):
             zarr.open_array(out / "arrays" / format_shape(level), mode="r+")[first : first + size] = pixels
-            pixels = storing.halve_pixels(pixels) if level != levels[0] else pixels
+            pixels = _halve_arrays(pixels, len(level)) if level != levels[0] else pixels
         write_lines(rows_file(out, part), rows)
+
+
+def _halve_arrays(values: NDArray[np.uint16], ndim: int) -> NDArray[np.uint16]:
+    """Compute the next coarser level of all arrays by `store.halve_pixels`: (..., *shape) -> (..., *half shape).
+
+    Args:
+        values: all arrays of some cases.
+        ndim: number of the axes of an image.
+    """
+    half = storing.halve_pixels(values.reshape(-1, *values.shape[-ndim:]))
+    return half.reshape(*values.shape[:-ndim], *half.shape[1:])
 
 
 def hash_content(paths: Iterable[Path]) -> str:
@@ -169,9 +181,11 @@ def hash_content(paths: Iterable[Path]) -> str:
 def _read_case(
     modality: Modality, candidate: Candidate, key: bytes, limits: Limits
 ) -> tuple[dict[str, Any], NDArray[np.uint16]]:
-    """Read a candidate; return the row of its case and its pixels as they are stored."""
+    """Read a candidate; return the row of its case and its arrays as they are stored."""
     image, person = read_to_grid(modality, candidate, limits)
     pixels = storing.quantise_pixels(image.pixels)
+    if image.shares is not None:
+        pixels = np.stack([pixels, *storing.quantise_pixels(2 * image.shares - 1)])
     row = {
         "file": candidate.name,
         **describe_person(settle_person(person, candidate.name), key),

@@ -121,6 +121,7 @@ def make_plan(candidates: list[Candidate], modality: Modality, key: PseudonymKey
         "listing": listing.hexdigest(),
         "part": (PART_SIZE if len(candidates) < MANY_FILES else LARGE_PART_SIZE)[len(modality.shape)],
         "key": None if key is None else key.name,
+        **({"labels": modality.labels.describe()} if modality.labels.rules else {}),
     }
 
 
@@ -162,7 +163,7 @@ def begin_store(out: Path, raw: Path, modality: Modality, key: PseudonymKey, fou
             with new_folder(out) as temporary:
                 rows = list_parts(plan).stop * plan["part"]
                 for level in storing.list_stored_levels(tuple(plan["shape"])):
-                    storing.create_array(temporary, level, rows, plan["part"])
+                    storing.create_array(temporary, level, rows, plan["part"], modality.labels.channels)
                 (temporary / "parts").mkdir()
                 write_listing(temporary, plan, found.candidates, found.aside, raw, key)
                 write_json(temporary / storing.PLAN_FILE, plan)
@@ -211,6 +212,7 @@ def read_begun_store(
             row["name"],
             modality.facts.combine_facts(table, row["name"]),
             row.get("remark", ""),
+            tuple(tuple(raw / path for path in paths) for paths in row.get("masks", ())),
         )
         for row in read_lines(out / name_generation(LISTING_FILE, get_generation(plan)))
     ]
@@ -262,10 +264,15 @@ def _remove_report(out: Path) -> None:
 
 def check_same_kind(out: Path, before: Mapping[str, Any], modality: Modality) -> None:
     """Refuse another modality, shape or option than that with which the store was begun."""
-    given = {"modality": modality.name, "shape": list(modality.shape), "options": dict(modality.options)}
+    given = {
+        "modality": modality.name,
+        "shape": list(modality.shape),
+        "options": dict(modality.options),
+        "labels": modality.labels.describe(),
+    }
     for what, value in given.items():
-        if before[what] != value:
-            raise Refused(f"{out} is a store of {what} {before[what]}, not {value}; give another --out.")
+        if (earlier := before.get(what, [])) != value:
+            raise Refused(f"{out} is a store of {what} {earlier}, not {value}; give another --out.")
 
 
 def check_same_key(out: Path, before: Mapping[str, Any], name: str | None) -> None:
@@ -305,4 +312,7 @@ def _describe_candidate(candidate: Candidate, raw: Path, key: PseudonymKey) -> d
     """Make the row of a candidate without its facts, because a table may contain Patient IDs and names."""
     paths = [make_relative(path, raw) for path in candidate.paths]
     marks = asdict(mark_candidate(candidate, raw, key))
-    return {"name": candidate.name, "paths": paths, "remark": candidate.remark, **marks}
+    masks = [[make_relative(path, raw) for path in found] for found in candidate.masks]
+    return {"name": candidate.name, "paths": paths, "remark": candidate.remark, **marks} | (
+        {"masks": masks} if masks else {}
+    )

@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from ganatomy.channels import count_arrays
 from ganatomy.data import store as storing
 from ganatomy.data.balance import describe_passed_over
 from ganatomy.data.finish import finish_store
@@ -33,6 +34,7 @@ from ganatomy.machine.durable import read_json
 from ganatomy.machine.places import hold_output
 from ganatomy.modalities.facts import FactSource, make_fact_source
 from ganatomy.modalities.folder import list_folder
+from ganatomy.modalities.label_files import make_label_source
 from ganatomy.modalities.modality import Modality
 from ganatomy.modalities.reading import read_to_grid
 from ganatomy.modalities.table import make_modality
@@ -57,6 +59,7 @@ def prepare(
     voi: bool | None = None,
     field_of_view_mm: float | None = None,
     shape: Shape | None = None,
+    labels: Mapping[str, str] | None = None,
     shard: None = None,
 ) -> Store: ...
 @overload
@@ -74,6 +77,7 @@ def prepare(
     voi: bool | None = None,
     field_of_view_mm: float | None = None,
     shape: Shape | None = None,
+    labels: Mapping[str, str] | None = None,
     shard: tuple[int, int] | None = None,
 ) -> Store | None: ...
 def prepare(
@@ -90,6 +94,7 @@ def prepare(
     voi: bool | None = None,
     field_of_view_mm: float | None = None,
     shape: Shape | None = None,
+    labels: Mapping[str, str] | None = None,
     shard: tuple[int, int] | None = None,
 ) -> Store | None:
     """Make, complete or extend a store of all usable images below a folder, split by patient: train, validation, test.
@@ -100,7 +105,7 @@ def prepare(
     Args:
         raw: folder with DICOM, NIfTI or picture files at any depth.
         modality: ``mammogram``, ``chest_ct`` or ``brain_mri``; or a modality with its options, instead of `facts` to
-            `shape`.
+            `labels`.
         out: folder of the store. An interrupted store is completed; a complete store of the same files is not changed;
             a store of fewer files of the same folder grows.
         workers: number of processes; None = one per core, 0 = this process, which ends if a file crashes its decoder.
@@ -113,6 +118,9 @@ def prepare(
         voi: apply the VOI LUT or window of DICOM mammograms; None = the modality's default, True.
         field_of_view_mm: width of the grid of a brain in mm; None = the modality's default, 192.
         shape: pixels or voxels per axis of the grid; None = the modality's default.
+        labels: for each class of a label map the pattern of its mask, relative to the folder of an image, such as
+            ``{"lung": "{stem}_lung.nii.gz", "lesion": "{stem}_seg.nii.gz:2"}``: ``{stem}`` is the name of the image
+            without its suffix, and a number behind a colon the value of the class. None = images alone.
         shard: (i, n) = do every n-th part only, beginning with part i, and leave the others to other jobs.
 
     Returns:
@@ -130,7 +138,12 @@ def prepare(
         >>> store.manifest.patients, store.manifest.cases
         (10, 40)
     """
-    options = {"voi": voi, "field_of_view_mm": field_of_view_mm, "shape": None if shape is None else tuple(shape)}
+    options: dict[str, Any] = {
+        "voi": voi,
+        "field_of_view_mm": field_of_view_mm,
+        "shape": None if shape is None else tuple(shape),
+    }
+    options["labels"] = None if labels is None else make_label_source(labels)
     kind = _resolve_modality(modality, facts, column, fact, options)
     if shard is not None:
         if dask is not None:
@@ -265,7 +278,7 @@ def preview_store(raw: Path, modality: Modality, out: Path | None = None) -> str
             reasons[reason.kind] += 1
     plan = make_plan(candidates, modality, None)
     levels = storing.list_stored_levels(tuple(plan["shape"]))
-    raw_bytes = sum(int(np.prod(level)) for level in levels) * 2
+    raw_bytes = sum(int(np.prod(level)) for level in levels) * 2 * count_arrays(modality.labels.channels)
     told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common()) or "nothing"
     lines = (
         *describe_passed_over(found.aside),

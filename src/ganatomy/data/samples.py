@@ -2,19 +2,21 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image as Pillow
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
+from ganatomy.channels import MAX_CLASSES
 from ganatomy.config import Config, explain_validation_error
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.orientation import reorient_volume
 from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.machine import progress
 from ganatomy.machine.durable import compute_sha256, read_json, read_lines
@@ -22,6 +24,8 @@ from ganatomy.machine.progress import format_name
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.folder import list_folder
 from ganatomy.modalities.modality import Modality
+from ganatomy.modalities.pictures import read_mask_picture
+from ganatomy.pyramid import format_shape
 
 INDEX_FILE = "samples.jsonl"
 READABLE_SUFFIXES = (".png", ".npy", ".nii.gz")
@@ -42,7 +46,7 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
     rows = read_index(folder)
     if not is_readable(rows):
         raise Refused(f"{folder} contains DICOM; give the folder of PNG, NPY or NIfTI samples from which it was made.")
-    _check_files(folder, [row["file"] for row in rows])
+    _check_files(folder, list_files_of(rows))
     return rows, (read_sample(folder, row) for row in rows)
 
 
@@ -52,7 +56,7 @@ def count_unnamed_files(folder: Path) -> tuple[int, str]:
     Returns:
         The number, and the name of the first such file.
     """
-    named = {row["file"] for row in read_lines(folder / INDEX_FILE)}
+    named = set(list_files_of(read_lines(folder / INDEX_FILE)))
     others = [
         name
         for path, name in list_folder(folder).files
@@ -71,6 +75,11 @@ def _check_files(folder: Path, names: list[str]) -> None:
         )
 
 
+def list_files_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """List the files of rows of an index: the image of each, and its label map if it has one."""
+    return [file for row in rows for file in (row["file"], *([row["labels"]["file"]] if row.get("labels") else []))]
+
+
 def has_samples(folder: Path) -> bool:
     """Whether a folder has samples that `read_samples` can read."""
     return (folder / INDEX_FILE).exists() and is_readable(read_index(folder))
@@ -79,8 +88,8 @@ def has_samples(folder: Path) -> bool:
 def hash_samples(samples: Path) -> str:
     """Compute SHA-256 over the index and every file that it names."""
     digest = hashlib.sha256((samples / INDEX_FILE).read_bytes())
-    for row in read_index(samples):
-        digest.update(compute_sha256(samples / row["file"]).encode())
+    for file in list_files_of(read_index(samples)):
+        digest.update(compute_sha256(samples / file).encode())
     return digest.hexdigest()
 
 
@@ -151,23 +160,31 @@ class _Record(Config):
     index: int = Field(ge=0)
 
 
+def _check_within(file: str) -> str:
+    """Check that a file lies in the folder of its index."""
+    if Path(file).is_absolute() or ".." in Path(file).parts or "\0" in file:
+        raise ValueError("a file lies in the folder of its index")
+    return file
+
+
+class _Labels(Config):
+    """The label map of a row of the index: its file, and the names of its classes by number."""
+
+    file: Annotated[str, AfterValidator(_check_within)]
+    classes: tuple[str, ...] = Field(min_length=2, max_length=MAX_CLASSES + 1)
+
+
 class _Row(Config):
     """A row of the index, which is checked because the file may have been edited."""
 
     model_config = ConfigDict(extra="allow")
 
-    file: str
+    file: Annotated[str, AfterValidator(_check_within)]
     modality: str
     spacing: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None
     facts: dict[str, str] = Field(default_factory=dict)
     record: _Record
-
-    @field_validator("file")
-    @classmethod
-    def _is_within(cls, file: str) -> str:
-        if Path(file).is_absolute() or ".." in Path(file).parts or "\0" in file:
-            raise ValueError("a file lies in the folder of its index")
-        return file
+    labels: _Labels | None = None
 
 
 def read_index(folder: Path) -> list[dict[str, Any]]:
@@ -214,7 +231,12 @@ def read_sample(folder: Path, row: dict[str, Any]) -> Sample:
     file = folder / row["file"]
     try:
         with reading_sandbox((file,)):
-            return _read_sample_file(file, kind, spacing, facts), record
+            image = _read_sample_file(file, kind, spacing, facts)
+        if row.get("labels"):
+            file = folder / row["labels"]["file"]
+            with reading_sandbox((file,)):
+                image = _add_labels(image, file, tuple(row["labels"]["classes"]), kind)
+        return image, record
     except UnusableImage as error:
         raise Refused(f"{file} cannot be read ({error}); draw the samples again.") from error
 
@@ -223,8 +245,26 @@ def _read_sample_file(file: Path, kind: Modality, spacing: tuple[float, ...] | N
     if file.suffix == ".npy":
         return Image(np.load(file, allow_pickle=False), spacing, facts)
     if nifti.is_nifti(file):
-        voxels, spacing, _ = nifti.read_nifti(file)
+        voxels, spacing, *_ = nifti.read_nifti(file)
         return kind.canonicalise(Image(voxels, spacing, facts))
     with Pillow.open(file, formats=("PNG",)) as picture:
         pixels = np.asarray(picture).astype(np.float32) / np.float32(65535)
     return kind.canonicalise(Image(pixels, spacing, facts))
+
+
+def _add_labels(image: Image, file: Path, classes: tuple[str, ...], kind: Modality) -> Image:
+    """Add the label map of a file to an image, as shares of 0 and 1.
+
+    Raises:
+        UnusableImage: it has another size, or a number that is no class.
+    """
+    if file.suffix == ".npy":
+        numbers = np.load(file, allow_pickle=False)
+    elif nifti.is_nifti(file):
+        numbers = reorient_volume(*nifti.read_label_map(file)).voxels
+    else:
+        numbers = kind.show_map(read_mask_picture(file)[None], image)[0]
+    if numbers.shape != image.shape or not np.isin(numbers, range(len(classes))).all():
+        raise UnusableImage("label map does not fit", f"{format_shape(numbers.shape)}, values up to {numbers.max()}")
+    shares = np.stack([numbers == number for number in range(len(classes))]).astype(np.float32)
+    return image.copy_with(shares=shares, classes=classes)

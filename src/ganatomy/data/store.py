@@ -8,7 +8,8 @@ doubts.jsonl       one row per doubt about a file that is in the store
 balance.json       counts of all paths below the raw folder, and how patients were identified; see `data.balance`
 skipped.jsonl, unmatched.jsonl    paths that are not images by their names, rows of the table that match no file
 plan.json, parts/, prepared.safetensors and so on    files with which a later or interrupted `prepare` continues
-arrays/<level>     zarr v3, uint16 (0 to 65535 for -1 to 1), one array per level: (rows, *level shape)
+arrays/<level>     zarr v3, uint16 (0 to 65535 for -1 to 1), one array per level: (rows, *level shape); if a case has
+                   several arrays, (rows, arrays, *level shape), see `ganatomy.channels`
 
 When a store has grown g times, the files with one entry per case or file are named cases-g.safetensors and so on.
 """
@@ -29,6 +30,7 @@ from safetensors import SafetensorError
 from zarr.buffer.cpu import NDBuffer
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from ganatomy.channels import ONE_IMAGE, Channels, count_arrays, list_array_axes
 from ganatomy.config import Config
 from ganatomy.data.cases import CASES_TABLE, Cases, Row, as_cases, compute_fingerprint
 from ganatomy.data.columns import Columns, Table, write_table
@@ -67,7 +69,13 @@ class Manifest(Config):
     fingerprint: str
     made_with: str
     generation: int = 0  # how often the store has grown since it was made
+    channels: Channels = ONE_IMAGE  # absent from stores of format 1
     rows: int | None = None  # of the arrays; None = a multiple of the size of a shard, as in stores of format 1
+
+    @property
+    def array_axes(self) -> Shape:
+        """Length of the axis of arrays, between rows and voxels: none where a case has one array."""
+        return list_array_axes(self.channels)
 
     @property
     def cases_file(self) -> str:
@@ -119,7 +127,10 @@ class Store:
         return {name: cases.count_values(name) for name in self.manifest.facts}
 
     def array(self, shape: Shape) -> "zarr.Array[Any]":
-        """Return the array of a stored level, ``(rows, *shape)`` in uint16, which is opened once."""
+        """Return the zarr array of a stored level, which is opened once.
+
+        It is (rows, *shape) in uint16, or (rows, arrays, *shape) if a case has several arrays.
+        """
         if shape not in self._opened:
             self._opened[shape] = self._open_array(shape)
         return self._opened[shape]
@@ -140,9 +151,9 @@ class Store:
 
     def _find_array_problem(self, array: "zarr.Array[Any]", shape: Shape) -> str | None:
         """Find how an array differs from those that `create_array` makes, without reading it; None if it does not."""
-        rows, *voxels = array.shape
-        if tuple(voxels) != tuple(shape) or array.dtype != np.uint16:
-            return f"{array.dtype} of {format_shape(tuple(voxels))}"
+        rows, *rest = array.shape
+        if tuple(rest) != (*self.manifest.array_axes, *shape) or array.dtype != np.uint16:
+            return f"{array.dtype} of {format_shape(tuple(rest))}"
         if not int(self.cases.rows.max(initial=0)) < rows <= self._count_rows(rows):
             return f"{rows} rows for {self.manifest.files} files"
         shard = array.shards or array.chunks
@@ -163,14 +174,24 @@ class Store:
         return next(level for level in self.manifest.levels if level[0] >= shape[0])
 
     def read(self, rows: list[int], shape: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
-        """Read the values of some rows at a stored level, all or some planes of the first axis: ``(rows, *shape)``."""
+        """Read the images of some rows at a stored level, all or some planes of the first axis: (rows, *shape)."""
+        first = (0,) if self.manifest.array_axes else ()
         with self.refuse_when_damaged(shape):
-            return np.stack([np.asarray(self.array(shape)[row, planes]) for row in rows])
+            return np.stack([np.asarray(self.array(shape)[row, *first, planes]) for row in rows])
+
+    def read_arrays(self, row: int, shape: Shape) -> NDArray[np.uint16]:
+        """Read all arrays of a row at a stored level: (arrays, *shape)."""
+        with self.refuse_when_damaged(shape):
+            return np.asarray(self.array(shape)[row]).reshape(-1, *shape)
 
     def read_into(self, out: NDArray[np.uint16], row: int, shape: Shape, planes: slice = slice(None)) -> None:
-        """Read the values of one row at a stored level into memory of their shape, (planes, *rest of the level)."""
+        """Read all arrays of one row at a stored level into memory of their shape.
+
+        It is (planes, *rest of the level), or (arrays, planes, *rest) if a case has several arrays.
+        """
+        every = (slice(None),) * len(self.manifest.array_axes)
         with self.refuse_when_damaged(shape):
-            self.array(shape).get_basic_selection((row, planes), out=NDBuffer.from_numpy_array(out))
+            self.array(shape).get_basic_selection((row, *every, planes), out=NDBuffer.from_numpy_array(out))
 
     @contextmanager
     def refuse_when_damaged(self, shape: Shape) -> Iterator[None]:
@@ -197,7 +218,7 @@ class Store:
             shard = (array.shards or array.chunks)[0]
             wanted = np.unique(self.cases.rows // shard).tolist()
             folder = self.path / "arrays" / format_shape(level) / "c"
-            below = ("0",) * len(level)
+            below = ("0",) * (array.ndim - 1)
             gone = {part for part in wanted if not folder.joinpath(str(part), *below).exists()}
             if gone:
                 lost = int(np.isin(self.cases.rows // shard, list(gone)).sum())
@@ -238,14 +259,15 @@ def halve_pixels(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return ((total + (1 << (shift - 1))) >> shift).astype(np.uint16)
 
 
-def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
+def create_array(store: Path, level: Shape, rows: int, shard: int, channels: Channels = ONE_IMAGE) -> None:
     """Create an empty array for one level. A shard contains `shard` images and is written by one process.
 
     A chunk has about a megabyte: several small images, or some planes of a large volume. It has at most a sixteenth of
-    a volume's planes, so that a sub-volume can be read with few other planes.
+    a volume's planes, so that a sub-volume can be read with few other planes; and all arrays of its cases, which a
+    training reads together.
     """
-    voxels = int(np.prod(level))
-    per_chunk = max(1, min(shard, 2**19 // voxels))
+    voxels, axes = int(np.prod(level)), list_array_axes(channels)
+    per_chunk = max(1, min(shard, 2**19 // (voxels * count_arrays(channels))))
     while shard % per_chunk:
         per_chunk -= 1
     planes = level[0]
@@ -253,12 +275,12 @@ def create_array(store: Path, level: Shape, rows: int, shard: int) -> None:
         planes = next(n for n in range(max(1, level[0] // 16), 0, -1) if level[0] % n == 0)
     zarr.create_array(
         store / "arrays" / format_shape(level),
-        shape=(rows, *level),
+        shape=(rows, *axes, *level),
         dtype="uint16",
         fill_value=0,
         overwrite=True,
-        chunks=(per_chunk, planes, *level[1:]),
-        shards=(shard, *level),
+        chunks=(per_chunk, *axes, planes, *level[1:]),
+        shards=(shard, *axes, *level),
         compressors=(BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()),
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from ganatomy.datasets.image_dataset import ImageDataset, Transform
@@ -17,6 +18,8 @@ UNKNOWN_SPACING = 1.0  # mm along each axis, where it is not known: what both li
 
 class MonaiDataset(Dataset[Any]):
     """Dictionaries with an image as a MetaTensor (1, *shape) with its affine in RAS, and what `ImageDataset` tells.
+
+    A mask is a MetaTensor (1, *shape) of int64 with the same affine.
 
     Args:
         images: the dataset.
@@ -42,12 +45,16 @@ class MonaiDataset(Dataset[Any]):
         item = self.images.make_item(element)
         affine = torch.from_numpy(_find_affine(element.image))
         meta = {"space": "RAS", "spacing_is_known": element.image.spacing is not None}
-        item["image"] = self._make_tensor()(item["image"], affine=affine, meta=meta)
+        item["image"] = self._make_tensor()(item["image"], affine=affine, meta=dict(meta))
+        if "mask" in item:
+            item["mask"] = self._make_tensor()(item["mask"][None], affine=affine, meta=dict(meta))
         return item if self.transform is None else self.transform(item)
 
 
 class TorchioDataset(Dataset[Any]):
     """Subjects whose ``image`` is a ScalarImage, (1, depth, height, width), or (1, height, width, 1) of a picture.
+
+    A ``mask`` is a LabelMap of the same shape.
 
     Args:
         images: the dataset.
@@ -71,11 +78,18 @@ class TorchioDataset(Dataset[Any]):
     def __getitem__(self, i: int) -> Any:
         torchio, element = self._import(), self.images.find_element(i)
         item = self.images.make_item(element)
-        pixels = item.pop("image")
-        volume = pixels if pixels.ndim == 4 else pixels[..., None]
-        image = torchio.ScalarImage(tensor=volume, affine=_find_affine(element.image))
-        subject = torchio.Subject(image=image, **item)
+        affine = _find_affine(element.image)
+        image = torchio.ScalarImage(tensor=_add_axes(item.pop("image")), affine=affine)
+        masks = {}
+        if "mask" in item:
+            masks["mask"] = torchio.LabelMap(tensor=_add_axes(item.pop("mask")[None]), affine=affine)
+        subject = torchio.Subject(image=image, **masks, **item)
         return subject if self.transform is None else self.transform(subject)
+
+
+def _add_axes(pixels: Tensor) -> Tensor:
+    """Add a last axis to a picture (1, height, width), as TorchIO has volumes only."""
+    return pixels if pixels.ndim == 4 else pixels[..., None]
 
 
 def _find_affine(image: Image) -> Affine:

@@ -41,6 +41,8 @@ class ImageDataset(Dataset[Item], ABC):
 
     ==============  ===================================================================================================
     ``image``       tensor (1, *shape), float32 in [-1, 1]
+    ``mask``        tensor (*shape), int64, with the number of the class of each pixel or voxel, 0 for the background;
+                    absent where the images have no label map
     ``facts``       the facts of the image by name, as text
     ``spacing``     tensor of the millimetres along each axis, float32; nan where they are not known
     ``synthetic``   whether a model has made the image
@@ -55,6 +57,7 @@ class ImageDataset(Dataset[Item], ABC):
     modality: str
     shape: tuple[int, ...]
     fact_names: tuple[str, ...]  # facts that every image has
+    classes: tuple[str, ...] = ()  # of the label maps by number, the background first; none without label maps
 
     def __init__(self, transform: Transform | None = None) -> None:
         self.transform = transform
@@ -89,6 +92,7 @@ class ImageDataset(Dataset[Item], ABC):
         image = element.image
         return {
             "image": torch.from_numpy(image.pixels)[None],
+            **({} if (labels := image.labels) is None else {"mask": torch.from_numpy(labels).long()}),
             "facts": {name: image.facts[name] for name in self.fact_names},
             "spacing": torch.tensor(image.spacing or (torch.nan,) * image.pixels.ndim, dtype=torch.float32),
             "synthetic": element.synthetic,

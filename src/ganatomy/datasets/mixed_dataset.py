@@ -25,7 +25,8 @@ class MixedDataset(ImageDataset):
         transform: as in `ImageDataset`.
 
     Raises:
-        Refused: modalities or shapes differ, the share is none, or there are too few synthetic images for it.
+        Refused: modalities, shapes or classes of label maps differ, the share is none, or there are too few synthetic
+            images for it.
 
     Example:
         >>> import ganatomy
@@ -51,6 +52,7 @@ class MixedDataset(ImageDataset):
         for what, one, other in (
             ("show", real.modality, synthetic.modality),
             ("have", format_shape(real.shape), format_shape(synthetic.shape)),
+            ("have", _describe_classes(real), _describe_classes(synthetic)),
         ):
             if one != other:
                 raise Refused(f"The real images {what} {one} and the synthetic ones {other}; a mixture needs the same.")
@@ -62,7 +64,7 @@ class MixedDataset(ImageDataset):
                 f" a SyntheticDataset with n={made}, or a smaller share."
             )
         self.real, self.synthetic, self.share, self.seed = real, synthetic, share, seed
-        self.modality, self.shape = real.modality, real.shape
+        self.modality, self.shape, self.classes = real.modality, real.shape, real.classes
         self.fact_names = tuple(name for name in real.fact_names if name in synthetic.fact_names)
         self._is_synthetic = np.zeros(count, dtype=bool)
         self._is_synthetic[randomness.draw_permutation(seed, "mixture", 0, count)[:made]] = True
@@ -82,3 +84,7 @@ class MixedDataset(ImageDataset):
         rounds = math.ceil(count / len(self.real))
         orders = [randomness.draw_permutation(self.seed, "real of a mixture", r, len(self.real)) for r in range(rounds)]
         return np.concatenate([np.empty(0, dtype=np.int64), *orders])[:count]
+
+
+def _describe_classes(images: ImageDataset) -> str:
+    return f"labels of {', '.join(images.classes[1:])}" if images.classes else "no labels"

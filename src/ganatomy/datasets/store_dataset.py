@@ -3,6 +3,7 @@
 from os import PathLike
 from typing import Any
 
+from ganatomy.channels import list_label_names, split_arrays
 from ganatomy.data.split import SPLITS
 from ganatomy.data.store import Store, dequantise_pixels, open_store, resolve_store
 from ganatomy.datasets.image_dataset import Element, ImageDataset, Transform
@@ -54,6 +55,7 @@ class StoreDataset(ImageDataset):
         self.store.check_files()
         self.modality = manifest.modality
         self.fact_names = tuple(sorted(manifest.facts))
+        self.classes = list_label_names(manifest.channels)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -76,7 +78,9 @@ class StoreDataset(ImageDataset):
             Refused: its file is damaged.
         """
         case = self.cases[i]
-        pixels = dequantise_pixels(self.store.read([case["row"]], self.shape)[0])
+        values = dequantise_pixels(self.store.read_arrays(case["row"], self.shape))
+        pixels, shares = split_arrays(values, self.store.manifest.channels)
         spacing = None if case["spacing"] is None else tuple(case["spacing"])
         spacing = rescale_spacing(spacing, self.store.manifest.shape, self.shape)
-        return Element(Image(pixels, spacing, case["facts"]), False, case["row"], case["patient"])
+        image = Image(pixels, spacing, case["facts"], shares=shares, classes=self.classes)
+        return Element(image, False, case["row"], case["patient"])

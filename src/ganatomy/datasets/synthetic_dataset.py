@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 
+from ganatomy.channels import list_label_names
 from ganatomy.datasets.image_dataset import Element, ImageDataset, Transform
 from ganatomy.errors import Refused
 from ganatomy.library.arguments import Facts, FactValue, check_above_zero, join_conditions
@@ -59,6 +60,7 @@ class SyntheticDataset(ImageDataset):
             raise Refused(f"Facts of {len(self._wanted)} images are given for {n}; give those of each image.")
         self.modality, self.shape = self.model.modality, self.model.shape
         self.fact_names = tuple(sorted(self.model.conditions))
+        self.classes = list_label_names(self.model.recipe.channels)
         checked = n if isinstance(self._wanted, Sequence) else 1  # nothing is made yet
         sample(self.model.snapshot, checked, seed, self._wanted, truncation, device=device, first=first, planes=planes)
 

@@ -18,7 +18,7 @@ from ganatomy.dicom import geometry, pixels, read
 from ganatomy.dicom.contrast import check_kind
 from ganatomy.dicom.grouping import ENHANCED_CLASSES, MIN_SLICES, is_localizer
 from ganatomy.imaging.image import Doubt, UnusableImage
-from ganatomy.imaging.orientation import reorient_volume
+from ganatomy.imaging.orientation import OrientedVolume, reorient_volume
 from ganatomy.imaging.person import Person
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -26,10 +26,6 @@ AIR_HU = -1024  # replaces padding
 HIGHEST_PADDING_HU = -900.0  # a Pixel Padding Value up to this is air or less; above, it is a value of tissue
 HIGHEST_CT_HU = 3071.0  # largest value with 12 bits; a padding value above is not a value of tissue either
 SHOWN_DOUBTS = 3  # details of one kind that a doubt lists
-
-OrientedVolume = tuple[
-    NDArray[np.float32], tuple[float, ...], float
-]  # voxels S P L, spacing in mm, degrees to the body's axes
 
 
 def read_volume(paths: tuple[Path, ...], modality: str) -> tuple[OrientedVolume, Person, tuple[Doubt, ...]]:

@@ -70,7 +70,7 @@ class QualityScorer:
         self._train_features = self._get_features(train, "training images")
         self._validation = ordinary = select_real_images(store, "validation", shape)
         self._critic = None
-        if snapshot is not None and "discriminator" in snapshot.weights and snapshot.scope.regions[0].shape == shape:
+        if snapshot is not None and _can_score(snapshot, shape):
             self._critic = DiscriminatorScorer(snapshot, ordinary)
         self._train_anatomy = self._measure_anatomy(select_real_images(store, "train", shape, REFERENCE_IMAGES))
         raw = self._measure_parts(ordinary, self._get_features(ordinary, "validation images"))
@@ -127,6 +127,12 @@ class QualityScorer:
                 rows.append(list(self._modality.measure_image(shown).values()))
                 bar.advance()
         return np.asarray(rows, dtype=np.float64)
+
+
+def _can_score(snapshot: Snapshot, shape: Shape) -> bool:
+    """Whether the discriminator of a snapshot can score images alone: it was trained on them, at this size."""
+    trained_alone = snapshot.recipe.space.channels == 1
+    return "discriminator" in snapshot.weights and trained_alone and snapshot.scope.regions[0].shape == shape
 
 
 class DiscriminatorScorer:

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ganatomy.channels import describe_channels
 from ganatomy.data.numbers import list_number_facts
 from ganatomy.data.samples import INDEX_FILE, read_index
 from ganatomy.data.store import LINES_FILE, MANIFEST_FILE, Store, open_store
@@ -189,13 +190,14 @@ def _describe_store(store: Store, statement: Statement) -> Part:
         ),
     ]
     arrays = [f"arrays/{format_shape(level)}" for level in about.levels]
+    axes = "".join(f"{n} arrays of {describe_channels(about.channels)}, " for n in about.array_axes)
     files = [
         _make_file(folder, MANIFEST_FILE, JSON_TYPE),
         *([] if about.cases_file == LINES_FILE else [_make_file(folder, about.cases_file, COLUMNS_TYPE)]),
         _make_file(folder, LINES_FILE, LINES_TYPE),
         *(_make_file(folder, f"{array}/zarr.json", JSON_TYPE) for array in arrays),
         *(
-            _make_set(array, [f"{array}/c/**"], ZARR_TYPE, f"zarr v3, uint16, (rows, {array.partition('/')[2]})")
+            _make_set(array, [f"{array}/c/**"], ZARR_TYPE, f"zarr v3, uint16, (rows, {axes}{array.partition('/')[2]})")
             for array in arrays
         ),
     ]

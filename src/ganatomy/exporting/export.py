@@ -11,6 +11,7 @@ from ganatomy.data.samples import INDEX_FILE, AuditChoice, Sample, read_audited_
 from ganatomy.dicom.instances import PLAIN_FORM, DicomForm
 from ganatomy.errors import Refused, refuse_name
 from ganatomy.exporting.label import LABEL_TEXT, draw_label
+from ganatomy.exporting.label_writers import make_label_writer
 from ganatomy.exporting.signing import read_key_for
 from ganatomy.exporting.writers import make_writer
 from ganatomy.imaging.image import Image
@@ -71,6 +72,10 @@ def write_samples(
     try:
         with progress.bar(f"writing {to}", n) as bar:
             for image, shown, record in render_samples(samples, modality, spacing, label):
+                labels = {}
+                if image.shares is not None:  # the map first, which not every format has
+                    map_file = make_label_writer(to, out, key)(image, shown, record)
+                    labels = {"labels": {"file": map_file, "classes": list(image.classes)}}
                 file = write_one(image, shown, record)
                 facts = dict(image.facts)
                 rows.append(
@@ -81,6 +86,7 @@ def write_samples(
                         "facts": facts,
                         "date": date,
                         "record": record,
+                        **labels,
                     }
                 )
                 bar.advance()
@@ -112,6 +118,8 @@ def render_samples(
         if image.spacing is None and spacing is not None:
             image = image.copy_with(spacing=(spacing,) * image.pixels.ndim)
         shown = kind.denormalise(image)
+        if image.shares is not None:
+            shown = shown.copy_with(shares=kind.show_map(image.shares, image))
         if label:
             shown = shown.copy_with(pixels=draw_label(shown.pixels, kind.segment_foreground(shown)))
             record = record | {"label": LABEL_TEXT}

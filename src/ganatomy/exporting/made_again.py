@@ -19,6 +19,7 @@ from ganatomy.modalities.table import get_modality
 from ganatomy.sampling import regenerate_image
 
 EQUAL_TOLERANCE = 1  # of 4095; the files between a sample and its instance have 16 bits and are rounded once more
+CLOSE_SHARE = 0.01  # of the voxels of a label map, the largest difference expected between devices
 CLOSE_TOLERANCE = 41  # of 4095; the largest difference expected between devices
 UNUSED_DATE = "20000101"  # for instances that are made only to compare their geometry
 NO_IMAGE = "not tried"
@@ -85,6 +86,23 @@ class Maker:
         if shown.shape != made.shown.shape:
             return "different", None  # the sizes differ
         return _compare_values(made.stored, kind.dicom.quantise_sample(shown))
+
+    def compare_labels(self, record: Any, show: Callable[[Modality, Image], Image]) -> tuple[str, int | None]:
+        """Compare a label map; returns `Finding.again`, and None for the difference, which class numbers do not have.
+
+        Args:
+            record: the record of the file.
+            show: function of the modality and the generated sample that returns the file's class numbers as displayed.
+        """
+        made = self._make_again(record)
+        if isinstance(made, str) or self.snapshot is None:
+            return str(made), None
+        expected = made.shown.labels
+        found = show(get_modality(self.snapshot.modality)(), made.image).pixels
+        if expected is None or found.shape != expected.shape:
+            return "different", None
+        changed = float((found != expected).mean())
+        return "equal" if changed == 0 else "close" if changed <= CLOSE_SHARE else "different", None
 
     def get_spacing(self) -> tuple[float, ...] | None:
         """Return the spacing of the image that was generated last, as displayed, in millimetres."""

@@ -14,7 +14,8 @@ from ganatomy.exporting.made_again import NO_IMAGE, Maker
 from ganatomy.imaging import nifti, npy
 from ganatomy.imaging.credentials import has_credentials, is_installed, read_credentials
 from ganatomy.imaging.image import Image, UnusableImage
-from ganatomy.imaging.marking import Mark, hash_pixels
+from ganatomy.imaging.marking import CLASSES, Mark, hash_pixels
+from ganatomy.imaging.orientation import reorient_volume
 from ganatomy.imaging.sandbox import reading_sandbox
 from ganatomy.modalities.marks import find_picture_faults, read_picture_mark
 from ganatomy.modalities.modality import Modality
@@ -31,9 +32,14 @@ class _Content(NamedTuple):
     mark: Mark | None
     stored: NDArray[Any]
     faults: tuple[str, ...]
-    show: Callable[[Modality, Image], Image]
+    show: Callable[[Modality, Image], Image]  # of a label map, its class numbers
     spacing: tuple[float, ...] | None = None
     signature: str = NO_SIGNATURE
+
+    @property
+    def are_labels(self) -> bool:
+        """Whether the values are the class numbers of a label map."""
+        return self.mark is not None and isinstance(self.mark.record, dict) and CLASSES in self.mark.record
 
 
 def examine_picture(path: Path, name: str, maker: Maker) -> Finding:
@@ -72,7 +78,8 @@ def _examine(path: Path, name: str, maker: Maker, expected: str, read: Callable[
     if mark.software.startswith(OURS) and mark.says_synthetic and not mark.record:
         faults += ("the record of how it was made is missing",)
     try:
-        again, difference = maker.compare_shown(mark.record, content.show)
+        compare = maker.compare_labels if content.are_labels else maker.compare_shown
+        again, difference = compare(mark.record, content.show)
     except UnusableImage as error:
         again, difference, faults = NO_IMAGE, None, (*faults, str(error))
     return Finding(
@@ -93,7 +100,10 @@ def _read_picture(path: Path) -> _Content:
         form = str(picture.format)
     signature, contradictions = _check_credentials(path, mark)
     faults += contradictions
-    return _Content(form, mark, stored, faults, lambda kind, image: Image(_scale(stored)), signature=signature)
+    content = _Content(form, mark, stored, faults, lambda kind, image: Image(_scale(stored)), signature=signature)
+    if content.are_labels:
+        return content._replace(show=lambda kind, image: Image(stored.astype(np.float32)))
+    return content
 
 
 def _scale(stored: NDArray[Any]) -> NDArray[np.float32]:
@@ -122,10 +132,11 @@ def _read_nifti(path: Path) -> _Content:
 
     def show(kind: Modality, image: Image) -> Image:
         with reading_sandbox((path,)):
-            voxels, spacing, _ = nifti.read_nifti(path)
-        return Image(voxels, spacing)
+            found = reorient_volume(*nifti.read_label_map(path)) if content.are_labels else nifti.read_nifti(path)
+        return Image(found.voxels, found.spacing)
 
-    return _Content("NIfTI", mark, stored, faults, show, None if mark is None else nifti.read_spacing(path))
+    content = _Content("NIfTI", mark, stored, faults, show, None if mark is None else nifti.read_spacing(path))
+    return content
 
 
 def _read_npy(path: Path) -> _Content:
@@ -134,9 +145,13 @@ def _read_npy(path: Path) -> _Content:
     lacking = () if mark is not None else (f"{npy.get_mark_file(path).name} is missing or cannot be read",)
 
     def show(kind: Modality, image: Image) -> Image:
-        return kind.denormalise(image.copy_with(pixels=stored.astype(np.float32)))
+        values = stored.astype(np.float32)
+        if content.are_labels:
+            return Image(kind.show_map(values[None], image)[0])
+        return kind.denormalise(image.copy_with(pixels=values))
 
-    return _Content("NPY", mark, stored, lacking, show)
+    content = _Content("NPY", mark, stored, lacking, show)
+    return content
 
 
 def _compare_spacing(found: tuple[float, ...] | None, expected: tuple[float, ...] | None) -> str:

@@ -31,6 +31,11 @@ class Image:
         facts: named facts such as ``view_position`` and ``laterality``; identifiers of persons never.
         geometry: what was done to fit the grid, so that it can be undone (`Modality.denormalise`).
         doubts: what is doubtful about the source; the image is used all the same, and each doubt is counted.
+        frame: the matrix (4, 4) from indices to millimetres of the patient (R, A, S), as the file has it; None where it
+            is not known. It is not kept in a store.
+        shares: the shares of the classes of a label map, (classes, *shape) in [0, 1], the background first; None
+            without one.
+        classes: names of the classes, the background first.
     """
 
     pixels: NDArray[np.float32]
@@ -38,10 +43,21 @@ class Image:
     facts: Mapping[str, str] = field(default_factory=_empty_mapping)
     geometry: Mapping[str, Any] = field(default_factory=_empty_mapping)
     doubts: tuple[Doubt, ...] = ()
+    frame: NDArray[np.float64] | None = field(default=None, compare=False)
+    shares: NDArray[np.float32] | None = field(default=None, compare=False)
+    classes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.pixels.shape
+
+    @property
+    def labels(self) -> NDArray[np.uint8] | None:
+        """The number of the class of each pixel or voxel, of which it has the largest share; None without a label map.
+
+        0 is the background, and n the class ``classes[n]``.
+        """
+        return None if self.shares is None else self.shares.argmax(0).astype(np.uint8)
 
     def copy_with(self, **changes: Any) -> "Image":
         """The same image with some fields replaced."""

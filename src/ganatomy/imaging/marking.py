@@ -25,6 +25,7 @@ MAY_SHOW_PATIENTS = " Some of them may be of real patients - not to be handed on
 NO_PATIENTS = " None of them is of a patient."
 
 Record = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+CLASSES = "classes"  # entry of the record of a label map: the names of its classes by number
 
 
 @dataclass(frozen=True)

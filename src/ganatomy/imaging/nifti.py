@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ganatomy.imaging.image import Doubt, UnusableImage
 from ganatomy.imaging.marking import Mark, mark_derived, mark_synthetic, parse_document, parse_record
-from ganatomy.imaging.orientation import convert_to_ras, reorient_volume
+from ganatomy.imaging.orientation import Affine, OrientedVolume, convert_to_ras, reorient_volume
 from ganatomy.machine.durable import new_file
 
 COMPRESSED_SUFFIX = ".gz"
@@ -35,16 +36,30 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
-def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
+def read_nifti(path: Path) -> OrientedVolume:
     """Read a volume with the header's scaling applied and reorient it to S, P, L axes.
-
-    Returns:
-        The volume, its spacing in millimetres, and the angle of the file's axes to the body's in degrees.
 
     Raises:
         UnusableImage: the file is unreadable, is not one volume of an image's values, has values that are not finite,
             or has no usable orientation.
     """
+    return reorient_volume(*_read_voxels(path, _check_meaning))
+
+
+def read_label_map(path: Path) -> tuple[NDArray[np.int32], Affine]:
+    """Read a map of whole numbers with the axes of its file, and the matrix from its indices to mm (R, A, S).
+
+    Raises:
+        UnusableImage: as `read_nifti`, or the values are not whole numbers.
+    """
+    voxels, affine = _read_voxels(path, lambda header: None)
+    values = voxels.astype(np.int32)
+    if (values != voxels).any():
+        raise UnusableImage("mask is no label map", f"{path.name} has values that are not whole numbers")
+    return values, affine
+
+
+def _read_voxels(path: Path, check_meaning: Callable[[Any], None]) -> tuple[NDArray[np.float32], Affine]:
     try:
         image = _load(path)
         shape = tuple(int(n) for n in image.shape)
@@ -55,7 +70,7 @@ def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], floa
         if len(shape) not in (3, 4):
             raise UnusableImage("not a volume", f"{len(shape)} axes")
         header = image.header
-        _check_meaning(header)
+        check_meaning(header)
         if not int(header.get("sform_code", 1)) and not int(header.get("qform_code", 1)):
             raise UnusableImage("no orientation", "neither sform nor qform is set in the header")
         voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape[:3])
@@ -68,7 +83,7 @@ def read_nifti(path: Path) -> tuple[NDArray[np.float32], tuple[float, ...], floa
         raise UnusableImage("values are not finite", f"{wrong} voxels; fill them with the background's value")
     affine = np.array(image.affine, dtype=np.float64)
     affine[:3] *= _find_millimetres(header, affine)
-    return reorient_volume(voxels, affine)
+    return voxels, affine
 
 
 def _load(path: Path, header_only: bool = False) -> Any:
@@ -206,20 +221,25 @@ def _format_sizes(sizes: NDArray[np.float64]) -> str:
     return " x ".join(f"{size:.4g}" for size in sizes)
 
 
-def write_nifti(path: Path, volume: NDArray[Any], spacing: tuple[float, ...], mark: Mark) -> None:
+def write_nifti(
+    path: Path, volume: NDArray[Any], spacing: tuple[float, ...], mark: Mark, are_labels: bool = False
+) -> None:
     """Write a volume of ours as NIfTI. The header says whether it is synthetic and how it was made.
 
     Args:
         path: the file; it is compressed if its name says so.
-        volume: the volume with (S, P, L) axes, int16 or float32.
+        volume: the volume with (S, P, L) axes, int16, uint8 or float32.
         spacing: millimetres between voxel centres along each axis.
         mark: what the volume is and how it was made, kept as JSON in a header extension.
+        are_labels: whether the values are class numbers, which the intent code says.
     """
     voxels, affine = convert_to_ras(volume, spacing)
     image = nib.Nifti1Image(voxels, affine)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     image.header.set_xyzt_units("mm")
+    if are_labels:
+        image.header.set_intent("label")
     image.header["descrip"] = (PATIENT_DESCRIPTION if mark.shows_patients else HEADER_DESCRIPTION).encode()
     document = json.dumps(mark.make_document(voxels)).encode()
     image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_EXTENSION, document))

@@ -20,15 +20,16 @@ def get_mark_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def write_npy(path: Path, pixels: NDArray[Any], mark: Mark) -> None:
-    """Write an image as float32, after its mark, so that no image is ever without one.
+def write_npy(path: Path, pixels: NDArray[Any], mark: Mark, dtype: type[np.generic] = np.float32) -> None:
+    """Write an image after its mark, so that no image is ever without one.
 
     Args:
         path: a name that ends in ``.npy``.
         pixels: the values.
         mark: what the image is and how it was made.
+        dtype: type of the values in the file.
     """
-    values = pixels.astype(np.float32)
+    values = pixels.astype(dtype)
     write_json(get_mark_file(path), mark.make_document(values))
     with new_file(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, values)

@@ -3,23 +3,41 @@
 An affine takes voxel indices to millimetres in NIfTI's axes (R, A, S). Nothing is resampled here.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ganatomy.imaging.image import UnusableImage
 
 BODY_AXES = ("S", "P", "L")
 LARGEST_SHEAR_DEGREES = 0.5  # away from a right angle; a tilted gantry and a sheared affine have more
+SAME_VOXEL = 0.1  # voxels by which the corners of two grids may differ; headers hold rounded numbers
 LARGEST_OBLIQUE_DEGREES = 30.0  # between the voxel axes and the body's; beyond, it is not clear which is which
 
 Affine = NDArray[np.float64]
 
 
-def reorient_volume(voxels: NDArray[Any], affine: Affine) -> tuple[NDArray[np.float32], tuple[float, ...], float]:
-    """Reorient voxels to S, P, L axes; return them, their spacing in millimetres, and the angle to the body in degrees.
+class OrientedVolume(NamedTuple):
+    """A volume with S, P, L axes.
+
+    Args:
+        voxels: its values.
+        spacing: millimetres between voxel centres along each axis.
+        oblique: the angle of the axes of the file to those of the body in degrees.
+        affine: from indices of `voxels` to millimetres in NIfTI's axes (R, A, S), as the file has it.
+    """
+
+    voxels: NDArray[np.float32]
+    spacing: tuple[float, ...]
+    oblique: float
+    affine: Affine
+
+
+def reorient_volume(voxels: NDArray[Any], affine: Affine) -> OrientedVolume:
+    """Reorient voxels to S, P, L axes.
 
     Raises:
         UnusableImage: the affine is broken or sheared, or so oblique that no axis is the body's.
@@ -41,7 +59,8 @@ def reorient_volume(voxels: NDArray[Any], affine: Affine) -> tuple[NDArray[np.fl
     turn = nib.orientations.ornt_transform(now, wanted)
     turned = np.ascontiguousarray(nib.orientations.apply_orientation(voxels, turn), dtype=np.float32)
     order = np.argsort(turn[:, 0]).astype(int)  # new axis -> old axis
-    return turned, tuple(float(round(spacing[i], 6)) for i in order), round(oblique, 2)
+    frame = np.asarray(affine, dtype=np.float64) @ nib.orientations.inv_ornt_aff(turn, voxels.shape)
+    return OrientedVolume(turned, tuple(float(round(spacing[i], 6)) for i in order), round(oblique, 2), frame)
 
 
 def convert_to_ras(volume: NDArray[Any], spacing: tuple[float, ...]) -> tuple[NDArray[Any], Affine]:
@@ -67,3 +86,30 @@ def compute_affine(shape: tuple[int, ...], spacing: tuple[float, ...]) -> Affine
         matrix[row, 3] = -sign * spacing[axis] * (shape[axis] - 1) / 2
     matrix[3, 3] = 1
     return matrix
+
+
+def sample_nearest(
+    values: NDArray[np.int32], affine: Affine, frame: Affine, shape: tuple[int, ...]
+) -> tuple[NDArray[np.int32], bool]:
+    """Sample a map of whole numbers on another grid, by the nearest voxel; zero outside the map.
+
+    Args:
+        values: the map, with the axes of its file.
+        affine: from its indices to millimetres.
+        frame: from the indices of the grid to the same millimetres.
+        shape: of the grid.
+
+    Returns:
+        The values on the grid, and whether the grid has the voxels of the map, possibly in another order of axes.
+    """
+    matrix = np.linalg.inv(affine) @ frame
+    nearest = np.rint(matrix)
+    corners = np.array([[0.0] * 3, [n - 1.0 for n in shape]])
+    moved = [np.abs(corners @ (matrix - nearest)[:3, :3].T + (matrix - nearest)[:3, 3]).max()]
+    turned = np.abs(nearest[:3, :3])
+    same = bool(moved[0] < SAME_VOXEL and (turned.sum(0) == 1).all() and (turned.sum(1) == 1).all())
+    if same:
+        matrix = nearest
+        same = tuple((turned @ np.array(shape)).astype(int).tolist()) == values.shape
+    sampled = ndimage.affine_transform(values, matrix[:3, :3], matrix[:3, 3], tuple(shape), order=0, cval=0)
+    return np.asarray(sampled, dtype=np.int32), same

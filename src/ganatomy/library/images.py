@@ -24,7 +24,8 @@ class SyntheticImage(Image):
     """An image that a model has made. No patient is shown.
 
     `pixels` is float32 in [-1, 1], (height, width) or (depth, height, width), in the orientation of training: the chest
-    wall of a mammogram at the left edge, the axes of a volume towards superior, posterior and left.
+    wall of a mammogram at the left edge, the axes of a volume towards superior, posterior and left. `labels` has the
+    number of the class of each pixel or voxel, n for ``classes[n]``; it is None if the model makes no label map.
 
     Args:
         modality: name of its modality.
@@ -96,6 +97,12 @@ class Images(Sequence[SyntheticImage]):
         """The facts of each image."""
         return [dict(image.facts) for image in self]
 
+    @property
+    def labels(self) -> NDArray[np.uint8] | None:
+        """The class numbers of all label maps as one array (images, *shape); None if the model makes none."""
+        maps = [image.labels for image in self]
+        return np.stack([one for one in maps if one is not None]) if maps and maps[0] is not None else None
+
     def to_torch(self) -> Tensor:
         """All images as one tensor ``(images, 1, *shape)``, float32 in [-1, 1]."""
         return torch.from_numpy(self.pixels)[:, None]
@@ -124,7 +131,15 @@ def describe_images(samples: Iterable[Sample], modality: str) -> Iterator[Synthe
     """Images with their records as they come from `ganatomy.sampling`, one by one, as values that carry both."""
     for image, record in samples:
         yield SyntheticImage(
-            image.pixels, image.spacing, image.facts, image.geometry, image.doubts, modality, dict(record)
+            image.pixels,
+            image.spacing,
+            image.facts,
+            image.geometry,
+            image.doubts,
+            shares=image.shares,
+            classes=image.classes,
+            modality=modality,
+            provenance=dict(record),
         )
 
 

@@ -13,7 +13,7 @@ from ganatomy.encoding import encode
 from ganatomy.errors import Refused
 from ganatomy.exporting.write_card import CARD_FILE, describe_model
 from ganatomy.library.arguments import FactValue, join_conditions
-from ganatomy.library.images import Images, SyntheticImage
+from ganatomy.library.images import Images, SyntheticImage, describe_images
 from ganatomy.library.plan import ask_memory
 from ganatomy.library.sample import sample
 from ganatomy.machine.device import select_device
@@ -163,7 +163,7 @@ class Model:
             Refused: the record is of another model.
         """
         image = regenerate_image(self.snapshot, record, device)
-        return SyntheticImage(image.pixels, image.spacing, image.facts, modality=self.modality, provenance=dict(record))
+        return next(describe_images([(image, dict(record))], self.modality))
 
     def encode(
         self,

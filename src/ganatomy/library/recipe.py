@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ganatomy.channels import ONE_IMAGE
 from ganatomy.data.numbers import check_unmixed, is_number, measure_number
 from ganatomy.data.store import Store, resolve_store
 from ganatomy.errors import Refused
@@ -91,11 +92,11 @@ def choose_recipe(
     condition: Sequence[str] = (),
     freeze: Sequence[str] = (),
 ) -> Recipe:
-    """The recipe that is trained on a store: built, conditioned on facts of the store, with its frozen parts.
+    """The recipe that is trained on a store: built, with the channels and facts of the store and its frozen parts.
 
     Args:
         recipe, file, changes, shape, tiny, pace: as in `build_recipe`.
-        store: where `condition` takes values from.
+        store: whose channels it gets, and where `condition` takes values from.
         condition: as in `condition_recipe`.
         freeze: parts that are not trained.
 
@@ -103,11 +104,19 @@ def choose_recipe(
         Refused: as `build_recipe` and `condition_recipe`, or facts are to be conditioned on and there is no store.
     """
     chosen = build_recipe(recipe, None if file is None else Path(file), changes, shape, tiny, pace)
+    if store is not None and chosen.channels == ONE_IMAGE:
+        chosen = _follow_channels(chosen, resolve_store(store))
     if condition:
         if store is None:
             raise Refused("--condition takes its values from the store, so give the store as well.")
         chosen = condition_recipe(chosen, condition, resolve_store(store))
     return change_recipe(chosen, {"frozen": list(freeze)}) if freeze else chosen
+
+
+def _follow_channels(recipe: Recipe, store: Store) -> Recipe:
+    """The recipe with the channels of a store, unless it has them."""
+    channels = store.manifest.channels
+    return recipe if recipe.channels == channels else recipe.replace(channels=channels)
 
 
 def _list_some(values: list[str]) -> str:

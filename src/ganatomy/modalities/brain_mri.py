@@ -118,6 +118,10 @@ class BrainMRI(VolumeModality):
                     f"{(b - a) * s:.0f} mm against {n * self.spacing:.0f} mm; prepare with a larger --field-of-view-mm",
                 )
 
+    def fit_to_grid(self, voxels: NDArray[np.float32], geometry: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Resample a map to the voxels of the grid, and cut the grid out where `normalise` has placed it."""
+        return _cut_box(resample_volume(voxels, geometry["placed"]), geometry["corner"], self.shape)
+
     def denormalise(self, image: Image) -> Image:
         """Map [-1, 1] to [0, 1]; an image that carries its geometry gets its own values, size and spacing back."""
         voxels, spacing = (image.pixels + 1) / np.float32(2), image.spacing

@@ -61,6 +61,10 @@ class ChestCT(VolumeModality):
         geometry = {**image.geometry, "shape": image.shape, "kept": ends}
         return image.copy_with(pixels=np.clip(voxels, -1, 1), spacing=spacing, geometry=geometry)
 
+    def fit_to_grid(self, voxels: NDArray[np.float32], geometry: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Cut the planes out that `normalise` has kept, and stretch them to the grid."""
+        return resample_volume(voxels[tuple(slice(*pair) for pair in geometry["kept"])], self.shape)
+
     def denormalise(self, image: Image) -> Image:
         """Map [-1, 1] to HU; an image that carries its geometry gets its own size and spacing back."""
         low, high = CLIP_HU

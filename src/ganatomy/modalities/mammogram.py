@@ -117,11 +117,21 @@ class Mammogram(ProjectionModality):
             raise UnusableImage(
                 "no orientation", "the image does not show the chest wall; give chest_wall in the table"
             )
-        turns = QUARTER_TURNS[wall]
-        pixels = pixels[:, ::-1] if turns is None else np.rot90(pixels, turns)
+        pixels = _bring_wall_left(pixels, wall)
         facts = {"view_position": view, "laterality": laterality}
-        image = Image(np.ascontiguousarray(pixels), get_told_spacing(candidate.facts), facts, doubts=doubts)
+        spacing, geometry = get_told_spacing(candidate.facts), {"wall": wall}
+        image = Image(np.ascontiguousarray(pixels), spacing, facts, geometry, doubts)
         return image, choose_person(candidate.facts.get("patient", ""), Person(candidate.name, FILE))
+
+    def turn_mask(self, values: NDArray[np.int32], image: Image) -> NDArray[np.int32]:
+        """Turn a mask so that its chest wall is left, as `read` has turned the picture.
+
+        Raises:
+            UnusableImage: the image is not a picture.
+        """
+        if "wall" not in image.geometry:
+            raise UnusableImage("no mask", "masks are read beside PNG, TIFF and JPEG pictures, not beside DICOM")
+        return np.ascontiguousarray(_bring_wall_left(values, image.geometry["wall"]))
 
     def check_image(self, image: Image, candidate: Candidate) -> Image:
         """Check that the breast is bright on a dark background.
@@ -143,6 +153,9 @@ class Mammogram(ProjectionModality):
         shown = super().denormalise(image)
         pixels = shown.pixels[:, ::-1] if image.facts["laterality"] == "R" else shown.pixels
         return shown.copy_with(pixels=np.ascontiguousarray(pixels))
+
+    def show_map(self, maps: NDArray[Any], image: Image) -> NDArray[Any]:
+        return np.ascontiguousarray(maps[..., ::-1]) if image.facts["laterality"] == "R" else maps
 
     def canonicalise(self, image: Image) -> Image:
         """Map [0, 1] as hung to [-1, 1], chest wall left; the inverse of `denormalise` for synthetic images."""
@@ -171,6 +184,11 @@ class Mammogram(ProjectionModality):
             if views is None
             else [ReportFigure("hanging", "The standard hanging", f"{words} woman's.", hang_views(views))]
         )
+
+
+def _bring_wall_left(pixels: NDArray[Any], wall: str) -> NDArray[Any]:
+    turns = QUARTER_TURNS[wall]
+    return pixels[:, ::-1] if turns is None else np.rot90(pixels, turns)
 
 
 def _find_four_views(images: Sequence[Image]) -> dict[tuple[str, str], GreyPicture] | None:

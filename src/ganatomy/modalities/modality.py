@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganatomy.dicom.instances import DicomKind
-from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.image import Doubt, Image, UnusableImage
 from ganatomy.imaging.person import Person
 from ganatomy.imaging.pictures import GreyPicture
 from ganatomy.modalities.facts import FactSource
 from ganatomy.modalities.folder import FolderListing, list_folder, refuse_empty_folder
+from ganatomy.modalities.label_files import LabelSource
 from ganatomy.pyramid import Shape
 
 
@@ -27,12 +28,21 @@ class Candidate:
         name: path below the raw folder, of the file or of the series' folder.
         facts: from a table of facts beside the files.
         remark: what is doubtful about which files were put together; empty when nothing is.
+        masks: for each rule of the modality's `labels`, those of the files that it matches; they are the last of
+            `paths`. A mask of no image is a candidate with this file alone.
     """
 
     paths: tuple[Path, ...]
     name: str
     facts: Mapping[str, str]
     remark: str = ""
+    masks: tuple[tuple[Path, ...], ...] = ()
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The files that hold the image: all but the masks."""
+        masks = {path for found in self.masks for path in found}
+        return tuple(path for path in self.paths if path not in masks)
 
     @property
     def path(self) -> Path:
@@ -74,10 +84,12 @@ class Modality(ABC):
     Args:
         facts: the source of facts that the files do not carry.
         shape: voxels per axis of the grid that a store is prepared on.
+        labels: the source of label maps beside the images.
     """
 
     facts: FactSource = field(default_factory=FactSource)
     shape: Shape = ()
+    labels: LabelSource = field(default_factory=LabelSource)
 
     name: ClassVar[str]
     value_range: ClassVar[tuple[float, float]] = (0.0, 1.0)  # the values that -1 and 1 of the grid stand for
@@ -123,10 +135,10 @@ class Modality(ABC):
         listing = listing or list_folder(raw)
         if not listing.files:
             raise refuse_empty_folder(listing)
-        return [
-            replace(candidate, facts=self.facts.combine_facts(table, candidate.name))
-            for candidate in self.group_files(listing)
-        ]
+        candidates = self.group_files(self.labels.leave_out_masks(listing))
+        if self.labels.rules:
+            candidates = add_masks(candidates, self.labels, listing)
+        return [replace(candidate, facts=self.facts.combine_facts(table, candidate.name)) for candidate in candidates]
 
     def group_files(self, listing: FolderListing) -> list[Candidate]:
         """Group the files of a listing into candidates without facts, each file in exactly one; here one a file."""
@@ -173,8 +185,29 @@ class Modality(ABC):
             UnusableImage: the image does not fit the grid.
         """
 
+    def read_mask(self, path: Path, image: Image) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
+        """Read the values of a mask on the pixels or voxels of an image that `read` has read.
+
+        Raises:
+            UnusableImage: the file cannot be used; the message says why.
+        """
+        raise UnusableImage("no mask", f"masks of {self.name} are not read")
+
+    def fit_to_grid(self, voxels: NDArray[np.float32], geometry: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Bring a map with the size of an image to the grid as `normalise` has brought the image, by means of values.
+
+        Args:
+            voxels: the map, zero where there is nothing.
+            geometry: of the image that `normalise` has returned.
+        """
+        raise UnusableImage("no mask", f"masks of {self.name} are not read")
+
     # ------------------------------------------------------------------------------------------------------------------
     # Out: from the grid to values, files and objects.
+
+    def show_map(self, maps: NDArray[Any], image: Image) -> NDArray[Any]:
+        """Turn maps (maps, *shape) on the grid of a sample as `denormalise` turns the sample."""
+        return maps
 
     @abstractmethod
     def denormalise(self, image: Image) -> Image:
@@ -223,3 +256,21 @@ class Modality(ABC):
     def report_figures(self, images: Sequence[Image]) -> list[ReportFigure]:
         """Draw the pictures of synthetic images that this modality alone has, such as the standard hanging."""
         return []
+
+
+def add_masks(candidates: Sequence[Candidate], labels: LabelSource, listing: FolderListing) -> list[Candidate]:
+    """Add to each candidate the masks that the rules match; a mask of no image becomes a candidate by itself.
+
+    Raises:
+        Refused: two images have the same mask.
+    """
+    found = labels.find_masks([candidate.paths for candidate in candidates], listing)
+    every = [[path for paths in masks for path in paths] for masks in found]
+    whole = [
+        replace(candidate, paths=(*candidate.paths, *dict.fromkeys(paths)), masks=masks)
+        for candidate, masks, paths in zip(candidates, found, every, strict=True)
+    ]
+    used = {path for candidate in whole for path in candidate.paths}
+    alone = [Candidate((path,), name, {}, masks=((path,),)) for path, name in listing.files if path not in used]
+    places = {path: place for place, (path, _) in enumerate(listing.files)}
+    return sorted([*whole, *alone], key=lambda candidate: places[candidate.path])

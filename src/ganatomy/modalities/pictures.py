@@ -10,6 +10,7 @@ from PIL import ImageOps, UnidentifiedImageError
 from ganatomy.imaging.image import Doubt, UnusableImage
 
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # of Pillow; it would start Ghostscript for a file that begins with %!PS
+MASK_FORMATS = ("PNG", "TIFF")
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
@@ -48,6 +49,33 @@ def read_grey_picture(path: Path) -> NDArray[np.float32]:
     if values.dtype == np.uint8:
         low, high = 0.0, 255.0
     return ((values.astype(np.float32) - low) / (high - low)).astype(np.float32)
+
+
+def read_mask_picture(path: Path) -> NDArray[np.int32]:
+    """Read a picture of whole numbers (rows, columns), such as classes, turned as its orientation tag says.
+
+    A picture with a palette gives the places in the palette.
+
+    Raises:
+        UnusableImage: the file is unreadable, truncated, coloured or not compressed without loss.
+    """
+    try:
+        with Pillow.open(path, formats=MASK_FORMATS) as picture:
+            if picture.format == "TIFF" and "jpeg" in str(picture.info.get("compression", "")):
+                raise UnusableImage("mask is no label map", f"{path.name} has lossy compression, which blurs numbers")
+            turned = ImageOps.exif_transpose(picture)
+            values = np.asarray(turned)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        told = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise UnusableImage("mask is no label map", f"{path.name} cannot be read as PNG or TIFF ({told})") from error
+    if values.ndim == 3:
+        if (values[..., :3] != values[..., :1]).any():
+            raise UnusableImage("mask is no label map", f"{path.name} is coloured; write class numbers as grey values")
+        values = values[..., 0]
+    numbers = values.astype(np.int32)
+    if (numbers != values).any():
+        raise UnusableImage("mask is no label map", f"{path.name} has values that are not whole numbers")
+    return numbers
 
 
 def find_picture_doubts(path: Path) -> tuple[Doubt, ...]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,15 @@ from ganatomy.dicom.instances import DicomKind
 from ganatomy.dicom.picture_instances import PictureKind
 from ganatomy.dicom.read import is_dicom
 from ganatomy.errors import Refused
-from ganatomy.imaging.image import Image, UnusableImage
+from ganatomy.imaging.image import Doubt, Image, UnusableImage
 from ganatomy.imaging.person import FILE, Person, choose_person
 from ganatomy.imaging.pictures import GreyPicture
 from ganatomy.modalities.modality import Candidate, Modality
-from ganatomy.modalities.pictures import PICTURE_SUFFIXES, find_picture_doubts, read_grey_picture
+from ganatomy.modalities.pictures import PICTURE_SUFFIXES, find_picture_doubts, read_grey_picture, read_mask_picture
+from ganatomy.modalities.resampling import resample_volume
 from ganatomy.pyramid import Shape, compute_pyramid
 
+LARGEST_STRETCH = 0.02  # by which the sides of a mask may differ from those of its image
 LARGEST_ENLARGEMENT = 2.0  # smaller sources are thumbnails; enlarging them further only adds blur
 
 
@@ -99,6 +102,36 @@ class ProjectionModality(Modality):
             spacing=None if image.spacing is None else tuple(s * factor for s in image.spacing),
             geometry={"shape": image.shape, "placed": placed, "factor": factor},
         )
+
+    def read_mask(self, path: Path, image: Image) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
+        """Read a PNG or TIFF picture of class numbers on the pixels of an image; by the nearest where sizes differ.
+
+        Raises:
+            UnusableImage: the file is no such picture, or shows another extent than the image.
+        """
+        values = self.turn_mask(read_mask_picture(path), image)
+        if values.shape == image.shape:
+            return values, ()
+        height, width = values.shape
+        if abs(height * image.shape[1] / (width * image.shape[0]) - 1) > LARGEST_STRETCH:
+            raise UnusableImage(
+                "mask of another shape",
+                f"{path.name} has {height} x {width} pixels and the image {image.shape[0]} x {image.shape[1]}",
+            )
+        places = [((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(image.shape, values.shape, strict=True)]
+        words = f"{path.name} has {height} x {width} pixels; the nearest pixel was taken"
+        return values[np.ix_(*places)], (Doubt("mask of another grid", words),)
+
+    def turn_mask(self, values: NDArray[np.int32], image: Image) -> NDArray[np.int32]:
+        """Turn a mask as `read` has turned the image; here neither is turned."""
+        return values
+
+    def fit_to_grid(self, voxels: NDArray[np.float32], geometry: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Scale a map to the pixels that the image has on the grid, with zero beside it."""
+        grid = np.zeros(self.shape, dtype=np.float32)
+        height, width = geometry["placed"]
+        grid[:height, :width] = resample_volume(voxels, (height, width))
+        return grid
 
     def denormalise(self, image: Image) -> Image:
         """Map [-1, 1] to [0, 1]; an image that carries its geometry gets its own size and spacing back."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ganatomy.dicom import series
 from ganatomy.dicom.grouping import SliceGroup, group_files
 from ganatomy.dicom.instances import DicomKind
@@ -15,11 +18,12 @@ from ganatomy.dicom.volume_instances import VolumeKind
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Doubt, Image, UnusableImage
+from ganatomy.imaging.orientation import sample_nearest
 from ganatomy.imaging.person import FILE, Person, choose_person
 from ganatomy.modalities.checks import check_label_map
 from ganatomy.modalities.folder import FolderListing
 from ganatomy.modalities.modality import Candidate, Modality
-from ganatomy.pyramid import Shape
+from ganatomy.pyramid import Shape, format_shape
 from ganatomy.steps import hierarchy
 
 MIN_VOXELS_PER_AXIS = 8  # voxels an axis of a source; a thinner one is no volume
@@ -94,15 +98,33 @@ class VolumeModality(Modality):
         except OSError as error:
             raise UnusableImage("not readable", error.strerror or "") from error
         labels = self.get_labels(candidate)
-        voxels, spacing, oblique = found
+        voxels, spacing, oblique, frame = found
         if min(voxels.shape) < MIN_VOXELS_PER_AXIS:
             raise UnusableImage(
                 "too small", f"{voxels.shape}; at least {MIN_VOXELS_PER_AXIS} voxels per axis are needed"
             )
         if candidate.remark:
             doubts = (Doubt("part of a series", candidate.remark), *doubts)
-        image = Image(voxels, spacing, labels, {"oblique_degrees": oblique}, doubts)
+        image = Image(voxels, spacing, labels, {"oblique_degrees": oblique}, doubts, frame)
         return image, choose_person(candidate.facts.get("patient", ""), who)
+
+    def read_mask(self, path: Path, image: Image) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
+        """Read a NIfTI label map on the voxels of an image, by their headers; by the nearest voxel where grids differ.
+
+        Raises:
+            UnusableImage: the file is not a NIfTI label map, or does not cover the image.
+        """
+        if not nifti.is_nifti(path):
+            raise UnusableImage("mask is no label map", f"{path.name} is not NIfTI")
+        values, affine = nifti.read_label_map(path)
+        assert image.frame is not None, "volumes are read with their frame"
+        sampled, is_same = sample_nearest(values, affine, image.frame, image.shape)
+        if values.any() and not sampled.any():
+            raise UnusableImage("mask lies elsewhere", f"by its header no voxel of {path.name} lies within the image")
+        if is_same:
+            return sampled, ()
+        words = f"{path.name} has {format_shape(values.shape)} voxels on a grid of its own; the nearest voxel was taken"
+        return sampled, (Doubt("mask of another grid", words),)
 
     def check_image(self, image: Image, candidate: Candidate) -> Image:
         """Check that the values are intensities.

@@ -9,12 +9,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ganatomy.config import Config
 from ganatomy.errors import Refused
 from ganatomy.networks.config import NetworkConfig
+from ganatomy.nn.ending import end_channels
 from ganatomy.nn.foreign import adopt_layers
 from ganatomy.pyramid import Shape
 from ganatomy.steps.space import ImageSpace
@@ -120,13 +122,14 @@ class GridDecoderModule(nn.Module):
             in_channels=grid.channels, out_channels=space.channels, **settings
         )
         self.net = adopt_layers(decoder)
+        self.kinds = space.kinds
 
     def list_blocks(self) -> list[nn.Module]:
         """List the modules that may be recomputed or compiled separately."""
         return list(self.net.blocks)
 
     def forward(self, grid: Tensor) -> Tensor:
-        return self.net(grid).float().tanh()
+        return end_channels(self.net(grid).float(), self.kinds, torch.tanh)
 
 
 def import_monai(module: str) -> ModuleType:

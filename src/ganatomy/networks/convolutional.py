@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from ganatomy.networks.config import NetworkConfig, TruncationPlace
 from ganatomy.nn.across import BatchNorm
+from ganatomy.nn.ending import end_channels
 from ganatomy.nn.foreign import GroupNorm
 from ganatomy.nn.plain import NORM_EPSILON, PlainUpConv, StridedConv
 from ganatomy.pyramid import Shape, compute_pyramid
@@ -215,6 +216,7 @@ class ConvolutionalGeneratorModule(nn.Module):
             for a, b in pairwise(widths)
         )
         self.head = PlainUpConv(ndim, widths[-1], space.channels, "phases")
+        self.kinds = space.kinds
 
     def list_blocks(self) -> list[nn.Module]:
         """List the modules that may be recomputed or compiled separately."""
@@ -225,7 +227,7 @@ class ConvolutionalGeneratorModule(nn.Module):
         x = F.relu(self.norm(x))
         for block in self.blocks:
             x = block(x)
-        return (torch.tanh(self.head(x)).float(),)
+        return (end_channels(self.head(x), self.kinds, torch.tanh).float(),)
 
 
 class ConvolutionalDiscriminatorModule(nn.Module):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ganatomy.networks.config import NetworkConfig
 from ganatomy.nn.bounds import clamp_to_range
+from ganatomy.nn.ending import end_channels
 from ganatomy.nn.layout import CHANNELS_LAST
 from ganatomy.nn.norm import normalise_pixels
 from ganatomy.nn.plain import (
@@ -141,7 +142,7 @@ class HighResolutionHead(nn.Module):
         ndim, w = len(space.shape), config.features
         self.hidden = PlainUpConv(ndim, w, w // 2)
         self.norm = NORM_CLASSES[config.high_norm](w // 2, config.groups)
-        self.channels = space.channels
+        self.channels, self.kinds = space.channels, space.kinds
         outputs = space.channels * (2 if config.texture else 1)
         self.head = PlainUpConv(ndim, w // 2, outputs, "phases")
         self.bound = BOUNDS[config.bound]
@@ -167,7 +168,7 @@ class HighResolutionHead(nn.Module):
         mean, strength = y[:, : self.channels], y[:, self.channels :]
         if strength.shape[1] and noise is not None:
             mean = torch.addcmul(mean, strength, noise.to(y.dtype))
-        return self.bound(mean)
+        return end_channels(mean, self.kinds, self.bound)
 
 
 class LowResolutionHead(nn.Module):
@@ -184,10 +185,11 @@ class LowResolutionHead(nn.Module):
             *(PlainBlock(make_conv(ndim, a, b), GroupNormReLU(b, config.groups)) for a, b in pairwise(widths))
         )
         self.head = make_conv(ndim, w // 4, space.channels)
+        self.kinds = space.kinds
         self.bound = BOUNDS[config.bound]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bound(self.head(self.blocks(x)))
+        return end_channels(self.head(self.blocks(x)), self.kinds, self.bound)
 
 
 class HierarchicalGeneratorModule(nn.Module):

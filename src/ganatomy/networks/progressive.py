@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganatomy.networks.config import NetworkConfig
+from ganatomy.nn.ending import end_channels, leave_unbounded
 from ganatomy.nn.equalised import HE_GAIN, Conv, Dense, DownConv, UpConv
 from ganatomy.nn.norm import append_minibatch_deviation, normalise_pixels
 from ganatomy.nn.resample import downsample_mean, upsample_nearest
@@ -158,6 +159,7 @@ class ProgressiveGeneratorModule(nn.Module):
         pairs = itertools.pairwise(widths)
         self.blocks = nn.ModuleList([base, *(ProgressiveGeneratorBlock(ndim, a, b) for a, b in pairs)])
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, kernel=1, gain=1) for n in widths)
+        self.kinds = space.kinds
 
     def list_blocks(self) -> list[nn.Module]:
         """List the modules that may be recomputed or compiled separately, for any scope."""
@@ -171,7 +173,7 @@ class ProgressiveGeneratorModule(nn.Module):
         image = self.to_image[scope.level](x)
         if scope.alpha < 1:
             image = upsample_nearest(self.to_image[scope.level - 1](before)).lerp(image, scope.alpha)
-        return (image.float(),)
+        return (end_channels(image, self.kinds, leave_unbounded).float(),)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

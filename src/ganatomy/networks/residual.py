@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from ganatomy.networks.config import NetworkConfig, TruncationPlace
 from ganatomy.networks.progressive import LEAKY_SLOPE, count_features, rectify
 from ganatomy.nn.bounds import clamp_to_range
+from ganatomy.nn.ending import end_channels
 from ganatomy.nn.equalised import Conv, Dense, DownConv
 from ganatomy.nn.norm import normalise_pixels
 from ganatomy.nn.resample import downsample_mean, upsample_linear
@@ -149,6 +150,7 @@ class ResidualGeneratorModule(nn.Module):
             for (a, b), size in zip(itertools.pairwise(widths), sizes[1:], strict=True)
         )
         self.to_image = nn.ModuleList(Conv(ndim, n, space.channels, gain=1) for n in widths)
+        self.kinds = space.kinds
 
     def list_blocks(self) -> list[nn.Module]:
         """List the modules that may be recomputed or compiled separately."""
@@ -175,7 +177,7 @@ class ResidualGeneratorModule(nn.Module):
             detail = self.to_image[level](F.leaky_relu(x, LEAKY_SLOPE))
             share = scope.alpha if level == scope.level else 1.0
             image = torch.add(upsample_linear(image), detail, alpha=share)
-        return (clamp_to_range(image.float()),)
+        return (end_channels(image.float(), self.kinds, clamp_to_range),)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

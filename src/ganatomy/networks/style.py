@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ganatomy.networks.config import NetworkConfig, TruncationPlace
 from ganatomy.networks.progressive import ProgressiveDiscriminatorBase, count_features, rectify
 from ganatomy.nn.convolution import convolve
+from ganatomy.nn.ending import end_channels, leave_unbounded
 from ganatomy.nn.equalised import Conv, Dense
 from ganatomy.nn.norm import normalise_pixels
 from ganatomy.nn.precision import disable_autocast
@@ -186,6 +187,7 @@ class StyleGeneratorModule(nn.Module):
             StyledBlock(ndim, a, b, space.latent, enlarge=level > 0) for level, (a, b) in enumerate(pairs)
         )
         self.to_image = ModulatedConv(ndim, widths[-1], space.channels, space.latent, kernel=1, demodulate=False)
+        self.kinds = space.kinds
 
     def list_blocks(self) -> list[nn.Module]:
         """List the modules that may be recomputed or compiled separately."""
@@ -204,7 +206,7 @@ class StyleGeneratorModule(nn.Module):
         x = self.constant.expand(len(w), *self.constant.shape)
         for block in self.blocks:
             x = block(x, w)
-        return (self.to_image(x, w).float(),)
+        return (end_channels(self.to_image(x, w), self.kinds, leave_unbounded).float(),)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy import randomness
+from ganatomy.channels import ONE_IMAGE, Channels
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.schedules import ConstantSchedule, Schedule
 from ganatomy.steps.scope import ImageParts, Scope
@@ -64,6 +65,7 @@ class Batch:
         scope: the part of the image that this step computes.
         seed: seed of the run.
         numbers: the global number of each image; together with the seed it determines all random numbers of the image.
+        kinds: what the channels hold.
         real: x, which the scope crops from `regions`.
         cached_fakes: fakes that two phases share, by purpose.
     """
@@ -73,6 +75,7 @@ class Batch:
     scope: Scope
     seed: int
     numbers: range
+    kinds: Channels = ONE_IMAGE
     real: ImageParts = field(init=False)
     cached_fakes: dict[str, ImageParts] = field(init=False, default_factory=dict)
 

@@ -28,6 +28,7 @@ def write_cohort(
     shape: Shape | None = None,
     to: str = "dicom",
     workers: int | None = None,
+    labels: bool = False,
 ) -> int:
     """Write phantom patients and their true values as ``truth.csv``; returns the number of images.
 
@@ -36,6 +37,7 @@ def write_cohort(
     Args:
         kind: the modality, such as ``mammogram`` (four views per patient) or ``chest_ct`` (one volume per patient).
         to: ``dicom`` or, for volumes, ``nifti``.
+        labels: write the true structures of volumes as NIfTI label maps beside NIfTI images.
 
     Raises:
         Refused: the kind or format is unknown, `out` is not empty, or a number is not valid.
@@ -44,10 +46,10 @@ def write_cohort(
     if patients < 1:
         raise Refused(f"--patients {patients}: give a number of 1 or more.")
     shape = shape or phantom.default_shape
-    phantom.check_request(shape, to)
+    phantom.check_request(shape, to, labels)
     if out.exists() and any(out.iterdir()):
         raise Refused(f"{out} is not empty; give a new folder.")
-    return _write_patients(partial(phantom.write_patient, out, seed, shape, to), out, patients, workers)
+    return _write_patients(partial(phantom.write_patient, out, seed, shape, to, labels), out, patients, workers)
 
 
 def _write_patients(write_patient: PatientWriter, out: Path, patients: int, workers: int | None) -> int:

@@ -22,6 +22,7 @@ AGE_RANGE = (20.0, 90.0)
 AGE_GROUPS = {"young": 45.0, "middle": 65.0, "old": 200.0}  # upper ends in years
 
 Mask = NDArray[np.bool_]
+TISSUES = ("fluid", "grey matter", "white matter", "ventricles")  # of the label map
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def make_brain(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
         "csf_ml": round(float(counts[1] + counts[4]), 1),
         "ventricle_ml": round(float(counts[4]), 1),
     }
-    return PhantomVolume(np.clip(signal, 0, 1).astype(np.float32), place.spacing, truth)
+    return PhantomVolume(np.clip(signal, 0, 1).astype(np.float32), place.spacing, truth, labels, TISSUES)
 
 
 def _make_labels(

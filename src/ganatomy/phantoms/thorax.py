@@ -18,17 +18,28 @@ from ganatomy.pyramid import Shape
 
 FIELD_MM = (300.0, 280.0, 380.0)  # extent of the grid: upwards, backwards, to the left
 AIR, FAT, MUSCLE, BLOOD, PARENCHYMA, EMPHYSEMA = -1000.0, -100.0, 55.0, 45.0, -870.0, -975.0
+STRUCTURES = ("right lung", "left lung", "airways", "bone")  # of the label map
 LOW_ATTENUATION_HU = -950.0
 EMPHYSEMA_SHARES = {"none": (0.0, 0.01), "mild": (0.03, 0.12), "severe": (0.18, 0.40)}  # share of the lungs
 
 
 @dataclass(frozen=True)
 class PhantomVolume:
-    """A volume with S, P, L axes, its spacing in millimetres, and its true values."""
+    """A volume with S, P, L axes, its spacing in millimetres, and its true values.
+
+    Args:
+        voxels: its values.
+        spacing: millimetres between voxel centres along each axis.
+        truth: its measures by name.
+        labels: the number of the structure of each voxel; 0 = none of them.
+        classes: names of the structures, in the order of their numbers, which begin with 1.
+    """
 
     voxels: NDArray[np.float32]
     spacing: tuple[float, ...]
     truth: dict[str, Any]
+    labels: NDArray[np.uint8]
+    classes: tuple[str, ...]
 
 
 def make_thorax(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
@@ -53,7 +64,8 @@ def make_thorax(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
     hu, emphysema, severity = _parenchyma(rng, hu, lungs, y, chest_y, shape)
     vessels = _vessels(rng, z, y, x, shape) * lungs
     hu += vessels * (BLOOD - hu)
-    hu = _airways(hu, rng, z, y, x)
+    airways = _airways(hu, rng, z, y, x)
+    hu[airways] = AIR
     bones = _bones(rng, z, y, x, chest, chest_y) & ~lungs & body
     hu[bones] = rng.uniform(330, 520) + 90 * draw_power_law_field(rng, shape, 2.0)[bones]
     clean = ndimage.gaussian_filter(hu, 0.45)
@@ -75,7 +87,10 @@ def make_thorax(key: tuple[int, ...], shape: Shape) -> PhantomVolume:
         "noise_hu": round(float(sigma), 1),
         "kernel": "sharp" if kernel == 0 else "soft",
     }
-    return PhantomVolume(np.clip(noisy, -1024, 3071).astype(np.float32), spacing, truth)
+    labels = np.zeros(shape, dtype=np.uint8)
+    for number, structure in enumerate((right, left, airways, bones), 1):
+        labels[structure] = number
+    return PhantomVolume(np.clip(noisy, -1024, 3071).astype(np.float32), spacing, truth, labels, STRUCTURES)
 
 
 def _ellipse(a: Field, b: Field, exponent: float) -> Field:
@@ -128,14 +143,13 @@ def _vessels(rng: np.random.Generator, z: Field, y: Field, x: Field, shape: Shap
     return np.exp(-(first**2 + second**2) / width**2).astype(np.float32)
 
 
-def _airways(hu: Field, rng: np.random.Generator, z: Field, y: Field, x: Field) -> Field:
-    """Add the trachea and the two main bronchi."""
+def _airways(hu: Field, rng: np.random.Generator, z: Field, y: Field, x: Field) -> NDArray[np.bool_]:
+    """Mask of the trachea and the two main bronchi, outside the parenchyma."""
     split = rng.uniform(25, 40)
     trachea = (x**2 + (y - 12) ** 2 < 8.5**2) & (z > split)
     along = split - z
     bronchi = ((np.abs(x) - along * 0.9) ** 2 + (y - 12) ** 2 < 6.5**2) & (along > 0) & (along < 45)
-    hu[(trachea | bronchi) & (hu > -500)] = AIR
-    return hu
+    return (trachea | bronchi) & (hu > -500)
 
 
 def _bones(rng: np.random.Generator, z: Field, y: Field, x: Field, chest: Field, chest_y: float) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import nn
 
+from ganatomy.channels import ONE_IMAGE, Channels
 from ganatomy.config import Config, suggest_name
 from ganatomy.errors import Refused
 from ganatomy.networks.table import AnyNetwork
@@ -60,7 +61,8 @@ class Recipe(Config):
 
     Args:
         shape: voxels per axis of the final image; the levels and the base follow from it (`pyramid`).
-        channels: values per voxel.
+        channels: what each image has per voxel: images, and the classes of a label map. A number stands for so many
+            images.
         latent: width of the latent code z.
         conditions: the facts that images are conditioned on, with their accepted values, in the order of the
             condition vector.
@@ -77,7 +79,7 @@ class Recipe(Config):
     format: Literal[1] = 1
     name: str
     shape: tuple[Annotated[int, Field(ge=4)], ...] = Field(min_length=2, max_length=3)
-    channels: int = Field(1, ge=1)
+    channels: Channels = ONE_IMAGE
     latent: int = Field(512, ge=1)
     conditions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     numbers: dict[str, NumberScale] = Field(default_factory=dict)

@@ -86,8 +86,5 @@ def make_hagan_mammogram() -> Recipe:
     The recipe has been trained for a few steps only; its length, three times that of `volume`, is our guess.
     """
     return change_pace(make_volume(), MAMMOGRAM_PACE).replace(
-        name="hagan-mammogram",
-        shape=(1280, 1024),
-        latent=512,
-        conditions={"view_position": ("CC", "MLO")},
+        name="hagan-mammogram", shape=(1280, 1024), latent=512, conditions={"view_position": ("CC", "MLO")}
     )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ganatomy.channels import Channels, count_arrays
 from ganatomy.pyramid import Shape
 from ganatomy.steps.condition import ConditionSpace
 
@@ -15,15 +16,20 @@ class ImageSpace:
 
     Args:
         shape: voxels per axis of the final image.
-        channels: values per voxel.
+        kinds: what the channels hold.
         latent: width of the latent code z.
         conditions: the facts that the model is conditioned on.
     """
 
     shape: Shape
-    channels: int
+    kinds: Channels
     latent: int
     conditions: ConditionSpace
+
+    @property
+    def channels(self) -> int:
+        """Values per voxel: the arrays of all channels."""
+        return count_arrays(self.kinds)
 
 
 class DiscriminatorOutput(NamedTuple):

@@ -166,4 +166,4 @@ def _scaled_step(phase: Phase, state: State, optimizers: list[torch.optim.Adam],
 def _read_batch(state: State, source: BatchSource, seed: int, scope: Scope, numbers: range) -> Batch:
     """Read the images with these global numbers as a batch."""
     read, condition = source.read_batch(numbers, scope.regions)
-    return Batch(read, condition, scope, seed, numbers)
+    return Batch(read, condition, scope, seed, numbers, state.recipe.channels)

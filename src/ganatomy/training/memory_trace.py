@@ -208,8 +208,8 @@ def run_traced_step(recipe: Recipe, state: State, step: TrainingStep, size: int,
 
 def _make_batch(recipe: Recipe, step: TrainingStep, size: int) -> Batch:
     sizes = [(r.depth or r.shape[0], *r.shape[1:]) for r in step.scope.regions]
-    read = tuple(torch.empty(size, recipe.channels, *each) for each in sizes)
-    return Batch(read, recipe.condition_space.make_blank(size), step.scope, 0, range(size))
+    read = tuple(torch.empty(size, recipe.space.channels, *each) for each in sizes)
+    return Batch(read, recipe.condition_space.make_blank(size), step.scope, 0, range(size), recipe.channels)
 
 
 def trace_sampling(recipe: Recipe, batch_size: int, planes: int | None = None) -> PeakMemory:
@@ -221,7 +221,7 @@ def trace_sampling(recipe: Recipe, batch_size: int, planes: int | None = None) -
         if planes is None:
             generator(z, condition, recipe.get_final_scope())
         else:
-            whole = torch.empty(batch_size, *recipe.shape)
+            whole = torch.empty(batch_size, recipe.space.channels, *recipe.shape)
             slabs = cast(SlabGenerator, generator).generate_slabs(z, condition, planes)
             for _ in islice(slabs, TRACED_SLABS):
                 pass
