@@ -119,6 +119,18 @@ def test_a_dry_run_of_train_needs_no_store(capsys):
     assert "900       20x16" not in text
 
 
+def test_a_dry_run_of_train_refuses_a_store_that_the_training_would_refuse(store, capsys, tmp_path):
+    line = ["train", "pggan-mammogram", str(store.path), "--out", str(tmp_path / "runs"), "--dry-run"]
+    assert main([*line, "--shape", "160,128"]) == 2
+    refusal = capsys.readouterr().err
+    assert "160x128" in refusal
+    assert main([*line[:-1], "--shape", "160,128"]) == 2
+    assert capsys.readouterr().err == refusal
+    assert main([*line, "--shape", "80,64"]) == 0
+    assert "would be created" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -208,3 +208,31 @@ def test_sizes_are_read_as_they_are_written():
     for wrong in ("16", "much", "GB", "16 parsec"):
         with pytest.raises(Refused, match="such as 16GB"):
             parse_bytes(wrong)
+
+
+def test_the_plan_names_the_largest_part():
+    words = plan.describe_largest_layer(get_recipe("hagan").resize((512, 512, 512)))
+    assert words == "largest part: generator.common.dense, 33.6 of 67.1 million parameters"
+
+
+@pytest.mark.parametrize("memory", [500_000_000, 1_300_000_000, 2_000_000_000])
+def test_the_largest_batch_and_size_are_found_with_few_estimates(memory, monkeypatch):
+    recipe, settings, card = get_recipe("vae").resize((32, 32, 32)), ComputeSettings(), torch.device("cuda")
+    traced, trace = [], memory_trace.trace_training
+    monkeypatch.setattr(memory_trace, "trace_training", lambda *a, **k: traced.append(1) or trace(*a, **k))
+    memory_estimate._trace_training.cache_clear()
+    batch = memory_estimate.find_largest_batch(recipe, settings, card, memory)
+    assert len(traced) <= 6
+    size = memory_estimate.find_largest_shape(recipe, settings, card, memory)
+    assert len(traced) <= 10
+
+    def fits(other, batch=None):
+        return memory_estimate.estimate_training(other, settings, card, batch_size=batch).total <= memory
+
+    assert batch == 0 or fits(recipe, batch)
+    assert not fits(recipe, batch + 1)
+    if size is None:
+        assert not fits(recipe.resize((16, 16, 16)))
+    else:
+        assert fits(recipe.resize(size))
+        assert not fits(recipe.resize(tuple(2 * n for n in size)))

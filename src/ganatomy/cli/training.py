@@ -280,15 +280,6 @@ def train(
         store, recipe = Path(recipe), None  # with --recipe FILE the only positional argument is the store
     size, changes = parse_shape(shape), parse_changes(set_)
     chosen = choose_recipe(recipe, store, recipe_file, changes, size, tiny, pace, condition, freeze)
-    if dry_run:
-        progress.say(describe_recipe(chosen))
-        if (start := resolve_warm_start(chosen, begin_from)) is not None:
-            progress.say(f"\n{start.describe()}")
-        if store is not None and (unused := describe_unused_facts(chosen, open_store(store))) is not None:
-            progress.say(f"\n{unused}")
-        return progress.say(f"\nA run folder in {out} would be created or continued.")
-    if store is None:
-        raise Refused("No store is given: use ganatomy train RECIPE STORE, or --dry-run to see the plan.")
     how = {
         "precision": precision,
         "channels_last": channels_last,
@@ -300,6 +291,19 @@ def train(
         "upsampling": upsampling,
         "search_kernels": search_kernels or None,
     }
+    if dry_run:
+        if store is not None:  # all that a training checks, but for its memory, which is told below
+            resolve_request(
+                TrainingRequest(chosen, store, out, seed, device, how, generator, False, True, begin_from), processes
+            )
+        progress.say(describe_recipe(chosen))
+        if (start := resolve_warm_start(chosen, begin_from)) is not None:
+            progress.say(f"\n{start.describe()}")
+        if store is not None and (unused := describe_unused_facts(chosen, open_store(store))) is not None:
+            progress.say(f"\n{unused}")
+        return progress.say(f"\nA run folder in {out} would be created or continued.")
+    if store is None:
+        raise Refused("No store is given: use ganatomy train RECIPE STORE, or --dry-run to see the plan.")
     if processes > 1 and started() == 1:
         # On GPUs each process checks the memory of its own GPU; this process would keep a CUDA context there.
         on_cards = select_device(device).type == "cuda"

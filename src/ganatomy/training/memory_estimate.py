@@ -10,9 +10,10 @@ The first and the last part cannot be computed from the recipe; they were fitted
 (`benchmarks/memory_plan.py`). For a GPU, they are estimates that have not been measured yet.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from ganatomy.training.memory_trace import PeakMemory
 
 MIB, GIB = 2**20, 2**30
 MAX_BATCH_SIZE = 512  # images per step; larger batches are not searched, because each estimate takes long
+HOPELESS = 1.5  # predictions of other sizes are within this factor of the estimate
 MICRO_BATCHES = (2, 4, 8, 16, 32)
 SHAPE_FACTORS = (0.125, 0.25, 0.5, 1, 2, 4)  # of every axis of a recipe's shape, in the search for the largest size
 STAGE_MARGIN = 1.5  # factor on the memory of a coarser stage, below which it is not estimated
@@ -194,55 +196,66 @@ def find_largest_batch(
 ) -> int:
     """Find the largest batch at full size that fits, up to `MAX_BATCH_SIZE`; 0 = not even one image per process fits.
 
-    Memory is nearly linear in the batch size, so each size that is tried lies on the line through the largest size that
-    fits and the smallest one that does not, or through the first two.
+    Memory is nearly linear in the batch size, so a line through two sizes predicts the largest one. It is estimated
+    and replaces one of the two, until the line says that one more image per process would not fit.
     """
     whole = processes * settings.micro_batches
-    most = MAX_BATCH_SIZE // whole
+    most = -(-MAX_BATCH_SIZE // whole)
 
+    @cache
     def total(batch: int) -> int:
         return estimate_training(recipe, settings, device, processes, batch_size=batch * whole).total
 
-    low, high = 1, 2
-    needs = {low: total(low)}
-    if needs[low] > memory:
+    fits, other = 1, 2
+    if total(fits) > memory:
         return 0
-    needs[high] = total(high)
-    while not (needs[low] <= memory < needs[high] and high - low == 1):
-        slope = max(1.0, (needs[high] - needs[low]) / (high - low))
-        guess = low + int((memory - needs[low]) / slope)
-        if needs[high] <= memory:
-            if high >= most:
-                return MAX_BATCH_SIZE
-            low, high = high, min(max(guess, high) + 1, most)
-        else:
-            guess = min(max(guess, low + 1), high - 1)
-            needs[guess] = total(guess)
-            low, high = (guess, high) if needs[guess] <= memory else (low, guess)
-        needs.setdefault(high, total(high))
-    return low * whole
+    while True:
+        if other > fits and total(other) <= memory:
+            fits, other = other, fits
+        if fits >= most:
+            return MAX_BATCH_SIZE
+        if other == fits + 1:
+            return fits * whole
+        each = (total(fits) - total(other)) / (fits - other)
+        more = int((memory - total(fits)) / each)
+        if more < 1 and other < fits:
+            return fits * whole
+        highest = most if other < fits else other - 1
+        other, fits = min(fits + max(1, more), highest), fits
 
 
 def find_largest_shape(
     recipe: Recipe, settings: ComputeSettings, device: torch.device, memory: int
 ) -> tuple[int, ...] | None:
-    """Find the largest shape that fits, among the recipe's shape times 1/8 to 4 along every axis; None if none fits."""
+    """Find the largest shape that fits, among the recipe's shape times 1/8 to 4 along every axis; None if none fits.
+
+    The search begins at the shape that the parameters and the number of voxels predict, and estimates it and its
+    neighbours. Sizes at which no further one can fit are not estimated.
+    """
     shapes = [tuple(int(n * factor) for n in recipe.shape) for factor in SHAPE_FACTORS]
     shapes = [shape for shape in shapes if min(shape) >= 8 and not recipe.find_shape_problem(shape)]
+    known = find_heaviest_stage(recipe, settings, device)[1]
+    scale = math.prod(recipe.shape), _count_weights(recipe)
 
-    def fits(place: int) -> bool:
-        return find_heaviest_stage(recipe.resize(shapes[place]), settings, device)[1].total <= memory
+    def predict(shape: tuple[int, ...]) -> float:
+        voxels, weights = math.prod(shape) / scale[0], _count_weights(recipe.resize(shape)) / scale[1]
+        return known.libraries + (known.weights + known.optimiser) * weights + known.transient * voxels
 
-    place = shapes.index(tuple(recipe.shape))  # the search begins here, since this estimate is known already
-    if fits(place):
-        while place + 1 < len(shapes) and fits(place + 1):
-            place += 1
-        return shapes[place]
-    while place > 0:
-        place -= 1
-        if fits(place):
-            return shapes[place]
-    return None
+    def fits(shape: tuple[int, ...]) -> bool:
+        if shape == recipe.shape:
+            return known.total <= memory
+        return find_heaviest_stage(recipe.resize(shape), settings, device)[1].total <= memory
+
+    place = max((i for i, shape in enumerate(shapes) if predict(shape) <= memory), default=0)
+    if not fits(shapes[place]):
+        return next((shape for shape in shapes[:place][::-1] if fits(shape)), None)
+    while place + 1 < len(shapes) and predict(shapes[place + 1]) <= HOPELESS * memory and fits(shapes[place + 1]):
+        place += 1
+    return shapes[place]
+
+
+def _count_weights(recipe: Recipe) -> int:
+    return sum(p.numel() for p in recipe.build_meta_networks().parameters())
 
 
 def cheaper_settings(

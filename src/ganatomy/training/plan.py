@@ -54,6 +54,7 @@ def describe_recipe(recipe: Recipe) -> str:
     lines += [f"parameters  {role:15s} {count:>12,}" for role, count in counts.items()]
     lines += [
         f"parameters  {'total':15s} {sum(counts.values()):>12,}",
+        describe_largest_layer(recipe),
         "",
         "timetable   kimg      reads                      batch  what",
     ]
@@ -103,6 +104,7 @@ def describe_plan(
     lines += _format_table(
         f"training, most in stage {step.stage!r}" if step.stage != "all" else "training", total, free_bytes
     )
+    lines.append(describe_largest_layer(recipe))
     for title, one in _list_sampling_estimates(recipe, device):
         lines.append(f"{title:40s} {one.total / GIB:8.2f} GiB  {_describe_fit(one, free_bytes)}")
     most = memory_estimate.find_largest_batch(recipe, settings, device, free_bytes, processes)
@@ -115,6 +117,15 @@ def describe_plan(
     lines.append(f"largest size at this batch: {'none' if size is None else format_shape(size)}")
     lines += ["", *_list_options(recipe, settings, device, free_bytes, processes)] if total.total > free_bytes else []
     return "\n".join([*lines, "", *_describe_speeds(recipe, device)])
+
+
+def describe_largest_layer(recipe: Recipe) -> str:
+    """Name the tensor with most weights, which often decides how large a model of a size is."""
+    networks = recipe.build_meta_networks()
+    sizes = {f"{role}.{name}": p.numel() for role in networks for name, p in networks[role].named_parameters()}
+    largest, total = max(sizes, key=lambda name: sizes[name]), sum(sizes.values())
+    part = largest.rpartition(".")[0]
+    return f"largest part: {part}, {sizes[largest] / 1e6:.1f} of {total / 1e6:.1f} million parameters"
 
 
 def _describe_settings(settings: ComputeSettings) -> str:
