@@ -19,6 +19,7 @@ from pages import ROOT, is_file, list_commands, list_pages, read_blocks
 
 import ganatomy
 from ganatomy.cli import main
+from ganatomy.phantoms.cohort import write_cohort
 
 SMALL = {2: "80,64", 3: "32,32,32"}
 MOST_IMAGES = 8
@@ -132,6 +133,9 @@ def _run(command, folder, whole):
 @pytest.mark.parametrize("name", SHELL)
 def test_the_commands_of_a_page_run_in_their_order(name, cohort, thoraces, store, run, tmp_path, monkeypatch):
     raw = {"mammogram": cohort, "chest_ct": thoraces}
+    if name == "README.md":  # two test patients, so that samples of one view can be evaluated
+        write_cohort("mammogram", tmp_path / "twenty", 20, seed=0, shape=(80, 64))
+        raw["mammogram"] = tmp_path / "twenty"
     folder = tmp_path / "page"
     folder.mkdir()
     monkeypatch.chdir(folder)
