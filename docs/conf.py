@@ -15,6 +15,8 @@ html_title = f"ganatomy {release}"
 nb_execution_mode = "off"
 myst_heading_anchors = 4
 myst_enable_extensions = ["deflist"]
+# Generated tables begin below their page's level, and cells have lines of the shell, which are no Python.
+suppress_warnings = ["myst.header", "misc.highlighting_failure"]
 
 # Docstrings: Google's sections, and `names` in single backticks as in Markdown.
 default_role = "code"
