@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ganatomy.evaluation.images.comparison import Comparison
 from ganatomy.evaluation.images.image_set import ImageSet
+from ganatomy.evaluation.label_measures import measure_labels
 from ganatomy.evaluation.metrics import spectrum
 from ganatomy.evaluation.metrics.artefacts import measure_artefacts
 from ganatomy.evaluation.metrics.distributions import compare_distributions
@@ -63,7 +64,8 @@ def _measure_set(comparison: Comparison, images: ImageSet, what: str) -> dict[st
     with progress.bar(f"measuring {what}", len(images)) as bar:
         for i in range(len(images)):
             shown = comparison.make_display_image(images, i)
-            measures.append(comparison.modality.measure_image(shown))
+            labels = measure_labels(comparison, images, i, shown)
+            measures.append({**comparison.modality.measure_image(shown), **labels})
             artefacts.append(measure_artefacts(images[i]))
             texture = spectrum.measure_spectrum(shown.pixels, comparison.modality.segment_foreground(shown))
             if texture is not None:

@@ -140,6 +140,10 @@ class BrainMRI(VolumeModality):
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
         return anatomy.segment_head(image.pixels, FOREGROUND_SHARE)
 
+    def segment_class(self, name: str, image: Image) -> NDArray[np.bool_] | None:
+        """Segment ``head`` or, in images without a skull, ``brain``."""
+        return self.segment_foreground(image) if name.lower() in ("head", "brain") else None
+
     def measure_image(self, image: Image) -> dict[str, float]:
         """Measure volume, shares of three tissues and correlation of the halves (`anatomy.measure_head`)."""
         return anatomy.measure_head(image.pixels, image.spacing, FOREGROUND_SHARE)

@@ -21,6 +21,7 @@ from ganatomy.pyramid import rescale_spacing
 
 CLIP_HU = (-1024.0, 600.0)  # HA-GAN's preprocessing (Sun 2022)
 WINDOW_HU = (-1000.0, 400.0)  # of pictures: lung and soft tissue together
+SEGMENTED_CLASSES = {"lung": segment_lungs, "lungs": segment_lungs, "bone": segment_bone, "body": segment_body}
 FIGURE_VOLUMES = 6  # volumes of a plate
 
 
@@ -93,6 +94,11 @@ class ChestCT(VolumeModality):
     def segment_structures(self, image: Image) -> list[NDArray[np.bool_]]:
         """Segment lungs and bone."""
         return [segment_lungs(image.pixels), segment_bone(image.pixels)]
+
+    def segment_class(self, name: str, image: Image) -> NDArray[np.bool_] | None:
+        """Segment ``lung``, ``lungs``, ``bone`` or ``body`` by thresholds."""
+        segment = SEGMENTED_CLASSES.get(name.lower())
+        return None if segment is None else segment(image.pixels)
 
     def measure_image(self, image: Image) -> dict[str, float]:
         """Measure volumes of lungs, bone and body, densities and emphysema (`anatomy.measure_thorax`)."""

@@ -168,6 +168,10 @@ class Mammogram(ProjectionModality):
     def segment_foreground(self, image: Image) -> NDArray[np.bool_]:
         return anatomy.segment_breast(image.pixels)
 
+    def segment_class(self, name: str, image: Image) -> NDArray[np.bool_] | None:
+        """Segment ``breast``."""
+        return self.segment_foreground(image) if name.lower() == "breast" else None
+
     def measure_image(self, image: Image) -> dict[str, float]:
         """Measure area, density, outline and more of the breast (`anatomy.measure_breast`)."""
         chest_wall = -1 if image.facts.get("laterality") == "R" else 0

@@ -242,6 +242,10 @@ class Modality(ABC):
         """Segment the measured structures of an image in its own values, to be drawn as contours."""
         return [self.segment_foreground(image)]
 
+    def segment_class(self, name: str, image: Image) -> NDArray[np.bool_] | None:
+        """Segment the structure of a class of label maps in an image in its own values; None if there is no way."""
+        return None
+
     @abstractmethod
     def measure_image(self, image: Image) -> dict[str, float]:
         """Measure an image in its own values, by name with unit; nan for a measure that the image does not show.

@@ -26,6 +26,10 @@ class ImageSet(Protocol):
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
 
+    def read_labels(self, i: int) -> NDArray[np.uint8] | None:
+        """The class numbers of the label map of image i, canonically oriented; None without one."""
+        ...
+
     def facts(self) -> list[dict[str, str]]: ...
 
     def groups(self) -> list[str]:
@@ -58,6 +62,9 @@ class ImageSubset:
 
     def __getitem__(self, i: int) -> NDArray[np.float32]:
         return self.images[self.indices[i]]
+
+    def read_labels(self, i: int) -> NDArray[np.uint8] | None:
+        return self.images.read_labels(self.indices[i])
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return (self[i] for i in range(len(self)))
@@ -95,6 +102,10 @@ class PixelImages:
     def __getitem__(self, i: int) -> NDArray[np.float32]:
         return self.pixels[i]
 
+    def read_labels(self, i: int) -> None:
+        """None, because these images have no label maps."""
+        return None
+
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return iter(self.pixels)
 
@@ -130,6 +141,10 @@ class MirroredImages:
 
     def __getitem__(self, i: int) -> NDArray[np.float32]:
         return np.ascontiguousarray(np.flip(self.images[i], self.axis))
+
+    def read_labels(self, i: int) -> NDArray[np.uint8] | None:
+        labels = self.images.read_labels(i)
+        return None if labels is None else np.ascontiguousarray(np.flip(labels, self.axis))
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return (self[i] for i in range(len(self)))

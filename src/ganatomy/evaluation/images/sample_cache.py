@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ganatomy.data.samples import Sample
 from ganatomy.data.store import dequantise_pixels, quantise_pixels
 from ganatomy.errors import Refused
+from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
 from ganatomy.pyramid import Shape, format_shape
 
@@ -32,14 +33,18 @@ class SampleCache:
         self._digests: list[str] = []
         self.records: list[dict[str, Any]] = []
         self.constant_images: list[int] = []
+        self.classes: tuple[str, ...] = ()  # of the label maps of all images by number; none if not all have the same
+        self._labels: np.memmap[Any, Any] | None = None
         values: np.memmap[Any, Any] | None = None
         with progress.bar("images", max_samples) as bar:
             for image, record in samples:
                 shape = shape or image.shape
                 _check_pixels(image.pixels, shape, record)
                 if values is None:
-                    with tempfile.TemporaryFile() as file:  # the memory map keeps the file until it is deleted itself
-                        values = np.memmap(file, np.uint16, "w+", shape=(max_samples, *shape))
+                    values = _reserve(np.uint16, (max_samples, *shape))
+                    self.classes = image.classes
+                    self._labels = _reserve(np.uint8, (max_samples, *shape)) if image.classes else None
+                self._keep_labels(image)
                 if np.ptp(image.pixels) == 0:
                     self.constant_images.append(len(self._facts))
                 stored = quantise_pixels(image.pixels)
@@ -54,8 +59,19 @@ class SampleCache:
             raise Refused(f"All {len(self._facts)} images are constant: every pixel of an image is the same.")
         self._values, self.shape = values, tuple(shape)
 
+    def _keep_labels(self, image: Image) -> None:
+        """Keep the label map of the next image; of none, if it has other classes than those before."""
+        if image.classes != self.classes:
+            self.classes, self._labels = (), None
+        if self._labels is not None:
+            self._labels[len(self._facts)] = image.labels
+
     def __len__(self) -> int:
         return len(self._facts)
+
+    def read_labels(self, i: int) -> NDArray[np.uint8] | None:
+        """The class numbers of the label map of image i; None without one."""
+        return None if self._labels is None else np.asarray(self._labels[i])
 
     def __getitem__(self, i: int) -> NDArray[np.float32]:
         """Image i in [-1, 1]."""
@@ -79,6 +95,12 @@ class SampleCache:
     def cache_folder(self) -> None:
         """None, because samples are drawn again for each report."""
         return None
+
+
+def _reserve(dtype: type[np.generic], shape: Shape) -> "np.memmap[Any, Any]":
+    """Reserve memory on disk, in a file that the memory map keeps until it is deleted itself."""
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def _check_pixels(pixels: NDArray[np.float32], shape: Shape, record: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ganatomy.channels import find_shares
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.cases import Cases, Row, as_cases
 from ganatomy.data.numbers import list_number_facts
@@ -45,6 +46,13 @@ class RealImages:
     def __getitem__(self, i: int) -> NDArray[np.float32]:
         """Image i in [-1, 1], canonically oriented."""
         return dequantise_pixels(self.store.read([self.cases.get_row(i)], self.shape)[0])
+
+    def read_labels(self, i: int) -> NDArray[np.uint8] | None:
+        """The class numbers of the label map of image i; None if the store has none."""
+        place = find_shares(self.store.manifest.channels)
+        if place.start == place.stop:
+            return None
+        return self.store.read_arrays(self.cases.get_row(i), self.shape)[place].argmax(0).astype(np.uint8)
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Iterate over the images."""
