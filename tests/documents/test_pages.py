@@ -39,7 +39,10 @@ NOT_RUN = {
     "--shard": "completes a store only with all other parts; tests/data/test_jobs.py",
     "--processes": "needs several processes; tests/training/test_distributed.py",
 }
-NEEDS_FILES = {"docs/marking.md": "reads one file of each format, which tests/test_marks.py does"}
+NEEDS_FILES = {
+    "docs/marking.md": "reads one file of each format, which tests/test_marks.py does",
+    "docs/masks.md": "needs a model of images with masks; tests/test_pairs.py has one",
+}
 
 
 def _blocks(name, language):
@@ -57,6 +60,7 @@ def test_the_python_of_a_page_runs_in_its_order(name, cohort, store, run, tmp_pa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mammograms").symlink_to(cohort)
     shutil.copytree(store.path, tmp_path / "store")
+    (tmp_path / "STORE").symlink_to(tmp_path / "store")
     shutil.copytree(run.path, tmp_path / "runs" / run.path.name)
     shutil.copytree(run.path, tmp_path / "RUN")
     shutil.copy(ganatomy.get_example_model(), tmp_path / "MODEL.zip")
