@@ -134,7 +134,7 @@ def test_a_dry_run_of_train_refuses_a_store_that_the_training_would_refuse(store
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("train nothing {store}", "There is no recipe 'nothing'; choose one of mammogram, volume, pggan-mammogram"),
+        ("train nothing {store}", "There is no recipe 'nothing'; choose one of mammogram, volume, hagan-mammogram"),
         ("train pggan-mammogram", "No store is given"),
         ("train pggan-mammogram {store}", "The recipe makes 1280x1024 images and the store has"),
         ("train pggan-mammogram {store} --shape 81,64", "must be even"),

@@ -178,7 +178,7 @@ def test_a_class_without_a_training_case_is_refused(volumes):
     less = _without_training_cases(volumes, values[0])
     assert values[0] not in less.count_facts("train")["emphysema"]
     with pytest.raises(Refused, match=f"no training case of {values[0]}"):
-        check_store_for_training(less, (32, 32, 32), 1, chosen.condition_space)
+        check_store_for_training(less, (32, 32, 32), chosen.channels, chosen.condition_space)
     with pytest.raises(Refused, match=f"--condition emphysema: no training case has emphysema {values[0]}, only"):
         condition_recipe(recipe, ("emphysema",), less)
 
