@@ -141,6 +141,7 @@ def test_a_dry_run_of_train_refuses_a_store_that_the_training_would_refuse(store
         ("train pggan-mammogram {store} --shape eighty", "whole numbers with commas"),
         ("train pggan-mammogram {store} --tiny --set latnt=3", "did you mean latent?"),
         ("train pggan-mammogram {store} --tiny --set latent", "give NAME=VALUE"),
+        ("train pggan-mammogram {store} --tiny --set latent=8 --set latent=9", "--set latent=... is given 2 times"),
         ("train pggan-mammogram {store} --tiny --set conditions.view_position=[CC]", "but the recipe accepts CC"),
         ("train pggan-mammogram {store} --tiny --set channels=3", "3 channels"),
         ("train pggan-mammogram {cohort}", "is not a store"),

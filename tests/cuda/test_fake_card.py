@@ -1,8 +1,11 @@
 """Every recipe on a card that has no numbers (`fake_card.py`): what a real card would refuse is found without one."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,19 +32,27 @@ def library():
 
 
 @pytest.fixture(scope="module")
-def rows(library, request):
-    """What came of the recipes that were asked for, in one process for each precision."""
+def rows(library, request, tmp_path_factory):
+    """What came of the recipes that were asked for, in one process for each precision, whatever number of workers."""
     asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    found = {}
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder  # of all workers of this session
+
+    @cache
+    def compute(what, precision):
+        file = folder / f"fake-card-{what}-{precision}.jsonl"
+        with file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                names = [n for n in RECIPES if any(p.get("name") == n for p in asked)]
+                words = [sys.executable, str(HERE / "fake_card.py"), library, what, precision, ",".join(names)]
+                done = subprocess.run(words, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr[-2000:]
+                file.write_text(done.stdout)
+        return {row["recipe"]: row for row in map(json.loads, file.read_text().splitlines())}
 
     def look_up(what, precision, name):
-        if (what, precision) not in found:
-            names = [n for n in RECIPES if any(p.get("name") == n for p in asked)]
-            words = [sys.executable, str(HERE / "fake_card.py"), library, what, precision, ",".join(names)]
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr[-2000:]
-            found[what, precision] = {row["recipe"]: row for row in map(json.loads, done.stdout.splitlines())}
-        row = found[what, precision][name]
+        row = compute(what, precision)[name]
         assert "error" not in row, row["error"]
         return row
 

@@ -145,7 +145,7 @@ def real(shared, tmp_path):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("source", ["made_by_code", "real"])
+@pytest.mark.parametrize("source", ["made_by_code", pytest.param("real", marks=pytest.mark.slow)])
 def test_a_new_modality_goes_the_whole_way(source, request, tmp_path, monkeypatch):
     raw = request.getfixturevalue(source)
     store = prepare(raw, make_modality("chest_radiograph", shape=SHAPE, facts=FactSource()), tmp_path / "s", workers=0)

@@ -53,10 +53,17 @@ def remove_flag(arguments: list[str], flag: str) -> list[str]:
 
 
 def parse_pairs(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
-    """Parse arguments of the form NAME=VALUE to a mapping."""
+    """Parse arguments of the form NAME=VALUE to a mapping.
+
+    Raises:
+        Refused: one of them has another form, or a name is given twice.
+    """
     wrong = [pair for pair in pairs if "=" not in pair]
     if wrong:
         raise Refused(f"{flag} {wrong[0]}: give NAME=VALUE.")
+    names = [pair.split("=", 1)[0] for pair in pairs]
+    if doubled := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise Refused(f"{flag} {doubled[0]}=... is given {names.count(doubled[0])} times; give it once.")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
