@@ -121,7 +121,7 @@ def test_a_training_beside_is_not_disturbed(small, files, volumes, tmp_path, cap
         ("import --recipe hagan-2022 --shape 32,32,32", "No file is given"),
         (
             "import {file} --recipe hagan --shape 32,32,32",
-            "no layout of published weights for 'hagan' .did you mean hagan-2022.*; choose one of hagan",
+            "no layout of published weights for 'hagan' (did you mean hagan-2022?); choose one of hagan-2022",
         ),
         ("import {file} --recipe hagan-2022 --shape 32,32", "makes volumes of 32x32x32, not of 32x32"),
         ("import {file} --recipe hagan-2022 --shape 32,32,32 --modality knee", "There is no modality 'knee'"),
