@@ -129,7 +129,7 @@ class Store:
     def array(self, shape: Shape) -> "zarr.Array[Any]":
         """Return the zarr array of a stored level, which is opened once.
 
-        It is (rows, *shape) in uint16, or (rows, arrays, *shape) if a case has several arrays.
+        It is ``(rows, *shape)`` in uint16, or ``(rows, arrays, *shape)`` if a case has several arrays.
         """
         if shape not in self._opened:
             self._opened[shape] = self._open_array(shape)
@@ -174,20 +174,20 @@ class Store:
         return next(level for level in self.manifest.levels if level[0] >= shape[0])
 
     def read(self, rows: list[int], shape: Shape, planes: slice = slice(None)) -> NDArray[np.uint16]:
-        """Read the images of some rows at a stored level, all or some planes of the first axis: (rows, *shape)."""
+        """Read the images of some rows at a stored level, all or some planes of the first axis: ``(rows, *shape)``."""
         first = (0,) if self.manifest.array_axes else ()
         with self.refuse_when_damaged(shape):
             return np.stack([np.asarray(self.array(shape)[row, *first, planes]) for row in rows])
 
     def read_arrays(self, row: int, shape: Shape) -> NDArray[np.uint16]:
-        """Read all arrays of a row at a stored level: (arrays, *shape)."""
+        """Read all arrays of a row at a stored level: ``(arrays, *shape)``."""
         with self.refuse_when_damaged(shape):
             return np.asarray(self.array(shape)[row]).reshape(-1, *shape)
 
     def read_into(self, out: NDArray[np.uint16], row: int, shape: Shape, planes: slice = slice(None)) -> None:
         """Read all arrays of one row at a stored level into memory of their shape.
 
-        It is (planes, *rest of the level), or (arrays, planes, *rest) if a case has several arrays.
+        It is ``(planes, *rest of the level)``, or ``(arrays, planes, *rest)`` if a case has several arrays.
         """
         every = (slice(None),) * len(self.manifest.array_axes)
         with self.refuse_when_damaged(shape):

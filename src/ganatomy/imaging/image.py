@@ -33,7 +33,7 @@ class Image:
         doubts: what is doubtful about the source; the image is used all the same, and each doubt is counted.
         frame: the matrix (4, 4) from indices to millimetres of the patient (R, A, S), as the file has it; None where it
             is not known. It is not kept in a store.
-        shares: the shares of the classes of a label map, (classes, *shape) in [0, 1], the background first; None
+        shares: the shares of the classes of a label map, ``(classes, *shape)`` in [0, 1], the background first; None
             without one.
         classes: names of the classes, the background first.
     """

@@ -99,7 +99,7 @@ class Images(Sequence[SyntheticImage]):
 
     @property
     def labels(self) -> NDArray[np.uint8] | None:
-        """The class numbers of all label maps as one array (images, *shape); None if the model makes none."""
+        """The class numbers of all label maps as one array ``(images, *shape)``; None if the model makes none."""
         maps = [image.labels for image in self]
         return np.stack([one for one in maps if one is not None]) if maps and maps[0] is not None else None
 
