@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import UnusableImage
 from ganatomy.imaging.marking import mark_synthetic
-from ganatomy.imaging.orientation import convert_to_ras, reorient_volume
+from ganatomy.imaging.orientation import convert_to_ras, reorient_volume, sample_nearest
 
 ORIENTATIONS = [
     codes
@@ -59,6 +60,18 @@ def test_an_oblique_volume_keeps_its_spacing(first, second):
     affine[:3, :3] = turn @ np.diag([1.0, 2.0, 3.0])
     if np.degrees(np.arccos(np.abs(turn).max(axis=0).min())) < 29:
         assert reorient_volume(np.zeros((4, 5, 6)), affine)[1] == pytest.approx((3, 2, 1))
+
+
+@pytest.mark.parametrize("degrees", [0, 5])
+def test_a_mask_that_is_turned_about_the_diagonal_lies_on_another_grid(degrees):
+    """Such a turn leaves the first and the last corner of a cube where they are."""
+    turn = Rotation.from_rotvec(np.deg2rad(degrees) * np.ones(3) / np.sqrt(3)).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3] = turn
+    values = np.arange(12**3, dtype=np.int32).reshape(12, 12, 12)
+    sampled, is_same = sample_nearest(values, affine, np.eye(4), values.shape)
+    assert is_same == (degrees == 0)
+    assert np.array_equal(sampled, values) == (degrees == 0)
 
 
 def _affine(**change):

@@ -1,8 +1,10 @@
 """The common orientation of all volumes: axes towards superior, posterior and left (S, P, L), as in DICOM slices.
 
-An affine takes voxel indices to millimetres in NIfTI's axes (R, A, S). Nothing is resampled here.
+An affine takes voxel indices to millimetres in NIfTI's axes (R, A, S). An image is not
+resampled here; `sample_nearest` brings a mask to the grid of its image.
 """
 
+from itertools import product
 from typing import Any, NamedTuple
 
 import nibabel as nib
@@ -104,10 +106,10 @@ def sample_nearest(
     """
     matrix = np.linalg.inv(affine) @ frame
     nearest = np.rint(matrix)
-    corners = np.array([[0.0] * 3, [n - 1.0 for n in shape]])
-    moved = [np.abs(corners @ (matrix - nearest)[:3, :3].T + (matrix - nearest)[:3, 3]).max()]
+    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in shape))])  # a turn leaves two in place
+    moved = np.abs(corners @ (matrix - nearest).T).max()
     turned = np.abs(nearest[:3, :3])
-    same = bool(moved[0] < SAME_VOXEL and (turned.sum(0) == 1).all() and (turned.sum(1) == 1).all())
+    same = bool(moved < SAME_VOXEL and (turned.sum(0) == 1).all() and (turned.sum(1) == 1).all())
     if same:
         matrix = nearest
         same = tuple((turned @ np.array(shape)).astype(int).tolist()) == values.shape
