@@ -1,12 +1,11 @@
 """Base class of all settings: an immutable value that refuses unknown fields when it is created or copied."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ganatomy.errors import Refused
+from ganatomy.errors import Refused, find_similar_name
 
 
 class Config(BaseModel):
@@ -54,8 +53,8 @@ def explain_validation_error(error: ValidationError, kind: type[BaseModel]) -> s
 def suggest_name(name: str, known: Iterable[str]) -> str:
     """Suggest the known name that is most similar to `name`, or list all of them, as the end of a sentence."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'no parts below it'}"
+    near = find_similar_name(name, names)
+    return f"did you mean {near}?" if near else f"there are: {', '.join(names) or 'no parts below it'}"
 
 
 def end_sentence(text: str) -> str:

@@ -16,6 +16,11 @@ class Refused(Ended, ValueError):
     exit_code = 2
 
 
+def find_similar_name(name: str, known: Iterable[str]) -> str | None:
+    """Find the known name that is most similar to `name`; None if none is similar."""
+    return next(iter(get_close_matches(name, list(known), n=1)), None)
+
+
 def refuse_name(sentence: str, name: str, known: Iterable[str]) -> Refused:
     """The refusal of a name that is not among the known ones: a sentence, a similar name, and what is accepted.
 
@@ -29,8 +34,8 @@ def refuse_name(sentence: str, name: str, known: Iterable[str]) -> Refused:
         "There is no modality 'mamogram' (did you mean mammogram?); choose one of mammogram, brain_mri."
     """
     names = list(known)
-    similar = get_close_matches(name, names, n=1)
-    hint = f" (did you mean {similar[0]}?)" if similar else ""
+    similar = find_similar_name(name, names)
+    hint = f" (did you mean {similar}?)" if similar else ""
     return Refused(f"{sentence}{hint}; choose one of {', '.join(names)}.")
 
 

@@ -25,6 +25,7 @@ from ganatomy.data.plan import (
     is_complete,
     list_parts,
     make_plan,
+    read_reached_generation,
     write_listing,
 )
 from ganatomy.data.prepared import (
@@ -60,10 +61,8 @@ class _Comparison:
 
 def can_grow(out: Path) -> bool:
     """Whether a store is complete, or grows, and was made by a version that notes what a growth needs."""
-    if not (out / storing.MANIFEST_FILE).exists():
-        return False
-    generation = read_json(out / storing.MANIFEST_FILE).get("generation", 0)
-    return (out / name_generation(PREPARED_FILE, generation)).exists()
+    reached = read_reached_generation(out)
+    return reached is not None and (out / name_generation(PREPARED_FILE, reached)).exists()
 
 
 def begin_growth(out: Path, raw: Path, modality: Modality, key: PseudonymKey, found: Findings) -> None:

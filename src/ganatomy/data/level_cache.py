@@ -46,10 +46,9 @@ class LevelCache:
         with self._lock:
             if level not in self._levels:
                 held = sum(kept.nbytes for kept in self._levels.values() if kept is not None)
-                values = int(np.prod((*self._store.manifest.array_axes, *level)))
-                fits = held + 2 * len(self._rows) * values <= self._max_bytes
-                axes = len(self._store.manifest.array_axes)
-                self._levels[level] = _KeptLevel(self._store.array(level), self._rows, axes) if fits else None
+                axes = self._store.manifest.array_axes
+                fits = held + 2 * len(self._rows) * int(np.prod((*axes, *level))) <= self._max_bytes
+                self._levels[level] = _KeptLevel(self._store.array(level), self._rows, len(axes)) if fits else None
             return self._levels[level]
 
 

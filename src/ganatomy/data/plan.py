@@ -136,11 +136,17 @@ def list_parts(plan: Mapping[str, Any]) -> range:
     return range(first, first + -(-int(plan.get("new", plan["files"])) // int(plan["part"])))
 
 
+def read_reached_generation(out: Path) -> int | None:
+    """Read how often a store has grown; None if it was never complete."""
+    file = out / storing.MANIFEST_FILE
+    return int(read_json(file).get("generation", 0)) if file.exists() else None
+
+
 def is_complete(out: Path) -> bool:
     """Whether a store has all that its plan takes; False for a store that is made or grows."""
-    if not (out / storing.MANIFEST_FILE).exists():
+    reached = read_reached_generation(out)
+    if reached is None:
         return False
-    reached = int(read_json(out / storing.MANIFEST_FILE).get("generation", 0))
     return not (out / storing.PLAN_FILE).exists() or get_generation(read_json(out / storing.PLAN_FILE)) <= reached
 
 

@@ -8,7 +8,7 @@ Their sizes and widths are those of the generator (`networks.hierarchical`).
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,44 +20,36 @@ from ganatomy.steps import hierarchy
 from ganatomy.steps.space import ImageSpace
 
 
-def _read_widths(generator: NetworkConfig) -> dict[str, int]:
-    """Return the settings that an encoder shares with the generator that it learns to invert."""
-    assert isinstance(generator, HierarchicalGenerator), "encoders of HA-GAN learn from a generator of HA-GAN"
-    return {"features": generator.features, "groups": generator.groups}
+class HierarchicalEncoder(NetworkConfig):
+    """Settings that both encoders share with the generator that they learn to invert; there as here 64 and 8."""
+
+    features: int = Field(64, ge=4, multiple_of=4)
+    groups: int = Field(8, ge=1)
+
+    def adapt_to_generator(self, generator: NetworkConfig) -> Self:
+        assert isinstance(generator, HierarchicalGenerator), "encoders of HA-GAN learn from a generator of HA-GAN"
+        return self.replace(features=generator.features, groups=generator.groups)
+
+    def make_tiny(self) -> Self:
+        return self.replace(features=8, groups=2)
 
 
-class HighEncoder(NetworkConfig):
+class HighEncoder(HierarchicalEncoder):
     """Settings of A_r = E^H(x_r): from a sub-volume to its features   (Sun 2022)."""
 
     kind: Literal["high-encoder"] = "high-encoder"
-    features: int = Field(64, ge=4, multiple_of=4)
-    groups: int = Field(8, ge=1)
 
     def build(self, space: ImageSpace) -> nn.Module:
         return _HighEncoderModule(self, space)
 
-    def adapt_to_generator(self, generator: NetworkConfig) -> "HighEncoder":
-        return self.replace(**_read_widths(generator))
 
-    def make_tiny(self) -> "HighEncoder":
-        return self.replace(features=8, groups=2)
-
-
-class GroundEncoder(NetworkConfig):
+class GroundEncoder(HierarchicalEncoder):
     """Settings of z = E^G(A): from the features of the whole volume to a latent code   (Sun 2022)."""
 
     kind: Literal["ground-encoder"] = "ground-encoder"
-    features: int = Field(64, ge=4, multiple_of=4)
-    groups: int = Field(8, ge=1)
 
     def build(self, space: ImageSpace) -> nn.Module:
         return _GroundEncoderModule(self, space)
-
-    def adapt_to_generator(self, generator: NetworkConfig) -> "GroundEncoder":
-        return self.replace(**_read_widths(generator))
-
-    def make_tiny(self) -> "GroundEncoder":
-        return self.replace(features=8, groups=2)
 
 
 class _HighEncoderModule(nn.Module):
