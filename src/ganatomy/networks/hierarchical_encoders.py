@@ -21,7 +21,7 @@ from ganatomy.steps.space import ImageSpace
 
 
 class HierarchicalEncoder(NetworkConfig):
-    """Settings that both encoders share with the generator that they learn to invert; there as here 64 and 8."""
+    """Settings of an encoder, which it shares with the generator whose inverse it learns   (Sun 2022)."""
 
     features: int = Field(64, ge=4, multiple_of=4)
     groups: int = Field(8, ge=1)
