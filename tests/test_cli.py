@@ -140,7 +140,7 @@ def test_a_dry_run_of_train_refuses_a_store_that_the_training_would_refuse(store
         ("train pggan-mammogram {store} --shape 81,64", "must be even"),
         ("train pggan-mammogram {store} --shape eighty", "whole numbers with commas"),
         ("train pggan-mammogram {store} --tiny --set latnt=3", "did you mean latent?"),
-        ("train pggan-mammogram {store} --tiny --set latent", "give NAME=VALUE"),
+        ("train pggan-mammogram {store} --tiny --set latent", "--set latent: give PATH=VALUE"),
         ("train pggan-mammogram {store} --tiny --set latent=8 --set latent=9", "--set latent=... is given 2 times"),
         ("train pggan-mammogram {store} --tiny --set conditions.view_position=[CC]", "but the recipe accepts CC"),
         ("train pggan-mammogram {store} --tiny --set channels=3", "3 channels"),
@@ -161,7 +161,7 @@ def test_a_dry_run_of_train_refuses_a_store_that_the_training_would_refuse(store
         ("select {run} --n -1", "--n -1: give a number above zero"),
         ("evaluate {run} --out {new} --n 0", "--n 0: give a number above zero"),
         ("prepare {cohort} --modality mammogram --out {new} --workers -1", "--workers -1: give a number above zero"),
-        ("phantom mammogram --out {new} --seed -1", "--seed -1: give a number of zero or more"),
+        ("phantom mammogram --out {new} --seed -1", "--seed -1: give a whole number of zero or more"),
         ("train pggan-mammogram {store} --tiny --out {new} --tick-kimg 0", "--tick-kimg 0: give a number above zero"),
         ("train pggan-mammogram {store} --tiny --out {new} --threads -1", "--threads -1: give a number above zero"),
         (
@@ -182,6 +182,12 @@ def test_a_dry_run_of_train_refuses_a_store_that_the_training_would_refuse(store
         ("export {store} --out {new}", "holds no samples.jsonl"),
         ("phantom liver --out {new}", "There is no phantom 'liver'"),
         ("phantom mammogram --out {cohort}", "is not empty"),
+        ("prepare {cohort} --modality mammogram --out {new} --shard 3", "--shard 3: give i/n, such as 3/100"),
+        ("prepare {cohort} --modality mammogram --out {new} --shape 80", "--shape 80: give"),
+        ("sample {run} --out {new} --condition MLO", "--condition MLO: give NAME=VALUE"),
+        ("sample {run} --out {new} --n many", "--n many: give a number above zero, without a point"),
+        ("import {store} --recipe hagan-2022 --shape 1,a", "--shape 1,a: give whole numbers with commas"),
+        ("import x.pt --recipe hagan-2022 --shape 8,8 --value-range 3", "--value-range 3: give two numbers"),
     ],
 )
 def test_mistakes_get_one_sentence_and_exit_code_two(line, words, store, cohort, run, tmp_path, capsys):

@@ -10,7 +10,6 @@ import time
 import pytest
 from stores import KIND, content, dies, dies_once, same
 
-from ganatomy.cli.parsing import parse_shard
 from ganatomy.data import parts as preparing
 from ganatomy.data.prepare import prepare, prepare_shard
 from ganatomy.data.store import open_store
@@ -64,9 +63,6 @@ def test_shards_of_another_kind_or_number_are_refused(cohort, tmp_path):
     for wrong in ((0, 2), (3, 2)):
         with pytest.raises(Refused, match="give i/n with i from 1 to n"):
             prepare_shard(cohort, KIND, tmp_path / "store", wrong)
-    assert parse_shard("3/100") == (3, 100)
-    with pytest.raises(Refused, match="give i/n, such as 3/100"):
-        parse_shard("3")
 
 
 def test_a_pool_that_loses_a_worker_goes_on(cohort, store, tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganatomy.cli.parsing import parse_bytes
 from ganatomy.errors import Refused
+from ganatomy.library.arguments import parse_bytes
 from ganatomy.machine.device import measure_free_memory
 from ganatomy.recipes import RECIPES, get_recipe
 from ganatomy.recipes.changes import change_recipe

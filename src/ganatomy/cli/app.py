@@ -1,4 +1,4 @@
-"""The command-line application and the options that several commands share."""
+"""The command-line application: what every command does before its work."""
 
 import contextlib
 import functools
@@ -6,9 +6,8 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
 from ganatomy.cli.wrong_words import end_parsing
@@ -20,17 +19,6 @@ app = SubcommandApp()
 command_names: list[str] = []
 command_arguments: list[str] = []  # of the current command, used to start it again in several processes
 
-Quiet = Annotated[bool, arg(help="print no progress and no messages", help_behavior_hint="")]
-Json = Annotated[bool, arg(help="print the answer as one JSON value and nothing else", help_behavior_hint="")]
-DryRun = Annotated[bool, arg(help="print what would be done without doing it", help_behavior_hint="")]
-Pairs = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")]
-ShapeText = Annotated[
-    str | None,
-    arg(
-        metavar="H,W | D,H,W", help="number of pixels or voxels per axis; by default that of the recipe or the modality"
-    ),
-]
-
 Given = Mapping[str, Any]  # arguments of a command by name
 Verb = Callable[..., None]
 
@@ -38,6 +26,19 @@ Verb = Callable[..., None]
 def answer(value: Any) -> None:
     """Print what a program reads of a command with --json, which says nothing else on standard output."""
     print(json.dumps(value, default=str))
+
+
+def remove_flag(arguments: list[str], flag: str) -> list[str]:
+    """Remove a flag and its value, given as one argument or two, from the arguments of a command."""
+    kept, skip = [], False
+    for word in arguments:
+        if skip or word.startswith(f"{flag}="):
+            skip = False
+        elif word == flag:
+            skip = True
+        else:
+            kept.append(word)
+    return kept
 
 
 def check_command_name(words: list[str]) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from ganatomy.cli.app import DryRun, Given, Json, Quiet, answer, command
-from ganatomy.cli.parsing import check_above_zero
+from ganatomy.cli.app import Given, answer, command
+from ganatomy.cli.options import DryRun, Json, OptionalAmount, Quiet
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
@@ -28,7 +28,7 @@ def export(
     secondary_capture: Flag = False,
     compress: str | None = None,
     label: Flag = False,
-    spacing: float | None = None,
+    spacing: OptionalAmount = None,
     date: str | None = None,
     despite_audit: Flag = False,
     without_suspects: Flag = False,
@@ -61,7 +61,6 @@ def export(
     from ganatomy.data.samples import INDEX_FILE, AuditChoice, count_unnamed_files, read_audited_samples
     from ganatomy.exporting import export as exporting
 
-    check_above_zero(spacing=spacing)
     _check_destination(to, out, pacs, url)
     if dry_run:
         rows, _ = read_audited_samples(samples, AuditChoice(despite_audit, without_suspects))

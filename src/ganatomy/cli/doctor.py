@@ -1,6 +1,7 @@
 """The command that examines the installation: doctor."""
 
-from ganatomy.cli.app import DryRun, Json, Quiet, answer, command
+from ganatomy.cli.app import answer, command
+from ganatomy.cli.options import DryRun, Json, Quiet
 from ganatomy.errors import Ended
 from ganatomy.machine import progress
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, command
-from ganatomy.cli.parsing import check_above_zero, parse_pairs
+from ganatomy.cli.app import command
+from ganatomy.cli.options import DryRun, OptionalCount, Pairs, Quiet, Seed, join_pairs
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
@@ -18,7 +18,7 @@ def outliers(
     split: str = "test",
     others: Path | None = None,
     planted: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
     device: str | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -61,7 +61,7 @@ def transfer(
     to: Pairs = (),
     out: Path = Path("transfer"),
     split: str = "test",
-    n: int | None = None,
+    n: OptionalCount = None,
     like: Path | None = None,
     device: str | None = None,
     dry_run: DryRun = False,
@@ -82,8 +82,7 @@ def transfer(
     from ganatomy.checkpoint import find_snapshot, open_snapshot
     from ganatomy.data.store import open_store
 
-    check_above_zero(n=n)
-    wanted = parse_pairs(to, "--to")
+    wanted = join_pairs(to, "--to")
     if not wanted:
         raise Refused("No target domain is given: use --to NAME=VALUE.")
     snapshot, opened = open_snapshot(find_snapshot(run), None), open_store(store)

@@ -5,8 +5,20 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from ganatomy.cli.app import DryRun, Given, Json, Pairs, Quiet, ShapeText, answer, command
-from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape
+from ganatomy.cli.app import Given, answer, command
+from ganatomy.cli.options import (
+    Count,
+    DryRun,
+    Json,
+    OptionalAmount,
+    OptionalCount,
+    OptionalShape,
+    Pairs,
+    Quiet,
+    Seed,
+    join_pairs,
+    join_paths,
+)
 from ganatomy.machine import progress
 
 
@@ -14,18 +26,18 @@ from ganatomy.machine import progress
 def sample(
     run: Positional[Path | None] = None,
     out: Path = Path("samples"),
-    n: int = 16,
-    seed: int = 0,
+    n: Count = 16,
+    seed: Seed = 0,
     condition: Pairs = (),
-    truncation: float | None = None,
+    truncation: OptionalAmount = None,
     to: str | None = None,
-    spacing: float | None = None,
+    spacing: OptionalAmount = None,
     date: str | None = None,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     planes: int | None = None,
     device: str | None = None,
     reject_worst: str | None = None,
-    reject_above: float | None = None,
+    reject_above: OptionalAmount = None,
     store: Path | None = None,
     json: Json = False,
     dry_run: DryRun = False,
@@ -56,7 +68,7 @@ def sample(
     from ganatomy.library.sample import SCORING_ROLES
     from ganatomy.library.sample import sample as draw
 
-    wanted = parse_pairs(condition, "--condition")
+    wanted = join_pairs(condition, "--condition")
     snapshot = open_snapshot(find_snapshot(run or get_example_model()), SCORING_ROLES)
     how: dict[str, Any] = {"planes": planes, "reject_worst": reject_worst, "reject_above": reject_above, "store": store}
     given = (snapshot, n, seed, wanted, truncation, batch_size, device)
@@ -77,7 +89,7 @@ def encode(
     store: Positional[Path],
     out: Path = Path("features.csv"),
     split: str | None = None,
-    n: int | None = None,
+    n: OptionalCount = None,
     to: str | None = None,
     device: str | None = None,
     dry_run: DryRun = False,
@@ -98,7 +110,6 @@ def encode(
     from ganatomy.data.store import open_store
     from ganatomy.encoding import encode as run_
 
-    check_above_zero(n=n)
     snapshot, opened = open_snapshot(find_snapshot(run), roles=None), open_store(store)
     if dry_run:
         return progress.say(f"Features of {opened.path} by {snapshot.path} would be written to {out}.")
@@ -119,7 +130,7 @@ def evaluate(
     images: Positional[Path],
     store: Positional[Path | None] = None,
     out: Path = Path("report"),
-    n: int | None = None,
+    n: OptionalCount = None,
     extractor: str = "random",
     weights: Path | None = None,
     protocol: str | None = None,
@@ -127,7 +138,7 @@ def evaluate(
     facts: Path | None = None,
     column: Pairs = (),
     fact: Pairs = (),
-    shape: ShapeText = None,
+    shape: OptionalShape = None,
     beside: Pairs = (),
     device: str | None = None,
     reader_study: Path | None = None,
@@ -158,12 +169,11 @@ def evaluate(
         answers: folder of the readers' answers (JSON) to a reader study; IMAGES is then the folder of the study
         serve: serve the rating page on this port of this machine; IMAGES is then the folder of the study
     """
-    check_above_zero(n=n)
     if answers is not None or serve is not None:
         return _run_reader_study(images, answers, serve, dry_run)
     from ganatomy.modalities.facts import FactSource
 
-    told = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
+    told = FactSource(facts, join_pairs(column, "--column"), join_pairs(fact, "--fact"))
     if dry_run:
         return progress.say(f"{images} would be compared with {store or 'its store'} and a report written to {out}.")
     if reader_study is not None:
@@ -171,14 +181,14 @@ def evaluate(
         from ganatomy.studies.reader_study import make_study
 
         with usual_device(device):
-            shown = make_study(images, reader_study, store, n, facts=told, shape=parse_shape(shape), held_out=held_out)
+            shown = make_study(images, reader_study, store, n, facts=told, shape=shape, held_out=held_out)
         return progress.say(
             f"{shown} images in {reader_study}; open page.html there, or: ganatomy evaluate {reader_study} --serve 8000"
         )
     from ganatomy.evaluation.evaluate import evaluate as run
     from ganatomy.evaluation.metrics.table import is_headline
 
-    others = {name: Path(folder) for name, folder in parse_pairs(beside, "--beside").items()}
+    others = join_paths(beside, "--beside")
     content = run(
         images,
         store,
@@ -189,7 +199,7 @@ def evaluate(
         protocol=protocol,
         held_out=held_out,
         facts=told,
-        shape=parse_shape(shape),
+        shape=shape,
         beside=others,
         device=device,
     )

@@ -6,8 +6,19 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, ShapeText, command
-from ganatomy.cli.parsing import check_above_zero, parse_pairs, parse_shape
+from ganatomy.cli.app import command
+from ganatomy.cli.options import (
+    Count,
+    DryRun,
+    OptionalAmount,
+    OptionalCount,
+    OptionalShape,
+    Pairs,
+    Quiet,
+    Seed,
+    join_pairs,
+    join_paths,
+)
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
@@ -19,18 +30,18 @@ def benchmark(
     store: Path,
     out: Path = Path("benchmark"),
     budget: str | None = None,
-    kimg: float | None = None,
+    kimg: OptionalAmount = None,
     recipe: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
     seed: UseAppendAction[tuple[int, ...]] = (),
-    shape: ShapeText = None,
+    shape: OptionalShape = None,
     tiny: bool = False,
-    n: int = 64,
+    n: Count = 64,
     held_out: Path | None = None,
     extractor: str = "random",
     weights: Path | None = None,
-    card: float | None = None,
+    card: OptionalAmount = None,
     device: str | None = None,
-    rounds: int | None = None,
+    rounds: OptionalCount = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -55,11 +66,10 @@ def benchmark(
     from ganatomy.benchmark.plan import BenchmarkPlan, choose_rows, parse_budget
     from ganatomy.data.store import open_store
 
-    check_above_zero(kimg=kimg, n=n, card=card, rounds=rounds)
     if (budget is None) == (kimg is None) and not (tiny and budget is None):
         raise Refused("Give either --budget, such as 30m, or --kimg, such as 20, or --tiny.")
     opened = open_store(store)
-    size = parse_shape(shape) or opened.manifest.shape
+    size = shape or opened.manifest.shape
     plan = BenchmarkPlan(
         store=str(store.resolve()),
         fingerprint=opened.manifest.fingerprint,
@@ -105,7 +115,7 @@ def probe(
     beside: Pairs = (),
     key: str = "file",
     out: Path | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     few: UseAppendAction[tuple[int, ...]] = (),
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -125,7 +135,7 @@ def probe(
     """
     if not target:
         raise Refused("No column to predict is given: use --target COLUMN or --target log:COLUMN.")
-    tables = {features.stem: features, **{name: Path(file) for name, file in parse_pairs(beside, "--beside").items()}}
+    tables = {features.stem: features, **join_paths(beside, "--beside")}
     if dry_run:
         return progress.say(f"{', '.join(target)} of {table} would be predicted from {', '.join(tables)}.")
     from ganatomy.studies.probe import probe_features as run
@@ -139,10 +149,10 @@ def explore(
     run: Positional[Path],
     attribute: str,
     out: Path = Path("exploration"),
-    n: int = 256,
-    walks: int = 4,
-    steps: int = 7,
-    seed: int = 0,
+    n: Count = 256,
+    walks: Count = 4,
+    steps: Count = 7,
+    seed: Seed = 0,
     condition: Pairs = (),
     device: str | None = None,
     features: Path | None = None,
@@ -171,7 +181,6 @@ def explore(
     from ganatomy.checkpoint import find_snapshot, open_snapshot
     from ganatomy.studies.explore import TableColumn
 
-    check_above_zero(n=n, walks=walks, steps=steps)
     if (features is None) != (table is None):
         raise Refused("The direction of a table's column needs both --features and --table.")
     column = None if features is None or table is None else TableColumn(features, table, key)
@@ -182,7 +191,7 @@ def explore(
         )
     from ganatomy.studies.explore import explore_attribute as run_
 
-    told = run_(snapshot, attribute, out, n, walks, steps, seed, parse_pairs(condition, "--condition"), device, column)
+    told = run_(snapshot, attribute, out, n, walks, steps, seed, join_pairs(condition, "--condition"), device, column)
     largest = max(told["leakage"].items(), key=lambda pair: abs(pair[1]), default=("nothing", 0.0))
     progress.say(
         f"{told['attribute']}: R2 of the direction {told['r2_of_the_direction']:.3f}; the measure increases"
@@ -199,9 +208,9 @@ def augment_study(
     out: Path = Path("augment-study"),
     held_out: Path | None = None,
     share: UseAppendAction[tuple[float, ...]] = (),
-    seeds: int = 3,
-    steps: int = 300,
-    shape: ShapeText = None,
+    seeds: Count = 3,
+    steps: Count = 300,
+    shape: OptionalShape = None,
     device: str | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -223,15 +232,14 @@ def augment_study(
     """
     from ganatomy.data.store import open_store
 
-    check_above_zero(seeds=seeds, steps=steps)
     opened, other = open_store(store), None if held_out is None else open_store(held_out)
-    folders = {name: Path(folder) for name, folder in parse_pairs(samples, "--samples").items()}
+    folders = join_paths(samples, "--samples")
     if dry_run:
         return progress.say(f"{target} of {store} would be learnt with and without {', '.join(folders) or 'copies'}.")
     from ganatomy.studies.augment import PATIENT_SHARES, TABLE_FILE
     from ganatomy.studies.augment import run_augment_study as run
 
-    told = run(opened, folders, target, out, other, share or PATIENT_SHARES, seeds, steps, parse_shape(shape), device)
+    told = run(opened, folders, target, out, other, share or PATIENT_SHARES, seeds, steps, shape, device)
     largest = max(share or PATIENT_SHARES)
     for row in told["rows"]:
         if row["share"] in (0.0, largest):

@@ -1,171 +1,28 @@
-"""From raw files to the best snapshot: phantom, fetch, prepare, recipes, plan, train, select."""
+"""From a store to the best snapshot: recipes, train, plan, select."""
 
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy.cli.app import DryRun, Json, Pairs, Quiet, ShapeText, answer, command, command_arguments
-from ganatomy.cli.parsing import check_above_zero, parse_changes, parse_pairs, parse_shape, parse_shard, remove_flag
+from ganatomy.cli.app import answer, command, command_arguments, remove_flag
+from ganatomy.cli.options import (
+    Amount,
+    Changes,
+    Count,
+    DryRun,
+    Json,
+    OptionalCount,
+    OptionalShape,
+    Quiet,
+    Seed,
+    join_changes,
+)
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 from ganatomy.machine.choices import Precision, UpSampling
 
 CompileFlag = Annotated[bool, arg(name="compile", help="compile networks with torch.compile", help_behavior_hint="")]
-
-
-@command()
-def phantom(
-    kind: Positional[str],
-    out: Path,
-    patients: int = 16,
-    seed: int = 0,
-    shape: ShapeText = None,
-    to: str = "dicom",
-    labels: bool = False,
-    workers: int | None = None,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
-) -> None:
-    """Generate a cohort of phantom patients as DICOM or NIfTI, with a table of the true values.
-
-    Args:
-        kind: modality of the phantoms: mammogram, chest_ct or brain_mri
-        out: output folder, new or empty
-        patients: number of patients; each has four views for mammogram, one volume otherwise
-        seed: seed of the random numbers; the same seed gives the same files
-        to: output format: dicom or, for volumes, nifti
-        labels: write the true structures of volumes as label maps beside the images, with --to nifti
-        workers: number of worker processes; by default one per core
-    """
-    from ganatomy.phantoms.cohort import write_cohort
-    from ganatomy.phantoms.table import get_phantom
-
-    check_above_zero(patients=patients, workers=workers)
-    get_phantom(kind)  # refuses an unknown kind first
-    if seed < 0:
-        raise Refused(f"--seed {seed}: give a number of zero or more.")
-    if dry_run:
-        return progress.say(f"{patients} phantom patients and truth.csv would be written to {out}.")
-    made = write_cohort(kind, out, patients, seed, parse_shape(shape), to, workers, labels)
-    progress.say(f"{made} images of {patients} phantom patients in {out}, true values in {out / 'truth.csv'}")
-
-
-@command()
-def fetch(
-    collection: str,
-    out: Path = Path("raw"),
-    modality: str | None = None,
-    patients: int | None = None,
-    match: Pairs = (),
-    licence: tuple[str, ...] = (),
-    endpoint: str | None = None,
-    workers: int = 8,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
-) -> None:
-    """Download a public collection of the NCI Imaging Data Commons.
-
-    --dry-run shows its size, licence and citation without a network connection.
-
-    Args:
-        collection: name of the collection, such as cmmd or lctsc
-        out: folder for the downloaded files
-        modality: DICOM modality code, such as MG, CT or MR
-        patients: number of patients to download, the first in the order of their names
-        match: select series by a column of the index, such as SeriesDescription=CHEST; may be given several times
-        licence: licences to accept in addition to CC0 and CC BY
-        endpoint: another server with the same buckets, such as a mirror
-        workers: number of series to download at the same time
-    """
-    from ganatomy.fetching.fetch import fetch_collection as run
-    from ganatomy.fetching.index import FREE_LICENCES, select_series
-
-    check_above_zero(patients=patients, workers=workers)
-    found = select_series(collection, modality, patients, parse_pairs(match, "--match"), (*FREE_LICENCES, *licence))
-    progress.say(found.describe())
-    if dry_run:
-        return progress.say(f"They would be downloaded to {out}.")
-    files = run(found, out, workers, endpoint)
-    progress.say(f"{out / collection}: {files} files, all that the index lists; LICENCE.txt says how to attribute them")
-
-
-@command(alone=lambda _: False)  # `prepare` itself holds the place; the jobs of a sharded store share it
-def prepare(
-    raw: Positional[Path],
-    modality: str,
-    out: Path,
-    facts: Path | None = None,
-    column: Pairs = (),
-    fact: Pairs = (),
-    voi: bool | None = None,
-    field_of_view_mm: float | None = None,
-    shape: ShapeText = None,
-    labels: Pairs = (),
-    workers: int | None = None,
-    shard: str | None = None,
-    dask: str | None = None,
-    key: Path | None = None,
-    json: Json = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
-) -> None:
-    """Convert a folder of raw files to a store; the same command resumes, or takes files that were added since.
-
-    Args:
-        raw: folder of DICOM, NIfTI, PNG, TIFF or JPEG files
-        modality: mammogram, chest_ct or brain_mri
-        out: folder of the store
-        facts: CSV with a column "file" (for a series: its folder) and facts, which override those of a file's header
-        column: column of the CSV that holds a fact, such as laterality=side or gold=GOLD; may be given several times
-        fact: a fact that is the same for every file, such as view_position=CC; may be given several times
-        voi: apply the VOI LUT or window of DICOM mammograms; applied by default
-        field_of_view_mm: width of the grid of a brain in mm; 192 by default
-        labels: a class of a label map and the pattern of its masks relative to the folder of an image, such as
-            lung={stem}_lung.nii.gz or lesion={stem}_seg.nii.gz:2 for the value 2; {stem} is the name of the image
-            without its suffix; may be given several times
-        workers: number of worker processes; by default one per core
-        shard: i/n: prepare every n-th part, beginning with part i, and leave the others to other jobs, such as those of
-            a SLURM array
-        dask: address of a Dask scheduler whose workers prepare the store, such as tcp://127.0.0.1:8786
-        key: file of the secret key for pseudonyms, created if absent; by default the path in GANATOMY_PSEUDONYM_KEY,
-            or ganatomy/pseudonyms.key in the user's configuration folder
-    """
-    from ganatomy.data.balance import describe_balance, read_balance
-    from ganatomy.data.doubts import describe_doubts
-    from ganatomy.data.numbers import describe_facts
-    from ganatomy.data.prepare import prepare as run
-    from ganatomy.data.prepare import preview_store
-    from ganatomy.modalities.facts import FactSource
-    from ganatomy.modalities.label_files import make_label_source
-    from ganatomy.modalities.table import make_modality
-
-    check_above_zero(workers=workers, field_of_view_mm=field_of_view_mm)
-    table = FactSource(facts, parse_pairs(column, "--column"), parse_pairs(fact, "--fact"))
-    masks = make_label_source(parse_pairs(labels, "--labels")) if labels else None
-    own = {"voi": voi, "field_of_view_mm": field_of_view_mm, "shape": parse_shape(shape), "labels": masks}
-    kind = make_modality(modality, facts=table, **own)
-    if dry_run:
-        return progress.say(preview_store(raw, kind, out))
-    part = None if shard is None else parse_shard(shard)
-    done = run(raw, kind, out, workers, dask, key, shard=part)
-    if done is None:
-        if json:
-            answer({"store": out, "complete": False})
-        return progress.say(f"{out}: shard {shard} is done; the store is complete when all shards are done.")
-    manifest = done.manifest
-    progress.say(f"{out}: {manifest.cases} images of {manifest.patients} patients; {manifest.splits}")
-    progress.say(f"facts: {describe_facts(manifest.facts)}")
-    if manifest.synthetic:
-        progress.say(f"{manifest.synthetic} of the images say that they are synthetic: phantoms or samples")
-    if (balance := read_balance(out)) is not None:
-        for line in describe_balance(balance):
-            progress.say(line)
-    for line in describe_doubts(out):
-        progress.say(line)
-    progress.say(f"fingerprint {manifest.fingerprint[:16]}")
-    if json:
-        answer({"store": out, "complete": True, **manifest.model_dump(mode="json")})
 
 
 @command()
@@ -185,14 +42,14 @@ def train(
     recipe: Positional[str | None] = None,
     store: Positional[Path | None] = None,
     out: Path = Path("runs"),
-    seed: int = 0,
-    set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
+    seed: Seed = 0,
+    set_: Changes = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
-    shape: ShapeText = None,
-    pace: float = 1,
+    shape: OptionalShape = None,
+    pace: Amount = 1,
     tiny: bool = False,
     device: str | None = None,
-    threads: int | None = None,
+    threads: OptionalCount = None,
     condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME[:number]")] = (),
     generator: Path | None = None,
     begin_from: Annotated[Path | None, arg(name="from")] = None,
@@ -201,18 +58,18 @@ def train(
     channels_last: bool | None = None,
     recompute: bool = False,
     compile_: CompileFlag = False,
-    micro_batches: int | None = None,
+    micro_batches: OptionalCount = None,
     hold_memory: bool | None = None,
     deterministic: bool = False,
     upsampling: UpSampling | None = None,
     search_kernels: bool = False,
     fit: bool = False,
     anyway: bool = False,
-    processes: int = 1,
-    tick_kimg: float = 4,
-    grid_kimg: float = 40,
-    snapshot_kimg: float = 100,
-    checkpoint_kimg: float = 100,
+    processes: Count = 1,
+    tick_kimg: Amount = 4,
+    grid_kimg: Amount = 40,
+    snapshot_kimg: Amount = 100,
+    checkpoint_kimg: Amount = 100,
     track: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
     json: Json = False,
     dry_run: DryRun = False,
@@ -273,12 +130,11 @@ def train(
         "snapshot_kimg": snapshot_kimg,
         "checkpoint_kimg": checkpoint_kimg,
     }
-    check_above_zero(threads=threads, micro_batches=micro_batches, processes=processes, pace=pace, **times)
     if threads:
         torch.set_num_threads(threads)
     if recipe_file is not None and store is None and recipe is not None:
         store, recipe = Path(recipe), None  # with --recipe FILE the only positional argument is the store
-    size, changes = parse_shape(shape), parse_changes(set_)
+    size, changes = shape, join_changes(set_)
     chosen = choose_recipe(recipe, store, recipe_file, changes, size, tiny, pace, condition, freeze)
     how = {
         "precision": precision,
@@ -324,15 +180,15 @@ def train(
 def plan(
     recipe: Positional[str | None] = None,
     memory: str | None = None,
-    set_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")] = (),
+    set_: Changes = (),
     recipe_file: Annotated[Path | None, arg(name="recipe")] = None,
-    shape: ShapeText = None,
-    batch: int | None = None,
+    shape: OptionalShape = None,
+    batch: OptionalCount = None,
     device: str | None = None,
-    processes: int = 1,
+    processes: Count = 1,
     precision: Precision | None = None,
     recompute: bool = False,
-    micro_batches: int | None = None,
+    micro_batches: OptionalCount = None,
     hold_memory: bool | None = None,
     json: Json = False,
     dry_run: DryRun = False,
@@ -356,8 +212,7 @@ def plan(
     from ganatomy.library.plan import ask_memory
     from ganatomy.library.recipe import build_recipe
 
-    check_above_zero(batch=batch, processes=processes, micro_batches=micro_batches)
-    chosen = build_recipe(recipe, recipe_file, parse_changes(set_), parse_shape(shape))
+    chosen = build_recipe(recipe, recipe_file, join_changes(set_), shape)
     asked = ask_memory(chosen, memory, device, batch, processes, precision, recompute, micro_batches, hold_memory)
     if json:
         return answer(asked.predict())
@@ -368,7 +223,7 @@ def plan(
 def select(
     run: Positional[Path],
     store: Path | None = None,
-    n: int | None = None,
+    n: OptionalCount = None,
     device: str | None = None,
     json: Json = False,
     dry_run: DryRun = False,
@@ -386,7 +241,6 @@ def select(
     from ganatomy.machine.durable import read_json
     from ganatomy.training.run import open_run
 
-    check_above_zero(n=n)
     opened = open_run(run)
     if dry_run:
         return progress.say(

@@ -5,9 +5,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from ganatomy.cli.app import DryRun, Pairs, Quiet, command
-from ganatomy.cli.parsing import parse_numbers, parse_pairs, parse_shape
-from ganatomy.errors import Refused
+from ganatomy.cli.app import command
+from ganatomy.cli.options import DryRun, Lists, Numbers, Pairs, Quiet, Range, Shape, join_lists, join_pairs
 from ganatomy.machine import progress
 
 
@@ -15,12 +14,12 @@ from ganatomy.machine import progress
 def import_weights(
     files: Positional[tuple[Path, ...]],
     recipe: str,
-    shape: Annotated[str, arg(metavar="H,W | D,H,W")],
+    shape: Shape,
     out: Path = Path("runs"),
     modality: str = "chest_ct",
-    spacing: str | None = None,
-    value_range: str | None = None,
-    condition: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE,VALUE,...")] = (),
+    spacing: Numbers = None,
+    value_range: Range = None,
+    condition: Lists = (),
     fact: Pairs = (),
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -42,26 +41,11 @@ def import_weights(
     """
     from ganatomy.importing.import_weights import import_weights as run
 
-    size = parse_shape(shape)
-    assert size is not None
-    limits = parse_numbers(value_range, "--value-range")
-    if limits is not None and len(limits) != 2:
-        raise Refused(f"--value-range {value_range}: give two numbers, such as -1024,600.")
-    classes = {name: values.split(",") for name, values in parse_pairs(condition, "--condition").items()}
+    classes = join_lists(condition, "--condition")
     if dry_run:
         names = ", ".join(path.name for path in files)
-        return progress.say(f"{names} would be read as {recipe} at {shape} and a run made in {out}.")
-    made = run(
-        files,
-        recipe,
-        size,
-        out,
-        modality,
-        parse_numbers(spacing, "--spacing"),
-        None if limits is None else (limits[0], limits[1]),
-        classes,
-        parse_pairs(fact, "--fact"),
-    )
+        return progress.say(f"{names} would be read as {recipe} at {list(shape)} and a run made in {out}.")
+    made = run(files, recipe, shape, out, modality, spacing, value_range, classes, join_pairs(fact, "--fact"))
     progress.say(f"{made.path}: one snapshot, {made.list_snapshots()[-1].name} images as the files say")
 
 

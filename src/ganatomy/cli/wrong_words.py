@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from ganatomy.errors import Refused
 
+HELP = ("Argument helptext:", "For full helptext, see ")  # the latter names no command, unlike "run ... --help"
+REFUSED = re.compile(r"^Error parsing (--[\w-]+): ")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _parsing: list[contextlib.ExitStack] = []  # holds standard error while the words of a command are parsed
 
@@ -44,6 +46,8 @@ def end_parsing() -> None:
 def join_box(box: str) -> str:
     """Join the lines within a drawn box, with or without a frame; a rule in the box ends a sentence.
 
+    The help text of an option that has been refused is left out, since the sentence of its type says what is accepted.
+
     Example:
         >>> join_box("╭─ Wrong ──╮\\n│ No option │\\n│ --a       │\\n│ ───────── │\\n│ Run -h    │\\n╰──────────╯")
         'No option --a. Run -h.'
@@ -51,4 +55,5 @@ def join_box(box: str) -> str:
     lines = [COLOUR.sub("", line).strip("│ ") for line in box.splitlines()[1:]]  # the first is the title
     kept = ["\n" if line.strip("─-") == "" else line for line in lines if line and not line.startswith("╰")]
     parts = [part.strip() for part in " ".join(kept).splitlines()]
-    return " ".join(part if part.endswith(".") else f"{part}." for part in parts if part)
+    told = [REFUSED.sub(r"\1 ", part) for part in parts if part and not part.startswith(HELP)]
+    return " ".join(part if part.endswith(".") else f"{part}." for part in told)
