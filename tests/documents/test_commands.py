@@ -102,8 +102,6 @@ def check_command(command: Command, monkeypatch) -> None:
         AssertionError: it is neither.
     """
     program, arguments = command.words[0], command.arguments
-    if arguments is not None:  # a variable that a cluster sets is the number of a task
-        arguments = [re.sub(r"\$\w+", "3", word) for word in arguments]
     assert program == "ganatomy" or program in PROGRAMS, "no test knows this program"
     if program != "ganatomy":
         PROGRAMS[program](list(command.words if arguments is None or program == "torchrun" else command.words[:2]))
