@@ -9,14 +9,10 @@ from pathlib import Path
 os.environ["COLUMNS"] = "100"
 
 from ganatomy.cli import main
-
-VERBS = (
-    "phantom", "fetch", "prepare", "recipes", "plan", "train", "import", "select", "sample", "encode", "evaluate", "export", "croissant", "publish", "card", "verify", "benchmark",
-    "probe", "explore", "augment-study", "outliers", "transfer", "doctor",
-)
+from ganatomy.cli.app import commands
 
 texts = []
-for verb in VERBS:
+for verb in commands:
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         main([verb, "--help"])

@@ -5,14 +5,16 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markdown_it import MarkdownIt
+from tyro.extras import SubcommandApp
 
+from ganatomy import cli
 from ganatomy.cli import main
-from ganatomy.cli.app import app
+from ganatomy.cli.app import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 DIRECTIVE = re.compile(r"\{([\w-]+)\}")
@@ -131,10 +133,10 @@ def parse_command(arguments: list[str], monkeypatch: Any) -> Parsed:
         return told
 
     with monkeypatch.context() as patch:
-        verb = {name: spec for name, spec in app._subcommands.items() if name == arguments[0]}
-        known = verb | {name: spec for name, spec in list(app._subcommands.items())[:2]}  # a parser needs two verbs
-        told = {name: replace(spec, target=record(name, spec.target)) for name, spec in known.items()}
-        patch.setattr(app, "_subcommands", told)
+        recorder = SubcommandApp()
+        for name in {arguments[0], *list(commands)[:2]} & {*commands}:  # a parser needs two verbs
+            recorder.command(name=name)(record(name, commands[name]))
+        patch.setattr(cli, "app", recorder)
         try:
             code = main([VARIABLE.sub("3", word) for word in arguments])
         except SystemExit as left:  # the parser has printed what is wrong, or the help that was asked for

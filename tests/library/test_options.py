@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import ganatomy
-from ganatomy.cli import delivery, images, training, weights
+from ganatomy.cli import delivery, images, stores, training, weights
 
 PAIRS = {
-    "prepare": training.prepare,
+    "prepare": stores.prepare,
     "train": training.train,
     "select": training.select,
     "import_weights": weights.import_weights,

@@ -16,11 +16,12 @@ from ganatomy.machine.places import check_writable, hold_output
 from ganatomy.machine.progress import heartbeat
 
 app = SubcommandApp()
-command_names: list[str] = []
 command_arguments: list[str] = []  # of the current command, used to start it again in several processes
 
 Given = Mapping[str, Any]  # arguments of a command by name
 Verb = Callable[..., None]
+
+commands: dict[str, Verb] = {}  # by name, in the order of --help
 
 
 def answer(value: Any) -> None:
@@ -47,8 +48,8 @@ def check_command_name(words: list[str]) -> None:
     Raises:
         Refused: it does not; the message names a similar one.
     """
-    if words and not words[0].startswith("-") and words[0] not in command_names:
-        raise refuse_name(f"There is no command {words[0]!r}", words[0], command_names)
+    if words and not words[0].startswith("-") and words[0] not in commands:
+        raise refuse_name(f"There is no command {words[0]!r}", words[0], list(commands))
 
 
 def refuse_dry_answer(given: Given) -> None:
@@ -102,7 +103,7 @@ def command(
                     around.enter_context(heartbeat(f"{verb.__name__}: at work"))
                 verb(*args, **kwargs)
 
-        command_names.append(name or verb.__name__)
+        commands[name or verb.__name__] = run
         app.command(name=name)(run)
         return verb
 
