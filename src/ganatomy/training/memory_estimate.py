@@ -95,12 +95,11 @@ def _make_estimate(peak_memory: PeakMemory, recipe: Recipe, device: torch.device
 
 @lru_cache(maxsize=256)
 def _trace_training(
-    recipe_json: str, stage_index: int, batch_size: int | None, settings: ComputeSettings, processes: int, device: str
+    recipe_json: str, stage_index: int, batch_size: int, settings: ComputeSettings, processes: int, device: str
 ) -> PeakMemory:
     read = Recipe.model_validate_json(recipe_json)
     step = list_stage_steps(read)[stage_index]
-    if batch_size is not None:
-        step = TrainingStep(step.scope, batch_size, step.optimizer_epoch, step.stage)
+    step = TrainingStep(step.scope, batch_size, step.optimizer_epoch, step.stage)
     return memory_trace.trace_training(read, step, settings, processes, device)
 
 
@@ -130,9 +129,11 @@ def estimate_training(
         stage_index: the stage of the timetable, an index into `list_stage_steps`; the last by default.
         batch_size: the global batch size; None = that of the recipe.
     """
+    steps = list_stage_steps(recipe)
+    place, images = range(len(steps))[stage_index], batch_size or steps[stage_index].batch_size
     key = settings.keep_memory_settings()
     return _make_estimate(
-        _trace_training(recipe.model_dump_json(), stage_index, batch_size, key, processes, device.type),
+        _trace_training(recipe.model_dump_json(), place, images, key, processes, device.type),
         recipe,
         device,
         settings.hold_memory,
@@ -196,8 +197,9 @@ def find_largest_batch(
 ) -> int:
     """Find the largest batch at full size that fits, up to `MAX_BATCH_SIZE`; 0 = not even one image per process fits.
 
-    Memory is nearly linear in the batch size, so a line through two sizes predicts the largest one. It is estimated
-    and replaces one of the two, until the line says that one more image per process would not fit.
+    Memory is nearly linear in the batch size, so a line through two sizes, one image and the recipe's own batch at
+    first, predicts the largest one. It is estimated and replaces one of the two, until the line says that one more
+    image per process would not fit.
     """
     whole = processes * settings.micro_batches
     most = -(-MAX_BATCH_SIZE // whole)
@@ -206,7 +208,7 @@ def find_largest_batch(
     def total(batch: int) -> int:
         return estimate_training(recipe, settings, device, processes, batch_size=batch * whole).total
 
-    fits, other = 1, 2
+    fits, other = 1, min(max(2, list_stage_steps(recipe)[-1].batch_size // whole), most)
     if total(fits) > memory:
         return 0
     while True:
