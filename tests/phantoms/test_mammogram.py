@@ -1,9 +1,11 @@
 """The phantom: deterministic, of the right density and texture, with a muscle in MLO only."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ganatomy.errors import Refused
 from ganatomy.phantoms.breast import make_breasts
@@ -80,6 +82,41 @@ def test_both_views_show_the_same_anatomy():
     assert a["density_percent"] == pytest.approx(b["density_percent"], rel=0.05)
     assert right.laterality == "R"
     assert left.depth == pytest.approx(right.depth, rel=0.16)
+
+
+def test_the_nipple_is_where_the_truth_says_and_at_another_row_for_each_woman():
+    rows = {"CC": [], "MLO": []}
+    for number in range(12):
+        breast = make_breasts(3, number)[0]
+        for view, found in rows.items():
+            made = make_mammogram(breast, view, (3, number), (320, 256))
+            extents = (made.pixels > 0.02).sum(1) * made.spacing[1]
+            assert abs((extents.argmax() + 0.5) * made.spacing[0] - made.truth["nipple_y_mm"]) < 5
+            assert abs(extents.max() - made.truth["nipple_x_mm"]) < 2
+            found.append(made.truth["nipple_y_mm"])
+    assert all(np.std(found) > 6 for found in rows.values())
+    assert abs(np.corrcoef(rows["CC"], rows["MLO"])[0, 1]) < 0.95
+
+
+@pytest.mark.parametrize("view", ["CC", "MLO"])
+def test_vessels_are_added_to_the_image_and_to_nothing_else(view):
+    breast = make_breasts(3, 1)[1]
+    made = make_mammogram(breast, view, (3,), (640, 512))
+    without = make_mammogram(replace(breast, vessels=()), view, (3,), (640, 512))
+    added = made.pixels - without.pixels
+    assert made.truth == without.truth
+    assert added.min() > -0.01  # more attenuation means fewer photons, so the noise differs a little
+    assert 0.005 < (added > 0.02).mean() / (without.pixels > 0).mean() < 0.1
+
+
+def test_fat_lies_between_the_gland_and_the_skin():
+    breast = replace(make_breasts(3, 5)[0], vessels=(), lesions=(), subcutaneous=10.0, density=30.0)
+    made = make_mammogram(breast, "CC", (3,), (640, 512))
+    depth = ndimage.distance_transform_edt(np.pad(made.pixels > 0.02, ((0, 0), (9, 0)), mode="edge"))[:, 9:]
+    depth = depth * made.spacing[0]
+    fat = made.pixels[(depth > 3) & (depth < 7)]
+    inside = made.pixels[(depth > 15) & (depth < 30)]
+    assert np.median(fat) < 0.6 * np.median(inside)
 
 
 def test_the_same_seed_gives_the_same_files_for_any_number_of_workers(tmp_path):

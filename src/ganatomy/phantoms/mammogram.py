@@ -19,7 +19,9 @@ from ganatomy.pyramid import Shape
 FIELD_MM = (256.0, 204.8)  # the detector: 1280 x 1024 pixels of 0.2 mm
 FAT, GLAND, SKIN, MUSCLE = 0.0456, 0.0802, 0.080, 0.079  # attenuation at 20 keV, 1/mm (Johns and Yaffe 1987)
 SKIN_MM = 1.45  # thickness (VICTRE uses 0.75 on each side of the compressed breast; measurements give 1 to 2 mm)
+DUCTS_MM = 9.0  # from this distance of the nipple on, fat separates the gland from the skin
 NIPPLE_MM = (5.0, 4.5)  # height and half width (VICTRE: radius 4, length 4)
+BLOOD = 0.079  # attenuation at 20 keV, 1/mm, as of muscle (Johns and Yaffe 1987)
 CALCIFICATION = 0.9  # extra attenuation of a calcification, 1/mm
 PHOTONS = 6.0e4  # detected per 0.2 mm pixel without an object; determines the quantum noise
 EQUALISED_SHARE = 0.74  # share of the missing path at the periphery that the processing compensates
@@ -53,19 +55,20 @@ def make_mammogram(breast: Breast, view: str, seed: tuple[int, ...], shape: Shap
     mm = FIELD_MM[0] / shape[0]
     y = ((np.arange(shape[0], dtype=np.float32) + 0.5) * mm)[:, None]
     x = ((np.arange(shape[1], dtype=np.float32) + 0.5) * mm)[None]
-    level = _nipple_level(view)
+    level = _find_nipple_level(breast, view)
     edge = _edge(breast, view, y[:, 0], level)
     inside, distance = _inside(edge, x, mm)
     path = _path(distance, breast.thickness)
     skin = path - _path(distance - SKIN_MM, breast.thickness)
     muscle = _muscle(breast, view, x, y, level) * inside if view == "MLO" else np.zeros((1, 1), np.float32)
     inner = (path - skin) * (1 - muscle)
-    fraction = _gland(breast, view, rng, x, y, level, inner, shape)
+    fraction = _gland(breast, view, rng, x, y, level, inner, distance, shape)
     nodule, calcified = _render_lesions(breast, view, rng, x, y, level, shape)
     fraction = np.maximum(fraction, nodule)
     gland = fraction * inner
     attenuation = FAT * (inner - gland) + GLAND * gland + SKIN * skin + MUSCLE * muscle * (path - skin)
-    attenuation = attenuation + CALCIFICATION * calcified
+    blood = _render_vessels(breast, view, level, mm, shape) * inside
+    attenuation = attenuation + CALCIFICATION * calcified + (BLOOD - FAT) * blood
     pixels = _process_for_presentation(attenuation, path, inside, breast.thickness, rng, mm)
     truth = _make_truth(breast, view, inside, muscle, inner, gland, fraction, level, mm)
     return PhantomMammogram(pixels, (mm, mm), truth)
@@ -75,13 +78,16 @@ def make_mammogram(breast: Breast, view: str, seed: tuple[int, ...], shape: Shap
 # Outline: the extent of the breast from the chest wall in each row.
 
 
-def _nipple_level(view: str) -> float:
-    return FIELD_MM[0] * (0.5 if view == "CC" else 0.60)
+def _find_nipple_level(breast: Breast, view: str) -> float:
+    """Find the row of the nipple in mm, which differs by woman and by view as positioning does."""
+    middle = FIELD_MM[0] * (0.5 if view == "CC" else 0.60)
+    return middle + breast.placement[view] + breast.nipple_offset * breast.half_height
 
 
 def _edge(breast: Breast, view: str, y: Field, level: float) -> Field:
     """Extent in mm of each row: half a super-ellipse with the nipple; in MLO its upper branch reaches the axilla."""
-    half, depth = breast.half_height, breast.depth
+    depth = breast.depth
+    half = breast.half_height * np.where(y < level, 1 + breast.nipple_offset, 1 - breast.nipple_offset)
     t = (y - level) / half
     edge = depth * np.clip(1 - np.abs(t) ** breast.fullness, 0, None) ** (1 / breast.roundness)
     if view == "MLO":
@@ -117,12 +123,23 @@ def _path(distance: Field, thickness: float) -> Field:
 
 
 def _gland(
-    breast: Breast, view: str, rng: np.random.Generator, x: Field, y: Field, level: float, inner: Field, shape: Shape
+    breast: Breast,
+    view: str,
+    rng: np.random.Generator,
+    x: Field,
+    y: Field,
+    level: float,
+    inner: Field,
+    distance: Field,
+    shape: Shape,
 ) -> Field:
     """Areal fraction of glandular tissue, 0 to 1, which gives the volumetric density of the breast."""
     half = (shape[0] // 2, shape[1] // 2)
     u, v = x / breast.depth, (y - level) / breast.half_height
     v = np.where(v < 0, v * (1.0 if view == "CC" else 0.8), v)
+    # Fat below the skin, which the ducts cross on their way to the nipple.
+    fat = np.clip(1 - (distance - SKIN_MM) / breast.subcutaneous, 0, 1)
+    fat = fat * np.clip(np.hypot(y - level, x - breast.depth) / DUCTS_MM - 1, 0, 1)
     # A cone behind the nipple that becomes thinner towards the chest wall and the periphery.
     cone = -2.6 * np.clip(np.hypot((u - 0.56) / 0.52, v / 0.58) - 0.35, 0, None)
     coarse = breast.project_gland(view)
@@ -132,7 +149,7 @@ def _gland(
     fine = draw_power_law_field(rng, shape, breast.beta, low=4)
     strands = resize_field(_strands(breast, rng, x[:, ::2], y[::2], level)[: half[0], : half[1]], shape)
     lobules = resize_field(np.abs(draw_power_law_field(rng, (half[0] // 2, half[1] // 2), 3.6, low=14)), shape)
-    field: Field = cone + 0.8 * place + 0.75 * fine + 0.45 * breast.strands * strands - 0.3 * lobules
+    field: Field = cone + 0.8 * place + 0.75 * fine + 0.45 * breast.strands * strands - 0.3 * lobules - 3 * fat
     ligaments = resize_field(np.exp(-((draw_power_law_field(rng, half, 3.0, low=7) / 0.09) ** 2)), shape)
     soft = np.clip(0.5 + 0.35 * fine + 0.4 * strands, 0, 2)  # stroma between the fat lobules in the whole breast
     web = soft * (0.25 + ligaments.clip(0, 1))
@@ -212,8 +229,28 @@ def _render_lesions(
 
 
 def _lesion_position_mm(breast: Breast, lesion: Lesion, view: str, level: float) -> tuple[float, float]:
-    vertical, anterior = breast.project_lesion(lesion, view)
-    return level + vertical * breast.half_height, anterior * breast.depth
+    vertical, anterior = breast.project_points(np.array(lesion.position), view)
+    return float(level + vertical * breast.half_height), float(anterior * breast.depth)
+
+
+def _render_vessels(breast: Breast, view: str, level: float, mm: float, shape: Shape) -> Field:
+    """Path length in mm through blood vessels; where a pixel is wider than a vessel, its blood is spread."""
+    blood = np.zeros(shape, np.float32)
+    for vessel in breast.vessels:
+        vertical, anterior = np.moveaxis(breast.project_points(vessel.points, view), -1, 0)
+        radii = vessel.radius_mm * np.linspace(1, 0.5, len(vertical))
+        for py, px, radius in zip(
+            (level + vertical * breast.half_height) / mm, anterior * breast.depth / mm, radii / mm, strict=True
+        ):
+            wide = max(radius, 0.6)
+            rows = np.arange(max(0, int(py - wide - 1)), min(shape[0], int(py + wide) + 3))
+            columns = np.arange(max(0, int(px - wide - 1)), min(shape[1], int(px + wide) + 3))
+            if rows.size and columns.size:
+                squared = (rows[:, None] + 0.5 - py) ** 2 + (columns[None] + 0.5 - px) ** 2
+                chord = 2 * mm * radius**2 / wide**2 * np.sqrt(np.clip(wide**2 - squared, 0, None))
+                part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+                np.maximum(blood[part], chord, out=blood[part])
+    return blood
 
 
 # ----------------------------------------------------------------------------------------------------------------------
