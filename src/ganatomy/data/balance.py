@@ -24,6 +24,7 @@ BALANCE_FILE, QUARANTINE_FILE = "balance.json", "quarantine.jsonl"
 SKIPPED_FILE, UNMATCHED_FILE = "skipped.jsonl", "unmatched.jsonl"
 REPORT_FILES = (BALANCE_FILE, QUARANTINE_FILE, SKIPPED_FILE, UNMATCHED_FILE)
 NOT_IN_TABLE, COPY = "not in the table of facts", "copy"
+LONGEST_DETAIL = 200  # characters
 EXAMPLE_CHARACTERS = 160  # largest length of an example's name and detail in a printed line
 
 Row = dict[str, Any]
@@ -93,7 +94,13 @@ def pass_over(
 
 
 def describe_left_out(candidate: Candidate, reason: str, detail: str) -> Row:
-    """Make the row of `quarantine.jsonl` for a candidate that is left out."""
+    """Make the row of `quarantine.jsonl` for a candidate that is left out.
+
+    Messages of libraries name a file by its whole path, which says where the user keeps patients; its name is enough.
+    """
+    for path in candidate.paths:
+        detail = detail.replace(str(path), path.name).replace(f"{path.parent}/", "")
+    detail = detail[:LONGEST_DETAIL]
     row: Row = {"file": candidate.name, "reason": reason, "detail": detail}
     return row if len(candidate.paths) == 1 else {**row, "files": len(candidate.paths)}
 

@@ -77,7 +77,7 @@ def _read_voxels(path: Path, check_meaning: Callable[[Any], None]) -> tuple[NDAr
     except UnusableImage:
         raise
     except Exception as error:  # what a broken file makes of a reader is not to be foreseen
-        first = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnusableImage("not readable as NIfTI", first) from error
     if wrong := int((~np.isfinite(voxels)).sum()):
         raise UnusableImage("values are not finite", f"{wrong} voxels; fill them with the background's value")

@@ -12,7 +12,6 @@ from ganatomy.imaging.image import UnusableImage
 from ganatomy.machine.limits import LIMITS, Limits, TimeUp, limit_process
 
 TOO_MUCH_MEMORY, TOO_LONG, UNFORESEEN = "takes too much memory", "takes too long", "unforeseen error"
-MESSAGE_LENGTH = 160  # characters of an unforeseen error that are told
 
 _state = threading.local()  # whether this thread is within a sandbox already
 
@@ -67,7 +66,7 @@ def _explain(error: BaseException, memory: int, seconds: float) -> UnusableImage
     if isinstance(error, UnusableImage):
         return error
     where = traceback.extract_tb(error.__traceback__)[-1]
-    first = (str(error).splitlines() or [""])[0][:MESSAGE_LENGTH]
+    first = (str(error).splitlines() or [""])[0]
     words = f"{type(error).__name__}: {first}" if first else type(error).__name__
     return UnusableImage(UNFORESEEN, f"{words} ({Path(where.filename).name}, line {where.lineno})")
 

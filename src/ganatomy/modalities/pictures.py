@@ -32,9 +32,7 @@ def read_grey_picture(path: Path) -> NDArray[np.float32]:
             turned = ImageOps.exif_transpose(picture)  # scanners and cameras say in a tag how rows have to be turned
             values = np.asarray(turned.convert("RGB") if turned.mode in ("P", "RGBA", "CMYK") else turned)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise UnusableImage(
-            "not readable as a picture", str(error).splitlines()[0][:160] if str(error) else ""
-        ) from error
+        raise UnusableImage("not readable as a picture", str(error).splitlines()[0] if str(error) else "") from error
     if values.ndim == 3:
         if values.shape[2] == 2:
             values = values[..., :1]
@@ -66,7 +64,7 @@ def read_mask_picture(path: Path) -> NDArray[np.int32]:
             turned = ImageOps.exif_transpose(picture)
             values = np.asarray(turned)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        told = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnusableImage("mask is no label map", f"{path.name} cannot be read as PNG or TIFF ({told})") from error
     if values.ndim == 3:
         if (values[..., :3] != values[..., :1]).any():
