@@ -21,6 +21,7 @@ from ganatomy.cli.options import (
 )
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
+from ganatomy.machine.choices import StudyTaskName
 
 TINY_KIMG = 0.064
 
@@ -203,8 +204,9 @@ def explore(
 @command("augment-study")
 def augment_study(
     store: Positional[Path],
-    target: str,
+    target: str | None = None,
     samples: Pairs = (),
+    task: StudyTaskName = "classification",
     out: Path = Path("augment-study"),
     held_out: Path | None = None,
     share: UseAppendAction[tuple[float, ...]] = (),
@@ -215,19 +217,20 @@ def augment_study(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare classifiers trained on real images, on real and synthetic or jittered images, and on synthetic alone.
+    """Compare networks trained on real images, on real images with synthetic ones or controls, and on synthetic alone.
 
     Args:
         store: store of the models' training images
-        target: the fact to classify by; the models must be conditioned on it
+        target: for classification, the fact to classify by; the models must be conditioned on it
         samples: synthetic images of a model, NAME=FOLDER; may be given several times
+        task: classification of a fact, or segmentation of the classes of label maps
         out: a new folder, or the folder of an interrupted study
         held_out: a store of other patients to test on; by default the test patients of the store
         share: share of the real training patients, such as 0.1; may be given several times; by default 0.1, 0.25, 0.5
             and 1
-        seeds: number of classifiers of each kind
-        steps: training steps of each classifier, of 16 images each
-        shape: a stored size at which images are classified; by default the full size
+        seeds: number of networks of each kind
+        steps: training steps of each network, of 16 images each
+        shape: a stored size at which images are used; by default the full size
         device: cpu or cuda
     """
     from ganatomy.data.store import open_store
@@ -235,13 +238,16 @@ def augment_study(
     opened, other = open_store(store), None if held_out is None else open_store(held_out)
     folders = join_paths(samples, "--samples")
     if dry_run:
-        return progress.say(f"{target} of {store} would be learnt with and without {', '.join(folders) or 'copies'}.")
+        return progress.say(
+            f"{target or 'The label map'} of {store} would be learnt with and without {', '.join(folders) or 'copies'}."
+        )
     from ganatomy.studies.augment import PATIENT_SHARES, TABLE_FILE
     from ganatomy.studies.augment import run_augment_study as run
 
-    told = run(opened, folders, target, out, other, share or PATIENT_SHARES, seeds, steps, shape, device)
+    told = run(opened, folders, target, out, other, share or PATIENT_SHARES, seeds, steps, shape, device, task)
     largest = max(share or PATIENT_SHARES)
     for row in told["rows"]:
         if row["share"] in (0.0, largest):
-            progress.say(f"{row['trained_on']}: accuracy {row['accuracy']:.3f}, AUC {row['auc']:.3f}")
+            scores = ", ".join(f"{title} {row[metric]:.3f}" for metric, title in told["metrics"].items())
+            progress.say(f"{row['trained_on']}: {scores}")
     progress.say(f"table: {out / TABLE_FILE}")

@@ -3,4 +3,5 @@
 from typing import Literal
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+StudyTaskName = Literal["classification", "segmentation"]
 UpSampling = Literal["usual", "fold", "phases", "plain", "auto"]
