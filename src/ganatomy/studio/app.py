@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -15,8 +15,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ganatomy.config import Config, explain_validation_error
+from ganatomy.data.decisions import Decision
 from ganatomy.errors import Ended, Refused
 from ganatomy.machine.templates import render_template
+from ganatomy.studio.curating import Curating
 from ganatomy.studio.maker import ReplacedError
 from ganatomy.studio.shelves import Shelf
 from ganatomy.studio.steering import Position, Steering
@@ -26,6 +28,7 @@ from ganatomy.studio.watching import WatchedRun
 STATIC = Path(__file__).parent / "static"
 Body = TypeVar("Body", bound=Config)
 MAX_BODY = 2**20  # bytes of a request
+MAX_LIKED = 1000  # samples of a list
 
 
 class Page(NamedTuple):
@@ -40,6 +43,7 @@ PAGES = (
     Page("watch", "Watch", lambda subject: bool(subject.runs)),
     Page("look", "Look", lambda subject: bool(subject.shelves)),
     Page("steer", "Steer", lambda subject: subject.steering is not None),
+    Page("curate", "Curate", lambda subject: subject.curating is not None),
 )
 
 
@@ -61,6 +65,11 @@ def make_app(subject: Subject) -> Starlette:
             Route("/api/steer", studio.describe_steering),
             Route("/api/steer/directions", studio.learn_directions, methods=["POST"]),
             Route("/api/steer/draw", studio.draw, methods=["POST"]),
+            Route("/api/steer/write", studio.write_liked, methods=["POST"]),
+            Route("/api/curate", studio.describe_curating),
+            Route("/api/curate/measure", studio.measure_samples, methods=["POST"]),
+            Route("/api/curate/decide", studio.decide, methods=["POST"]),
+            Route("/api/curate/{place:int}.png", studio.show_sample),
         ],
         exception_handlers={Ended: _tell_ended, HTTPException: _tell_missing},
     )
@@ -100,6 +109,17 @@ async def read_body(request: Request, model: type[Body]) -> Body:
 class _Drawing(Config):
     position: Position
     draft: bool = False
+
+
+class _Liked(Config):
+    positions: list[Position] = Field(min_length=1, max_length=MAX_LIKED)
+    name: str
+    to: str
+
+
+class _Deciding(Config):
+    name: str
+    decision: Decision | None
 
 
 class _Studio:
@@ -180,3 +200,31 @@ class _Studio:
         wanted = await read_body(request, _Drawing)
         image = await run_in_threadpool(self._steering.draw, wanted.position, wanted.draft)
         return Response(image, media_type="application/octet-stream")
+
+    async def write_liked(self, request: Request) -> Response:
+        wanted = await read_body(request, _Liked)
+        folder = self.subject.find_output(wanted.name)
+        images = await run_in_threadpool(self._steering.write_samples, wanted.positions, folder, wanted.to)
+        return JSONResponse({"images": images, "folder": str(folder)})
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Curating.
+
+    @property
+    def _curating(self) -> Curating:
+        if self.subject.curating is None:
+            raise Refused("No folder of samples was opened, so that there is nothing to curate.")
+        return self.subject.curating
+
+    def describe_curating(self, request: Request) -> Response:
+        return JSONResponse(self._curating.describe())
+
+    def measure_samples(self, request: Request) -> Response:
+        return JSONResponse(self._curating.measure(self.subject.store))
+
+    def show_sample(self, request: Request) -> Response:
+        return Response(self._curating.draw(request.path_params["place"]), media_type="image/png")
+
+    async def decide(self, request: Request) -> Response:
+        wanted = await read_body(request, _Deciding)
+        return JSONResponse(await run_in_threadpool(self._curating.decide, wanted.name, wanted.decision))

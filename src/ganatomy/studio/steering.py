@@ -1,5 +1,6 @@
 """A model that is steered: the image that seed, number, facts, truncation and sliders choose, or its draft."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -7,9 +8,11 @@ from pydantic import Field
 from ganatomy.config import Config
 from ganatomy.data.samples import Sample
 from ganatomy.directions import FIRST_MOVED_NUMBER, WALK_REACH, MovedSamples
+from ganatomy.exporting.export import write_samples
 from ganatomy.imaging.image import Image
 from ganatomy.library.model import Model
 from ganatomy.machine.device import select_device
+from ganatomy.machine.places import check_writable, hold_output
 from ganatomy.modalities.table import get_modality
 from ganatomy.sampling import list_facts, make_draft, sample
 from ganatomy.studio.envelope import encode_shown_image
@@ -92,16 +95,24 @@ class Steering:
             return self._maker.do(lambda: self._encode_draft(position), DRAFT_LANE)
         return self._maker.do(lambda: self._encode_image(position), IMAGE_LANE)
 
-    def make_samples(self, positions: list[Position]) -> list[Sample]:
-        """Make the samples of positions, with their records; the moved ones get numbers of their own.
+    def write_samples(self, positions: list[Position], folder: Path, to: str) -> int:
+        """Write the samples of positions as ``ganatomy sample`` writes its own; returns their number.
+
+        Args:
+            positions: as a list of liked samples holds them; a sample that was moved gets a number of its own.
+            folder: a new or empty folder.
+            to: format of the files.
 
         Raises:
-            Refused: a fact or direction is unknown.
+            Refused: a fact, direction or format is unknown, or the folder holds something else.
         """
-        return [
-            self._maker.do(lambda one=one, place=place: self._make(one, place))  # type: ignore[misc]
-            for place, one in enumerate(positions)
-        ]
+        check_writable(folder)
+        with hold_output(folder):
+            images = (self._make_when_free(one, place) for place, one in enumerate(positions))
+            return write_samples(images, len(positions), self.model.modality, folder, to)
+
+    def _make_when_free(self, at: Position, place: int) -> Sample:
+        return self._maker.do(lambda: self._make(at, place))
 
     def _make(self, at: Position, place: int = 0) -> Sample:
         if not at.moves:

@@ -1,19 +1,23 @@
 """What a studio shows: the parts that were found at the paths it was given, each of which has its own page."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganatomy.data.store import open_store
+from ganatomy.data.store import Store, open_store
 from ganatomy.errors import Refused
 from ganatomy.library.model import Model
 from ganatomy.library.opening import find_kind
 from ganatomy.library.report import Report
 from ganatomy.library.samples import Samples
+from ganatomy.studio.curating import Curating
 from ganatomy.studio.maker import Maker
 from ganatomy.studio.shelves import Shelf, shelve_samples, shelve_store
 from ganatomy.studio.steering import Steering
 from ganatomy.studio.watching import WatchedRun, list_watched_runs
+
+OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass
@@ -26,6 +30,8 @@ class Subject:
         runs: runs to watch.
         shelves: images to look at.
         steering: the model that makes images; None without one.
+        curating: the samples that are accepted or rejected; None without a folder of samples.
+        store: the store with whose training images samples are compared; None without one.
         report: the report; None without one.
         notes: sentences about what could not be opened, such as a run without a snapshot.
     """
@@ -35,6 +41,8 @@ class Subject:
     runs: list[WatchedRun] = field(default_factory=list)
     shelves: list[Shelf] = field(default_factory=list)
     steering: Steering | None = None
+    curating: Curating | None = None
+    store: Store | None = None
     report: Report | None = None
     notes: list[str] = field(default_factory=list)
     maker: Maker = field(default_factory=Maker)
@@ -55,16 +63,34 @@ class Subject:
         self.shelves.append(self.steering.shelve_samples())
 
     def add_samples(self, path: Path) -> None:
-        """Add a folder of samples."""
-        self.shelves.append(shelve_samples(Samples(path)))
+        """Add a folder of samples; the first one is curated."""
+        samples = Samples(path)
+        self.shelves.append(shelve_samples(samples))
+        if self.curating is None:
+            file = self.out / f"{path.resolve().name}-decisions.json"
+            self.curating = Curating(samples, file, self.maker)
 
     def add_store(self, path: Path) -> None:
         """Add the cases of a store."""
-        self.shelves += shelve_store(open_store(path))
+        self.store = open_store(path)
+        self.shelves += shelve_store(self.store)
 
     def add_report(self, path: Path) -> None:
         """Add a report."""
         self.report = Report(path)
+
+    def find_output(self, name: str) -> Path:
+        """Find the path of an output by its name, below the folder in which the studio writes.
+
+        Raises:
+            Refused: the name would lead elsewhere.
+        """
+        if not OUTPUT_NAME.fullmatch(name):
+            raise Refused(
+                f"{name!r} is not the name of a folder in {self.out}; give letters, figures, '-', '_' and '.', and"
+                " begin with a letter or figure."
+            )
+        return self.out / name
 
     def open(self, path: Path) -> None:
         """Open a path as what it is.

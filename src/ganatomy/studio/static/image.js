@@ -46,3 +46,19 @@ export function cutPlane(image, axis, at) {
     ? { rows: depth, columns: width, offset: last + at * width, down: -across, right: 1, spacing: [dz, dx] }
     : { rows: depth, columns: height, offset: last + at, down: -across, right: width, spacing: [dz, dy] };
 }
+
+/** The maximum-intensity projection of a volume from the front, as an image of two axes with the head up. */
+export function projectMaximum(image) {
+  const [depth, height, width] = image.shape;
+  const values = new image.values.constructor(depth * width).fill(image.type === "int16" ? -32768 : 0);
+  for (let z = 0, from = 0; z < depth; z += 1) {
+    const row = (depth - 1 - z) * width;
+    for (let y = 0; y < height; y += 1) {
+      for (let x = 0; x < width; x += 1, from += 1) {
+        if (image.values[from] > values[row + x]) { values[row + x] = image.values[from]; }
+      }
+    }
+  }
+  const spacing = image.spacing && [image.spacing[0], image.spacing[2]];
+  return { ...image, shape: [depth, width], spacing, values, labels: null, classes: [] };
+}

@@ -152,7 +152,9 @@ export class Pane {
     const each = at.zoom / at.millimetres;  // screen pixels a millimetre
     const length = SCALE_LENGTHS.findLast(mm => mm * each <= this.canvas.width * 0.3) || SCALE_LENGTHS[0];
     const left = 10 * ratio, bottom = this.canvas.height - 12 * ratio;
-    context.strokeStyle = context.fillStyle = "#aeb9c4";
+    context.strokeStyle = context.fillStyle = "#d5dde5";
+    context.shadowColor = "#000";
+    context.shadowBlur = 3 * ratio;
     context.lineWidth = ratio;
     context.beginPath();
     context.moveTo(left, bottom - 4 * ratio);
@@ -162,6 +164,7 @@ export class Pane {
     context.stroke();
     context.font = `${12 * ratio}px system-ui, sans-serif`;
     context.fillText(`${length} mm`, left, bottom - 7 * ratio);
+    context.shadowBlur = 0;
   }
 
   drawLoupe(context, picture, at, ratio) {

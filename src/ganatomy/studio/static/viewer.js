@@ -1,7 +1,7 @@
 // The viewer: panes that share one window, and what mouse, keys and the toolbar do to them.
 
 import { find } from "./ask.js";
-import { findRange } from "./image.js";
+import { findRange, projectMaximum } from "./image.js";
 import { Pane } from "./pane.js";
 
 const VOLUME_PLANES = [["axial", 0], ["coronal", 1], ["sagittal", 2]];
@@ -27,16 +27,20 @@ export class Viewer {
 
   /** Show a volume, or two beside one another, in three planes each; the crosshair is theirs together. */
   showVolumes(pictures) {
-    const columns = pictures.length === 1 ? 2 : 3;
-    this.layOut(3 * pictures.length, columns);
+    const alone = pictures.length === 1;
+    this.layOut(alone ? 4 : 3 * pictures.length, alone ? 2 : 3);
     pictures.forEach((one, i) => VOLUME_PLANES.forEach(([name, axis], j) => {
       const title = [j === 0 ? one.title : "", name].filter(Boolean).join("\n");
       this.fill(this.panes[3 * i + j], { ...one, title }, axis);
     }));
     const image = pictures.map(one => one.image).find(Boolean);
-    if (!this.place || this.place.some((n, axis) => n >= image.shape[axis])) {
-      this.place = image.shape.map(n => n >> 1);
+    if (alone) {
+      this.fill(this.panes[3], { image: projectMaximum(image), title: "maximum intensity, from the front" }, 0);
     }
+    const before = this.place ? this.volumeShape : null;  // a draft is smaller: the crosshair stays where it is in the body
+    this.place = image.shape.map((n, axis) => (
+      before ? Math.min(n - 1, Math.floor((this.place[axis] + 0.5) * n / before[axis])) : n >> 1));
+    this.volumeShape = image.shape;
     this.setImage(image);
     this.putCross(this.place);
   }
@@ -222,7 +226,7 @@ export class Viewer {
   /** Put the crosshair of all volumes on a voxel (plane, row, column). */
   putCross(place) {
     this.place = place;
-    this.panes.filter(pane => pane.image).forEach(pane => {
+    this.panes.filter(pane => pane.image?.shape.length === 3).forEach(pane => {
       const [z, y, x] = place, above = pane.image.shape[0] - 1 - z;
       pane.at = place[pane.axis];
       pane.cross = [[x, y], [x, above], [y, above]][pane.axis];
