@@ -1,9 +1,11 @@
 """A studio that is served on loopback in this process, and a browser that looks at it without a screen."""
 
+import json
 import shutil
 import threading
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import uvicorn
 
@@ -13,15 +15,32 @@ from ganatomy.studio.subject import open_subject
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+def decode(content):
+    """The header and the values of an image as the browser decodes them."""
+    length = int.from_bytes(content[:4], "little")
+    header = json.loads(content[4 : 4 + length])
+    count = int(np.prod(header["shape"]))
+    values = np.frombuffer(content, np.dtype(header["type"]).newbyteorder("<"), count, 4 + length)
+    labels = np.frombuffer(content, np.uint8, count, 4 + length + 2 * count) if header["classes"] else None
+    return header, values.reshape(header["shape"]), labels
+
+
 @contextmanager
 def served(paths, out):
     """Serve paths; yields the address."""
-    opened = open_studio(open_subject(paths, out))
+    with served_subject(open_subject(paths, out)) as (address, _):
+        yield address
+
+
+@contextmanager
+def served_subject(subject):
+    """Serve a subject; yields its address, and that of the readers of its study."""
+    opened = open_studio(subject)
     server = uvicorn.Server(uvicorn.Config(opened.guard, log_level="error", access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [opened.listener]}, daemon=True)
     thread.start()
     try:
-        yield opened.address
+        yield opened.address, opened.readers
     finally:
         server.should_exit = True
         thread.join(10)

@@ -1,7 +1,13 @@
 """The studio in a real browser: its pages, keys and files, without an error and without a request elsewhere."""
 
+import json
+
 import pytest
-from studios import looked_at, served
+from studios import looked_at, served, served_subject
+
+import ganatomy
+from ganatomy.studies.reader_study import make_study
+from ganatomy.studio.subject import open_subject
 
 pytestmark = pytest.mark.ci
 
@@ -66,3 +72,81 @@ def test_a_volume_is_looked_at_in_three_planes(hagan, tmp_path):
         assert page.locator("#pointed").inner_text().endswith("HU")
         page.mouse.click(box["x"] + box["width"] / 2 + 20, box["y"] + box["height"] / 2)
         page.keyboard.press("PageDown")
+
+
+def test_a_sample_is_steered_liked_and_written(run, tmp_path):
+    with served([run.path], tmp_path) as address, looked_at() as (page, _):
+        page.goto(address + "steer")
+        wait_for_shown(page)
+        page.keyboard.press("j")
+        page.keyboard.press("l")
+        page.locator("#learn").click()
+        page.wait_for_selector(".slider")
+        slider = page.locator(".slider input").first
+        slider.focus()
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")  # several positions, of which the newest counts
+        page.wait_for_selector(".slider output:has-text('0.4')")
+        page.wait_for_selector("#measures dd")
+        page.keyboard.press("l")
+        assert page.locator("#liked li").count() == 2
+        page.locator("#write").click()
+        page.wait_for_selector("#written:has-text('2 samples are in')")
+        assert len(ganatomy.open(tmp_path / "liked")) == 2
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_samples_are_curated_by_keys(run, tmp_path, size):
+    samples = ganatomy.sample(run.path, 6, seed=1, out=tmp_path / "samples").path
+    with served([samples], tmp_path / "out") as address, looked_at(size) as (page, _):
+        page.goto(address + "curate")
+        page.wait_for_selector("body[data-measured]")
+        page.locator("#sort").select_option(index=1)
+        page.locator("#wall").focus()
+        page.keyboard.press("a")
+        page.wait_for_selector("body[data-decided='1']")
+        page.keyboard.press("r")
+        page.wait_for_selector("body[data-decided='2']")
+        assert page.locator(".tile[data-decision=accept]").count() == 1
+        assert is_within(page)
+    decisions = json.loads((tmp_path / "out" / "samples-decisions.json").read_text())["decisions"]
+    assert sorted(decisions.values()) == ["accept", "reject"]
+
+
+def test_a_reader_who_loses_the_connection_loses_nothing(run, tmp_path):
+    make_study(run.path, tmp_path / "study")
+    subject = open_subject([tmp_path / "study"], tmp_path)
+    with served_subject(subject) as (address, readers), looked_at() as (page, wrong):
+        page.goto(readers)
+        page.locator("#reader").fill("A")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("body[data-shown='0001.png']")
+        page.keyboard.press("5")
+        page.wait_for_selector("body[data-kept='1']")
+        page.context.set_offline(True)
+        page.keyboard.press("2")
+        page.wait_for_selector("#banner:has-text('does not answer')")
+        page.context.set_offline(False)
+        page.wait_for_selector("body[data-kept='2']")  # the rating was sent again
+        for _ in range(6):
+            before = page.locator("#where").inner_text()
+            page.keyboard.press("3")
+            page.wait_for_selector(f"#where:not(:has-text('{before}'))")
+        page.locator("#send").click()
+        page.wait_for_selector("body[data-finished]")
+        wrong[:] = [words for words in wrong if "ERR_INTERNET_DISCONNECTED" not in words]
+        page.goto(address + "judge")
+        page.wait_for_selector("#results tr td:has-text('A')")
+    answer = json.loads((tmp_path / "study" / "answers" / "A.json").read_text())
+    assert [answer["ratings"][f"000{i}.png"] for i in (1, 2, 3)] == [5, 2, 3]
+
+
+def test_a_training_is_planned(run, tmp_path):
+    with served([run.path], tmp_path) as address, looked_at(SIZES[1]) as (page, _):
+        page.goto(address + "plan")
+        page.locator("#recipe").select_option("pggan-mammogram")
+        page.locator("#shape").fill("40,32")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#verdict.fits:has-text('It fits')", timeout=60_000)
+        assert page.locator("#parts dd").count() == 5
+        assert is_within(page)

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from starlette.testclient import TestClient
+from studios import decode
 
 import ganatomy
 from ganatomy.cli import main
@@ -15,31 +15,6 @@ from ganatomy.imaging.nifti import read_nifti
 from ganatomy.machine.places import get_lock_file, hold_lock
 from ganatomy.studio.serve import open_studio
 from ganatomy.studio.subject import open_subject
-
-
-def decode(content):
-    """The header and the values of an image as the browser decodes them."""
-    length = int.from_bytes(content[:4], "little")
-    header = json.loads(content[4 : 4 + length])
-    count = int(np.prod(header["shape"]))
-    values = np.frombuffer(content, np.dtype(header["type"]).newbyteorder("<"), count, 4 + length)
-    labels = np.frombuffer(content, np.uint8, count, 4 + length + 2 * count) if header["classes"] else None
-    return header, values.reshape(header["shape"]), labels
-
-
-@pytest.fixture
-def studio(tmp_path):
-    """Opens paths; returns a client whose paths begin at the studio's token, and the opened studio."""
-    listeners = []
-
-    def open_(*paths):
-        opened = open_studio(open_subject(paths, tmp_path / "out"))
-        listeners.append(opened.listener)
-        return TestClient(opened.guard, base_url=opened.address, follow_redirects=False), opened
-
-    yield open_
-    for listener in listeners:
-        listener.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The command that opens the studio in a browser of this machine."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -10,7 +11,23 @@ from ganatomy.cli.options import DryRun, Quiet
 from ganatomy.errors import Refused
 from ganatomy.machine import progress
 
+EXTRA_PACKAGES = ("starlette", "uvicorn", "anyio")
 Flag = Annotated[bool, arg(help_behavior_hint="")]
+
+
+def import_studio() -> ModuleType:
+    """Import the module that serves the studio.
+
+    Raises:
+        Refused: the packages that it needs are not installed.
+    """
+    try:
+        from ganatomy.studio import serve
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in EXTRA_PACKAGES:
+            raise
+        raise Refused(f"The studio needs {error.name}; install it with: pip install 'ganatomy[studio]'") from error
+    return serve
 
 
 def _find_no_place(given: Given) -> None:
@@ -30,8 +47,8 @@ def studio(
     """See, steer and judge in the browser: runs, samples, stores, bundles and reports, on this machine only.
 
     Args:
-        paths: runs, folders of runs, snapshots, bundles, stores, folders of samples and reports, one or several; by
-            default the example model, trained on phantoms only
+        paths: runs, folders of runs, snapshots, bundles, stores, folders of samples, reports and reader studies, one or
+            several; by default the example model, trained on phantoms only
         out: folder below which the studio writes what is asked for
         port: port to listen on; by default any that is free
         host: address to listen on; any but that of this machine shows the studio to others
@@ -40,16 +57,10 @@ def studio(
     from ganatomy.library.example import get_example_model
 
     given = paths or (get_example_model(),)
-    try:
-        from ganatomy.studio.serve import serve_studio
-        from ganatomy.studio.subject import open_subject
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn", "anyio"):
-            raise
-        raise Refused(f"The studio needs {error.name}; install it with: pip install 'ganatomy[studio]'") from error
+    serving = import_studio()
     if dry_run:
-        pages = open_subject(given, out)
+        pages = serving.open_subject(given, out)
         return progress.say(f"{', '.join(pages.names)} would be shown at a free port of {host}.")
     import webbrowser
 
-    serve_studio(given, out, host, port, None if no_browser else webbrowser.open)
+    serving.serve_studio(given, out, host, port, None if no_browser else webbrowser.open)

@@ -113,7 +113,8 @@ def read_audited_samples(folder: Path, choice: AuditChoice) -> tuple[list[dict[s
     """Read, like `read_samples`, the samples that may be given to others.
 
     Raises:
-        Refused: there are no samples, they failed the audit and the choice does not say how to proceed, or none is left.
+        Refused: there are no samples, they failed the audit and the choice does not say how to proceed, or none is
+            left.
     """
     rows, images = read_samples(folder)
     suspects = _check_audit(folder, choice)

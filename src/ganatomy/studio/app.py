@@ -1,33 +1,36 @@
 """The pages of the studio and what they ask for; every answer is made by a function of the package."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ganatomy.config import Config, explain_validation_error
+from ganatomy.config import Config
 from ganatomy.data.decisions import Decision
-from ganatomy.errors import Ended, Refused
+from ganatomy.errors import Refused
+from ganatomy.library.arguments import parse_shape
+from ganatomy.library.plan import ask_memory
+from ganatomy.library.recipe import build_recipe
+from ganatomy.machine.choices import Precision
 from ganatomy.machine.templates import render_template
+from ganatomy.recipes import RECIPES, get_recipe
+from ganatomy.studio.answers import HANDLERS, read_body
 from ganatomy.studio.curating import Curating
-from ganatomy.studio.maker import ReplacedError
+from ganatomy.studio.judging import PAGE_POLICY, describe_report
+from ganatomy.studio.reading import Reading
 from ganatomy.studio.shelves import Shelf
 from ganatomy.studio.steering import Position, Steering
 from ganatomy.studio.subject import Subject
 from ganatomy.studio.watching import WatchedRun
 
 STATIC = Path(__file__).parent / "static"
-Body = TypeVar("Body", bound=Config)
-MAX_BODY = 2**20  # bytes of a request
 MAX_LIKED = 1000  # samples of a list
 
 
@@ -44,12 +47,19 @@ PAGES = (
     Page("look", "Look", lambda subject: bool(subject.shelves)),
     Page("steer", "Steer", lambda subject: subject.steering is not None),
     Page("curate", "Curate", lambda subject: subject.curating is not None),
+    Page("judge", "Judge", lambda subject: subject.report is not None or subject.reading is not None),
+    Page("plan", "Plan", lambda subject: True),
 )
 
 
-def make_app(subject: Subject) -> Starlette:
-    """Make the application that shows a subject."""
-    studio = _Studio(subject)
+def make_app(subject: Subject, reader_address: str = "") -> Starlette:
+    """Make the application that shows a subject.
+
+    Args:
+        subject: what is shown.
+        reader_address: the address of the page of a reader study, which readers get.
+    """
+    studio = _Studio(subject, reader_address)
     pages = [Route(f"/{page.name}", studio.show_page) for page in studio.pages]
     return Starlette(
         routes=[
@@ -70,40 +80,14 @@ def make_app(subject: Subject) -> Starlette:
             Route("/api/curate/measure", studio.measure_samples, methods=["POST"]),
             Route("/api/curate/decide", studio.decide, methods=["POST"]),
             Route("/api/curate/{place:int}.png", studio.show_sample),
+            Route("/api/judge", studio.describe_judging),
+            Route("/api/readers", studio.describe_readers),
+            Route("/report.html", studio.show_report),
+            Route("/api/plan", studio.list_plans),
+            Route("/api/plan/ask", studio.plan, methods=["POST"]),
         ],
-        exception_handlers={Ended: _tell_ended, HTTPException: _tell_missing},
+        exception_handlers=HANDLERS,
     )
-
-
-def _tell_ended(request: Request, error: Exception) -> Response:
-    """Answer with the sentence of a refusal."""
-    status = 409 if isinstance(error, ReplacedError) else 400
-    return JSONResponse({"problem": str(error)}, status)
-
-
-def _tell_missing(request: Request, error: Exception) -> Response:
-    """Answer that there is nothing at an address."""
-    status = getattr(error, "status_code", 404)
-    return JSONResponse({"problem": "There is nothing at this address of the studio."}, status)
-
-
-async def read_body(request: Request, model: type[Body]) -> Body:
-    """Read the body of a request.
-
-    Raises:
-        Refused: it is too long, or something else than the page sends.
-    """
-    text = b""
-    async for part in request.stream():
-        text += part
-        if len(text) > MAX_BODY:
-            raise Refused(f"The request has more than {MAX_BODY} bytes, and is refused.")
-    try:
-        return model.model_validate(json.loads(text))
-    except ValidationError as error:
-        raise Refused(f"The request is not what the page sends: {explain_validation_error(error, model)}.") from error
-    except ValueError as error:
-        raise Refused("The request is not JSON.") from error
 
 
 class _Drawing(Config):
@@ -122,11 +106,21 @@ class _Deciding(Config):
     decision: Decision | None
 
 
+class _Question(Config):
+    recipe: str
+    memory_gb: float = Field(gt=0, le=10_000)
+    shape: str = ""
+    batch: int | None = Field(None, ge=1, le=4096)
+    precision: Precision | None = None
+    recompute: bool = False
+    micro_batches: int | None = Field(None, ge=1, le=4096)
+
+
 class _Studio:
     """The answers of the studio."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, reader_address: str) -> None:
+        self.subject, self.reader_address = subject, reader_address
         self.pages = [page for page in PAGES if page.has(subject)]
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -228,3 +222,50 @@ class _Studio:
     async def decide(self, request: Request) -> Response:
         wanted = await read_body(request, _Deciding)
         return JSONResponse(await run_in_threadpool(self._curating.decide, wanted.name, wanted.decision))
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Judging.
+
+    def describe_judging(self, request: Request) -> Response:
+        report = None if self.subject.report is None else describe_report(self.subject.report)
+        return JSONResponse({"report": report, "readers": self.subject.reading is not None})
+
+    @property
+    def _reading(self) -> Reading:
+        if self.subject.reading is None:
+            raise Refused("No reader study was opened.")
+        return self.subject.reading
+
+    def describe_readers(self, request: Request) -> Response:
+        return JSONResponse(self._reading.describe() | {"address": self.reader_address})
+
+    def show_report(self, request: Request) -> Response:
+        if self.subject.report is None or not self.subject.report.page.is_file():
+            raise Refused("No report with a page was opened.")
+        return FileResponse(self.subject.report.page, headers={"Content-Security-Policy": PAGE_POLICY})
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # Planning.
+
+    def list_plans(self, request: Request) -> Response:
+        shapes = {name: list(get_recipe(name).shape) for name in RECIPES}
+        return JSONResponse({"recipes": shapes, "precisions": list(get_args(Precision))})
+
+    async def plan(self, request: Request) -> Response:
+        wanted = await read_body(request, _Question)
+        # In the thread of the maker, since a prediction runs a training on tensors without content.
+        plan = await run_in_threadpool(self.subject.maker.do, lambda: _answer_plan(wanted), "plan")
+        return JSONResponse(plan)
+
+
+def _answer_plan(wanted: _Question) -> dict[str, Any]:
+    recipe = build_recipe(wanted.recipe, shape=parse_shape(wanted.shape or None))
+    question = ask_memory(
+        recipe,
+        f"{wanted.memory_gb}GB",
+        batch=wanted.batch,
+        precision=wanted.precision,
+        recompute=wanted.recompute,
+        micro_batches=wanted.micro_batches,
+    )
+    return question.predict() | {"text": question.describe()}

@@ -1,6 +1,7 @@
 """Samples that are curated: a wall of pictures, what is measured on them, and the decisions about them."""
 
 import io
+import shlex
 import threading
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,19 @@ class Curating:
             {"name": name, "facts": row.get("facts") or {}, "decision": self._decisions.get(name)}
             for name, row in zip(self._names, self.samples.rows, strict=True)
         ]
-        return {"title": self.samples.path.name, "file": str(self.file), "items": items}
+        words = [
+            "ganatomy",
+            "export",
+            str(self.samples.path),
+            "--only",
+            str(self.file),
+            "--to",
+            "dicom",
+            "--out",
+            "STUDIES",
+        ]
+        about = {"title": self.samples.path.name, "file": str(self.file), "command": shlex.join(words)}
+        return about | {"items": items}
 
     def measure(self, store: Store | None) -> list[dict[str, float]]:
         """Measure every sample once, and score it against the training images of a store if one is open.

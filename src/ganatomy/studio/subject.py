@@ -11,8 +11,10 @@ from ganatomy.library.model import Model
 from ganatomy.library.opening import find_kind
 from ganatomy.library.report import Report
 from ganatomy.library.samples import Samples
+from ganatomy.studies.reader_study import KEY
 from ganatomy.studio.curating import Curating
 from ganatomy.studio.maker import Maker
+from ganatomy.studio.reading import Reading
 from ganatomy.studio.shelves import Shelf, shelve_samples, shelve_store
 from ganatomy.studio.steering import Steering
 from ganatomy.studio.watching import WatchedRun, list_watched_runs
@@ -33,6 +35,7 @@ class Subject:
         curating: the samples that are accepted or rejected; None without a folder of samples.
         store: the store with whose training images samples are compared; None without one.
         report: the report; None without one.
+        reading: the reader study; None without one.
         notes: sentences about what could not be opened, such as a run without a snapshot.
     """
 
@@ -44,6 +47,7 @@ class Subject:
     curating: Curating | None = None
     store: Store | None = None
     report: Report | None = None
+    reading: Reading | None = None
     notes: list[str] = field(default_factory=list)
     maker: Maker = field(default_factory=Maker)
 
@@ -100,6 +104,8 @@ class Subject:
         """
         if runs := list_watched_runs(path):  # also those without a snapshot, which `ganatomy.open` refuses
             self.add_runs(path, runs)
+        elif (path / KEY).is_file():
+            self.reading = Reading(path)
         else:
             ADDERS[find_kind(path).name](self, path)
         self.names.append(path.resolve().name)

@@ -104,7 +104,7 @@ try {
   const about = await askJson("api/curate");
   find("title").textContent = about.title;
   find("file").textContent = about.file;
-  find("command").textContent = `ganatomy export ${about.title} \\\n  --only ${about.file} \\\n  --to dicom --out STUDIES`;
+  find("command").textContent = about.command;
   items = about.items.map((one, place) => ({ ...one, place, measures: {} }));
   items.forEach(one => { one.tile = makeTile(one); });
   find("sort").replaceChildren(new Option("number", ""));
