@@ -157,6 +157,10 @@ class MovedSamples:
             self._directions = learn_directions(self.snapshot, self._device)
         return self._directions
 
+    def know(self, directions: Mapping[str, Direction]) -> None:
+        """Take directions that are known already, instead of learning them."""
+        self._directions = dict(directions)
+
     def find_code(self, seed: int, number: int, truncation: float | None, moves: Mapping[str, float]) -> torch.Tensor:
         """Find the code (latent,) of a sample whose components along some directions are set one after another.
 

@@ -65,7 +65,7 @@ def test_a_volume_is_looked_at_in_three_planes(hagan, tmp_path):
     with served([hagan.path], tmp_path) as address, looked_at() as (page, _):
         page.goto(address + "look")
         wait_for_shown(page)
-        assert page.locator(".pane").count() == 3
+        assert page.locator(".pane").count() == 4
         assert page.locator("#window option").all_inner_texts() == ["whole range", "lung", "mediastinum", "bone", "own"]
         box = page.locator(".pane canvas").nth(0).bounding_box()
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

@@ -1,11 +1,13 @@
 """What the studio makes: steered samples that can be made again, decisions that `export` takes, and plans."""
 
+import io
 import json
 import threading
 import time
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from studios import decode
 
 import ganatomy
@@ -131,7 +133,9 @@ def test_decisions_are_written_at_once_and_taken_by_export(studio, samples, stor
     about = client.get("api/curate").json()
     measured = client.post("api/curate/measure", json={}).json()
     assert {"score for artefacts", "likeness of the nearest training image"} <= set(measured[0])
-    assert client.get("api/curate/0.png").content.startswith(b"\x89PNG")
+    for name, words in (("0.png", "SYNTHETIC"), ("0/nearest.png", "A training image")):
+        with Pillow.open(io.BytesIO(client.get(f"api/curate/{name}").content)) as picture:
+            assert words in picture.info["Comment"]
     names = [item["name"] for item in about["items"]]
     for name, decision in zip(names, ("accept", "reject", "accept", "accept"), strict=False):
         client.post("api/curate/decide", json={"name": name, "decision": decision})

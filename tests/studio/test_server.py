@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -83,6 +84,17 @@ def test_the_command_says_what_it_would_show_and_refuses_what_it_does_not_know(r
     assert run.path.name in capsys.readouterr().out
     assert main(["studio", str(tmp_path), "--dry-run"]) == 2
     assert "give the path of" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_command_says_what_to_install(run, monkeypatch, capsys):
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "starlette" or name.startswith("ganatomy.studio"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(ganatomy.studio, "serve", raising=False)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["studio", str(run.path), "--no-browser"]) == 2
+    assert "pip install 'ganatomy[studio]'" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -39,7 +39,12 @@ async def read_body(request: Request, model: type[Body]) -> Body:
 
 def tell_ended(request: Request, error: Exception) -> Response:
     """Answer with the sentence of a refusal."""
-    return JSONResponse({"problem": str(error)}, 409 if isinstance(error, ReplacedError) else 400)
+    return JSONResponse({"problem": str(error)}, 400)
+
+
+def tell_replaced(request: Request, error: Exception) -> Response:
+    """Answer nothing: the page has asked for something newer, which is no fault that a browser should report."""
+    return Response(status_code=204)
 
 
 def tell_missing(request: Request, error: Exception) -> Response:
@@ -48,4 +53,4 @@ def tell_missing(request: Request, error: Exception) -> Response:
     return JSONResponse(told, getattr(error, "status_code", 404))
 
 
-HANDLERS: Mapping[Any, Any] = {Ended: tell_ended, HTTPException: tell_missing}
+HANDLERS: Mapping[Any, Any] = {ReplacedError: tell_replaced, Ended: tell_ended, HTTPException: tell_missing}

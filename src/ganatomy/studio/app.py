@@ -80,6 +80,7 @@ def make_app(subject: Subject, reader_address: str = "") -> Starlette:
             Route("/api/curate/measure", studio.measure_samples, methods=["POST"]),
             Route("/api/curate/decide", studio.decide, methods=["POST"]),
             Route("/api/curate/{place:int}.png", studio.show_sample),
+            Route("/api/curate/{place:int}/nearest.png", studio.show_nearest),
             Route("/api/judge", studio.describe_judging),
             Route("/api/readers", studio.describe_readers),
             Route("/report.html", studio.show_report),
@@ -218,6 +219,9 @@ class _Studio:
 
     def show_sample(self, request: Request) -> Response:
         return Response(self._curating.draw(request.path_params["place"]), media_type="image/png")
+
+    def show_nearest(self, request: Request) -> Response:
+        return Response(self._curating.draw_nearest(request.path_params["place"]), media_type="image/png")
 
     async def decide(self, request: Request) -> Response:
         wanted = await read_body(request, _Deciding)

@@ -11,9 +11,11 @@ from PIL import Image as Pillow
 
 from ganatomy.data.decisions import Decision, make_decisions, read_decisions, write_decisions
 from ganatomy.data.store import Store
+from ganatomy.datasets.store_dataset import StoreDataset
 from ganatomy.errors import Refused
 from ganatomy.evaluation.curation import SampleScore, score_samples
-from ganatomy.imaging.marking import mark_synthetic
+from ganatomy.imaging.image import Image
+from ganatomy.imaging.marking import Mark, mark_collected, mark_synthetic
 from ganatomy.imaging.pictures import convert_to_uint8, make_png_fields
 from ganatomy.library.samples import Samples
 from ganatomy.modalities.table import get_modality
@@ -42,6 +44,8 @@ class Curating:
         self._decisions = dict(read_decisions(file, samples.path).decisions) if file.exists() else {}
         self._deciding = threading.Lock()
         self._measures: list[dict[str, float]] = []
+        self._nearest: dict[int, Image] = {}  # training images, by the place of the sample
+        self._real_mark: Mark | None = None
 
     def describe(self) -> dict[str, Any]:
         """Describe the samples with what was decided about each."""
@@ -74,7 +78,12 @@ class Curating:
         return self._measures
 
     def _measure(self, store: Store | None) -> list[dict[str, float]]:
-        scores = [None] * len(self.samples) if store is None else score_samples(self.samples.path, store)
+        if store is None:
+            return [self._measure_one(place, None) for place in range(len(self.samples))]
+        scores = score_samples(self.samples.path, store)
+        train = StoreDataset(store, "train", self.samples[0].shape)
+        self._nearest = {place: train.read(score.nearest).image for place, score in enumerate(scores)}
+        self._real_mark = mark_collected("A training image.", store.shows_patients)
         return [self._measure_one(place, score) for place, score in enumerate(scores)]
 
     def _measure_one(self, place: int, score: SampleScore | None) -> dict[str, float]:
@@ -107,10 +116,21 @@ class Curating:
         if not 0 <= place < len(self.samples):
             raise Refused(f"{self.samples.path.name} has {len(self.samples)} samples, and no number {place}.")
         image = self.samples[place]
-        pixels = convert_to_uint8(self.kind.render_image(self.kind.denormalise(image)))
-        picture = Pillow.fromarray(pixels)
+        return self._make_picture(image, mark_synthetic(dict(image.provenance)))
+
+    def draw_nearest(self, place: int) -> bytes:
+        """Draw the training image that is most like a sample, as PNG that says whether it shows a patient.
+
+        Raises:
+            Refused: no store was opened, or the samples have not been measured.
+        """
+        if place not in self._nearest or self._real_mark is None:
+            raise Refused("The nearest training image is known after the samples were measured with a store opened.")
+        return self._make_picture(self._nearest[place], self._real_mark)
+
+    def _make_picture(self, image: Image, mark: Mark) -> bytes:
+        picture = Pillow.fromarray(convert_to_uint8(self.kind.render_image(self.kind.denormalise(image))))
         picture.thumbnail((WALL_WIDTH, WALL_WIDTH))
         file = io.BytesIO()
-        fields = make_png_fields(mark_synthetic(dict(image.provenance)), np.asarray(picture))
-        picture.save(file, format="PNG", pnginfo=fields)
+        picture.save(file, format="PNG", pnginfo=make_png_fields(mark, np.asarray(picture)))
         return file.getvalue()

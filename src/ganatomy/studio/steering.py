@@ -56,7 +56,7 @@ class Steering:
     def __init__(self, model: Model, maker: Maker) -> None:
         self.model, self._maker = model, maker
         self.kind = get_modality(model.modality)()
-        self._moved = MovedSamples(model.snapshot)
+        self.moved = MovedSamples(model.snapshot)
         model.snapshot.keep_network("generator", select_device(None))
 
     def shelve_samples(self) -> Shelf:
@@ -81,7 +81,7 @@ class Steering:
 
     def learn(self) -> list[dict[str, Any]]:
         """Learn the directions of the sliders; the first call takes as long as the images from which it learns."""
-        found = self._maker.do(lambda: self._moved.directions)
+        found = self._maker.do(lambda: self.moved.directions)
         return [{"name": one.name, "r2": round(one.r2, 3)} for one in found.values()]
 
     def draw(self, position: Position, draft: bool) -> bytes:
@@ -118,7 +118,7 @@ class Steering:
         if not at.moves:
             return next(sample(self.model.snapshot, 1, at.seed, at.facts, at.truncation, first=at.number))
         index = FIRST_MOVED_NUMBER + place
-        return self._moved.make_sample(at.seed, at.number, at.moves, at.facts, at.truncation, index)
+        return self.moved.make_sample(at.seed, at.number, at.moves, at.facts, at.truncation, index)
 
     def _draw_plain(self, number: int) -> Image:
         return next(sample(self.model.snapshot, 1, MODEL_SEED, first=number))[0]
@@ -132,7 +132,7 @@ class Steering:
 
     def _encode_draft(self, at: Position) -> bytes:
         facts = list_facts(self.model.snapshot).choose_facts(at.facts, at.number, at.seed)
-        code = self._moved.find_code(at.seed, at.number, at.truncation, at.moves)
+        code = self.moved.find_code(at.seed, at.number, at.truncation, at.moves)
         image = make_draft(self.model.snapshot, code, facts)
         about = {"name": at.name, "warning": SYNTHETIC, "record": {}, "measures": {}, "draft": True}
         return encode_shown_image(image, self.kind, about)

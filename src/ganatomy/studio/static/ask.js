@@ -8,6 +8,8 @@ export function tell(sentence) {
   banner.hidden = !sentence;
 }
 
+const REPLACED = "replaced";  // a newer request of this page has replaced one that was waiting
+
 /** Fetch a path of the studio; throws an Error with the server's sentence where it refuses. */
 export async function ask(path, body) {
   const options = body === undefined ? {} : {
@@ -25,6 +27,9 @@ export async function ask(path, body) {
     lost = false;
     tell("");
   }
+  if (answer.status === 204) {
+    throw new Error(REPLACED);
+  }
   if (answer.ok) {
     return answer;
   }
@@ -33,18 +38,16 @@ export async function ask(path, body) {
   try {
     problem = JSON.parse(text).problem;
   } catch { /* the sentence is plain text */ }
-  const error = new Error(problem || `The studio has answered with error ${answer.status}.`);
-  error.status = answer.status;
-  throw error;
+  throw new Error(problem || `The studio has answered with error ${answer.status}.`);
 }
 
 export async function askJson(path, body) {
   return (await ask(path, body)).json();
 }
 
-/** Show the sentence of an error in the banner, unless it is about a connection, which has its own. */
+/** Show the sentence of an error in the banner, unless it is about a connection, which has its own, or about nothing. */
 export function tellError(error) {
-  if (error.message !== "no connection") {
+  if (error.message !== "no connection" && error.message !== REPLACED) {
     tell(error.message);
   }
 }

@@ -2,6 +2,7 @@
 
 import { askJson, find, make, tell, tellError } from "./ask.js";
 
+const LIKENESS = "likeness of the nearest training image";  // it is measured where the store is open
 const wall = find("wall");
 let items = [];  // name, facts, decision, place, measures, tile
 let order = [];  // the items that are shown, as they are sorted
@@ -16,7 +17,7 @@ function sortBy() {
   }
   wall.replaceChildren(...order.map(one => one.tile));
   order.forEach(showTile);
-  choose(order.includes(chosen) ? chosen : order[0]);
+  choose(order[0]);  // the most remarkable one, from which the keys go on
 }
 
 function showTile(one) {
@@ -37,6 +38,8 @@ function choose(one) {
   }
   chosen.tile.setAttribute("aria-selected", "true");
   chosen.tile.scrollIntoView({ block: "nearest" });
+  find("nearest-field").hidden = !(LIKENESS in chosen.measures);
+  if (LIKENESS in chosen.measures) { find("nearest").src = `api/curate/${chosen.place}/nearest.png`; }
   find("name").textContent = [chosen.name, ...Object.values(chosen.facts)].join(", ");
   find("measures").replaceChildren(...Object.entries(chosen.measures).flatMap(([name, value]) => [
     make("dt", "", name), make("dd", "", Number(value.toPrecision(4)).toString())]));

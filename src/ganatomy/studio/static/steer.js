@@ -34,7 +34,7 @@ async function draw(draft) {
     document.body.dataset.milliseconds = (performance.now() - begun).toFixed(1);
     tell("");
   } catch (error) {
-    if (error.status !== 409) { tellError(error); }  // 409: a newer position has replaced this one
+    tellError(error);
   }
 }
 
