@@ -28,6 +28,7 @@ from ganatomy.studio.serve import open_studio
 from ganatomy.studio.subject import open_subject
 
 DRAGS = 12  # slider positions that are timed one after another
+RELEASES = 3  # whole images that are timed
 SPACING_MM = 1.0
 
 
@@ -68,11 +69,8 @@ def measure(path: Path, folder: Path) -> dict[str, float]:
         page.wait_for_selector("body[data-shown='1']", timeout=300_000)
         page.click("#learn")
         page.wait_for_selector(".slider")
-        drafts, images = [], []
-        for number in range(DRAGS):
-            drafts.append(_move(page, "input", 0.1 * (number + 1)))
-        for number in range(3):
-            images.append(_move(page, "change", -0.1 * (number + 1)))
+        drafts = [_move(page, "input", 0.1 * (number + 1)) for number in range(DRAGS)]
+        images = [_move(page, "change", -0.1 * (number + 1)) for number in range(RELEASES)]
         browser.close()
     server.should_exit = True
     return {

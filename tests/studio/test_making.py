@@ -131,7 +131,7 @@ def test_wrong_positions_are_refused_in_a_sentence(studio, run, position, words)
 def test_decisions_are_written_at_once_and_taken_by_export(studio, samples, store, tmp_path, capsys):
     client, _ = studio(samples, store.path)
     about = client.get("api/curate").json()
-    measured = client.post("api/curate/measure", json={}).json()
+    measured = client.post("api/curate/measure", json={}).json()["measures"]
     assert {"score for artefacts", "likeness of the nearest training image"} <= set(measured[0])
     for name, words in (("0.png", "SYNTHETIC"), ("0/nearest.png", "A training image")):
         with Pillow.open(io.BytesIO(client.get(f"api/curate/{name}").content)) as picture:

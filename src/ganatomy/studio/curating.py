@@ -20,6 +20,7 @@ from ganatomy.imaging.pictures import convert_to_uint8, make_png_fields
 from ganatomy.library.samples import Samples
 from ganatomy.modalities.table import get_modality
 from ganatomy.studio.maker import Maker
+from ganatomy.studio.shelves import PATIENTS, PHANTOMS
 
 WALL_WIDTH = 320  # pixels of a picture of the wall; larger pictures are reduced
 ARTEFACTS, LIKENESS = "score for artefacts", "likeness of the nearest training image"
@@ -46,6 +47,7 @@ class Curating:
         self._measures: list[dict[str, float]] = []
         self._nearest: dict[int, Image] = {}  # training images, by the place of the sample
         self._real_mark: Mark | None = None
+        self.real_warning = ""
 
     def describe(self) -> dict[str, Any]:
         """Describe the samples with what was decided about each."""
@@ -67,20 +69,24 @@ class Curating:
         about = {"title": self.samples.path.name, "file": str(self.file), "command": shlex.join(words)}
         return about | {"items": items}
 
-    def measure(self, store: Store | None) -> list[dict[str, float]]:
+    def measure(self, store: Store | None) -> dict[str, Any]:
         """Measure every sample once, and score it against the training images of a store if one is open.
+
+        Returns:
+            ``measures``, those of each sample by name, and ``real``, what training images beside them show.
 
         Raises:
             Refused: a sample cannot be read, or the store does not fit.
         """
         if not self._measures:
             self._measures = self._maker.do(lambda: self._measure(store))
-        return self._measures
+        return {"measures": self._measures, "real": self.real_warning}
 
     def _measure(self, store: Store | None) -> list[dict[str, float]]:
         if store is None:
             return [self._measure_one(place, None) for place in range(len(self.samples))]
         scores = score_samples(self.samples.path, store)
+        self.real_warning = PATIENTS if store.shows_patients else PHANTOMS
         train = StoreDataset(store, "train", self.samples[0].shape)
         self._nearest = {place: train.read(score.nearest).image for place, score in enumerate(scores)}
         self._real_mark = mark_collected("A training image.", store.shows_patients)

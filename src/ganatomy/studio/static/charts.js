@@ -25,6 +25,11 @@ function groupNames(runs) {
   return groups;
 }
 
+/** The values of a chart that occur in a run's log: pairs of the run and a name. */
+function listSeries(runs, names) {
+  return runs.flatMap(run => names.filter(name => run.ticks.some(tick => name in tick)).map(name => [run, name]));
+}
+
 function smooth(values) {
   let mean = null;
   return values.map(value => {
@@ -35,14 +40,14 @@ function smooth(values) {
 }
 
 /** Columns of one table for uPlot: all counts of images, and a value or null of each series there. */
-function tabulate(runs, names, smoothed) {
+function tabulate(runs, series, smoothed) {
   const at = [...new Set(runs.flatMap(run => run.ticks.map(tick => tick.images)))].sort((a, b) => a - b);
   const place = new Map(at.map((images, i) => [images, i]));
-  const columns = runs.flatMap(run => names.map(name => {
+  const columns = series.map(([run, name]) => {
     const column = new Array(at.length).fill(undefined);
     run.ticks.forEach(tick => { column[place.get(tick.images)] = tick[name]; });
     return smoothed ? smooth(column) : column;
-  }));
+  });
   return [at.map(images => images / 1000), ...columns];
 }
 
@@ -72,8 +77,8 @@ export class Charts {
   }
 
   showOne(title, names, runs, smoothed) {
-    const data = tabulate(runs, names, smoothed);
-    const key = runs.map(run => run.name).concat(names).join();
+    const found = listSeries(runs, names), data = tabulate(runs, found, smoothed);
+    const key = found.map(([run, name]) => `${run.name} ${name}`).join();
     const known = this.charts.get(title);
     if (known && known.key === key) {
       known.plot.setData(data);
@@ -82,12 +87,12 @@ export class Charts {
     known?.plot.destroy();
     const box = known?.box || make("div", "chart");
     if (!known) { this.element.append(box); }
-    const series = runs.flatMap(run => names.map((name, i) => ({
-      label: [runs.length > 1 ? run.name : "", names.length > 1 ? name.split(/\/(.*)/)[1] : ""].filter(Boolean).join(" ") || title,
-      stroke: runs.length > 1 || names.length === 1 ? run.colour : PALETTE[i % PALETTE.length],
-      dash: runs.length > 1 ? DASHES[i % DASHES.length] : [], width: 1.4, spanGaps: true, points: { show: data[0].length < 2 },
+    const series = found.map(([run, name]) => ({
+      label: [runs.length > 1 ? run.name.split("-")[0] : "", names.length > 1 ? name.split(/\/(.*)/)[1] : ""].filter(Boolean).join(" ") || title,
+      stroke: runs.length > 1 || names.length === 1 ? run.colour : PALETTE[names.indexOf(name) % PALETTE.length],
+      dash: runs.length > 1 ? DASHES[names.indexOf(name) % DASHES.length] : [], width: 1.4, spanGaps: true, points: { show: data[0].length < 2 },
       value: (_, value) => format(value),
-    })));
+    }));
     const axis = { stroke: "#98a4b1", grid: { stroke: "#28313a", width: 1 }, ticks: { stroke: "#28313a" }, size: 54 };
     const options = {
       title, width: box.clientWidth - 12, height: HEIGHT, cursor: { sync: { key: "log" }, points: { size: 6 } },

@@ -114,7 +114,8 @@ try {
   sortBy();
   showCounts();
   document.body.dataset.shown = "1";
-  const measured = await askJson("api/curate/measure", {});
+  const { measures: measured, real } = await askJson("api/curate/measure", {});
+  find("nearest-told").textContent = `Training image most like it. ${real}`;
   measured.forEach((measures, i) => { items[i].measures = measures; });
   const names = [...new Set(measured.flatMap(Object.keys))];
   find("sort").append(...names.map(name => new Option(name)));

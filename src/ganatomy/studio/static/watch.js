@@ -19,11 +19,10 @@ function formatSeconds(seconds) {
 function describeNow(run) {
   const last = run.ticks.at(-1), rows = [];
   const row = (name, value) => rows.push(make("dt", "", name), make("dd", "", value));
-  row("recipe", run.recipe || "unknown");
   row("state", run.training ? "training" : last && last.images >= run.total ? "complete" : "not running");
   if (last) {
     const seen = run.total ? `${(last.images / 1000).toFixed(2)} of ${(run.total / 1000).toFixed(2)}` : `${last.images / 1000}`;
-    row("thousand images", seen);
+    row("kimg", seen);
     const told = { level: "level", alpha: "share of the level", batch_size: "batch", learning_rate: "learning rate",
       images_per_second: "images/s", memory_gb: "memory (GB)" };
     for (const [name, words] of Object.entries(told)) {
