@@ -10,6 +10,7 @@ import torch
 
 from ganatomy.checkpoint import open_snapshot
 from ganatomy.cli import main
+from ganatomy.directions import move_code
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
 from ganatomy.studies import explore as exploration
@@ -59,7 +60,7 @@ def test_leakage_is_the_change_of_another_measure(snapshot, known, tmp_path):
 def test_a_walk_sets_the_component_and_keeps_all_else():
     z, direction = torch.randn(8), np.zeros(8)
     direction[3] = 1
-    moved = exploration._move_code(z, direction, 2.5)
+    moved = move_code(z, direction, 2.5)
     assert moved[3] == 2.5
     keep = [0, 1, 2, 4, 5, 6, 7]
     assert torch.equal(moved[keep], z[keep])

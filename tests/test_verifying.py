@@ -57,13 +57,13 @@ def test_untouched_files_are_as_written_and_made_again_from_their_seed(exported,
 
 
 def test_volumes_are_made_once_for_all_their_slices(hagan, tmp_path, monkeypatch):
-    from ganatomy.exporting import made_again
+    from ganatomy.directions import MovedSamples
 
     snapshot = open_snapshot(hagan.list_snapshots()[-1])
     write_samples(sample(snapshot, 2, 3), 2, "chest_ct", tmp_path / "nifti")
     made = []
-    again = made_again.regenerate_image
-    monkeypatch.setattr(made_again, "regenerate_image", lambda *a: made.append(1) or again(*a))
+    again = MovedSamples.regenerate
+    monkeypatch.setattr(MovedSamples, "regenerate", lambda *a: made.append(1) or again(*a))
     for options in ({}, {"enhanced": True}, {"secondary_capture": True, "compress": "rle"}):
         folder = tmp_path / f"dicom{len(made)}"
         export(tmp_path / "nifti", folder, **options)

@@ -20,7 +20,7 @@ from ganatomy.machine.device import select_device as named_device
 from ganatomy.modalities import table as modalities
 from ganatomy.pyramid import rescale_spacing
 from ganatomy.steps.condition import Condition, ConditionSpace
-from ganatomy.steps.modules import SlabGenerator
+from ganatomy.steps.modules import DraftGenerator, SlabGenerator
 from ganatomy.steps.scope import Scope
 from ganatomy.steps.truncation import generate_truncated, truncate_codes
 
@@ -151,6 +151,25 @@ def decode_codes(
         yield _make_image(snapshot, made, fact)
 
 
+def make_draft(snapshot: Snapshot, code: Tensor, facts: Mapping[str, str], device: str | None = None) -> Image:
+    """Generate a draft of the image of a latent code (latent,): small and fast where the generator makes drafts.
+
+    Of another generator it is the image itself.
+
+    Raises:
+        Refused: a fact or value is unknown.
+    """
+    if not snapshot.recipe.networks["generator"].makes_drafts:
+        return next(decode_codes(snapshot, code[None], [facts], device))
+    place = named_device(device)
+    generator = cast(DraftGenerator, snapshot.load_network("generator", place))
+    fact = _choose_facts(snapshot, [facts], range(1))[0]
+    given = snapshot.recipe.condition_space.encode([fact]).to(place)
+    with torch.inference_mode():
+        made = generator.generate_draft(code[None].to(place), given)[0].float().cpu().numpy()
+    return _make_image(snapshot, made, fact)
+
+
 def _make_image(snapshot: Snapshot, arrays: NDArray[np.float32], facts: Mapping[str, str]) -> Image:
     """The image of the arrays (arrays, *shape) of a sample, with its label map if the model makes one."""
     values, shares = split_arrays(arrays, snapshot.recipe.channels)
@@ -184,20 +203,35 @@ def _generate_images(
             continue
         start += len(facts)
         for number, fact, one in zip(numbers, facts, made, strict=True):
-            yield (
-                _make_image(snapshot, one, fact),
-                {
-                    "generator": snapshot.recipe.name,
-                    "snapshot_sha256": snapshot.digest,
-                    "kimg": snapshot.images / 1000,
-                    "trained_on": snapshot.trained_on["fingerprint"],
-                    "seed": seed,
-                    "index": number,
-                    "truncation": truncation,
-                    "threads": torch.get_num_threads() if device.type == "cpu" else None,
-                    **fact,
-                },
-            )
+            yield _make_image(snapshot, one, fact), _describe(snapshot, seed, number, truncation, fact, device)
+
+
+def make_record(
+    snapshot: Snapshot,
+    seed: int,
+    index: int,
+    truncation: float | None,
+    facts: Mapping[str, str],
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Make the record of how an image was made."""
+    return _describe(snapshot, seed, index, truncation, facts, named_device(device))
+
+
+def _describe(
+    snapshot: Snapshot, seed: int, index: int, truncation: float | None, facts: Mapping[str, str], device: torch.device
+) -> dict[str, Any]:
+    return {
+        "generator": snapshot.recipe.name,
+        "snapshot_sha256": snapshot.digest,
+        "kimg": snapshot.images / 1000,
+        "trained_on": snapshot.trained_on["fingerprint"],
+        "seed": seed,
+        "index": index,
+        "truncation": truncation,
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        **facts,
+    }
 
 
 def _generate_batch(

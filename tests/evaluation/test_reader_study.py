@@ -1,10 +1,6 @@
-"""The reader study: blinded, readable back, and shown to this machine only."""
+"""The reader study: blinded, and readable back; `tests/studio/test_reading.py` tests the page that is served."""
 
 import json
-import threading
-import urllib.error
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +9,6 @@ from PIL import Image as Pillow
 from ganatomy.cli import main
 from ganatomy.errors import Refused
 from ganatomy.evaluation.statistics import compute_auc_interval
-from ganatomy.studies.reader_server import make_server
 from ganatomy.studies.reader_study import describe_readers, make_study, read_answers
 
 
@@ -104,101 +99,6 @@ def test_intervals_of_areas_hold_the_truth():
     assert compute_auc_interval(1.0, 30, 30)[0] < 1
     assert compute_auc_interval(1.0, 30, 30)[1] == 1
     assert compute_auc_interval(0.0, 30, 30)[0] == 0
-
-
-def test_the_server_knows_the_page_and_no_key(made):
-    server = make_server(made, 0)
-    port = server.server_address[1]
-    assert server.server_address[0] == "127.0.0.1"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-
-    def fetch(path, host=None, data=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"Host": host} if host else {})
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, b""
-
-    try:
-        assert b"Real or synthetic" in fetch("/")[1]
-        assert fetch("/images/0001.png")[1].startswith(b"\x89PNG")
-        for path in ("/key.json", "/images/../key.json", "/answers", "//key.json", "/images/%2e%2e/key.json"):
-            assert fetch(path)[0] == 404, path
-        assert fetch("/", host=f"evil.example:{port}")[0] == 404
-        answer = json.dumps(_answer(made, lambda s, i: 2, "../../B b")).encode()
-        assert fetch("/answers", data=answer)[0] == 204
-        assert fetch("/answers", data=answer)[0] == 204
-        assert sorted(path.name for path in (made / "answers").iterdir()) == ["Bb-2.json", "Bb.json"]
-        assert fetch("/answers", data=b"nothing")[0] == 400
-        assert fetch("/answers", data=b"[]")[0] == 400
-    finally:
-        server.shutdown()
-        server.server_close()
-    with pytest.raises(Refused, match="port"):
-        make_server(made, 99999)
-
-
-@pytest.fixture
-def server(made):
-    for file in (made / "answers").iterdir():
-        file.unlink()  # of another test of this study
-    running = make_server(made, 0)
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    yield running
-    running.shutdown()
-    running.server_close()
-
-
-def _send(server, answer, headers=None):
-    port = server.server_address[1]
-    data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/answers", data, headers or {})
-    try:
-        with urllib.request.urlopen(request) as told:
-            return told.status, told.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def test_answers_come_from_the_page_itself(made, server):
-    answer, port = _answer(made, lambda s, i: 2), server.server_address[1]
-    for origin in ("http://evil.example", f"http://127.0.0.1:{port + 1}", "null", f"https://127.0.0.1:{port}"):
-        assert _send(server, answer, {"Origin": origin})[0] == 403, origin
-    assert _send(server, answer, {"Host": f"127.0.0.1:{port + 1}"})[0] == 403
-    assert not list((made / "answers").iterdir())
-    for origin in (f"http://127.0.0.1:{port}", f"http://localhost:{port}"):
-        assert _send(server, answer, {"Origin": origin})[0] == 204, origin
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"study": "other"}, "answers the study other"),
-        ({"ratings": {}}, "rates 0 of 8 images"),
-        ({"ratings": []}, "rates 0 of 8 images"),
-        ({"ratings": {f"{i:04d}.png": [1] for i in range(1, 9)}}, "rates 0 of 8 images"),
-        ({"ratings": 7}, "not an answer"),
-    ],
-)
-def test_an_answer_that_is_not_complete_is_not_kept(made, server, change, words):
-    status, told = _send(server, _answer(made, lambda s, i: 2) | change)
-    assert status == 400
-    assert words in told
-    assert _send(server, b"[" * 100_000)[0] == 400
-    assert not list((made / "answers").iterdir())
-
-
-def test_forty_answers_at_once_are_all_kept(made, server):
-    answers = [_answer(made, lambda s, i, k=k: 1 + k % 6, "the same reader") for k in range(40)]
-    with ThreadPoolExecutor(40) as readers:
-        assert [status for status, _ in readers.map(lambda a: _send(server, a), answers)] == [204] * 40
-    kept = [json.loads(file.read_text()) for file in (made / "answers").iterdir()]
-    assert sorted(json.dumps(one) for one in kept) == sorted(json.dumps(one) for one in answers)
 
 
 def test_one_bad_answer_does_not_stop_the_others(made, tmp_path, capsys):

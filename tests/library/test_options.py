@@ -34,7 +34,7 @@ ELSEWHERE = {
     ("export", "calling_aet"): "ganatomy.send",
     ("evaluate", "reader_study"): "ganatomy.studies.reader_study.make_study",
     ("evaluate", "answers"): "ganatomy.studies.reader_study.read_answers",
-    ("evaluate", "serve"): "ganatomy.studies.reader_server.serve_study",
+    ("evaluate", "serve"): "ganatomy.studio.serve.serve_study",
 }
 OTHER_DEFAULTS = {("sample", "out"): "the function returns the images instead"}
 NOTHING = inspect.Parameter.empty

@@ -13,7 +13,7 @@ from ganatomy.machine import progress
 from ganatomy.machine.places import DISK_FULL_ERRORS, describe_system_error
 
 # isort: off
-from ganatomy.cli import stores, training, weights, images, delivery, studies, encodings, doctor  # noqa: F401  order of --help
+from ganatomy.cli import stores, training, weights, images, delivery, studies, encodings, studio, doctor  # noqa: F401  order of --help
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -33,6 +33,7 @@ def export(
     despite_audit: Flag = False,
     without_suspects: Flag = False,
     sign_key: Path | None = None,
+    only: Path | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -57,13 +58,14 @@ def export(
         without_suspects: leave out the samples that the privacy audit suspects of being copies
         sign_key: PEM file with a private key and its certificate; signs DICOM instances (PS3.15 C.2) or PNG files
             (C2PA); an encrypted key's password is taken from the environment variable GANATOMY_SIGN_PASSWORD
+        only: file of decisions, as the studio writes them; only the samples that it accepts are written or sent
     """
     from ganatomy.data.samples import INDEX_FILE, AuditChoice, count_unnamed_files, read_audited_samples
     from ganatomy.exporting import export as exporting
 
     _check_destination(to, out, pacs, url)
     if dry_run:
-        rows, _ = read_audited_samples(samples, AuditChoice(despite_audit, without_suspects))
+        rows, _ = read_audited_samples(samples, AuditChoice(despite_audit, without_suspects, only))
         return progress.say(f"{len(rows)} images would be written or sent to {out or pacs or url} as {to}.")
     if (samples / INDEX_FILE).exists() and (others := count_unnamed_files(samples))[0]:
         progress.say(f"{others[0]} files of {samples} are not in its {INDEX_FILE} and stay, such as {others[1]}.")
@@ -77,6 +79,7 @@ def export(
         "label": label,
         "without_suspects": without_suspects,
         "sign_key": sign_key,
+        "only": only,
     }
     if to not in ARCHIVE_FORMATS:
         return progress.say(f"{exporting.export(samples, str(out), to, **how)} images in {out}")

@@ -167,7 +167,8 @@ def evaluate(
         device: cpu or cuda; by default a GPU if there is one
         reader_study: instead of a report, write a blinded set of real and synthetic images with a rating page here
         answers: folder of the readers' answers (JSON) to a reader study; IMAGES is then the folder of the study
-        serve: serve the rating page on this port of this machine; IMAGES is then the folder of the study
+        serve: serve the rating page on this port of this machine; IMAGES is then the folder of the study; needs the
+            extra studio
     """
     if answers is not None or serve is not None:
         return _run_reader_study(images, answers, serve, dry_run)
@@ -227,6 +228,6 @@ def _run_reader_study(folder: Path, answers: Path | None, serve: int | None, dry
         return progress.say(f"The reader study in {folder} would be {'read back' if answers else 'shown'}.")
     if answers is not None:
         return progress.say(reader_study.describe_readers(reader_study.read_answers(folder, answers)))
-    from ganatomy.studies.reader_server import serve_study
+    from ganatomy.cli.studio import import_studio
 
-    return serve_study(folder, serve or 0)
+    return import_studio().serve_study(folder, serve or 0)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from ganatomy.channels import MAX_CLASSES
 from ganatomy.config import Config, explain_validation_error
+from ganatomy.data.decisions import read_decisions
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Image, UnusableImage
@@ -95,31 +96,41 @@ def hash_samples(samples: Path) -> str:
 
 @dataclass(frozen=True)
 class AuditChoice:
-    """The user's choice about the privacy audit of samples.
+    """The user's choice of samples: about their privacy audit, and by decisions about each.
 
     Args:
         despite: use the samples even if they failed the audit.
         without_suspects: leave out the suspects of the audit.
+        only: a file of decisions; leave out all samples that were not accepted in it. None = there is none.
     """
 
     despite: bool = False
     without_suspects: bool = False
+    only: Path | None = None
 
 
 def read_audited_samples(folder: Path, choice: AuditChoice) -> tuple[list[dict[str, Any]], Iterator[Sample]]:
     """Read, like `read_samples`, the samples that may be given to others.
 
     Raises:
-        Refused: there are no samples, or they failed the audit and the choice does not say how to proceed.
+        Refused: there are no samples, they failed the audit and the choice does not say how to proceed, or none is
+            left.
     """
     rows, images = read_samples(folder)
     suspects = _check_audit(folder, choice)
-    if not suspects:
-        return rows, images
-    progress.say(f"{len(suspects)} of {len(rows)} samples are left out, since they may be copies of training images.")
+    accepted = None if choice.only is None else read_decisions(choice.only, folder).accepted
+    if suspects:
+        progress.say(
+            f"{len(suspects)} of {len(rows)} samples are left out, since they may be copies of training images."
+        )
     kept = [row["file"] not in suspects for row in rows]
     if not any(kept):
         raise Refused(f"All {len(rows)} samples of {folder} may be copies of training images, so that none is left.")
+    if accepted is not None:
+        kept = [here and row["file"] in accepted for here, row in zip(kept, rows, strict=True)]
+        progress.say(f"{sum(kept)} of {len(rows)} samples were accepted in {choice.only}; the others are left out.")
+    if not any(kept):
+        raise Refused(f"{choice.only} accepts no sample of {folder} that may be exported, so that none is left.")
     return list(itertools.compress(rows, kept)), itertools.compress(images, kept)
 
 

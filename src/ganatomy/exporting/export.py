@@ -139,6 +139,7 @@ def export(
     label: bool = False,
     without_suspects: bool = False,
     sign_key: Path | str | None = None,
+    only: Path | str | None = None,
 ) -> int:
     """Write a folder of samples in another format. Samples that failed the privacy audit are not written.
 
@@ -157,6 +158,8 @@ def export(
         without_suspects: leave out the samples that the audit suspects of being copies.
         sign_key: a PEM file with a private key and its certificate, by which DICOM instances (PS3.15 C.2) or PNG files
             (C2PA) are signed; None = they are not signed. It needs ``pip install 'ganatomy[sign]'``.
+        only: a file of decisions, as ``ganatomy studio`` writes them; only the samples that it accepts are written.
+            None = all.
 
     Returns:
         The number of samples.
@@ -172,7 +175,9 @@ def export(
         4
     """
     key = read_key_for(None if sign_key is None else Path(sign_key), to)
-    rows, images = read_audited_samples(Path(samples), AuditChoice(despite_audit, without_suspects))
+    rows, images = read_audited_samples(
+        Path(samples), AuditChoice(despite_audit, without_suspects, None if only is None else Path(only))
+    )
     form = DicomForm(enhanced, secondary_capture, compress)
     date = date or rows[0].get("date")
     return write_samples(images, len(rows), rows[0]["modality"], Path(out), to, date, spacing, form, label, key)

@@ -10,13 +10,13 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.dicom.instances import DicomForm
+from ganatomy.directions import MovedSamples
 from ganatomy.errors import Refused
 from ganatomy.exporting.export import render_samples
 from ganatomy.exporting.geometry import find_different_geometry, list_geometry
 from ganatomy.imaging.image import Image
 from ganatomy.modalities.modality import Modality
 from ganatomy.modalities.table import get_modality
-from ganatomy.sampling import regenerate_image
 
 EQUAL_TOLERANCE = 1  # of 4095; the files between a sample and its instance have 16 bits and are rounded once more
 CLOSE_SHARE = 0.01  # of the voxels of a label map, the largest difference expected between devices
@@ -50,6 +50,7 @@ class Maker:
 
     def __init__(self, snapshot: Snapshot | None, device: str | None) -> None:
         self.snapshot, self.device = snapshot, device
+        self._samples = None if snapshot is None else MovedSamples(snapshot, device)
         self._last: _Made | None = None
         self._geometry: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # of the last image, by SOP Class UID
 
@@ -130,14 +131,14 @@ class Maker:
 
     def _make_again(self, record: Mapping[str, Any]) -> "_Made | str":
         """The image of a record, or why none can be generated."""
-        if self.snapshot is None:
+        if self.snapshot is None or self._samples is None:
             return NO_IMAGE
         key = json.dumps(record, sort_keys=True)
         if self._last is not None and self._last.key == key:
             return self._last
         modality = self.snapshot.modality
         try:
-            image = regenerate_image(self.snapshot, record, self.device)
+            image = self._samples.regenerate(record)
             _, shown, _ = next(render_samples([(image, dict(record))], modality, None, "label" in record))
         except Refused as error:
             return str(error)

@@ -55,6 +55,7 @@ def send(
     label: bool = False,
     without_suspects: bool = False,
     sign_key: Path | str | None = None,
+    only: Path | str | None = None,
 ) -> DeliveryReport:
     """Send samples as DICOM. Accepted instances are recorded in ``sent.jsonl`` beside them; the same call resumes.
 
@@ -65,7 +66,7 @@ def send(
             credentials.
         calling_aet: our own Application Entity Title, for C-STORE.
         date, spacing, despite_audit, enhanced, secondary_capture, compress, label: as in `export`.
-        without_suspects, sign_key: as in `export`.
+        without_suspects, sign_key, only: as in `export`.
 
     Returns:
         The numbers of instances that were accepted now and before, and the refused instances.
@@ -81,7 +82,9 @@ def send(
         (4, ())
     """
     key = read_key_for(None if sign_key is None else Path(sign_key), "dicom")
-    rows, images = read_audited_samples(Path(samples), AuditChoice(despite_audit, without_suspects))
+    rows, images = read_audited_samples(
+        Path(samples), AuditChoice(despite_audit, without_suspects, None if only is None else Path(only))
+    )
     modality = rows[0]["modality"]
     make = get_modality(modality)().dicom.make_instances(
         DicomForm(enhanced, secondary_capture, compress), parse_dicom_date(date or rows[0].get("date"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ganatomy.checkpoint import Snapshot, find_snapshot, open_snapshot
 from ganatomy.data.store import Store
+from ganatomy.directions import MovedSamples
 from ganatomy.encoding import encode
 from ganatomy.errors import Refused
 from ganatomy.exporting.write_card import CARD_FILE, describe_model
@@ -19,7 +20,7 @@ from ganatomy.library.sample import sample
 from ganatomy.machine.device import select_device
 from ganatomy.machine.durable import read_json
 from ganatomy.recipes.recipe import Recipe
-from ganatomy.sampling import list_facts, regenerate_image
+from ganatomy.sampling import list_facts
 from ganatomy.training.run import Run, open_run
 
 RECIPE_FILE = "recipe.json"  # of a run
@@ -162,7 +163,7 @@ class Model:
         Raises:
             Refused: the record is of another model.
         """
-        image = regenerate_image(self.snapshot, record, device)
+        image = MovedSamples(self.snapshot, device).regenerate(record)
         return next(describe_images([(image, dict(record))], self.modality))
 
     def encode(

@@ -80,9 +80,18 @@ def open(path: str | PathLike[str]) -> Any:
         40
     """
     given = Path(path)
+    return find_kind(given).open(given)
+
+
+def find_kind(given: Path) -> Kind:
+    """Find what a path is.
+
+    Raises:
+        Refused: there is nothing, or something else.
+    """
     kind = next((kind for kind in KINDS if kind.recognises(given)), None)
     if kind is None:
         known = ", ".join(f"{kind.name} ({kind.made_by})" for kind in KINDS)
         found = "does not exist" if not given.exists() else "is none of what ganatomy.open accepts"
         raise Refused(f"{given} {found}; give the path of {known}.")
-    return kind.open(given)
+    return kind

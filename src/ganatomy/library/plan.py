@@ -51,6 +51,7 @@ class MemoryQuestion(NamedTuple):
             "memory_bytes": self.bytes,
             "heaviest_stage": stage,
             "training_bytes": training.total,
+            "training_parts": training.break_down(),
             "training_fits": training.total <= self.bytes,
             "sampling_bytes": sampling.total,
             "sampling_fits": sampling.total <= self.bytes,

@@ -202,6 +202,13 @@ def measure_total_memory(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else measure_free_memory(device)
 
 
+def measure_used_memory(device: torch.device) -> int:
+    """Bytes that this process has in use: the tensors on a GPU, or all of its resident memory on a processor."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
+
+
 def measure_free_memory(device: torch.device) -> int:
     """Measure the bytes that this process may allocate on a GPU, or on this machine within the limits of a container.
 

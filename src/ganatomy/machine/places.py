@@ -118,6 +118,26 @@ def hold_output(path: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def is_locked(file: Path) -> bool:
+    """Return whether a process holds the lock of a lock file; False where the system has no such locks.
+
+    A process that asks for the lock in the same microseconds as this look is refused, as if another held it.
+    """
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def get_lock_file(path: Path) -> Path:
     """Return the lock file of `path`: an empty hidden file beside it, which exists only while a command writes."""
     return path.with_name(f".{path.name}{LOCK_SUFFIX}")

@@ -22,6 +22,7 @@ from ganatomy.pyramid import rescale_spacing
 CLIP_HU = (-1024.0, 600.0)  # HA-GAN's preprocessing (Sun 2022)
 WINDOW_HU = (-1000.0, 400.0)  # of pictures: lung and soft tissue together
 SEGMENTED_CLASSES = {"lung": segment_lungs, "lungs": segment_lungs, "bone": segment_bone, "body": segment_body}
+DISPLAY_WINDOWS = {"lung": (-600.0, 1500.0), "mediastinum": (50.0, 350.0), "bone": (300.0, 1500.0)}  # common in reading
 FIGURE_VOLUMES = 6  # volumes of a plate
 
 
@@ -31,6 +32,8 @@ class ChestCT(VolumeModality):
 
     name = "chest_ct"
     value_range = CLIP_HU
+    unit = "HU"
+    display_windows = DISPLAY_WINDOWS
     volume_class = CT
 
     @property

@@ -93,6 +93,8 @@ class Modality(ABC):
 
     name: ClassVar[str]
     value_range: ClassVar[tuple[float, float]] = (0.0, 1.0)  # the values that -1 and 1 of the grid stand for
+    unit: ClassVar[str] = ""  # of the values that a viewer shows
+    display_windows: ClassVar[Mapping[str, tuple[float, float]]] = {}  # centre and width in these values, by name
     own_formats: ClassVar[Mapping[str, Callable[[Path], SampleWriter]]] = {}  # a format -> what writes it into a folder
 
     # ------------------------------------------------------------------------------------------------------------------

@@ -99,6 +99,11 @@ class NetworkConfig(Config, ABC):
         """The smallest number of planes of a slab if volumes can be generated in slabs (`SlabGenerator`), else None."""
         return None
 
+    @property
+    def makes_drafts(self) -> bool:
+        """Whether the generator can also make a small image of the same content (`DraftGenerator`)."""
+        return False
+
     def can_replace(self, other: "NetworkConfig") -> bool:
         """Whether this network may replace the other in a recipe; by default, if both are of the same kind."""
         return self.kind == other.kind

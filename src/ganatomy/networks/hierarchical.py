@@ -82,6 +82,10 @@ class HierarchicalGenerator(NetworkConfig):
     def min_slab_planes(self) -> int:
         return LOW_FACTOR
 
+    @property
+    def makes_drafts(self) -> bool:
+        return self.low
+
     def build(self, space: ImageSpace) -> nn.Module:
         return HierarchicalGeneratorModule(self, space)
 
@@ -223,6 +227,11 @@ class HierarchicalGeneratorModule(nn.Module):
         planes, before, after = cut_with_halo(features, first, first + scope.depth // LOW_FACTOR, self.halo)
         high = self.high(planes, before, after, noise).float()
         return (high,) if self.low is None or scope.low is None else (high, self.low(features).float())
+
+    def generate_draft(self, z: Tensor, condition: Condition) -> Tensor:
+        """Generate x_low = G^L(G^A(z, c)), the whole volume at a quarter of its size."""
+        assert self.low is not None, "the configuration makes no drafts"
+        return self.low(self.common(z, condition))
 
     def list_blocks(self) -> list[nn.Module]:
         """List the modules that may be recomputed or compiled separately, for any scope."""

@@ -31,6 +31,14 @@ class SlabGenerator(Protocol):
         ...
 
 
+class DraftGenerator(Protocol):
+    """A generator that can generate a small image of the same content; its configuration says `makes_drafts`."""
+
+    def generate_draft(self, z: Tensor, condition: Condition) -> Tensor:
+        """Generate the whole image at a lower resolution: (batch, channel, *lower resolution)."""
+        ...
+
+
 class StyledGenerator(Protocol):
     """A generator x = g(f(z, c)) in two parts, whose configuration has the `truncation_place` ``style``."""
 

@@ -9,7 +9,6 @@ direction of a column is learnt from the codes of real images; during the walk e
 column is predicted from its code.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,37 +16,35 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 
 from ganatomy.checkpoint import Snapshot
 from ganatomy.data.tables import read_features, read_measurements
+from ganatomy.directions import (
+    COMPONENT_IMAGE_SIZE,
+    COMPONENT_PREFIX,
+    DIRECTION_RIDGE_ALPHAS,
+    MIN_MEASURED_IMAGES,
+    WALK_REACH,
+    FloatArray,
+    ImageMeasures,
+    find_direction,
+    get_values,
+    measure_random_images,
+    move_code,
+)
 from ganatomy.encoding import Autoencoder
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
 from ganatomy.imaging.marking import mark_synthetic
 from ganatomy.imaging.pictures import make_png_fields, shrink_to_row
-from ganatomy.machine import progress
 from ganatomy.machine.durable import new_folder, write_json
 from ganatomy.modalities import table as modalities
 from ganatomy.modalities.contours import draw_contours
 from ganatomy.modalities.modality import Modality
 from ganatomy.sampling import decode_codes, draw_latents
 
-DIRECTION_RIDGE_ALPHAS = np.logspace(-1, 5, 13)
-DIRECTION_FOLDS = 5
-MIN_MEASURED_IMAGES = 20  # with a value of the attribute
-COMPONENT_PREFIX, COMPONENT_COUNT, COMPONENT_IMAGE_SIZE = (
-    "component",
-    4,
-    16,
-)  # principal components of images reduced to at most 16 voxels per axis
-WALK_REACH = 3.0  # end of a walk, in standard deviations of a code's component
 FIRST_WALK_NUMBER = 1_000_000  # walks use other sample numbers than the images from which the direction is learnt
-
-FloatArray = NDArray[np.float64]
-ImageMeasures = list[dict[str, float]]
 
 
 class TableColumn(NamedTuple):
@@ -98,17 +95,17 @@ def explore_attribute(
     facts = condition or {}
     predicted = None if column is None else _ColumnPredictor(snapshot, attribute, column, device)
     codes = draw_latents(snapshot, seed, range(n), None)
-    random = _measure_random_images(kind, decode_codes(snapshot, codes, [facts] * n, device), n)
+    random = measure_random_images(kind, decode_codes(snapshot, codes, [facts] * n, device), n)
     name = attribute if predicted else _match_attribute(attribute, random.measures)
     if predicted:
         direction, r2 = predicted.direction, predicted.r2
         for one, z in zip(random.measures, codes.numpy(), strict=True):
             one[name] = predicted(z)
     else:
-        direction, r2 = _direction(codes.numpy().astype(np.float64), _values_of(random.measures, name), name)
+        direction, r2 = find_direction(codes.numpy().astype(np.float64), get_values(random.measures, name), name)
     starts = draw_latents(snapshot, seed, range(FIRST_WALK_NUMBER, FIRST_WALK_NUMBER + walks), None)
     at = np.linspace(-WALK_REACH, WALK_REACH, steps)
-    moved = torch.stack([_move_code(z, direction, t) for z in starts for t in at])
+    moved = torch.stack([move_code(z, direction, t) for z in starts for t in at])
     made = list(decode_codes(snapshot, moved, [facts] * len(moved), device))
     images = [kind.denormalise(image) for image in made]
     found = [kind.measure_image(image) for image in images]
@@ -124,7 +121,7 @@ def explore_attribute(
         "steps": at.round(3).tolist(),
         "r2_of_the_direction": round(r2, 4),
         **_summarise_walks(name, random.measures, found, walks, at),
-        "values": _values_of(found, name).round(4).reshape(walks, steps).tolist(),
+        "values": get_values(found, name).round(4).reshape(walks, steps).tolist(),
     }
     with new_folder(out) as folder:
         np.save(folder / "direction.npy", direction.astype(np.float32))
@@ -134,33 +131,6 @@ def explore_attribute(
         figure = _figure(kind, images, found, name, walks, steps)
         figure.savefig(folder / "exploration.png", dpi=110, pil_kwargs={"pnginfo": fields})
     return content
-
-
-class _RandomImages(NamedTuple):
-    """Measures of random images, and their principal components: mean and directions (components, voxels)."""
-
-    measures: ImageMeasures
-    mean: FloatArray
-    directions: FloatArray
-
-    def compute_components(self, pixels: FloatArray) -> dict[str, float]:
-        """Compute the coordinates of a reduced image along the principal components, by name."""
-        along = self.directions @ (pixels - self.mean)
-        return {f"{COMPONENT_PREFIX} {i + 1}": float(value) for i, value in enumerate(along)}
-
-
-def _measure_random_images(modality: Modality, images: Iterator[Image], n: int) -> _RandomImages:
-    measures, small = [], []
-    with progress.bar("measuring random images", n) as bar:
-        for image in images:
-            measures.append(modality.measure_image(modality.denormalise(image)))
-            small.append(shrink_to_row(image.pixels, COMPONENT_IMAGE_SIZE))
-            bar.advance()
-    found = PCA(COMPONENT_COUNT, svd_solver="full").fit(np.stack(small))
-    random = _RandomImages(measures, found.mean_, found.components_)
-    for one, row in zip(measures, small, strict=True):
-        one |= random.compute_components(row)
-    return random
 
 
 class _ColumnPredictor:
@@ -180,7 +150,7 @@ class _ColumnPredictor:
                 f"{column.table} has no column {name}; its columns are {', '.join(next(iter(rows.values())))}."
             )
         values = np.array([_number(rows.get(key, {}).get(name)) for key in keys])
-        self.direction, self.r2 = _direction(codes, values, name, patients)
+        self.direction, self.r2 = find_direction(codes, values, name, patients)
         seen = np.isfinite(values)
         self._model = RidgeCV(DIRECTION_RIDGE_ALPHAS).fit(codes[seen], values[seen])
 
@@ -209,38 +179,6 @@ def _match_attribute(attribute: str, measures: ImageMeasures) -> str:
     return fitting[0]
 
 
-def _values_of(measures: ImageMeasures, name: str) -> FloatArray:
-    return np.array([one[name] for one in measures])
-
-
-def _direction(
-    codes: FloatArray, values: FloatArray, name: str, groups: list[str] | None = None
-) -> tuple[FloatArray, float]:
-    """Find the unit direction in which the attribute grows, and the R2 of predictions for codes outside the fit.
-
-    Codes of one group (a patient) are in the same fold.
-    """
-    seen = np.isfinite(values)
-    if seen.sum() < MIN_MEASURED_IMAGES or np.ptp(values[seen]) == 0:
-        raise Refused(
-            f"{int(seen.sum())} of {len(values)} images have a value of {name}, or all have the same value;"
-            " no direction can be learnt."
-        )
-    x, y = codes[seen], values[seen]
-    folds = KFold(DIRECTION_FOLDS, shuffle=True, random_state=0) if groups is None else GroupKFold(DIRECTION_FOLDS)
-    who = None if groups is None else np.array(groups)[seen]
-    predicted = cross_val_predict(RidgeCV(DIRECTION_RIDGE_ALPHAS), x, y, cv=folds, groups=who)
-    weights = RidgeCV(DIRECTION_RIDGE_ALPHAS).fit(x, y).coef_
-    r2 = 1 - float(((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
-    return weights / max(float(np.linalg.norm(weights)), 1e-12), r2
-
-
-def _move_code(z: torch.Tensor, direction: FloatArray, position: float) -> torch.Tensor:
-    """Move a code so that its component along the direction is `position`."""
-    along = torch.from_numpy(direction).to(z.dtype)
-    return z + (position - z @ along) * along
-
-
 def _summarise_walks(
     name: str, random_measures: ImageMeasures, walk_measures: ImageMeasures, walks: int, positions: FloatArray
 ) -> dict[str, Any]:
@@ -251,13 +189,13 @@ def _summarise_walks(
     """
     changes = {}
     for measure in walk_measures[0]:
-        shown = _values_of(random_measures, measure)
+        shown = get_values(random_measures, measure)
         spread = float(np.std(shown[np.isfinite(shown)])) if np.isfinite(shown).sum() > 1 else 0.0
-        table = _values_of(walk_measures, measure).reshape(walks, len(positions))
+        table = get_values(walk_measures, measure).reshape(walks, len(positions))
         slopes = [np.polyfit(positions[ok], row[ok], 1)[0] for row in table if (ok := np.isfinite(row)).sum() >= 2]
         if slopes and spread > 0:
             changes[measure] = float(np.mean(slopes)) * 2 * WALK_REACH / spread
-    table = _values_of(walk_measures, name).reshape(walks, len(positions))
+    table = get_values(walk_measures, name).reshape(walks, len(positions))
     grows = np.diff(table, axis=1)
     mine = changes.get(name, 0.0)
     return {

@@ -1,13 +1,16 @@
 """Reader studies: a blinded set of real and synthetic images, a rating page, and the analysis (Korkinof 2021).
 
-page.html        the rating page, opened as a file or served by `serve_study`; it does not contain the key
+page.html        the rating page, opened as a file; it does not contain the key; `ganatomy.studio` has its own page
 images/          0001.png and so on; real and synthetic files agree in size, bit depth and metadata
 answers/         the readers' answers, one JSON file each
+progress/        ratings of readers who have not finished, one JSON file each
 key.json         which images are synthetic; do not give it to the readers
 """
 
 import hashlib
+import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,8 @@ from ganatomy.machine.templates import render_template
 from ganatomy.modalities.facts import FactSource
 from ganatomy.pyramid import Shape
 
-KEY, ANSWERS = "key.json", "answers"
+KEY, ANSWERS, PROGRESS = "key.json", "answers", "progress"
+MAX_READER_CHARACTERS = 40  # of a reader's name in a file name
 RATINGS = range(1, 7)  # 1 = surely synthetic, 6 = surely real; an even number of ratings forces a choice
 MAX_STUDY_IMAGES = 64  # default number of images of each kind, about an hour for a reader
 
@@ -166,6 +170,49 @@ def check_answer(answer: Any, key: dict[str, Any], what: str) -> tuple[str, dict
             " to 6."
         )
     return name, ratings
+
+
+def name_reader_file(reader: str) -> str:
+    """Make the name of a reader's file, without its suffix, from the letters and figures of the reader's name."""
+    return "".join(c for c in reader if c.isalnum() or c in "-_")[:MAX_READER_CHARACTERS] or "reader"
+
+
+def keep_answer(folder: Path, answer: dict[str, Any]) -> Path:
+    """Write a complete answer as a new file beside the existing ones; to be called by one thread at a time."""
+    name = name_reader_file(str(answer["reader"]))
+    (folder / ANSWERS).mkdir(exist_ok=True)
+    tails = itertools.chain([""], (f"-{k}" for k in itertools.count(2)))
+    path = next(path for tail in tails if not (path := folder / ANSWERS / f"{name}{tail}.json").exists())
+    write_json(path, answer)
+    return path
+
+
+def keep_progress(folder: Path, reader: str, ratings: Mapping[str, Any], key: Mapping[str, Any]) -> dict[str, int]:
+    """Keep the ratings of a reader who has not finished; returns all of them, those of earlier calls included.
+
+    Entries that are no rating of an image of the study are left out.
+    """
+    known = {name: value for name, value in ratings.items() if name in key["synthetic"] and _is_rating(value)}
+    whole = read_progress(folder, reader, key) | known
+    (folder / PROGRESS).mkdir(exist_ok=True)
+    told = {"study": key["study"], "reader": reader, "ratings": whole}
+    write_json(folder / PROGRESS / f"{name_reader_file(reader)}.json", told)
+    return whole
+
+
+def read_progress(folder: Path, reader: str, key: Mapping[str, Any]) -> dict[str, int]:
+    """Read the ratings that a reader has given so far; empty for a reader who has not begun."""
+    file = folder / PROGRESS / f"{name_reader_file(reader)}.json"
+    if not file.exists():
+        return {}
+    kept = read_json(file)
+    return dict(kept["ratings"]) if kept.get("study") == key["study"] else {}
+
+
+def list_progress(folder: Path) -> dict[str, int]:
+    """List how many images each reader has rated who has begun."""
+    files = sorted((folder / PROGRESS).glob("*.json"))
+    return {str(one["reader"]): len(one["ratings"]) for one in map(read_json, files)}
 
 
 def _is_rating(value: Any) -> bool:

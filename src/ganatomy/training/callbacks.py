@@ -19,6 +19,7 @@ from ganatomy.imaging.caption import add_caption
 from ganatomy.imaging.marking import mark_collected, mark_synthetic
 from ganatomy.imaging.pictures import make_grid, save_png
 from ganatomy.machine import progress
+from ganatomy.machine.device import measure_used_memory
 from ganatomy.objectives.phase import Losses
 from ganatomy.pyramid import format_shape
 from ganatomy.randomness import draw_normal
@@ -27,6 +28,7 @@ from ganatomy.training import distributed
 from ganatomy.training.log import Log
 from ganatomy.training.run import Run
 from ganatomy.training.state import State
+from ganatomy.training.stop_request import StopRequest
 from ganatomy.training.time_left import TimeLeft
 from ganatomy.training.tracking.tracker import Tracker
 
@@ -138,6 +140,8 @@ class Callbacks:
         self._time_left, self._noted = TimeLeft(state.recipe, device), (self._clock, state.images)
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self._seconds_left: float | None = None
+        self._stop_request = StopRequest(run.path)
         self.stop_reason: str | None = None
 
     def __call__(self, state: State) -> bool:
@@ -145,7 +149,7 @@ class Callbacks:
         if self._timer.has_advanced(state.images):
             self._run_periodic_work(state, ended)
         self._timer.mark_done(state.images)
-        self.stop_reason = agree_on_stop(self.stop_reason, state)
+        self.stop_reason = agree_on_stop(self.stop_reason or self._stop_request.take(), state)
         if self.stop_reason and not ended:
             self._save_checkpoint(state)
         return self.stop_reason is None
@@ -161,7 +165,7 @@ class Callbacks:
         now = time.monotonic()
         self._time_left.record(self._noted[1], state.images - self._noted[1], now - self._noted[0])
         seconds = None if progress.quiet else self._time_left.estimate(state.images)
-        self._noted = time.monotonic(), state.images
+        self._noted, self._seconds_left = (time.monotonic(), state.images), seconds
         rate = (state.images - self._clock_images) / max(now - self._clock, 1e-9)
         shape = state.recipe.get_sampling_scope(min(state.images, state.recipe.total_images - 1)).regions[0].shape
         left = "" if seconds is None else progress.format_seconds(seconds)
@@ -192,6 +196,9 @@ class Callbacks:
             "progress/learning_rate": next(iter(state.optimizers.values())).param_groups[0]["lr"],
             "progress/images_per_second": (state.images - self._clock_images) / seconds,
         }
+        values["progress/memory_gb"] = measure_used_memory(next(state.ema.parameters()).device) / 1e9
+        if self._seconds_left is not None:
+            values["progress/seconds_left"] = self._seconds_left
         self._log.write_scalars(state.images, values)
         self._sums, self._count = {}, 0
         self._clock, self._clock_images = time.monotonic(), state.images
