@@ -91,7 +91,7 @@ def compute_affine(shape: tuple[int, ...], spacing: tuple[float, ...]) -> Affine
 
 
 def sample_nearest(
-    values: NDArray[np.int32], affine: Affine, frame: Affine, shape: tuple[int, ...]
+    values: NDArray[np.int32], affine: Affine, frame: Affine, shape: tuple[int, ...], is_sparse: bool = False
 ) -> tuple[NDArray[np.int32], bool]:
     """Sample a map of whole numbers on another grid, by the nearest voxel; zero outside the map.
 
@@ -100,6 +100,7 @@ def sample_nearest(
         affine: from its indices to millimetres.
         frame: from the indices of the grid to the same millimetres.
         shape: of the grid.
+        is_sparse: planes of zeros at the ends of the map may be absent.
 
     Returns:
         The values on the grid, and whether the grid has the voxels of the map, possibly in another order of axes.
@@ -112,6 +113,6 @@ def sample_nearest(
     same = bool(moved < SAME_VOXEL and (turned.sum(0) == 1).all() and (turned.sum(1) == 1).all())
     if same:
         matrix = nearest
-        same = tuple((turned @ np.array(shape)).astype(int).tolist()) == values.shape
+        same = is_sparse or tuple((turned @ np.array(shape)).astype(int).tolist()) == values.shape
     sampled = ndimage.affine_transform(values, matrix[:3, :3], matrix[:3, 3], tuple(shape), order=0, cval=0)
     return np.asarray(sampled, dtype=np.int32), same

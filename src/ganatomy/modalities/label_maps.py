@@ -11,7 +11,7 @@ from ganatomy.modalities.label_files import LabelRule, LabelSource
 
 SHOWN_VALUES = 6  # of a mask, in a message
 
-Values = NDArray[np.int32]  # the values of a mask
+Values = NDArray[np.int32]  # the values of a mask (layers, *shape), on several layers where its structures overlap
 ReadMask = Callable[[Path], tuple[Values, tuple[Doubt, ...]]]  # the values of a mask on the voxels of its image
 
 
@@ -35,9 +35,10 @@ def read_classes(
         read[file], said = read_mask(file)
         doubts += said
         _check_values(file, read[file], [rule for rule, its in zip(source.rules, files, strict=True) if its == file])
-    numbers = np.zeros(read[files[0]].shape, dtype=np.uint8)
+    numbers = np.zeros(read[files[0]].shape[1:], dtype=np.uint8)
     for number, (rule, file) in enumerate(zip(source.rules, files, strict=True), 1):
-        inside = np.isin(read[file], rule.values) if rule.values else read[file] != 0
+        layers = np.isin(read[file], rule.values) if rule.values else read[file] != 0
+        inside = np.asarray(layers.any(axis=0))
         doubts += _find_class_doubts(source, rule, numbers, inside)
         numbers[inside] = number
     if not numbers.any():

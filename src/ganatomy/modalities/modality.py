@@ -187,8 +187,17 @@ class Modality(ABC):
             UnusableImage: the image does not fit the grid.
         """
 
-    def read_mask(self, path: Path, image: Image) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
+    def read_mask(self, path: Path, image: Image, candidate: Candidate) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
         """Read the values of a mask on the pixels or voxels of an image that `read` has read.
+
+        Args:
+            path: the mask.
+            image: the image.
+            candidate: the files of the image, without its masks.
+
+        Returns:
+            The values (layers, *shape of the image), on several layers where structures of the mask overlap, and what
+            is doubtful about them.
 
         Raises:
             UnusableImage: the file cannot be used; the message says why.

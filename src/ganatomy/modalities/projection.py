@@ -103,7 +103,7 @@ class ProjectionModality(Modality):
             geometry={"shape": image.shape, "placed": placed, "factor": factor},
         )
 
-    def read_mask(self, path: Path, image: Image) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
+    def read_mask(self, path: Path, image: Image, candidate: Candidate) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
         """Read a PNG or TIFF picture of class numbers on the pixels of an image; by the nearest where sizes differ.
 
         Raises:
@@ -111,7 +111,7 @@ class ProjectionModality(Modality):
         """
         values = self.turn_mask(read_mask_picture(path), image)
         if values.shape == image.shape:
-            return values, ()
+            return values[None], ()
         height, width = values.shape
         if abs(height * image.shape[1] / (width * image.shape[0]) - 1) > LARGEST_STRETCH:
             raise UnusableImage(
@@ -120,7 +120,7 @@ class ProjectionModality(Modality):
             )
         places = [((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(image.shape, values.shape, strict=True)]
         words = f"{path.name} has {height} x {width} pixels; the nearest pixel was taken"
-        return values[np.ix_(*places)], (Doubt("mask of another grid", words),)
+        return values[np.ix_(*places)][None], (Doubt("mask of another grid", words),)
 
     def turn_mask(self, values: NDArray[np.int32], image: Image) -> NDArray[np.int32]:
         """Turn a mask as `read` has turned the image; here neither is turned."""

@@ -26,17 +26,17 @@ def read_to_grid(modality: Modality, candidate: Candidate, limits: Limits | None
         checked = modality.check_image(image, alone)
         if not modality.labels.rules:
             return modality.normalise(checked), person
-        return _normalise_pair(modality, checked, candidate.masks), person
+        return _normalise_pair(modality, checked, alone, candidate.masks), person
 
 
-def _normalise_pair(modality: Modality, image: Image, masks: tuple[tuple[Path, ...], ...]) -> Image:
+def _normalise_pair(modality: Modality, image: Image, alone: Candidate, masks: tuple[tuple[Path, ...], ...]) -> Image:
     """Normalise an image and bring its label map to the grid by the same geometry.
 
     Raises:
         UnusableImage: the image or a mask cannot be used.
     """
     names = list_label_names(modality.labels.channels)
-    numbers, doubts = read_classes(modality.labels, masks, lambda path: modality.read_mask(path, image))
+    numbers, doubts = read_classes(modality.labels, masks, lambda path: modality.read_mask(path, image, alone))
     placed = modality.normalise(image)
     shares = make_shares(numbers, len(names) - 1, lambda one: modality.fit_to_grid(one, placed.geometry))
     return placed.copy_with(shares=shares, classes=names, doubts=(*placed.doubts, *doubts))

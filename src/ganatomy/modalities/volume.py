@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.dicom import series
+from ganatomy.dicom import segmentation, series
 from ganatomy.dicom.grouping import SliceGroup, group_files
 from ganatomy.dicom.instances import DicomKind
 from ganatomy.dicom.read import is_dicom
@@ -18,7 +18,7 @@ from ganatomy.dicom.volume_instances import VolumeKind
 from ganatomy.errors import Refused
 from ganatomy.imaging import nifti
 from ganatomy.imaging.image import Doubt, Image, UnusableImage
-from ganatomy.imaging.orientation import sample_nearest
+from ganatomy.imaging.orientation import Affine, sample_nearest
 from ganatomy.imaging.person import FILE, Person, choose_person
 from ganatomy.modalities.checks import check_label_map
 from ganatomy.modalities.folder import FolderListing
@@ -108,22 +108,26 @@ class VolumeModality(Modality):
         image = Image(voxels, spacing, labels, {"oblique_degrees": oblique}, doubts, frame)
         return image, choose_person(candidate.facts.get("patient", ""), who)
 
-    def read_mask(self, path: Path, image: Image) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
-        """Read a NIfTI label map on the voxels of an image, by their headers; by the nearest voxel where grids differ.
+    def read_mask(self, path: Path, image: Image, candidate: Candidate) -> tuple[NDArray[np.int32], tuple[Doubt, ...]]:
+        """Read a NIfTI label map or a DICOM segmentation on the voxels of an image, by their headers.
+
+        Where the grids differ, the nearest voxel is taken.
 
         Raises:
-            UnusableImage: the file is not a NIfTI label map, or does not cover the image.
+            UnusableImage: the file is neither, does not cover the image, or is not of its patient.
         """
-        if not nifti.is_nifti(path):
-            raise UnusableImage("mask is no label map", f"{path.name} is not NIfTI")
-        values, affine = nifti.read_label_map(path)
+        values, affine, is_sparse = _read_values(path, candidate)
         assert image.frame is not None, "volumes are read with their frame"
-        sampled, is_same = sample_nearest(values, affine, image.frame, image.shape)
+        frame = image.frame
+        read = [sample_nearest(layer, affine, frame, image.shape, is_sparse) for layer in values]
+        sampled, is_same = np.stack([layer for layer, _ in read]), all(same for _, same in read)
         if values.any() and not sampled.any():
             raise UnusableImage("mask lies elsewhere", f"by its header no voxel of {path.name} lies within the image")
         if is_same:
             return sampled, ()
-        words = f"{path.name} has {format_shape(values.shape)} voxels on a grid of its own; the nearest voxel was taken"
+        words = (
+            f"{path.name} has {format_shape(values.shape[1:])} voxels on a grid of its own; the nearest voxel was taken"
+        )
         return sampled, (Doubt("mask of another grid", words),)
 
     def check_image(self, image: Image, candidate: Candidate) -> Image:
@@ -133,6 +137,23 @@ class VolumeModality(Modality):
             UnusableImage: the values are the numbers of labelled structures.
         """
         return image.copy_with(doubts=(*image.doubts, *check_label_map(image.pixels)))
+
+
+def _read_values(path: Path, candidate: Candidate) -> tuple[NDArray[np.int32], Affine, bool]:
+    """Read the values of a mask (layers, *axes of its file), their matrix to mm, and whether empty slices are absent.
+
+    Raises:
+        UnusableImage: the file is no mask of this image.
+    """
+    if nifti.is_nifti(path):
+        values, affine = nifti.read_label_map(path)
+        return values[None], affine, False
+    if not _may_be_dicom(path):
+        raise UnusableImage("mask is no label map", f"{path.name} is neither NIfTI nor DICOM")
+    if not _may_be_dicom(candidate.path):
+        words = f"{path.name} is a DICOM segmentation, whose patient cannot be compared with an image that is not DICOM"
+        raise UnusableImage("mask without reference", words)
+    return *segmentation.read_segments(path, candidate.path), True
 
 
 def check_enlargement(shape: Shape, grid_shape: Shape) -> None:
