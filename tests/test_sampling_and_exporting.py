@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.sequence import Sequence
 
 from ganatomy.checkpoint import find_snapshot, open_snapshot
+from ganatomy.cli import main
 from ganatomy.data.prepare import prepare
 from ganatomy.data.samples import read_samples
 from ganatomy.dicom import write
@@ -294,3 +295,22 @@ def test_studies_carry_the_day_on_which_the_samples_were_drawn(snapshot, tmp_pat
     for date, expected in ((None, "20250607"), ("20260708", "20260708")):
         export(tmp_path / "png", tmp_path / expected, date=date)
         assert dcmread(next((tmp_path / expected).rglob("*.dcm"))).StudyDate == expected
+
+
+def test_a_precision_is_told_and_computed_again(hagan, tmp_path, capsys):
+    snapshot = open_snapshot(hagan.list_snapshots()[-1])
+    exact, _ = next(sample(snapshot, 1, seed=3))
+    image, record = next(sample(snapshot, 1, seed=3, precision="bfloat16"))
+    assert record["precision"] == "bfloat16"
+    assert 0 < np.abs(image.pixels - exact.pixels).max() < 0.2
+    assert (regenerate_image(snapshot, record).pixels == image.pixels).all()
+    slab, _ = next(sample(snapshot, 1, seed=3, precision="bfloat16", planes=16))
+    np.testing.assert_allclose(slab.pixels, image.pixels, atol=0.02)
+    with pytest.raises(Refused, match="tf32 is for NVIDIA GPUs"):
+        sample(snapshot, 1, precision="tf32")
+    with pytest.raises(Refused, match="there is no such precision"):
+        sample(snapshot, 1, precision="half")
+    out = str(tmp_path / "made")
+    assert main(["sample", str(hagan.path), "--n", "2", "--precision", "bfloat16", "--out", out]) == 0
+    assert main(["verify", out, "--snapshot", str(hagan.path)]) == 0
+    assert "precision" not in next(sample(snapshot, 1, seed=3))[1]

@@ -15,14 +15,18 @@ from ganatomy.checkpoint import Snapshot
 from ganatomy.errors import Refused
 from ganatomy.imaging.image import Image
 from ganatomy.machine import progress
+from ganatomy.machine.choices import Precision
 from ganatomy.machine.device import is_out_of_memory
 from ganatomy.machine.device import select_device as named_device
 from ganatomy.modalities import table as modalities
+from ganatomy.nn.precision import check_precision, compute_in
 from ganatomy.pyramid import rescale_spacing
 from ganatomy.steps.condition import Condition, ConditionSpace
 from ganatomy.steps.modules import DraftGenerator, SlabGenerator
 from ganatomy.steps.scope import Scope
 from ganatomy.steps.truncation import generate_truncated, truncate_codes
+
+PRECISION_ENTRY = "precision"  # of a record; records of images in float32, and of earlier versions, have none
 
 
 def sample(
@@ -35,6 +39,7 @@ def sample(
     device: str | None = None,
     first: int = 0,
     planes: int | None = None,
+    precision: Precision = "float32",
 ) -> Iterator[tuple[Image, dict[str, Any]]]:
     """Draw images one after another, each with the record of how it was made. The arguments are checked immediately.
 
@@ -53,6 +58,8 @@ def sample(
         first: number of the first image.
         planes: number of planes of a volume to generate at a time, with the same result to rounding and in bounded
             memory; None = all.
+        precision: ``float32``, ``tf32`` (NVIDIA), ``bfloat16`` or ``float16``: how the generator computes. The record
+            of an image has it, if it is not float32.
 
     Returns:
         An iterator of pairs: the image in [-1, 1], canonically oriented, and its record: snapshot hash, seed, index,
@@ -79,12 +86,13 @@ def sample(
     if truncation is not None:
         _check_truncation(snapshot, truncation)
     place = named_device(device)
+    check_precision(precision, len(snapshot.scope.regions[0].shape), place)
     wishes = [condition or {}] * n if condition is None or isinstance(condition, Mapping) else list(condition)
     wanted = _choose_facts(snapshot, wishes, range(first, first + n), seed)
     if (warning := snapshot.recipe.condition_space.describe_extrapolation(wanted)) is not None:
         _say_once(warning)
     at_once = batch_size if place.type == "cuda" else 1
-    return _generate_images(snapshot, wanted, first, seed, truncation, at_once, place, planes)
+    return _generate_images(snapshot, wanted, first, seed, truncation, at_once, place, planes, precision)
 
 
 def _check_truncation(snapshot: Snapshot, truncation: float) -> None:
@@ -129,7 +137,9 @@ def regenerate_image(snapshot: Snapshot, record: Mapping[str, Any], device: str 
     number, place = record["index"], named_device(device)
     wanted = _choose_facts(snapshot, [facts], range(number, number + 1))
     # The truncation is not checked: earlier versions wrote records with one for networks that it does nothing good for.
-    made = _generate_images(snapshot, wanted, number, record["seed"], record["truncation"], 1, place, None)
+    precision = record.get(PRECISION_ENTRY, "float32")
+    check_precision(precision, len(snapshot.scope.regions[0].shape), place)
+    made = _generate_images(snapshot, wanted, number, record["seed"], record["truncation"], 1, place, None, precision)
     return next(made)[0]
 
 
@@ -187,6 +197,7 @@ def _generate_images(
     batch_size: int,
     device: torch.device,
     planes: int | None,
+    precision: Precision,
 ) -> Iterator[tuple[Image, dict[str, Any]]]:
     n = len(requested_facts)
     generator = snapshot.load_network("generator", device)
@@ -197,13 +208,18 @@ def _generate_images(
         z = draw_latents(snapshot, seed, numbers, truncation if share is None else None).to(device)
         facts = requested_facts[start : start + size]
         condition = snapshot.recipe.condition_space.encode(facts).to(device)
-        made = _generate_batch(generator, z, condition, snapshot.scope, planes, share, snapshot.recipe.space.channels)
+        with compute_in(precision, device):
+            made = _generate_batch(
+                generator, z, condition, snapshot.scope, planes, share, snapshot.recipe.space.channels
+            )
         if made is None:
             size = _halve_batch(len(facts), snapshot, device, planes)
             continue
         start += len(facts)
         for number, fact, one in zip(numbers, facts, made, strict=True):
-            yield _make_image(snapshot, one, fact), _describe(snapshot, seed, number, truncation, fact, device)
+            record = _describe(snapshot, seed, number, truncation, fact, device)
+            told = {} if precision == "float32" else {PRECISION_ENTRY: precision}
+            yield _make_image(snapshot, one, fact), record | told
 
 
 def make_record(

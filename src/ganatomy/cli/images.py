@@ -20,6 +20,7 @@ from ganatomy.cli.options import (
     join_paths,
 )
 from ganatomy.machine import progress
+from ganatomy.machine.choices import Precision
 
 
 @command()
@@ -35,6 +36,7 @@ def sample(
     date: str | None = None,
     batch_size: Count = 8,
     planes: int | None = None,
+    precision: Precision = "float32",
     device: str | None = None,
     reject_worst: str | None = None,
     reject_above: OptionalAmount = None,
@@ -58,6 +60,7 @@ def sample(
         date: date of the DICOM study as YYYYMMDD; by default today
         batch_size: images per forward pass on a GPU
         planes: number of planes of a volume to generate at a time, which bounds memory; by default all
+        precision: float32, tf32 (NVIDIA), bfloat16 or float16; files tell it, and verify computes in it again
         device: cpu or cuda
         reject_worst: discard this share of samples with the most artefacts, such as 5%, and draw others instead
         reject_above: discard samples whose score for artefacts is above this, such as 1, and draw others instead
@@ -70,7 +73,13 @@ def sample(
 
     wanted = join_pairs(condition, "--condition")
     snapshot = open_snapshot(find_snapshot(run or get_example_model()), SCORING_ROLES)
-    how: dict[str, Any] = {"planes": planes, "reject_worst": reject_worst, "reject_above": reject_above, "store": store}
+    how: dict[str, Any] = {
+        "planes": planes,
+        "precision": precision,
+        "reject_worst": reject_worst,
+        "reject_above": reject_above,
+        "store": store,
+    }
     given = (snapshot, n, seed, wanted, truncation, batch_size, device)
     if dry_run:
         draw(*given, **how)  # refuses what cannot be drawn

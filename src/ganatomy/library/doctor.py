@@ -20,9 +20,9 @@ from ganatomy.config import Config
 from ganatomy.data.store import create_array
 from ganatomy.dicom.write import COMPRESSIONS, add_pixels, compress_dataset, make_uid
 from ganatomy.machine.device import describe_device, measure_free_memory
+from ganatomy.nn.precision import FAULTY_CUDNN_VERSIONS
 from ganatomy.pyramid import format_shape
 from ganatomy.recipes import get_recipe
-from ganatomy.training.computing import FAULTY_CUDNN_VERSIONS
 
 PACKAGE = "ganatomy"
 TEST_SIDE = 64  # pixels; JPEG 2000 needs at least 32

@@ -17,6 +17,7 @@ from ganatomy.library.arguments import FactValue, join_conditions
 from ganatomy.library.images import Images, SyntheticImage, describe_images
 from ganatomy.library.plan import ask_memory
 from ganatomy.library.sample import sample
+from ganatomy.machine.choices import Precision
 from ganatomy.machine.device import select_device
 from ganatomy.machine.durable import read_json
 from ganatomy.recipes.recipe import Recipe
@@ -122,6 +123,7 @@ class Model:
         device: str | None = None,
         first: int = 0,
         planes: int | None = None,
+        precision: Precision = "float32",
         reject_worst: float | str | None = None,
         reject_above: float | None = None,
         store: Store | str | PathLike[str] | None = None,
@@ -130,8 +132,8 @@ class Model:
         """Draw images into memory: the same bits as ``ganatomy sample`` writes with the same seed.
 
         Args:
-            n, seed, condition, truncation, batch_size, device, first, planes, reject_worst, reject_above, store: as in
-                `ganatomy.sample`.
+            n, seed, condition, truncation, batch_size, device, first, planes, precision, reject_worst, reject_above,
+                store: as in `ganatomy.sample`.
             facts: facts that all images are to have, such as ``view_position="MLO"``, ``age=63.5`` or ``age=(50, 70)``.
 
         Raises:
@@ -151,6 +153,7 @@ class Model:
                 device,
                 first,
                 planes,
+                precision,
                 reject_worst=reject_worst,
                 reject_above=reject_above,
                 store=store,

@@ -17,6 +17,7 @@ from ganatomy.library.arguments import check_above_zero, parse_share
 from ganatomy.library.example import get_example_model
 from ganatomy.library.images import SyntheticImage, describe_images
 from ganatomy.library.samples import Samples
+from ganatomy.machine.choices import Precision
 
 SCORING_ROLES = (GENERATOR_ROLE, "discriminator")  # networks that the score for artefacts uses, if they are there
 
@@ -35,6 +36,7 @@ def sample(
     device: str | None = None,
     first: int = 0,
     planes: int | None = None,
+    precision: Precision = "float32",
     *,
     out: None = None,
     to: None = None,
@@ -55,6 +57,7 @@ def sample(
     device: str | None = None,
     first: int = 0,
     planes: int | None = None,
+    precision: Precision = "float32",
     *,
     out: str | PathLike[str],
     to: str | None = None,
@@ -74,6 +77,7 @@ def sample(
     device: str | None = None,
     first: int = 0,
     planes: int | None = None,
+    precision: Precision = "float32",
     *,
     out: str | PathLike[str] | None = None,
     to: str | None = None,
@@ -100,6 +104,8 @@ def sample(
         first: number of the first image.
         planes: number of planes of a volume to generate at a time, with the same result to rounding and in bounded
             memory; None = all.
+        precision: ``float32``, ``tf32`` (NVIDIA), ``bfloat16`` or ``float16``: how the generator computes. The record
+            of an image has it, if it is not float32.
         out: folder to write to, new or empty; None = nothing is written.
         to: format of the files: ``png`` (16 bit), ``nifti``, ``npy`` or ``dicom``; None = the modality's default.
         spacing: pixel spacing in mm of the files, if the training images had none.
@@ -133,7 +139,8 @@ def sample(
     snapshot = _resolve_snapshot(get_example_model() if run is None else run, rejects)
 
     def draw(count: int) -> Iterator[Sample]:
-        return sampling.sample(snapshot, count, seed, condition, truncation, batch_size, device, first, planes)
+        how = (truncation, batch_size, device, first, planes, precision)
+        return sampling.sample(snapshot, count, seed, condition, *how)
 
     drawn = draw(n)
     if rejects:

@@ -11,19 +11,18 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ganatomy.config import Config
-from ganatomy.errors import Refused, refuse_name
+from ganatomy.errors import refuse_name
 from ganatomy.machine import progress
 from ganatomy.machine.bfloat16 import measure_bfloat16_gain
 from ganatomy.machine.choices import Precision, UpSampling
 from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory, searched_kernels
 from ganatomy.nn.enlarging import EnlargingConvolution, Way
 from ganatomy.nn.layout import CHANNELS_LAST, set_memory_layout
+from ganatomy.nn.precision import PRECISIONS, check_precision
 from ganatomy.objectives.phase import Networks
 from ganatomy.steps.modules import GeneratorModule
 
-PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LEAST_BFLOAT16_GAIN = 1.1  # speed relative to float32; a smaller gain does not justify the loss of precision
-FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions give wrong results (PyTorch issue 163539)
 
 
 class ComputeSettings(Config):
@@ -75,14 +74,7 @@ class ComputeSettings(Config):
         Raises:
             Refused: this version of cuDNN computes half precision 3D convolutions wrongly, or there is no TF32.
         """
-        if self.precision == "tf32" and device.type != "cuda":
-            raise Refused(f"--precision tf32 is for NVIDIA GPUs, but the device is {device}; give float32 or bfloat16.")
-        version = torch.backends.cudnn.version() if device.type == "cuda" else None
-        if ndim == 3 and self.dtype != torch.float32 and version in FAULTY_CUDNN_VERSIONS:
-            raise Refused(
-                f"cuDNN {version} computes half precision 3D convolutions wrongly; give --precision float32, or install"
-                " a build of torch with cuDNN 9.15 or newer."
-            )
+        check_precision(self.precision, ndim, device)
 
     def keep_memory_settings(self) -> "ComputeSettings":
         """Return these settings with defaults for those that hardly change how much memory tensors need."""
