@@ -2,7 +2,7 @@
 
 A row is a mapping, as it stood in the ``cases.jsonl`` of stores of the first format. Its keys are ``row`` (in the
 arrays), ``file``, ``patient`` (pseudonym), ``split``, ``facts``, ``synthetic``, ``spacing``, ``quantiles``,
-``geometry`` and ``pixels`` (hash).
+``geometry``, ``pixels`` (hash) and ``absent`` (for each channel, whether the case lacks it).
 """
 
 import hashlib
@@ -113,6 +113,12 @@ class Cases(Sequence[dict[str, Any]]):
         width, text = 2 * content.shape[1], content.tobytes().hex()
         return [text[i : i + width] for i in range(0, width * len(content), width)]
 
+    def find_absent(self) -> NDArray[np.bool_] | None:
+        """Find which channels the cases lack: ``(cases, channels)``; None if no case of the store lacks one."""
+        if "absent" not in self._columns or not self._columns["absent"].any():
+            return None
+        return self._take("absent")
+
     def read_table(self) -> Table:
         """Read all columns of all cases of the store."""
         assert self._places is None, "these are some cases of a store"
@@ -184,6 +190,8 @@ class Cases(Sequence[dict[str, Any]]):
                 row[name] = None if np.isnan(values).any() else values.tolist()
         if "geometry" + CODE in columns and (text := columns.read_value("geometry", place)) is not None:
             row["geometry"] = json.loads(text)
+        if "absent" in columns:
+            row["absent"] = columns["absent"][place].tolist()
         if "pixels" in columns:
             row["pixels"] = columns["pixels"][place].tobytes().hex()
         return row
@@ -204,17 +212,27 @@ def encode_rows(rows: Sequence[Row]) -> Table:
             table |= encode_values(name, [row.get(name) for row in rows])
     for name in dict.fromkeys(name for row in rows for name in row["facts"]):
         table |= encode_values(FACT + name, [row["facts"].get(name) for row in rows])
+    table |= _encode_numbers(rows)
+    if any("geometry" in row for row in rows):
+        texts = (json.dumps(row["geometry"]) if "geometry" in row else None for row in rows)
+        table |= encode_values("geometry", texts)
+    if any("pixels" in row for row in rows):
+        table |= encode_hashes("pixels", [row["pixels"] for row in rows])
+    return table
+
+
+def _encode_numbers(rows: Sequence[Row]) -> Table:
+    """Make the columns of rows that are numbers or truth values; a case without `absent` lacks no channel."""
+    table: Table = {}
     if rows and all("synthetic" in row for row in rows):
         table["synthetic"] = np.array([row["synthetic"] for row in rows], dtype=np.bool_)
     for name in ("spacing", "quantiles"):
         if any(name in row for row in rows):
             width = max(len(row.get(name) or ()) for row in rows) or 1
             table[name] = np.array([row.get(name) or [np.nan] * width for row in rows], dtype=np.float64)
-    if any("geometry" in row for row in rows):
-        texts = (json.dumps(row["geometry"]) if "geometry" in row else None for row in rows)
-        table |= encode_values("geometry", texts)
-    if any("pixels" in row for row in rows):
-        table |= encode_hashes("pixels", [row["pixels"] for row in rows])
+    if any("absent" in row for row in rows):
+        width = max(len(row.get("absent", ())) for row in rows)
+        table["absent"] = np.array([row.get("absent", [False] * width) for row in rows], dtype=np.bool_)
     return table
 
 
@@ -234,6 +252,8 @@ def compute_fingerprint(
         channels: the channels of a case, which are hashed unless they are one image.
     """
     about = [list(shape), modality, *([describe_channels(channels)] if channels != ONE_IMAGE else [])]
+    if (absent := cases.find_absent()) is not None:
+        about.append(hashlib.sha256(np.packbits(absent).tobytes()).hexdigest())
     digest = hashlib.sha256(json.dumps(about).encode()[:-1] + b", [")
     patients = cases.number_patients().tolist() if keyed else map(json.dumps, cases.list_texts("patient"))
     kinds, different = cases.group_facts()

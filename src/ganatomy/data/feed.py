@@ -1,6 +1,6 @@
 """Batches of a store, in an order that is determined by the seed and the number of the image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ganatomy import randomness
 from ganatomy.channels import Channels, count_arrays, describe_channels
+from ganatomy.data.cases import Cases
 from ganatomy.data.level_cache import LevelCache
 from ganatomy.data.store import QUANTISATION_STEPS, Store, dequantise_pixels
 from ganatomy.errors import Refused
@@ -80,7 +81,8 @@ class Feed:
             raise Refused(f"The store {store.path} has no {split} case; it has {store.manifest.splits}.")
         self._store, self._seed, self._device, self.layout = store, seed, device, layout
         kinds, different = cases.group_facts()
-        self._conditions = conditions.encode(different)[torch.from_numpy(kinds)]
+        encoded = conditions.encode(different)[torch.from_numpy(kinds)]
+        self._conditions = replace(encoded, present=_find_present_arrays(store, cases))
         if cache_bytes is None:
             cache_bytes = int(CACHE_SHARES[device.type] * measure_own_memory())
         self._cases = LevelCache(store, cases.rows, cache_bytes)
@@ -145,6 +147,21 @@ class Feed:
             return level, slice(0, level[0])
         times = level[0] // region.shape[0]
         return level, slice(times * region.start, times * (region.start + region.depth))
+
+
+def _find_present_arrays(store: Store, cases: Cases) -> Tensor | None:
+    """Find the arrays that cases have: (cases, arrays); None if no case of the store lacks a channel.
+
+    Raises:
+        Refused: a case lacks all channels.
+    """
+    absent = cases.find_absent()
+    if absent is None:
+        return None
+    if absent.all(1).any():
+        raise Refused(f"{int(absent.all(1).sum())} cases of the store {store.path} have no channel; leave them out.")
+    widths = [len(channel.empty_values) for channel in store.manifest.channels]
+    return torch.from_numpy(~absent.repeat(widths, axis=1))
 
 
 def decode_values(values: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:

@@ -18,6 +18,7 @@ from ganatomy.objectives.phase import (
     generate_detached_fakes,
     generate_fakes,
     generate_shared_fakes,
+    score_images,
 )
 from ganatomy.objectives.scores import NonSaturating, Relativistic, Wasserstein
 from ganatomy.steps.schedules import ConstantSchedule, Schedule
@@ -93,8 +94,8 @@ class Adversarial(Config):
         if self.augmentation is not None:
             fake = self.augmentation(fake, batch, "augment-fake")
             batch = batch.replace_reals(self.augmentation(batch.real, batch, "augment-real"))
-        verdict_real = judge(batch.real, batch.condition, batch.scope) if with_reals else None
-        scored = ScoredBatch(judge, batch, fake, verdict_real, judge(fake, batch.condition, batch.scope))
+        verdict_real = score_images(judge, batch.real, batch) if with_reals else None
+        scored = ScoredBatch(judge, batch, fake, verdict_real, score_images(judge, fake, batch))
         losses: Losses = {}
         for term in self.terms:
             losses |= compute_losses(term, scored)

@@ -16,8 +16,17 @@ from ganatomy.config import Config
 from ganatomy.nn.across import average_over_processes
 from ganatomy.objectives.labels import compute_label_loss
 from ganatomy.objectives.penalties import compute_squared_gradient_norms, compute_unit_norm_penalty, interpolate_points
-from ganatomy.objectives.phase import Batch, Losses, Networks, Phase, generate_detached_fakes, generate_fakes
+from ganatomy.objectives.phase import (
+    Batch,
+    Losses,
+    Networks,
+    Phase,
+    generate_detached_fakes,
+    generate_fakes,
+    score_images,
+)
 from ganatomy.steps.condition import Condition
+from ganatomy.steps.missing import average_present
 from ganatomy.steps.scope import ImageParts
 from ganatomy.steps.space import DiscriminatorOutput
 
@@ -60,12 +69,15 @@ class AlphaGAN(Config):
                 "again": -judged[0].scores.mean(),
                 "made": -judged[1].scores.mean(),
                 "code": -networks["code_discriminator"](code).mean(),
-                "reconstruction": self.reconstruction * _distance(batch.real[0], again[0]),
+                "reconstruction": self.reconstruction
+                * average_present(_measure_distances(batch.real[0], again[0]), batch.condition),
                 "labels": self.labels * compute_label_loss(judged[1].labels, batch.condition),
             }
             if self.cycle:
                 z = batch.draw_noise("generator", latent)
-                terms["cycle"] = self.cycle * _distance(z, self.encode(networks, made[0], batch.condition))
+                terms["cycle"] = (
+                    self.cycle * _measure_distances(z, self.encode(networks, made[0], batch.condition)).mean()
+                )
             return terms
 
         def discriminate(networks: Networks, batch: Batch) -> Losses:
@@ -149,8 +161,11 @@ class VAEGAN(_Variational):
 
         def encode(networks: Networks, batch: Batch) -> Losses:
             code, divergence = _encode_reals(networks, batch, "encoder", latent)
-            error = (batch.real[0] - _decode(networks, code, batch)[0]).square().mean()
-            return {"divergence": divergence, "reconstruction": self.in_encoder * error}
+            errors = (batch.real[0] - _decode(networks, code, batch)[0]).square()
+            return {
+                "divergence": divergence,
+                "reconstruction": self.in_encoder * average_present(errors, batch.condition),
+            }
 
         def generate(networks: Networks, batch: Batch) -> Losses:
             with torch.no_grad():
@@ -158,7 +173,8 @@ class VAEGAN(_Variational):
             again, made = _decode(networks, code, batch), generate_fakes(networks, batch, "generator", latent)
             judged = [_score_images(networks, images, batch) for images in (again, made)]
             return {
-                "reconstruction": self.in_generator * (batch.real[0] - again[0]).square().mean(),
+                "reconstruction": self.in_generator
+                * average_present((batch.real[0] - again[0]).square(), batch.condition),
                 "again": F.softplus(-judged[0].scores).mean(),
                 "made": F.softplus(-judged[1].scores).mean(),
                 "labels": self.labels * compute_label_loss(judged[1].labels, batch.condition),
@@ -197,7 +213,8 @@ class VAE(_Variational):
 
         def autoencode(networks: Networks, batch: Batch) -> Losses:
             code, divergence = _encode_reals(networks, batch, "encoder", latent)
-            error = average_over_processes((batch.real[0] - _decode(networks, code, batch)[0]).square().mean())
+            errors = (batch.real[0] - _decode(networks, code, batch)[0]).square()
+            error = average_over_processes(average_present(errors, batch.condition))
             voxels = batch.real[0][0].numel()
             return {"likelihood": (error + LEAST_ERROR).log() / 2, "divergence": divergence * latent / voxels}
 
@@ -232,8 +249,7 @@ def _decode(networks: Networks, code: Tensor, batch: Batch) -> ImageParts:
 
 def _score_images(networks: Networks, images: ImageParts, batch: Batch) -> DiscriminatorOutput:
     """Return D(images) for the condition and scope of the batch."""
-    verdict: DiscriminatorOutput = networks["discriminator"](images, batch.condition, batch.scope)
-    return verdict
+    return score_images(networks["discriminator"], images, batch)
 
 
 def _penalty(networks: Networks, batch: Batch, fake: ImageParts, purpose: str) -> Tensor:
@@ -244,6 +260,6 @@ def _penalty(networks: Networks, batch: Batch, fake: ImageParts, purpose: str) -
     )
 
 
-def _distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return |a - b|, the mean absolute difference."""
-    return (a.float() - b).abs().mean()
+def _measure_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return |a - b|, the absolute differences."""
+    return (a.float() - b).abs()

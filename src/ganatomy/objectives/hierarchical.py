@@ -18,6 +18,7 @@ from ganatomy.config import Config
 from ganatomy.objectives.phase import Batch, Losses, Networks, Phase
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.hierarchy import compute_sub_volume_depth
+from ganatomy.steps.missing import average_present
 from ganatomy.steps.modules import FeatureGenerator
 from ganatomy.steps.scope import SubVolumeScope
 
@@ -41,7 +42,7 @@ class HierarchicalReconstruction(Config):
             sub_volume = batch.real[0]
             generator = cast(FeatureGenerator, networks["generator"])
             again = generator.high(networks["high_encoder"](sub_volume))
-            return {"high": self.weight * _difference(again, sub_volume)}
+            return {"high": self.weight * _difference(again, sub_volume, batch.condition)}
 
         def ground(networks: Networks, batch: Batch) -> Losses:
             scope = batch.scope
@@ -53,7 +54,7 @@ class HierarchicalReconstruction(Config):
             made = generator.common(networks["ground_encoder"](features), batch.condition)
             again = generator.decode_features(made, scope)
             pairs = list(zip(again, batch.real, strict=True))
-            return {"ground": self.weight * torch.stack([_difference(a, b) for a, b in pairs]).mean()}
+            return {"ground": self.weight * torch.stack([_difference(a, b, batch.condition) for a, b in pairs]).mean()}
 
         return Phase("high_encoder", ("high_encoder",), high), Phase("ground_encoder", ("ground_encoder",), ground)
 
@@ -78,6 +79,6 @@ def encode_high_features(networks: Networks, volume: Tensor, depth: int) -> Tens
     return torch.cat([networks["high_encoder"](part) for part in volume.split(depth, 2)], 2)
 
 
-def _difference(a: Tensor, b: Tensor) -> Tensor:
-    """Return |a - b|, the mean absolute difference."""
-    return (a.float() - b).abs().mean()
+def _difference(a: Tensor, b: Tensor, condition: Condition) -> Tensor:
+    """Return |a - b|, the mean absolute difference over the arrays that the cases have."""
+    return average_present((a.float() - b).abs(), condition)

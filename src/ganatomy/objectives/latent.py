@@ -18,6 +18,7 @@ from ganatomy.config import Config
 from ganatomy.objectives.autoencoding import draw_code
 from ganatomy.objectives.phase import Batch, Losses, Networks, Phase
 from ganatomy.steps.condition import Condition
+from ganatomy.steps.missing import average_present
 from ganatomy.steps.modules import FlowGenerator, TokenGenerator
 
 
@@ -43,7 +44,10 @@ class LatentDiffusion(Config):
             generator = cast(FlowGenerator, networks["generator"])
             codes, divergence = draw_code(networks["encoder"](batch.real[0]), batch.draw_noise("autoencoder", latent))
             again = generator.decoder(codes)
-            return {"reconstruction": (batch.real[0] - again).abs().mean(), "divergence": self.divergence * divergence}
+            return {
+                "reconstruction": average_present((batch.real[0] - again).abs(), batch.condition),
+                "divergence": self.divergence * divergence,
+            }
 
         def flow(networks: Networks, batch: Batch) -> Losses:
             generator = cast(FlowGenerator, networks["generator"])
@@ -87,7 +91,7 @@ class Autoregressive(Config):
         def autoencode(networks: Networks, batch: Batch) -> Losses:
             generator = cast(TokenGenerator, networks["generator"])
             again = generator.decoder(generator.quantise_codes(networks["encoder"](batch.real[0])))
-            return {"reconstruction": (batch.real[0] - again).abs().mean()}
+            return {"reconstruction": average_present((batch.real[0] - again).abs(), batch.condition)}
 
         def predict(networks: Networks, batch: Batch) -> Losses:
             generator = cast(TokenGenerator, networks["generator"])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganatomy.nn.convolution import input_gradients_only
 from ganatomy.objectives.adversarial_term import AdversarialTerm, ScoredBatch
-from ganatomy.objectives.phase import Losses
+from ganatomy.objectives.phase import Losses, score_images
 from ganatomy.steps.scope import ImageParts
 
 
@@ -26,7 +26,7 @@ class GradientPenalty(AdversarialTerm):
     def compute_discriminator_losses(self, scored: ScoredBatch) -> Losses:
         batch = scored.batch
         squares = compute_squared_gradient_norms(
-            lambda mixed: scored.discriminator(mixed, batch.condition, batch.scope).scores,
+            lambda mixed: score_images(scored.discriminator, mixed, batch).scores,
             interpolate_points(batch.real, scored.fakes, batch.draw_uniform("gradient-penalty")),
         )
         return {"gradient_penalty": self.weight * compute_unit_norm_penalty(squares)}
@@ -80,7 +80,7 @@ class ZeroCentredPenalty(AdversarialTerm):
         if batch.step % self.every:
             return {}
         squares = compute_squared_gradient_norms(
-            lambda images: scored.discriminator(images, batch.condition, batch.scope).scores,
+            lambda images: score_images(scored.discriminator, images, batch).scores,
             batch.real if self.at == "reals" else scored.fakes,
         )
         return {f"slope_at_{self.at}": self.weight / 2 * self.every * squares.mean()}

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from ganatomy import randomness
 from ganatomy.channels import ONE_IMAGE, Channels
 from ganatomy.steps.condition import Condition
+from ganatomy.steps.missing import hide_missing
 from ganatomy.steps.schedules import ConstantSchedule, Schedule
 from ganatomy.steps.scope import ImageParts, Scope
+from ganatomy.steps.space import DiscriminatorOutput
 
 Losses = dict[str, Tensor]  # named scalars; the loop minimises their sum and logs each of them
 
@@ -176,3 +178,9 @@ def generate_detached_fakes(networks: Networks, batch: Batch, purpose: str, late
     """Return G(z, c) without a graph, for phases in which the generator does not learn."""
     with torch.no_grad():
         return generate_fakes(networks, batch, purpose, latent)
+
+
+def score_images(discriminator: nn.Module, images: ImageParts, batch: Batch) -> DiscriminatorOutput:
+    """Return D(images) for the condition and scope of the batch; arrays that its cases lack are hidden from D."""
+    verdict: DiscriminatorOutput = discriminator(hide_missing(images, batch.condition), batch.condition, batch.scope)
+    return verdict

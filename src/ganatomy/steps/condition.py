@@ -27,11 +27,14 @@ class Condition:
         categories: (batch, sum of `groups`), one-hot groups side by side, one for each fact.
         groups: the width of each group; empty for a model without conditions.
         numbers: (batch, numbers), standardised; by default there are none.
+        present: (batch, arrays), bool: the arrays that the cases of the images have; None = all, as in every sample.
+            Generators make all arrays and do not use it (`steps.missing`).
     """
 
     categories: Tensor
     groups: tuple[int, ...]
     numbers: Tensor = None  # type: ignore[assignment]  # set below
+    present: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.numbers is None:
@@ -49,11 +52,13 @@ class Condition:
 
     def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> "Condition":
         """Select the condition of some images, in the order of `rows`; for one image: ``condition[i : i + 1]``."""
-        return Condition(self.categories[rows], self.groups, self.numbers[rows])
+        present = None if self.present is None else self.present[rows]
+        return Condition(self.categories[rows], self.groups, self.numbers[rows], present)
 
     def to(self, device: torch.device | str) -> "Condition":
         """Return the condition on a device."""
-        return Condition(self.categories.to(device), self.groups, self.numbers.to(device))
+        present = None if self.present is None else self.present.to(device)
+        return Condition(self.categories.to(device), self.groups, self.numbers.to(device), present)
 
 
 @dataclass(frozen=True)
