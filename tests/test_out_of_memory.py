@@ -24,7 +24,7 @@ ERRORS = (
 
 def _draw(snapshot, batch_size):
     facts = [{"view_position": "CC"}] * 6
-    return list(sampling._generate_images(snapshot, facts, 0, 3, None, batch_size, CPU, None))
+    return list(sampling._generate_images(snapshot, facts, 0, 3, None, batch_size, CPU, None, "float32"))
 
 
 @pytest.fixture

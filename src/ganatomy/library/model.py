@@ -132,8 +132,8 @@ class Model:
         """Draw images into memory: the same bits as ``ganatomy sample`` writes with the same seed.
 
         Args:
-            n, seed, condition, truncation, batch_size, device, first, planes, precision, reject_worst, reject_above,
-                store: as in `ganatomy.sample`.
+            n, seed, condition, truncation, batch_size, device, first, planes, precision: as in `ganatomy.sample`.
+            reject_worst, reject_above, store: likewise.
             facts: facts that all images are to have, such as ``view_position="MLO"``, ``age=63.5`` or ``age=(50, 70)``.
 
         Raises:
