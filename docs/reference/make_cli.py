@@ -1,4 +1,4 @@
-"""Write docs/reference/cli.txt: the help of every verb, as a test compares it."""
+"""Write docs/reference/cli.txt, the help of every verb, which a test compares, and the sections of cli.md that show it."""
 
 import contextlib
 import io
@@ -18,3 +18,11 @@ for verb in commands:
         main([verb, "--help"])
     texts.append(re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()))
 Path(__file__).with_name("cli.txt").write_text("\n".join(texts))
+
+page = Path(__file__).with_name("cli.md")
+sections = [page.read_text().partition("\n## ")[0]]
+for verb, following in zip(commands, [*list(commands)[1:], None], strict=True):
+    end = "" if following is None else f':end-before: "usage: ganatomy {following} "\n'
+    shown = f':language: text\n:start-at: "usage: ganatomy {verb} "\n{end}'
+    sections.append(f"\n## `ganatomy {verb}`\n\n```{{literalinclude}} cli.txt\n{shown}```\n")
+page.write_text("".join(sections))
