@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from label_maps import write_breasts, write_chests
+from label_maps import prepare_chests, write_breasts
 from PIL import Image as Pillow
 
 import ganatomy
@@ -14,15 +14,12 @@ from ganatomy.errors import Refused
 from ganatomy.machine.durable import read_json, read_lines
 from ganatomy.recipes import get_recipe
 
-LABELS = {"body": "seg/{stem}_seg.nii.gz:1", "lesion": "seg/{stem}_seg.nii.gz:2"}
 CLASSES = ("background", "body", "lesion")
 
 
 @pytest.fixture(scope="module")
 def chests(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chests")
-    write_chests(folder / "raw", 6)
-    return ganatomy.prepare(folder / "raw", "chest_ct", folder / "store", 0, shape=(16, 16, 16), labels=LABELS)
+    return prepare_chests(tmp_path_factory.mktemp("chests"), 6)
 
 
 @pytest.fixture(scope="module")

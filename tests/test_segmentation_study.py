@@ -1,11 +1,12 @@
 """Augmentation studies of pairs: U-Nets learn label maps, and controls keep images and label maps together."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from label_maps import write_breasts, write_chests
+from label_maps import prepare_chests, write_breasts
 
 import ganatomy
 from ganatomy.channels import split_arrays
@@ -15,23 +16,21 @@ from ganatomy.errors import Refused
 from ganatomy.evaluation.label_measures import compute_dice
 from ganatomy.exporting.export import write_samples
 from ganatomy.imaging.image import Image
+from ganatomy.machine.choices import StudyTaskName
 from ganatomy.machine.durable import read_lines, write_lines
 from ganatomy.studies import segmenting
-from ganatomy.studies.augment import compute_gain
+from ganatomy.studies.augment import TASKS, compute_gain
 from ganatomy.studies.strong_augmentation import augment_strongly
 from ganatomy.studies.study_task import StudyImages
 
 CPU = torch.device("cpu")
-LABELS = {"body": "seg/{stem}_seg.nii.gz:1", "lesion": "seg/{stem}_seg.nii.gz:2"}
 NAMES = ("background", "body", "lesion")
 LINE = "--task segmentation --share 0.5 --share 1 --seeds 2 --steps 6"
 
 
 @pytest.fixture(scope="module")
 def chests(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chests")
-    write_chests(folder / "raw", 12)
-    return ganatomy.prepare(folder / "raw", "chest_ct", folder / "store", 0, shape=(16, 16, 16), labels=LABELS)
+    return prepare_chests(tmp_path_factory.mktemp("chests"), 12)
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +173,10 @@ def test_wrong_studies_are_refused(chests, volumes, pairs, tmp_path, capsys):
         told = capsys.readouterr().err
         assert words in told
         assert told.count("\n") == 1
+
+
+def test_the_command_line_knows_every_task():
+    assert set(get_args(StudyTaskName)) == set(TASKS)
 
 
 def test_images_that_cannot_be_halved_are_refused():

@@ -217,9 +217,8 @@ def _generate_images(
             continue
         start += len(facts)
         for number, fact, one in zip(numbers, facts, made, strict=True):
-            record = _describe(snapshot, seed, number, truncation, fact, device)
-            told = {} if precision == "float32" else {PRECISION_ENTRY: precision}
-            yield _make_image(snapshot, one, fact), record | told
+            record = _describe(snapshot, seed, number, truncation, fact, device, precision)
+            yield _make_image(snapshot, one, fact), record
 
 
 def make_record(
@@ -231,11 +230,17 @@ def make_record(
     device: str | None = None,
 ) -> dict[str, Any]:
     """Make the record of how an image was made."""
-    return _describe(snapshot, seed, index, truncation, facts, named_device(device))
+    return _describe(snapshot, seed, index, truncation, facts, named_device(device), "float32")
 
 
 def _describe(
-    snapshot: Snapshot, seed: int, index: int, truncation: float | None, facts: Mapping[str, str], device: torch.device
+    snapshot: Snapshot,
+    seed: int,
+    index: int,
+    truncation: float | None,
+    facts: Mapping[str, str],
+    device: torch.device,
+    precision: Precision,
 ) -> dict[str, Any]:
     return {
         "generator": snapshot.recipe.name,
@@ -247,6 +252,7 @@ def _describe(
         "truncation": truncation,
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         **facts,
+        **({} if precision == "float32" else {PRECISION_ENTRY: precision}),
     }
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from label_maps import AFFINE, make_chest, write_breasts, write_chests, write_volume
+from label_maps import AFFINE, LABELS, make_chest, write_breasts, write_chests, write_volume
 from PIL import Image as Pillow
 
 from ganatomy.channels import ImageChannel, LabelChannel
@@ -15,7 +15,6 @@ from ganatomy.modalities.mammogram import Mammogram
 from ganatomy.phantoms.cohort import write_cohort
 
 SHAPE = (16, 16, 16)
-LABELS = {"body": "seg/{stem}_seg.nii.gz:1", "lesion": "seg/{stem}_seg.nii.gz:2"}
 
 
 def _prepare(raw, out, labels=None, **options):

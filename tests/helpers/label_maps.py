@@ -4,6 +4,9 @@ import nibabel as nib
 import numpy as np
 from PIL import Image as Pillow
 
+import ganatomy
+
+LABELS = {"body": "seg/{stem}_seg.nii.gz:1", "lesion": "seg/{stem}_seg.nii.gz:2"}  # of `write_chests`
 AFFINE = np.diag([3.0, 2.0, 2.5, 1.0])  # axes R, A, S
 
 
@@ -31,6 +34,12 @@ def write_chests(raw, n=6, masks=True):
         write_volume(raw / f"p{i}.nii.gz", hu)
         if masks:
             write_volume(raw / "seg" / f"p{i}_seg.nii.gz", mask)
+
+
+def prepare_chests(folder, n):
+    """Write chests with their masks and prepare them at 16 cubed; returns the store."""
+    write_chests(folder / "raw", n)
+    return ganatomy.prepare(folder / "raw", "chest_ct", folder / "store", 0, shape=(16, 16, 16), labels=LABELS)
 
 
 def write_breasts(raw, n=4):

@@ -1,6 +1,7 @@
 """Types of the options that commands share: tyro reads each from its text, or refuses it with one sentence."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,20 +35,14 @@ def _make_type(metavar: str, read: Callable[[str], Any], advice: str) -> Primiti
     return PrimitiveConstructorSpec(1, metavar, read_one, lambda _: True, lambda value: [str(value)])
 
 
-def _read_count(text: str) -> int:
-    if (number := int(text)) < 1:
+def _read_whole(text: str, least: int) -> int:
+    if (number := int(text)) < least:
         raise ValueError
     return number
 
 
 def _read_amount(text: str) -> float:
     if not 0 < (number := float(text)) < float("inf"):
-        raise ValueError
-    return number
-
-
-def _read_seed(text: str) -> int:
-    if (number := int(text)) < 0:
         raise ValueError
     return number
 
@@ -73,7 +68,7 @@ def _read_pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-_COUNT = _make_type("INT", _read_count, "give a number above zero, without a point")
+_COUNT = _make_type("INT", partial(_read_whole, least=1), "give a number above zero, without a point")
 _SHAPE = _make_type("H,W | D,H,W", parse_shape, "give whole numbers with commas, such as 160,128")
 _AMOUNT = _make_type("FLOAT", _read_amount, "give a number above zero")
 
@@ -81,7 +76,7 @@ Count = Annotated[int, _COUNT]  # a whole number above zero
 OptionalCount = Annotated[int | None, _COUNT]
 Amount = Annotated[float, _AMOUNT]  # a number above zero
 OptionalAmount = Annotated[float | None, _AMOUNT]
-Seed = Annotated[int, _make_type("INT", _read_seed, "give a whole number of zero or more")]
+Seed = Annotated[int, _make_type("INT", partial(_read_whole, least=0), "give a whole number of zero or more")]
 Numbers = Annotated[
     tuple[float, ...] | None,
     _make_type("FLOAT,FLOAT,...", _read_numbers, "give numbers with commas, such as 1.2,0.8,0.8"),

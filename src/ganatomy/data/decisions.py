@@ -12,8 +12,6 @@ from ganatomy.config import Config, explain_validation_error
 from ganatomy.errors import Refused
 from ganatomy.machine.durable import compute_sha256, read_json, write_json
 
-INDEX_FILE = "samples.jsonl"  # of the folder
-
 Decision = Literal["accept", "reject"]
 
 
@@ -36,9 +34,9 @@ class Decisions(Config):
         return frozenset(name for name, decision in self.decisions.items() if decision == "accept")
 
 
-def make_decisions(samples: Path, decisions: dict[str, Decision]) -> Decisions:
-    """Make the decisions about the samples of a folder."""
-    return Decisions(index_sha256=compute_sha256(samples / INDEX_FILE), decisions=decisions)
+def make_decisions(index: Path, decisions: dict[str, Decision]) -> Decisions:
+    """Make the decisions about the samples of an index, ``samples.jsonl``."""
+    return Decisions(index_sha256=compute_sha256(index), decisions=decisions)
 
 
 def write_decisions(file: Path, decisions: Decisions) -> None:
@@ -47,8 +45,8 @@ def write_decisions(file: Path, decisions: Decisions) -> None:
     write_json(file, decisions.model_dump(mode="json"))
 
 
-def read_decisions(file: Path, samples: Path) -> Decisions:
-    """Read the decisions about the samples of a folder.
+def read_decisions(file: Path, index: Path) -> Decisions:
+    """Read the decisions about the samples of an index, ``samples.jsonl``.
 
     Raises:
         Refused: the file has no decisions, or they are about other samples.
@@ -58,11 +56,11 @@ def read_decisions(file: Path, samples: Path) -> Decisions:
     except ValidationError as error:
         why = explain_validation_error(error, Decisions)
         raise Refused(
-            f"{file} has no decisions about samples ({why}); ganatomy studio {samples} makes them."
+            f"{file} has no decisions about samples ({why}); ganatomy studio {index.parent} makes them."
         ) from error
-    if found.index_sha256 != compute_sha256(samples / INDEX_FILE):
+    if found.index_sha256 != compute_sha256(index):
         raise Refused(
-            f"The decisions of {file} are about other samples than those of {samples}, or about an earlier state of"
-            " that folder; decide again, or give their folder."
+            f"The decisions of {file} are about other samples than those of {index.parent}, or about an earlier state"
+            " of that folder; decide again, or give their folder."
         )
     return found

@@ -118,7 +118,7 @@ def read_audited_samples(folder: Path, choice: AuditChoice) -> tuple[list[dict[s
     """
     rows, images = read_samples(folder)
     suspects = _check_audit(folder, choice)
-    accepted = None if choice.only is None else read_decisions(choice.only, folder).accepted
+    accepted = None if choice.only is None else read_decisions(choice.only, folder / INDEX_FILE).accepted
     if suspects:
         progress.say(
             f"{len(suspects)} of {len(rows)} samples are left out, since they may be copies of training images."

@@ -22,6 +22,11 @@ FAULTY_CUDNN_VERSIONS = range(90800, 91500)  # half precision 3D convolutions gi
 AUTOCAST_DEVICES = ("cpu", "cuda")  # there is no autocast for meta tensors, which serve to estimate memory
 
 
+def refuse_precision(precision: str) -> Refused:
+    """Make the refusal of a precision that does not exist."""
+    return refuse_name(f"--precision {precision}: there is no such precision", precision, PRECISIONS)
+
+
 def check_precision(precision: Precision, ndim: int, device: torch.device) -> None:
     """Check that images of `ndim` axes can be computed in a precision on a device.
 
@@ -30,7 +35,7 @@ def check_precision(precision: Precision, ndim: int, device: torch.device) -> No
             convolutions wrongly.
     """
     if precision not in PRECISIONS:
-        raise refuse_name(f"--precision {precision}: there is no such precision", str(precision), PRECISIONS)
+        raise refuse_precision(precision)
     if precision == "tf32" and device.type != "cuda":
         raise Refused(f"--precision tf32 is for NVIDIA GPUs, but the device is {device}; give float32 or bfloat16.")
     version = torch.backends.cudnn.version() if device.type == "cuda" else None

@@ -28,7 +28,6 @@ from ganatomy.objectives.phase import (
 from ganatomy.steps.condition import Condition
 from ganatomy.steps.missing import average_present
 from ganatomy.steps.scope import ImageParts
-from ganatomy.steps.space import DiscriminatorOutput
 
 LEAST_ERROR = 1e-6  # added to a VAE's mean squared error, so that its logarithm stays finite
 
@@ -64,7 +63,7 @@ class AlphaGAN(Config):
         def encode_and_generate(networks: Networks, batch: Batch) -> Losses:
             code = self.encode(networks, batch.real[0], batch.condition)
             again, made = _decode(networks, code, batch), generate_fakes(networks, batch, "generator", latent)
-            judged = [_score_images(networks, images, batch) for images in (again, made)]
+            judged = [score_images(networks["discriminator"], images, batch) for images in (again, made)]
             terms = {
                 "again": -judged[0].scores.mean(),
                 "made": -judged[1].scores.mean(),
@@ -84,10 +83,10 @@ class AlphaGAN(Config):
             with torch.no_grad():
                 again = _decode(networks, self.encode(networks, batch.real[0], batch.condition), batch)
             made = generate_detached_fakes(networks, batch, "discriminator", latent)
-            real = _score_images(networks, batch.real, batch)
+            real = score_images(networks["discriminator"], batch.real, batch)
             return {
-                "again": _score_images(networks, again, batch).scores.mean() - real.scores.mean(),
-                "made": _score_images(networks, made, batch).scores.mean() - real.scores.mean(),
+                "again": score_images(networks["discriminator"], again, batch).scores.mean() - real.scores.mean(),
+                "made": score_images(networks["discriminator"], made, batch).scores.mean() - real.scores.mean(),
                 "penalty_again": self.penalty * _penalty(networks, batch, again, "again"),
                 "penalty_made": self.penalty * _penalty(networks, batch, made, "made"),
                 "labels": self.labels * compute_label_loss(real.labels, batch.condition),
@@ -171,7 +170,7 @@ class VAEGAN(_Variational):
             with torch.no_grad():
                 code, _ = _encode_reals(networks, batch, "again", latent)
             again, made = _decode(networks, code, batch), generate_fakes(networks, batch, "generator", latent)
-            judged = [_score_images(networks, images, batch) for images in (again, made)]
+            judged = [score_images(networks["discriminator"], images, batch) for images in (again, made)]
             return {
                 "reconstruction": self.in_generator
                 * average_present((batch.real[0] - again[0]).square(), batch.condition),
@@ -184,11 +183,11 @@ class VAEGAN(_Variational):
             with torch.no_grad():
                 again = _decode(networks, _encode_reals(networks, batch, "again", latent)[0], batch)
             made = generate_detached_fakes(networks, batch, "discriminator", latent)
-            real = _score_images(networks, batch.real, batch)
+            real = score_images(networks["discriminator"], batch.real, batch)
             return {
                 "real": F.softplus(-real.scores).mean(),
-                "again": F.softplus(_score_images(networks, again, batch).scores).mean(),
-                "made": F.softplus(_score_images(networks, made, batch).scores).mean(),
+                "again": F.softplus(score_images(networks["discriminator"], again, batch).scores).mean(),
+                "made": F.softplus(score_images(networks["discriminator"], made, batch).scores).mean(),
                 "labels": self.labels * compute_label_loss(real.labels, batch.condition),
             }
 
@@ -247,17 +246,13 @@ def _decode(networks: Networks, code: Tensor, batch: Batch) -> ImageParts:
     return images
 
 
-def _score_images(networks: Networks, images: ImageParts, batch: Batch) -> DiscriminatorOutput:
-    """Return D(images) for the condition and scope of the batch."""
-    return score_images(networks["discriminator"], images, batch)
-
-
 def _penalty(networks: Networks, batch: Batch, fake: ImageParts, purpose: str) -> Tensor:
     """gp(x, fake) = E[(‖∇D(x̂)‖₂ - 1)²], x̂ uniformly between x and the fake   (Gulrajani 2017, eq. 3)."""
-    places = interpolate_points(batch.real, fake, batch.draw_uniform(f"penalty-{purpose}"))
-    return compute_unit_norm_penalty(
-        compute_squared_gradient_norms(lambda images: _score_images(networks, images, batch).scores, places)
+    squares = compute_squared_gradient_norms(
+        lambda images: score_images(networks["discriminator"], images, batch).scores,
+        interpolate_points(batch.real, fake, batch.draw_uniform(f"penalty-{purpose}")),
     )
+    return compute_unit_norm_penalty(squares)
 
 
 def _measure_distances(a: Tensor, b: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from ganatomy.data.decisions import Decision, make_decisions, read_decisions, write_decisions
+from ganatomy.data.samples import INDEX_FILE
 from ganatomy.data.store import Store
 from ganatomy.datasets.store_dataset import StoreDataset
 from ganatomy.errors import Refused
@@ -42,7 +43,7 @@ class Curating:
         self.samples, self.file, self._maker = samples, file, maker
         self.kind = get_modality(samples.modality)()
         self._names = [str(row["file"]) for row in samples.rows]
-        self._decisions = dict(read_decisions(file, samples.path).decisions) if file.exists() else {}
+        self._decisions = dict(read_decisions(file, samples.path / INDEX_FILE).decisions) if file.exists() else {}
         self._deciding = threading.Lock()
         self._measures: list[dict[str, float]] = []
         self._nearest: dict[int, Image] = {}  # training images, by the place of the sample
@@ -55,19 +56,9 @@ class Curating:
             {"name": name, "facts": row.get("facts") or {}, "decision": self._decisions.get(name)}
             for name, row in zip(self._names, self.samples.rows, strict=True)
         ]
-        words = [
-            "ganatomy",
-            "export",
-            str(self.samples.path),
-            "--only",
-            str(self.file),
-            "--to",
-            "dicom",
-            "--out",
-            "STUDIES",
-        ]
-        about = {"title": self.samples.path.name, "file": str(self.file), "command": shlex.join(words)}
-        return about | {"items": items}
+        paths = shlex.join([str(self.samples.path), "--only", str(self.file)])
+        command = f"ganatomy export {paths} --to dicom --out STUDIES"
+        return {"title": self.samples.path.name, "file": str(self.file), "command": command, "items": items}
 
     def measure(self, store: Store | None) -> dict[str, Any]:
         """Measure every sample once, and score it against the training images of a store if one is open.
@@ -109,7 +100,7 @@ class Curating:
             self._decisions.pop(name, None)
             if decision is not None:
                 self._decisions[name] = decision
-            write_decisions(self.file, make_decisions(self.samples.path, self._decisions))
+            write_decisions(self.file, make_decisions(self.samples.path / INDEX_FILE, self._decisions))
             made = list(self._decisions.values())
         return {"accept": made.count("accept"), "reject": made.count("reject")}
 

@@ -11,14 +11,13 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ganatomy.config import Config
-from ganatomy.errors import refuse_name
 from ganatomy.machine import progress
 from ganatomy.machine.bfloat16 import measure_bfloat16_gain
 from ganatomy.machine.choices import Precision, UpSampling
 from ganatomy.machine.device import deterministic_algorithms, float32_flags, keep_freed_memory, searched_kernels
 from ganatomy.nn.enlarging import EnlargingConvolution, Way
 from ganatomy.nn.layout import CHANNELS_LAST, set_memory_layout
-from ganatomy.nn.precision import PRECISIONS, check_precision
+from ganatomy.nn.precision import PRECISIONS, check_precision, refuse_precision
 from ganatomy.objectives.phase import Networks
 from ganatomy.steps.modules import GeneratorModule
 
@@ -114,7 +113,7 @@ def override_settings(base: ComputeSettings, **overrides: Any) -> ComputeSetting
     """
     wanted = overrides.get("precision")
     if wanted not in (None, *PRECISIONS):
-        raise refuse_name(f"--precision {wanted}: there is no such precision", str(wanted), PRECISIONS)
+        raise refuse_precision(str(wanted))
     return base.replace(**({name: value for name, value in overrides.items() if value is not None}))
 
 
